@@ -1,0 +1,1 @@
+"""Real networks: topologies, scenarios, live tests."""

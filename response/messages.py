@@ -1,0 +1,94 @@
+"""What the controller and the analysis say to each other, as values and as msgpack-ready lists.
+
+Records may be lost (and are counted); commands never are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from response.decisions import Decision, InstalledRule
+from topology.records import Binding, FlowRecord, SpoofSeen
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsSeen:
+    """Controller → analysis: connections that started or ended, in order of sight.
+
+    ``lost`` counts records dropped since the last message because a queue was full.
+    """
+
+    records: tuple[FlowRecord, ...]
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostsChanged:
+    """Controller → analysis: all bindings that hold now."""
+
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoofsSeen:
+    spoofs: tuple[SpoofSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesConfirmed:
+    """Controller → analysis: a switch answered the barrier behind these rules.
+
+    ``decision`` is the decision's id; ``removed`` tells an undo from an install.
+    """
+
+    ts: float
+    decision: str
+    rules: tuple[InstalledRule, ...]
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchChanged:
+    """Controller → analysis: a reconciliation or connection event, for the audit.
+
+    ``what`` is ``connected``, ``disconnected``, ``reconciled`` or ``failed``.
+    """
+
+    ts: float
+    switch: int
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyApplied:
+    ts: float
+    files: tuple[str, ...]
+    digest: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enforce:
+    """Analysis → controller: put this decision's rules on the switches."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Analysis → controller: take this decision's rules away, exactly."""
+
+    decision: Decision
+    reason: str
+
+
+Message = (
+    RecordsSeen
+    | HostsChanged
+    | SpoofsSeen
+    | RulesConfirmed
+    | SwitchChanged
+    | PolicyApplied
+)
+Command = Enforce | Release

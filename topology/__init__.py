@@ -1,0 +1,1 @@
+"""What is there and who talks to whom."""

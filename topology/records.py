@@ -1,0 +1,97 @@
+"""The values that travel down the street: flow records and the events around them.
+
+Addresses are text in canonical form (``str(ipaddress.ip_address(x))``), MACs
+are lower-case ``aa:bb:cc:dd:ee:ff``, datapath ids and ports are integers, times
+are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+State = Literal["established", "rejected", "unanswered", "denied"]
+Phase = Literal["whole", "start", "end"]
+VerdictWord = Literal["allow", "would-deny", "deny"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRecord:
+    """One connection, or an update of one, with its two directions kept apart.
+
+    ``phase`` tells how much of the connection the record covers: ``start`` is
+    its first packet (no counters yet), ``end`` repeats the same tuple and ``ts``
+    with final counters, ``whole`` is a recorded connection complete in itself.
+    For ICMP ``src_port`` is the type and ``dst_port`` the code.
+    """
+
+    ts: float
+    src_ip: str
+    dst_ip: str
+    proto: str
+    src_port: int = 0
+    dst_port: int = 0
+    duration: float = 0.0
+    packets_out: int | None = None
+    bytes_out: int | None = None
+    packets_in: int | None = None
+    bytes_in: int | None = None
+    packets: int | None = None
+    bytes: int | None = None
+    state: State | None = None
+    phase: Phase = "whole"
+    verdict: VerdictWord | None = None
+    intent: str | None = None
+    switch: int | None = None
+    in_port: int | None = None
+    src_mac: str | None = None
+    dst_mac: str | None = None
+
+    @property
+    def service(self) -> str:
+        """What the responder offers: ``tcp/22``, ``icmp/8``, or a bare protocol."""
+        if self.proto in ("tcp", "udp", "sctp"):
+            return f"{self.proto}/{self.dst_port}"
+        if self.proto in ("icmp", "icmpv6"):
+            return f"{self.proto}/{self.src_port}"
+        return self.proto
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """An address that may be used on one port, and nowhere else.
+
+    ``host`` is the declared name, or None for a host found by discovery.
+    """
+
+    mac: str
+    ip: str
+    switch: int
+    port: int
+    host: str | None = None
+
+    @property
+    def declared(self) -> bool:
+        return self.host is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One direction of a cable between two switches."""
+
+    switch: int
+    port: int
+    peer_switch: int
+    peer_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpoofSeen:
+    """A packet whose source address does not belong to the port it came in on."""
+
+    ts: float
+    switch: int
+    port: int
+    mac: str
+    ip: str | None
+    reason: str
