@@ -83,12 +83,40 @@ class Release:
     reason: str
 
 
-Message = (
-    RecordsSeen
-    | HostsChanged
-    | SpoofsSeen
-    | RulesConfirmed
-    | SwitchChanged
-    | PolicyApplied
-)
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Analysis → controller, once: everything is loaded and records may come.
+
+    ``model`` names the detector's state (``fresh`` or ``restored``), ``active``
+    counts the decisions that still hold.
+    """
+
+    ts: float
+    model: str
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person → analysis: ``approve``, ``reject``, ``release``, ``hold`` or ``resume``.
+
+    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks.
+    """
+
+    what: str
+    decision: str
+    by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Analysis → a person: whether it was done, and one line that says so."""
+
+    ok: bool
+    text: str
+
+
+Message = RecordsSeen | HostsChanged | SpoofsSeen | RulesConfirmed | SwitchChanged | PolicyApplied
 Command = Enforce | Release
+Reply = Ready | Command
