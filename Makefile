@@ -35,7 +35,7 @@ test: setup
 endif
 
 check: setup-python
-	@$(PYTHON) -m ruff format --check --quiet $(SOURCES) || \
+	@$(PYTHON) -m ruff format --check --output-format concise --quiet $(SOURCES) || \
 		{ echo 'check: some files are not formatted: run `make format`' >&2; exit 1; }
 	@$(PYTHON) -m ruff check --quiet $(SOURCES)
 	@$(PYTHON) -m mypy

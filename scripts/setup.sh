@@ -84,10 +84,17 @@ fingerprint() {
     { pwd -P; cat "${REQUIREMENTS[@]}" setup.cfg pyproject.toml scripts/setup.sh; } | sha256sum
 }
 
+# pip's last line only says that nothing was found; the cause stands in its retries.
+pip_reason() {
+    local network
+    network=$(sed -n "s/.*connection broken by '\(.*\)': .*/\1/p" "$log" | tail -n 1 | cut -c 1-300)
+    if [ -n "$network" ]; then echo "$network"; else reason '^ *(ERROR|error)'; fi
+}
+
 pip_install() {
     .venv/bin/python -m pip install --quiet --no-input --no-deps --no-build-isolation \
         --disable-pip-version-check "$@" < /dev/null > "$log" 2>&1 ||
-        fail "cannot install Python packages ($*): $(reason '^ *(ERROR|error)')" \
+        fail "cannot install Python packages ($*): $(pip_reason)" \
             "(check the network and pip's index settings)"
 }
 
