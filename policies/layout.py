@@ -1,0 +1,141 @@
+"""The one place that knows which table, register bit and cookie means what.
+
+`docs/architecture.md` draws the tables. A packet's way through them:
+guard, locality, (arp | nd | track → connection → marks → identities →
+emergency → adaptive → policy → mode → observe → record → commit), forward.
+"""
+
+from __future__ import annotations
+
+import zlib
+from enum import IntEnum
+
+from policies.rules import Bits
+
+LAYOUT_EPOCH = 1  # changes only when tables, registers or cookies change their meaning
+
+
+class Table(IntEnum):
+    GUARD = 0
+    LOCALITY = 1
+    ARP = 2
+    ND = 3
+    TRACK = 4
+    CONNECTION = 5
+    MARK_SOURCE = 6
+    MARK_TARGET = 7
+    SOURCE = 8
+    TARGET = 9
+    EMERGENCY = 10
+    ADAPTIVE = 11
+    POLICY = 12
+    MODE = 13
+    OBSERVE = 14
+    COUNT = 15
+    RECORD = 16
+    COMMIT = 17
+    FORWARD = 18
+    REPORT = 19
+
+
+class Category(IntEnum):
+    """Second byte of a cookie: what kind of cause its number names."""
+
+    BASE = 1
+    BINDING = 2
+    IDENTITY = 3
+    INTENT = 4
+    DEFAULT = 5
+    DECISION = 6
+    FEED = 7
+    FORWARD = 8
+    COUNT = 9
+
+
+class Reason(IntEnum):
+    """Why a copy went to the controller (`REASON` bits of a packet-in)."""
+
+    CONNECTION = 1
+    DENIED = 2
+    UNKNOWN_TARGET = 3
+    GUARD = 4
+    LINK = 5
+
+
+class Outcome(IntEnum):
+    """What was decided (`OUTCOME` bits)."""
+
+    ALLOW = 1
+    WOULD_DENY = 2
+    OBSERVED = 3
+    DENY = 4
+
+
+# reg0: flags about the packet on its way
+FROM_EDGE = Bits("reg0", 0, 1)  # came in on a host's port of this switch
+TO_LOCAL = Bits("reg0", 1, 1)  # goes to a host on this switch
+COUNTED = Bits("reg0", 2, 1)  # its connection has a counting rule already
+REPLY = Bits("reg0", 3, 1)  # travels from responder to initiator
+RELATED = Bits("reg0", 4, 1)  # an ICMP error about another connection
+SOURCE_KNOWN = Bits("reg0", 5, 1)  # the initiator is in a segment
+TARGET_KNOWN = Bits("reg0", 6, 1)
+SOURCE_MODE = Bits("reg0", 8, 2)  # policies.model.Mode
+TARGET_MODE = Bits("reg0", 10, 2)
+OUTCOME = Bits("reg0", 12, 3)
+BY_DECISION = Bits("reg0", 15, 1)  # the verdict is the adaptive tier's
+QUARANTINED = Bits("reg0", 16, 1)
+REASON = Bits("reg0", 24, 4)
+
+INTENT = Bits("reg1", 0, 32)  # number of the deciding intent, 0 for the default
+DECISION = Bits("reg3", 0, 32)  # number of the machine decision on either end
+
+# reg2: the service asked for, always the responder's
+PROTO = Bits("reg2", 24, 8)
+PORT = Bits("reg2", 0, 16)
+ICMP_TYPE = Bits("reg2", 0, 8)
+
+# xxreg2 and xxreg3 hold the initiator's and the responder's address until the
+# identity tables replace each by its identity: eight 16-bit segment fields.
+SOURCE_REGS = ("reg8", "reg9", "reg10", "reg11")
+TARGET_REGS = ("reg12", "reg13", "reg14", "reg15")
+SOURCE_WIDE, TARGET_WIDE = "xxreg2", "xxreg3"
+IDENTITY_FIELDS = 8
+IDENTITY_FIELD_BITS = 16
+
+REPORT_RATE = 2_000  # copies per second and edge port
+REPORT_BURST = 2_000
+COUNT_LIMIT = 60_000  # counting rules a switch may learn
+COUNT_IDLE = 15  # seconds without a packet until a connection's counters are reported
+COUNT_FIN_IDLE = 1  # the same after a TCP FIN or RST
+
+
+def cookie(category: Category, number: int = 0) -> int:
+    """epoch (8 bits) | category (8) | number (48)."""
+    return LAYOUT_EPOCH << 56 | category << 48 | number & 0xFFFF_FFFF_FFFF
+
+
+def category_of(value: int) -> int:
+    return value >> 48 & 0xFF
+
+
+def epoch_of(value: int) -> int:
+    return value >> 56
+
+
+def number_of(value: int) -> int:
+    return value & 0xFFFF_FFFF_FFFF
+
+
+def name_number(name: str) -> int:
+    """A stable number from 1 to 2**32 - 1 for a name; two names may collide."""
+    return zlib.crc32(name.encode()) or 1
+
+
+def zone_of(switch: int) -> int:
+    """The connection-tracking zone of a switch, 1 to 65,535.
+
+    Every bridge of one ``ovs-vswitchd`` shares one connection table, so each
+    datapath id needs a zone of its own.
+    """
+    folded = (switch ^ switch >> 16 ^ switch >> 32 ^ switch >> 48) & 0xFFFF
+    return folded or 0xFFFF

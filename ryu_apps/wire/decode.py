@@ -1,0 +1,118 @@
+"""Reading what switches send: packet copies, ended rules and rule listings, straight from bytes."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ryu_apps.wire.encode import WireRule
+from ryu_apps.wire.fields import BY_HEADER
+
+_PACKET_IN = struct.Struct("!IHBBQ")
+_FLOW_REMOVED = struct.Struct("!QHBBIIHHQQ")
+_FLOW_STATS = struct.Struct("!HBxIIHHHHxxxxQQQ")
+_MATCH = struct.Struct("!HH")
+HEADER_SIZE = 8
+MULTIPART_SIZE = 16
+MORE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PacketIn:
+    """``fields`` are the registers and the port the copy came with; ``frame`` may be cut short."""
+
+    table: int
+    cookie: int
+    fields: Mapping[str, int]
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRemoved:
+    """``duration`` in seconds, including the idle time at its end."""
+
+    table: int
+    priority: int
+    cookie: int
+    reason: int
+    duration: float
+    idle_timeout: int
+    packets: int
+    bytes: int
+    fields: Mapping[str, int]
+    key: tuple[bytes, ...]
+
+
+class Malformed(ValueError):
+    """A message whose lengths do not add up."""
+
+
+def packet_in(buf: bytes) -> PacketIn:
+    """Parse a whole PACKET_IN message."""
+    try:
+        _, _, _, table, cookie = _PACKET_IN.unpack_from(buf, HEADER_SIZE)
+        start = HEADER_SIZE + _PACKET_IN.size
+        fields, _, end = _read_match(buf, start)
+    except (struct.error, IndexError) as error:
+        raise Malformed(f"packet-in of {len(buf)} bytes: {error}") from error
+    return PacketIn(table, cookie, fields, buf[end + 2 :])
+
+
+def flow_removed(buf: bytes) -> FlowRemoved:
+    """Parse a whole FLOW_REMOVED message."""
+    try:
+        (cookie, priority, reason, table, seconds, nanos, idle, _, packets, octets) = (
+            _FLOW_REMOVED.unpack_from(buf, HEADER_SIZE)
+        )
+        fields, key, _ = _read_match(buf, HEADER_SIZE + _FLOW_REMOVED.size)
+    except (struct.error, IndexError) as error:
+        raise Malformed(f"flow-removed of {len(buf)} bytes: {error}") from error
+    duration = seconds + nanos / 1e9
+    return FlowRemoved(
+        table, priority, cookie, reason, duration, idle, packets, octets, fields, key
+    )
+
+
+def multipart_more(buf: bytes) -> bool:
+    return bool(int.from_bytes(buf[10:12], "big") & MORE)
+
+
+def flow_stats(buf: bytes) -> Iterator[WireRule]:
+    """The rules in one multipart reply, ready to be compared byte by byte."""
+    at = MULTIPART_SIZE
+    while at < len(buf):
+        try:
+            (length, table, _, _, priority, _, hard, _, cookie, _, _) = _FLOW_STATS.unpack_from(
+                buf, at
+            )
+            _, key, end = _read_match(buf, at + _FLOW_STATS.size)
+        except (struct.error, IndexError) as error:
+            raise Malformed(f"flow statistics at byte {at}: {error}") from error
+        if length < _FLOW_STATS.size or at + length > len(buf):
+            raise Malformed(f"flow statistics at byte {at}: length {length}")
+        yield WireRule(
+            (table, priority, tuple(sorted(key))), cookie, buf[end : at + length], hard > 0, hard
+        )
+        at += length
+
+
+def _read_match(buf: bytes, start: int) -> tuple[dict[str, int], tuple[bytes, ...], int]:
+    """Fields by name, the raw fields, and where what follows the padded match begins."""
+    _, length = _MATCH.unpack_from(buf, start)
+    at, stop = start + 4, start + length
+    if stop > len(buf):
+        raise IndexError(f"match of {length} bytes runs past the end")
+    fields: dict[str, int] = {}
+    raw: list[bytes] = []
+    while at < stop:
+        size = buf[at + 3]
+        after = at + 4 + size
+        raw.append(buf[at:after])
+        header = int.from_bytes(buf[at : at + 4], "big")
+        known = BY_HEADER.get(header >> 9)
+        if known is not None:
+            value_size = size // 2 if header >> 8 & 1 else size
+            fields[known.name] = int.from_bytes(buf[at + 4 : at + 4 + value_size], "big")
+        at = after
+    return fields, tuple(raw), start + (length + 7) // 8 * 8

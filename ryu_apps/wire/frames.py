@@ -1,0 +1,155 @@
+"""The few header bytes that matter of an Ethernet frame, and the LLDP frames Septum sends."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+
+ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 0x8100
+NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
+NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
+IPV6_EXTENSIONS = frozenset({0, 43, 60})
+LLDP_MULTICAST = bytes.fromhex("0180c200000e")
+SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
+TAG_SIZE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What a frame says: ``ports`` are source and destination, or ICMP type and code.
+
+    For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
+    address asked for or announced. ``src_ip`` is None where there is none.
+    """
+
+    eth_type: int
+    src_mac: str
+    dst_mac: str
+    src_ip: str | None = None
+    dst_ip: str | None = None
+    proto: str | None = None
+    ports: tuple[int, int] = (0, 0)
+    target: str | None = None
+    query: bool = False
+
+
+def read_frame(data: bytes) -> Frame | None:
+    """Parse the start of a frame; None when it is too short to tell."""
+    try:
+        return _read(data)
+    except (struct.error, IndexError, ValueError):
+        return None
+
+
+def _read(data: bytes) -> Frame:
+    dst_mac, src_mac = data[0:6].hex(":"), data[6:12].hex(":")
+    (eth_type,) = struct.unpack_from("!H", data, 12)
+    at = 14
+    if eth_type == ETH_VLAN:
+        (eth_type,) = struct.unpack_from("!H", data, 16)
+        at = 18
+    if eth_type == ETH_IP:
+        return _read_ipv4(data, at, src_mac, dst_mac)
+    if eth_type == ETH_IPV6:
+        return _read_ipv6(data, at, src_mac, dst_mac)
+    if eth_type == ETH_ARP:
+        op, spa, tpa = struct.unpack_from("!H6x4s6x4s", data, at + 6)
+        sender, target = str(IPv4Address(spa)), str(IPv4Address(tpa))
+        return Frame(
+            eth_type, src_mac, dst_mac, sender, target, "arp", target=target, query=op == 1
+        )
+    return Frame(eth_type, src_mac, dst_mac)
+
+
+def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
+    first, proto, src, dst = struct.unpack_from("!B8xB2x4s4s", data, at)
+    ports = _ports(data, at + (first & 15) * 4, proto)
+    return Frame(
+        ETH_IP,
+        src_mac,
+        dst_mac,
+        str(IPv4Address(src)),
+        str(IPv4Address(dst)),
+        NAMES.get(proto, str(proto)),
+        ports,
+    )
+
+
+def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
+    proto, src, dst = struct.unpack_from("!6xBx16s16s", data, at)
+    at += 40
+    while proto in IPV6_EXTENSIONS:
+        proto, units = struct.unpack_from("!BB", data, at)
+        at += 8 + units * 8
+    ports = _ports(data, at, proto)
+    target = None
+    neighbour = proto == 58 and ports[0] in (NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
+    if neighbour and len(data) >= at + 24:
+        target = str(IPv6Address(data[at + 8 : at + 24]))
+    return Frame(
+        ETH_IPV6,
+        src_mac,
+        dst_mac,
+        str(IPv6Address(src)),
+        str(IPv6Address(dst)),
+        NAMES.get(proto, str(proto)),
+        ports,
+        target,
+        neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
+    )
+
+
+def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:
+    if proto in (6, 17, 132):
+        source, target = struct.unpack_from("!HH", data, at)
+        return source, target
+    if proto in (1, 58):
+        return data[at], data[at + 1]
+    return 0, 0
+
+
+def lldp_frame(switch: int, port: int, mac: bytes, secret: bytes) -> bytes:
+    """An LLDP frame that only this controller can have made: it carries a keyed tag."""
+    chassis = b"\x07" + b"dpid:%016x" % switch
+    port_id = b"\x07" + str(port).encode()
+    tag = _tag(switch, port, secret)
+    parts = (
+        _tlv(1, chassis),
+        _tlv(2, port_id),
+        _tlv(3, struct.pack("!H", 120)),
+        _tlv(127, SEPTUM_OUI + b"\x01" + tag),
+        _tlv(0, b""),
+    )
+    return LLDP_MULTICAST + mac + struct.pack("!H", ETH_LLDP) + b"".join(parts)
+
+
+def read_lldp(data: bytes, secret: bytes) -> tuple[int, int] | None:
+    """Switch and port that sent one of our LLDP frames; None for any other, forged ones too."""
+    values: dict[int, bytes] = {}
+    at = 14
+    while at + 2 <= len(data):
+        (head,) = struct.unpack_from("!H", data, at)
+        kind, length = head >> 9, head & 0x1FF
+        values[kind] = data[at + 2 : at + 2 + length]
+        at += 2 + length
+        if kind == 0:
+            break
+    try:
+        switch = int(values[1].removeprefix(b"\x07dpid:"), 16)
+        port = int(values[2].removeprefix(b"\x07"))
+    except (KeyError, ValueError):
+        return None
+    tag = values.get(127, b"").removeprefix(SEPTUM_OUI + b"\x01")
+    return (switch, port) if hmac.compare_digest(tag, _tag(switch, port, secret)) else None
+
+
+def _tag(switch: int, port: int, secret: bytes) -> bytes:
+    text = b"%d %d" % (switch, port)
+    return hmac.new(secret, text, hashlib.sha256).digest()[:TAG_SIZE]
+
+
+def _tlv(kind: int, value: bytes) -> bytes:
+    return struct.pack("!H", kind << 9 | len(value)) + value
