@@ -1,0 +1,5 @@
+"""`python -m console` is `septum`."""
+
+from console.cli import main
+
+main()

@@ -1,0 +1,229 @@
+"""The `septum` command: finds the right room for a sub-command and loads only that one.
+
+Importing the learners or the wire format takes seconds, so the table below says where each
+command lives, and nothing is imported before it is asked for. Commands of other distributions
+(and of the lab) come in by the entry point group `septum.commands`: the entry point's name is the
+command's, its object a function that adds commands to a Typer app.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points, version
+from typing import Any, NamedTuple
+
+import typer
+from typer._click.core import Command, Context  # typer carries its own copy of click
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+from typer.main import get_group
+
+from console.errors import WRONG_INPUT, CommandError, exit_code, explain
+
+PLUGINS = "septum.commands"
+
+
+class Place(NamedTuple):
+    """Where a built-in command lives, and its line in `septum --help`."""
+
+    name: str
+    module: str
+    summary: str
+
+
+PLACES = (
+    Place("run", "console.run_command", "Run the controller on a policy."),
+    Place("policy", "console.policy_commands", "Check, compile and ask about policies."),
+    Place("detect", "console.detect_commands", "Run the learners over recorded flows."),
+    Place("flows", "console.flow_commands", "Connections with their verdicts."),
+    Place("decisions", "console.decision_commands", "Machine decisions."),
+    Place("audit", "console.audit_commands", "The hash-chained record."),
+    Place("switches", "console.status_commands", "Switches, table use and drift."),
+    Place("status", "console.status_commands", "One screen about a running controller."),
+)
+
+
+def _commands_of(register: Callable[[typer.Typer], None]) -> dict[str, Command]:
+    """What a room's ``register(app)`` adds, by command name."""
+    app = typer.Typer(rich_markup_mode=None, add_completion=False)
+    register(app)
+    return dict(get_group(app).commands)
+
+
+def _load_place(place: Place) -> Command:
+    module = importlib.import_module(place.module)
+    if place.name != "policy":
+        command = _commands_of(module.register)[place.name]
+    else:
+        importlib.import_module("console.compile_command").register(module.policy_app)
+        module.policy_app.rich_markup_mode = None
+        command = get_group(module.policy_app)
+        command.name = place.name
+    command.short_help = place.summary
+    return command
+
+
+def _load_plugin(plugin: EntryPoint) -> Command:
+    commands = _commands_of(plugin.load())
+    if plugin.name not in commands:
+        raise CommandError(f"{plugin.value} adds no command `{plugin.name}`")
+    return commands[plugin.name]
+
+
+def _keep_lines(command: Command) -> Command:
+    """Keep examples as they are written: help text is otherwise re-wrapped."""
+    if command.help:
+        paragraphs = command.help.replace("\b\n", "").split("\n\n")
+        command.help = "\n\n".join(
+            f"\b\n{text}" if _is_verbatim(text) else text for text in paragraphs
+        )
+    for child in getattr(command, "commands", {}).values():
+        _keep_lines(child)
+    return command
+
+
+def _is_verbatim(paragraph: str) -> bool:
+    return paragraph.lstrip().startswith("Example") or any(
+        line.startswith("    ") for line in paragraph.splitlines()
+    )
+
+
+class Septum(TyperGroup):
+    """The root: knows its commands' names and loads one when it is used."""
+
+    def plugins(self) -> dict[str, EntryPoint]:
+        built_in = {place.name for place in PLACES}
+        return {p.name: p for p in entry_points(group=PLUGINS) if p.name not in built_in}
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        return [*(place.name for place in PLACES), *sorted(self.plugins())]
+
+    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+        if cmd_name not in self.commands:
+            command = self._load(cmd_name)
+            if command is None:
+                return None
+            self.commands[cmd_name] = _keep_lines(command)
+        return self.commands[cmd_name]
+
+    def _load(self, name: str) -> Command | None:
+        for place in PLACES:
+            if place.name == name:
+                return _load_place(place)
+        plugin = self.plugins().get(name)
+        if plugin is None:
+            return None
+        try:
+            return _load_plugin(plugin)
+        except (ImportError, AttributeError) as error:
+            raise CommandError(
+                f"`septum {name}` comes from {plugin.value}, which cannot be loaded: {error}"
+            ) from error
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
+            close = get_close_matches(args[0], self.list_commands(ctx))
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            ctx.fail(f"no such command {args[0]!r}{hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: Context, formatter: Any) -> None:
+        """The list of commands, built-in ones from the table so that nothing is imported."""
+        rows = [(place.name, place.summary) for place in PLACES]
+        for name in sorted(self.plugins()):
+            rows.append((name, self._plugin_summary(ctx, name)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def _plugin_summary(self, ctx: Context, name: str) -> str:
+        try:
+            command = self.get_command(ctx, name)
+        except CommandError:
+            return "(cannot be loaded on this machine)"
+        return command.get_short_help_str(80) if command else ""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"septum {version('septum')}")
+        raise typer.Exit()
+
+
+app = typer.Typer(
+    name="septum",
+    cls=Septum,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def septum(
+    show_version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_show_version, help="Print the version."
+    ),
+) -> None:
+    """Micro-segmentation for OpenFlow networks: policy to rules, watching, learning, containing."""
+
+
+def command_tree() -> Command:
+    """The whole command as typer runs it."""
+    return typer.main.get_command(app)
+
+
+def _report(line: str) -> None:
+    print(f"septum: {line}", file=sys.stderr)
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code. Problems go to standard error as one line."""
+    try:
+        result = command_tree().main(args=arguments, prog_name="septum", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except typer.Abort:
+        _report("given up")
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`septum flows | head`): say nothing more, as other tools do.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        if os.environ.get("SEPTUM_DEBUG"):
+            traceback.print_exc()
+        if isinstance(error, TyperException):
+            return _usage_error(error)
+        for line in explain(error):
+            _report(line)
+        return exit_code(error)
+
+
+def _usage_error(error: TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError" and context is not None:
+        print(context.get_help())
+        return 0 if context.parent is None else WRONG_INPUT
+    where = context.command_path if context is not None else "septum"
+    text = " ".join(error.format_message().split()).rstrip(".")
+    _report(f"{text[:1].lower()}{text[1:]} (see `{where} --help`)")
+    return error.exit_code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()
