@@ -120,7 +120,7 @@ class Septum(TyperGroup):
             return None
         try:
             return _load_plugin(plugin)
-        except (ImportError, AttributeError) as error:
+        except Exception as error:  # whatever a plugin does, the other commands must work
             raise CommandError(
                 f"`septum {name}` comes from {plugin.value}, which cannot be loaded: {error}"
             ) from error
@@ -204,8 +204,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         if isinstance(error, TyperException):
             return _usage_error(error)
-        for line in explain(error):
-            _report(line)
+        print(*explain(error), sep="\n", file=sys.stderr)
         return exit_code(error)
 
 

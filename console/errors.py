@@ -34,7 +34,7 @@ class CommandError(Exception):
 
 
 def explain(error: Exception) -> tuple[str, ...]:
-    """What to print for any error that left a command: one line, or one per fault of a policy.
+    """The lines to print for an error that left a command: one, or one per fault of a policy.
 
     Errors that our own rooms define are written for people and shown as they are, those of the
     operating system with the file they concern. Anything else is a defect of Septum: it is named
@@ -43,11 +43,12 @@ def explain(error: Exception) -> tuple[str, ...]:
     if isinstance(error, PolicyError):
         return tuple(str(diagnostic) for diagnostic in error.diagnostics)
     if type(error).__module__.partition(".")[0] in ROOMS:
-        return (_one_line(str(error)) or type(error).__name__,)
-    if isinstance(error, OSError):
-        return (_os_error(error),)
-    what = _one_line(f"{type(error).__name__}: {error}")
-    return (f"internal error: {what} (SEPTUM_DEBUG=1 shows where)",)
+        what = str(error) or type(error).__name__
+    elif isinstance(error, OSError):
+        what = _os_error(error)
+    else:
+        what = f"internal error: {type(error).__name__}: {error} (SEPTUM_DEBUG=1 shows where)"
+    return ("septum: " + " ".join(what.split()),)
 
 
 def exit_code(error: Exception) -> int:
@@ -57,10 +58,6 @@ def exit_code(error: Exception) -> int:
 
 
 def _os_error(error: OSError) -> str:
-    reason = error.strerror or (os.strerror(error.errno) if error.errno else str(error))
+    reason = error.strerror or str(error)
     files = [os.fsdecode(name) for name in (error.filename, error.filename2) if name is not None]
-    return _one_line(f"{' and '.join(files)}: {reason}" if files else reason)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return f"{' and '.join(files)}: {reason}" if files else reason
