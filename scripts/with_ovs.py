@@ -103,8 +103,8 @@ def run(command: list[str]) -> int:
     signal.signal(signal.SIGINT, lambda number, _frame: stopped_by.append(number))
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, pass_on)
-    acquire()
     try:
+        acquire()
         if stopped_by:
             return 128 + stopped_by[0]
         child = subprocess.Popen(command)

@@ -1,0 +1,5 @@
+"""`python -m benchmarks [NAME]`: run every measurement whose name starts with NAME."""
+
+from benchmarks.runner import main
+
+main()

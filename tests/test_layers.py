@@ -1,0 +1,114 @@
+"""Imports point downwards, and the pure rooms stay pure."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = (
+    "topology",
+    "policies",
+    "detection",
+    "response",
+    "ryu_apps",
+    "console",
+    "mininet_tests",
+)
+PURE = ("topology", "policies", "detection", "response")
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-logo", "--no-cache"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_rooms_import_downwards_only() -> None:
+    checked = lint_imports(ROOT)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Path:
+    """Empty rooms under the real contracts."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for room in ROOMS:
+        (tmp_path / room).mkdir()
+        (tmp_path / room / "__init__.py").touch()
+    return tmp_path
+
+
+def test_the_contracts_accept_the_street(house: Path) -> None:
+    (house / "console" / "a.py").write_text("import ryu_apps, response, topology, socket\n")
+    (house / "ryu_apps" / "a.py").write_text("import ryu, policies, time\n")
+    (house / "response" / "a.py").write_text("import policies, detection\n")
+    checked = lint_imports(house)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("room", "statement"),
+    [
+        ("topology", "import policies"),
+        ("policies", "import detection"),
+        ("detection", "import policies"),
+        ("detection", "from response import a"),
+        ("policies", "import ryu_apps"),
+        ("ryu_apps", "import console"),
+        ("console", "import mininet_tests"),
+        ("policies", "import ryu.ofproto"),
+        ("response", "import eventlet"),
+        ("topology", "import socket"),
+        ("detection", "def f() -> None:\n    import time"),
+    ],
+)
+def test_the_contracts_refuse(house: Path, room: str, statement: str) -> None:
+    (house / "response" / "a.py").touch()
+    (house / room / "wrong.py").write_text(statement + "\n")
+    checked = lint_imports(house)
+    assert checked.returncode == 1, checked.stdout
+    assert f"{room}.wrong" in checked.stdout
+
+
+def clock_reads(tree: ast.AST) -> Iterator[str]:
+    """Calls that read the clock without an import that the contracts would see."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+            continue
+        owner = ast.unparse(node.func.value).rpartition(".")[2]
+        if node.func.attr in ("now", "utcnow", "today") and owner in ("datetime", "date"):
+            yield f"line {node.lineno}: {ast.unparse(node.func)}"
+
+
+def test_clock_reads_are_seen() -> None:
+    assert list(clock_reads(ast.parse("x = datetime.datetime.now(tz)")))
+    assert list(clock_reads(ast.parse("x = date.today()")))
+    assert not list(clock_reads(ast.parse("x = datetime.fromtimestamp(now)")))
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_below_the_switches_nobody_reads_the_clock(room: str) -> None:
+    found = [
+        f"{path.relative_to(ROOT)} {read}"
+        for path in sorted((ROOT / room).rglob("*.py"))
+        for read in clock_reads(ast.parse(path.read_text(encoding="utf-8")))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_room_says_what_it_is_for(room: str) -> None:
+    tree = ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
