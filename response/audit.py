@@ -25,6 +25,7 @@ Kind = Literal[
     "alert",  # what was seen, with features, path and records
     "decision",  # a decision was made: active or proposed
     "approved", "rejected", "released", "expired",  # how it went on
+    "extended",  # its host took another address, which it now covers too
     "enforce", "withdraw",  # what was asked of the controller
     "confirmed", "removed",  # what a switch acknowledged by barrier
     "hold",  # automatic action was stopped or resumed

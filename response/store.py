@@ -157,9 +157,9 @@ class Store:
         """What must be on the switches now."""
         return self._decisions("state='active' AND expires>?", (now,))
 
-    def unfinished_releases(self, now: float) -> tuple[Decision, ...]:
-        """Ended before their time, so that a switch may still hold their rules."""
-        return self._decisions("state='released' AND expires>?", (now,))
+    def undone_decisions(self, now: float) -> tuple[Decision, ...]:
+        """Released or rejected before their time was over."""
+        return self._decisions("state IN ('released','rejected') AND expires>?", (now,))
 
     def _decisions(self, where: str, parameters: tuple[object, ...]) -> tuple[Decision, ...]:
         rows = self._db.execute(

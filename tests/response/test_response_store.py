@@ -80,8 +80,8 @@ def test_active_means_active_and_not_past_its_time(opened: Store) -> None:
         opened.save_decision(decision(number, state, ts=100.0 * number))
     assert [d.id for d in opened.active_decisions(159.9)] == ["d1", "d4"]
     assert [d.id for d in opened.active_decisions(160.0)] == ["d4"]
-    assert [d.id for d in opened.unfinished_releases(200.0)] == ["d3"]
-    assert opened.unfinished_releases(360.0) == ()
+    assert [d.id for d in opened.undone_decisions(200.0)] == ["d3"]
+    assert opened.undone_decisions(360.0) == ()
 
 
 def test_a_decision_number_is_never_given_twice(opened: Store, tmp_path: Path) -> None:
