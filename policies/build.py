@@ -209,9 +209,10 @@ class Builder:
         intents = []
         for read in self._merged.lists["intents"]:
             name = read.part("name")
-            if name is not None and (
-                first := places.setdefault(name.value, name.source)
-            ) is not name.source:
+            if (
+                name is not None
+                and (first := places.setdefault(name.value, name.source)) is not name.source
+            ):
                 message = f"intent '{name.value}' is defined twice; first at {first}"
                 self._findings.error("duplicate-name", message, name.source, name.width)
             intents.append(self._intent(read))
@@ -254,9 +255,7 @@ class Builder:
             return Defaults()
         infrastructure = read.part("infrastructure")
         chosen = {} if infrastructure is None else _given(infrastructure, ("arp", "nd", "dhcp"))
-        return Defaults(
-            infrastructure=Infrastructure(**chosen), **_given(read, ("action", "mode"))
-        )
+        return Defaults(infrastructure=Infrastructure(**chosen), **_given(read, ("action", "mode")))
 
     def _envelope(self) -> Envelope | None:
         read = self._merged.singles.get("adaptive")

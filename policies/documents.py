@@ -157,9 +157,7 @@ class Gathering:
             source = part.source if entry is None else entry.source
             self._name(table, name, entry, source, 1 if entry is None else entry.width)
 
-    def _name(
-        self, table: str, name: str, entry: Read | None, source: Source, width: int
-    ) -> None:
+    def _name(self, table: str, name: str, entry: Read | None, source: Source, width: int) -> None:
         first = self._places.setdefault((table, name), source)
         if name in self.merged.tables[table]:
             what = table.removesuffix("s")

@@ -24,10 +24,7 @@ _mode = Choice({mode.name.lower(): mode for mode in Mode})
 _adapt = Choice({adapt.name.lower(): adapt for adapt in Adapt})
 _action = Choice({action.value: action for action in Action})
 _tier = Choice(
-    {
-        tier.value: tier
-        for tier in (Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)
-    }
+    {tier.value: tier for tier in (Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)}
 )
 _label = Word(scalars.label, "a label", TEXT)
 _network = Word(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})

@@ -138,9 +138,7 @@ class Composer:
     def _take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
             self._count(event, len(event.value) + 1)
-            scalar = Scalar(
-                event.value, self._at(event), not event.style, len(event.value) + 1
-            )
+            scalar = Scalar(event.value, self._at(event), not event.style, len(event.value) + 1)
             self._tag(event)
             self._place(scalar, event.anchor)
         elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):

@@ -1,7 +1,7 @@
 """Reading a policy: files in, a `Policy` or every reason why not out.
 
-    result = read_policy(["policy.yaml"])
-    policy = load_policy(["policy.d/"])      # raises PolicyError with all diagnostics
+result = read_policy(["policy.yaml"])
+policy = load_policy(["policy.d/"])      # raises PolicyError with all diagnostics
 """
 
 from __future__ import annotations

@@ -1,0 +1,120 @@
+"""Prefix arithmetic on plain integers, for both address families at once.
+
+An address is one number: IPv4 as it is, IPv6 above bit 128. A span is the
+range of such numbers that a prefix covers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from policies.model import Address, Network
+
+SIX = 1 << 128
+NOBODY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """The ``size`` (a power of two) addresses from ``start``; the larger of two at one start
+    sorts first, as ``wide`` is the negative size."""
+
+    start: int
+    wide: int
+
+    def __contains__(self, number: int) -> bool:
+        return self.start <= number < self.start - self.wide
+
+
+def number_of(address: Address) -> int:
+    return int(address) if address.version == 4 else int(address) | SIX
+
+
+def address_at(number: int) -> Address:
+    return IPv6Address(number ^ SIX) if number & SIX else IPv4Address(number)
+
+
+def span_of(place: Address | Network) -> Span:
+    if isinstance(place, IPv4Address | IPv6Address):
+        return Span(number_of(place), -1)
+    return Span(number_of(place.network_address), -place.num_addresses)
+
+
+def network_of(span: Span) -> Network:
+    bits = (-span.wide).bit_length() - 1
+    if span.start & SIX:
+        return IPv6Network((span.start ^ SIX, 128 - bits))
+    return IPv4Network((span.start, 32 - bits))
+
+
+class Laid:
+    """Segments by longest prefix: single addresses in one dict, prefixes by their size."""
+
+    def __init__(self, kept: Mapping[tuple[int, int], frozenset[str]]) -> None:
+        self._kept = kept
+        self._points = {start: names for (start, wide), names in kept.items() if wide == -1}
+        sizes: dict[tuple[bool, int], dict[int, frozenset[str]]] = {}
+        for (start, wide), names in kept.items():
+            if wide != -1:
+                sizes.setdefault((start >= SIX, -wide), {})[start] = names
+        ordered = sorted(sizes.items(), key=lambda item: item[0][1])
+        # An IPv6 number has bit 128 set, so that masking keeps the families apart.
+        self._four = [(~(size - 1), names) for (six, size), names in ordered if not six]
+        self._six = [(~(size - 1), names) for (six, size), names in ordered if six]
+
+    def find(self, number: int) -> frozenset[str]:
+        names = self._points.get(number)
+        if names is not None:
+            return names
+        for mask, starts in self._six if number & SIX else self._four:
+            names = starts.get(number & mask)
+            if names is not None:
+                return names
+        return NOBODY
+
+    def regions(self) -> Iterator[tuple[Span, frozenset[str]]]:
+        return ((Span(*key), names) for key, names in self._kept.items())
+
+
+def lay_out(
+    points: Mapping[int, Set[str]], spans: Iterable[tuple[Span, tuple[Span, ...], str]]
+) -> Laid:
+    """The least regions whose longest match gives every address its segments.
+
+    ``points`` are single addresses with their segments; each of ``spans`` a
+    prefix, the gaps in it, and its segment. All prefixes and gaps nest or are
+    apart, so one walk in address order with a stack of the enclosing ones is
+    enough: a prefix opens at its own span, and is closed again inside a gap.
+    """
+    opens: dict[tuple[int, int], list[int]] = {}
+    closes: dict[tuple[int, int], list[int]] = {}
+    owner: list[str] = []
+    for index, (span, gaps, segment) in enumerate(spans):
+        owner.append(segment)
+        opens.setdefault((span.start, span.wide), []).append(index)
+        for gap in gaps:
+            closes.setdefault((gap.start, gap.wide), []).append(index)
+    places = sorted({*opens, *closes, *((number, -1) for number in points)})
+    kept: dict[tuple[int, int], frozenset[str]] = {}
+    interned: dict[frozenset[str], frozenset[str]] = {NOBODY: NOBODY}
+    # Enclosing places: their end, the prefixes open there, the segments kept for them.
+    stack: list[tuple[int, frozenset[int], frozenset[str]]] = []
+    everywhere: tuple[int, frozenset[int], frozenset[str]] = (1 << 130, frozenset(), NOBODY)
+    for place in places:
+        start, wide = place
+        while stack and stack[-1][0] <= start:
+            stack.pop()
+        _, active, above = stack[-1] if stack else everywhere
+        if place in opens or place in closes:
+            active = active.union(opens.get(place, ())).difference(closes.get(place, ()))
+        names = frozenset(owner[index] for index in active)
+        if wide == -1 and start in points:
+            names |= points[start]
+        names = interned.setdefault(names, names)
+        if names != above:
+            kept[place] = names
+        if wide != -1:
+            stack.append((start - wide, active, names))
+    return Laid(kept)

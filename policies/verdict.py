@@ -1,0 +1,283 @@
+"""What the policy says about a connection: the direct reading that compiled rules must equal.
+
+`Judge` indexes the intents once: every intent is a bit, in name order, and a
+segment, a service or a tier is the set of intents that name it. A verdict then
+is a few intersections, whatever the number of intents, and the lowest bit left
+is the first intent by name.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from policies.membership import AddressSet, Membership
+from policies.model import (
+    ANY,
+    ICMP,
+    ICMPV6,
+    UNKNOWN,
+    Action,
+    Address,
+    Connection,
+    Intent,
+    Mode,
+    NearestMiss,
+    Policy,
+    Restriction,
+    Service,
+    Tier,
+    Verdict,
+)
+
+PARTS = ("from", "to", "services")
+_AFTER_ADAPTIVE = (Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)
+
+
+def verdict(
+    policy: Policy,
+    membership: Membership,
+    connection: Connection,
+    now: float,
+    restrictions: Sequence[Restriction] = (),
+) -> Verdict:
+    """Judge one connection at ``now`` (seconds since the epoch). For many, keep a `Judge`."""
+    return Judge(policy, membership).verdict(connection, now, restrictions)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """What is known of all addresses with one set of segments."""
+
+    names: tuple[str, ...]
+    starts: int
+    answers: int
+    mode: Mode
+
+
+class Judge:
+    """Verdicts under one policy and membership; needs no lock, keeps only what it can rebuild."""
+
+    def __init__(self, policy: Policy, membership: Membership) -> None:
+        self._policy = policy
+        self._membership = membership
+        self._intents = sorted(policy.intents, key=lambda intent: intent.name)
+        self._all = (1 << len(self._intents)) - 1
+        self._sources = _index(self._intents, lambda intent: intent.sources)
+        self._targets = _index(self._intents, lambda intent: intent.targets)
+        self._services = _ServiceIndex(self._intents)
+        self._allows = self._where(lambda intent: intent.action is Action.ALLOW)
+        self._tiers = {tier: self._where(lambda i, t=tier: i.tier is t) for tier in Tier}  # type: ignore[misc]
+        self._index_expiry()
+        self._ends: dict[frozenset[str], _End] = {}
+        self._protected: AddressSet = membership.protected_addresses(policy.envelope)
+
+    def verdict(
+        self, connection: Connection, now: float, restrictions: Sequence[Restriction] = ()
+    ) -> Verdict:
+        """Judge the first packet of a connection at ``now``, under live machine decisions."""
+        return self.judge(
+            self._membership.segments_of(connection.src),
+            self._membership.segments_of(connection.dst),
+            connection,
+            now,
+            restrictions,
+        )
+
+    def judge(
+        self,
+        sources: frozenset[str],
+        targets: frozenset[str],
+        connection: Connection,
+        now: float,
+        restrictions: Sequence[Restriction] = (),
+    ) -> Verdict:
+        """As `verdict`, for a caller that already has the segments of both ends."""
+        start, end = self._end(sources), self._end(targets)
+        live = self._live(now)
+        service = self._services.naming(connection)
+        matched = start.starts & end.answers & service & live
+        mode = max(start.mode, end.mode)
+
+        emergency = matched & self._tiers[Tier.EMERGENCY]
+        if emergency:
+            tier, deciding = Tier.EMERGENCY, emergency
+        elif restrictions and self._restricted(connection, now, restrictions):
+            miss = self._nearest_miss(start.starts, end.answers, service, live)
+            return Verdict(
+                Action.DENY, False, mode, Tier.ADAPTIVE, None, start.names, end.names, miss
+            )
+        else:
+            tier, deciding = Tier.DEFAULT, 0
+            for lower in _AFTER_ADAPTIVE:
+                if deciding := matched & self._tiers[lower]:
+                    tier = lower
+                    break
+        if not deciding:
+            intent, action = None, self._policy.defaults.action
+        else:
+            # In one tier deny beats allow; of those left, the first by name is named.
+            intent = self._first(deciding & ~self._allows or deciding)
+            action = intent.action
+        forwarded = action is Action.ALLOW or mode is not Mode.ENFORCE
+        miss = None
+        if action is Action.DENY:
+            miss = self._nearest_miss(start.starts, end.answers, service, live)
+        return Verdict(
+            action,
+            forwarded,
+            mode,
+            tier,
+            None if intent is None else intent.name,
+            start.names,
+            end.names,
+            miss,
+            None if intent is None else intent.source,
+        )
+
+    def matching(self, connection: Connection, now: float) -> tuple[Intent, ...]:
+        """Every live intent that matches, of any tier and action, in name order."""
+        start = self._end(self._membership.segments_of(connection.src))
+        end = self._end(self._membership.segments_of(connection.dst))
+        bits = start.starts & end.answers & self._services.naming(connection) & self._live(now)
+        found = []
+        while bits:
+            found.append(self._first(bits))
+            bits &= bits - 1
+        return tuple(found)
+
+    def _first(self, bits: int) -> Intent:
+        return self._intents[(bits & -bits).bit_length() - 1]
+
+    def _end(self, segments: frozenset[str]) -> _End:
+        end = self._ends.get(segments)
+        if end is None:
+            names = segments or (UNKNOWN,)
+            end = _End(
+                tuple(sorted(segments)),
+                _union(self._sources, (ANY, *names)),
+                _union(self._targets, (ANY, *names)),
+                self._membership.mode_of(segments),
+            )
+            self._ends[segments] = end
+        return end
+
+    def _where(self, test: Callable[[Intent], bool]) -> int:
+        return sum(1 << bit for bit, intent in enumerate(self._intents) if test(intent))
+
+    def _index_expiry(self) -> None:
+        """After ``_moments[i]`` the intents of ``_lives[i + 1]`` are left."""
+        ends = sorted(
+            (intent.expires.timestamp(), bit)
+            for bit, intent in enumerate(self._intents)
+            if intent.expires is not None
+        )
+        self._moments = [moment for moment, _ in ends]
+        self._lives = [self._all]
+        for _, bit in ends:
+            self._lives.append(self._lives[-1] & ~(1 << bit))
+
+    def _live(self, now: float) -> int:
+        return self._lives[bisect_right(self._moments, now)] if self._moments else self._all
+
+    def _restricted(
+        self, connection: Connection, now: float, restrictions: Sequence[Restriction]
+    ) -> bool:
+        """Whether a live machine decision blocks the connection; ``rate_limit`` never does."""
+        src, dst = connection.src, connection.dst
+        for restriction in restrictions:
+            if restriction.expires <= now:
+                continue
+            if restriction.action == "quarantine":
+                if src in restriction.addresses or dst in restriction.addresses:
+                    return True
+            elif restriction.action == "isolate" and src in restriction.addresses:
+                if dst not in self._protected:
+                    return True
+        return False
+
+    def _nearest_miss(
+        self, starts: int, answers: int, service: int, live: int
+    ) -> NearestMiss | None:
+        """The live allow that fails in the fewest parts, then the first by name."""
+        allows = self._allows & live
+        if not allows:
+            return None
+        a, b, c = starts & allows, answers & allows, service & allows
+        best = a & b & c or (a & b) | (a & c) | (b & c) or a | b | c or allows
+        bit = best & -best
+        failed = tuple(part for part, met in zip(PARTS, (a, b, c), strict=True) if not met & bit)
+        return NearestMiss(self._first(bit).name, failed)
+
+
+class _ServiceIndex:
+    """Which intents name a protocol and port: per protocol, the ports where the answer changes."""
+
+    def __init__(self, intents: Sequence[Intent]) -> None:
+        ranges: dict[int, list[tuple[int, int, int]]] = {}
+        whole: dict[int, int] = {}
+        self._any = 0
+        for bit, intent in enumerate(intents):
+            for service in intent.services:
+                if service.proto is None:
+                    self._any |= 1 << bit
+                elif service.low is None or service.high is None:
+                    whole[service.proto] = whole.get(service.proto, 0) | 1 << bit
+                else:
+                    ranges.setdefault(service.proto, []).append((service.low, service.high, bit))
+        self._by_proto = {
+            proto: _steps(ranges.get(proto, ()), self._any | whole.get(proto, 0))
+            for proto in {*ranges, *whole}
+        }
+
+    def naming(self, connection: Connection) -> int:
+        proto = connection.proto
+        found = self._by_proto.get(proto)
+        # ICMP exists in one family only; in the other the number is just a number.
+        if found is None or (proto in _FAMILY and connection.src.version != _FAMILY[proto]):
+            return self._any
+        starts, masks = found
+        return masks[bisect_right(starts, connection.port)]
+
+
+_FAMILY = {ICMP: 4, ICMPV6: 6}
+
+
+def _steps(ranges: Iterable[tuple[int, int, int]], base: int) -> tuple[list[int], list[int]]:
+    """Ports where a range begins or has ended, and the intents from each of them on."""
+    changes: dict[int, list[int]] = {}
+    for low, high, bit in ranges:
+        changes.setdefault(low, []).append(bit + 1)
+        changes.setdefault(high + 1, []).append(-bit - 1)
+    starts, masks, mask = [], [base], base
+    depth: dict[int, int] = {}  # how many ranges of one intent overlap here
+    for port in sorted(changes):
+        for change in changes[port]:
+            bit = abs(change) - 1
+            depth[bit] = depth.get(bit, 0) + (1 if change > 0 else -1)
+            mask = mask | 1 << bit if depth[bit] else mask & ~(1 << bit)
+        starts.append(port)
+        masks.append(mask | base)
+    return starts, masks
+
+
+def _index(intents: Sequence[Intent], names: Callable[[Intent], Iterable[str]]) -> dict[str, int]:
+    index: dict[str, int] = {}
+    for bit, intent in enumerate(intents):
+        for name in names(intent):
+            index[name] = index.get(name, 0) | 1 << bit
+    return index
+
+
+def _union(index: dict[str, int], names: Iterable[str]) -> int:
+    bits = 0
+    for name in names:
+        bits |= index.get(name, 0)
+    return bits
+
+
+def connection_to(src: Address, dst: Address, service: Service) -> Connection:
+    """The first packet of a connection to the first port of a service."""
+    proto = 0 if service.proto is None else service.proto
+    return Connection(src, dst, proto, service.low or 0)
