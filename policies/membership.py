@@ -165,6 +165,12 @@ class Membership:
         their first address."""
         return frozenset(self._named.get(segment, ()))
 
+    def selects_a_host(self, selector: Selector) -> bool:
+        """Whether a host matches in all but its network, and inside that if it has addresses."""
+        return any(
+            not host.addresses or self._held(host, selector) for host in self._matching(selector)
+        )
+
     def addresses_of(self, selector: Selector) -> AddressSet:
         """What a selector matches."""
         if _is_network(selector):
