@@ -147,7 +147,8 @@ class Septum(TyperGroup):
             command = self.get_command(ctx, name)
         except CommandError:
             return "(cannot be loaded on this machine)"
-        return command.get_short_help_str(80) if command else ""
+        first_sentence = command.get_short_help_str(200) if command else ""
+        return first_sentence.partition(";")[0].rstrip(".") + "."
 
 
 def _show_version(wanted: bool) -> None:
