@@ -175,9 +175,7 @@ def total_bytes(record: FlowRecord) -> int:
     return (record.bytes_out or 0) + (record.bytes_in or 0)
 
 
-def export_graph(
-    graph: nx.DiGraph[str], form: str, labels: dict[str, str] | None = None
-) -> str:
+def export_graph(graph: nx.DiGraph[str], form: str, labels: dict[str, str] | None = None) -> str:
     """A snapshot as text; see :meth:`CommunicationGraph.export`."""
     names = labels or {}
     if form == "json":

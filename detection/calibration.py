@@ -1,0 +1,56 @@
+"""From raw scores to [0, 1]: a score of s means that about s of host-windows score lower.
+
+A histogram of what host-windows really scored, with an exponential prior for
+what has not been seen yet. The mapping is strictly increasing at any moment, and moves only when
+windows are learned.
+"""
+
+from __future__ import annotations
+
+from math import exp, log1p
+
+STEP = 0.05
+BINS = 800
+PRIOR_WINDOWS = 50.0
+REBUILD = 64
+SOFT = 20.0  # beyond this raw score the prior's tail thins out slowly, so that floats can tell
+
+
+class Calibration:
+    def __init__(self) -> None:
+        self._counts = [0] * (BINS + 1)
+        self._above = [0.0] * (BINS + 2)
+        self._n = 0
+        self._pending = 0
+        self.version = 0
+
+    def learn(self, raw: float) -> None:
+        """A host-window ended with this raw score as its highest."""
+        self._counts[min(BINS, int(raw / STEP))] += 1
+        self._pending += 1
+        if self._pending >= REBUILD or self._n < REBUILD:
+            self._rebuild()
+
+    def score(self, raw: float) -> float:
+        """Raises ValueError for a negative raw score."""
+        if raw < 0.0:
+            raise ValueError("raw scores are not negative")
+        return 1.0 - self.tail(raw)
+
+    def tail(self, raw: float) -> float:
+        """The share of host-windows that are expected to score at least ``raw``."""
+        place = raw / STEP
+        i = min(BINS, int(place))
+        part = min(1.0, place - i)
+        above = self._above[i] + part * (self._above[i + 1] - self._above[i])
+        stretched = raw if raw <= SOFT else SOFT + 3.0 * log1p((raw - SOFT) / 3.0)
+        return (PRIOR_WINDOWS * exp(-stretched) + above) / (PRIOR_WINDOWS + self._n)
+
+    def _rebuild(self) -> None:
+        total = 0.0
+        for i in range(BINS, -1, -1):
+            total += self._counts[i]
+            self._above[i] = total
+        self._n = int(total)
+        self._pending = 0
+        self.version += 1

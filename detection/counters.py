@@ -1,0 +1,71 @@
+"""Counts that forget, at four horizons, in constant memory."""
+
+from __future__ import annotations
+
+from math import exp
+
+HORIZONS = (60.0, 600.0, 3600.0, 86_400.0)
+HORIZON_NAMES = ("1m", "10m", "1h", "24h")
+
+Counts = tuple[float, float, float, float]
+NOTHING: Counts = (0.0, 0.0, 0.0, 0.0)
+
+
+class Tally:
+    """Exponentially decayed counts over :data:`HORIZONS` (time constants in seconds)."""
+
+    __slots__ = ("day", "hour", "minute", "ten", "ts")
+
+    def __init__(self) -> None:
+        self.ts = 0.0
+        self.minute = self.ten = self.hour = self.day = 0.0
+
+    def add(self, now: float, weight: float = 1.0) -> None:
+        gone = now - self.ts
+        if gone > 0.0:
+            self.minute = self.minute * exp(-gone / 60.0) + weight
+            self.ten = self.ten * exp(-gone / 600.0) + weight
+            self.hour = self.hour * exp(-gone / 3600.0) + weight
+            self.day = self.day * exp(-gone / 86_400.0) + weight
+            self.ts = now
+        else:
+            self.minute += weight
+            self.ten += weight
+            self.hour += weight
+            self.day += weight
+
+    def at(self, now: float) -> Counts:
+        gone = now - self.ts
+        if gone <= 0.0:
+            return (self.minute, self.ten, self.hour, self.day)
+        return (
+            self.minute * exp(-gone / 60.0),
+            self.ten * exp(-gone / 600.0),
+            self.hour * exp(-gone / 3600.0),
+            self.day * exp(-gone / 86_400.0),
+        )
+
+
+class Distinct:
+    """A :class:`Tally` of distinct things: one that comes again within an hour of its
+    last time is not counted again. Remembers at most ``limit`` of them, oldest first out.
+    """
+
+    __slots__ = ("limit", "seen", "tally")
+
+    def __init__(self, limit: int = 512) -> None:
+        self.limit = limit
+        self.seen: dict[tuple[str, str], float] = {}
+        self.tally = Tally()
+
+    def add(self, what: tuple[str, str], now: float, weight: float = 1.0) -> bool:
+        """True when it counted."""
+        seen = self.seen
+        last = seen.pop(what, None)
+        seen[what] = now
+        if last is not None and now - last < 3600.0:
+            return False
+        if len(seen) > self.limit:
+            del seen[next(iter(seen))]
+        self.tally.add(now, weight)
+        return True

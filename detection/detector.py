@@ -1,0 +1,387 @@
+"""The detector: one record in, one score out, and then it learns.
+
+Deterministic: the same records, settings and seed give the same scores to the
+bit, live and offline. Time comes from the records only. One pass; memory is bounded by
+``DetectorSettings.max_hosts`` and ``max_edges``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import exp, log1p
+
+from detection import episodes, movement, paths
+from detection.alerts import Alert, Scored
+from detection.budget import AlertBudget
+from detection.calibration import Calibration
+from detection.counters import NOTHING, Tally
+from detection.features import COUNT, index_of
+from detection.hosts import Episode, HostState, ServiceUse
+from detection.learners.base import HostWindow, Range, UseCounts
+from detection.learners.ensemble import Ensemble, default_learners
+from detection.places import Place, Territory
+from detection.services import is_foothold, is_request, service_of
+from detection.settings import MODEL, DetectorSettings
+from detection.snapshots import dump, load
+from topology.graph import CommunicationGraph, total_bytes
+from topology.records import FlowRecord
+
+CALM = 0.6  # of the threshold: a host above it is not learned from
+STALE = 10.0  # seconds after which a host's fading evidence is worked out again
+QUIET = 0.05  # raw scores below this are not worth refreshing
+
+_DENIED = index_of("denied_pairs")
+_UNANSWERED = index_of("unanswered_addresses")
+_FAILED = index_of("failed_pairs")
+_SHARE = index_of("failure_share")
+_FANOUT = index_of("service_fanout")
+_UNSERVED = index_of("unserved_fanout")
+_NEW_PEERS = index_of("new_peers")
+_NEW_SERVICES = index_of("new_services")
+_FLIP = index_of("role_flip")
+_DEPTH = index_of("hop_depth")
+_ONWARD = index_of("onward_peers")
+_ORIGIN = index_of("suspect_origin")
+_NOVEL = index_of("novel_edge")
+_BURST = index_of("burst")
+_VOLUME = index_of("volume")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorHealth:
+    """For status displays. ``maturity`` in [0, 1]: how far the background is known;
+    ``threshold`` in raw score (nats); ``windows`` host-windows learned, ``withheld`` not
+    learned because their host was suspect or suspended.
+    """
+
+    model: str
+    records: int
+    hosts: int
+    edges: int
+    windows: int
+    withheld: int
+    maturity: float
+    threshold: float
+    alerts: int
+    open_episodes: int
+    suspended: int
+    forgotten_hosts: int
+
+
+class Detector:
+    """Learns what is normal while it watches, and alerts on hosts that move sideways."""
+
+    def __init__(self, settings: DetectorSettings | None = None, seed: int = 0) -> None:
+        self.settings = settings or DetectorSettings()
+        self.seed = seed
+        self.graph = CommunicationGraph(max_edges=self.settings.max_edges)
+        self.ensemble = Ensemble(default_learners(seed))
+        self.budget = AlertBudget(self.settings.alert_budget)
+        self.calibration = Calibration()
+        self.territory = Territory(self.settings.internal)
+        self.now = 0.0
+        self._row = 0
+        self._hosts: dict[str, HostState] = {}
+        self._inside = 0
+        self._suspended: set[str] = set()
+        self._alerts = self._withheld = self._forgotten = 0
+
+    def step(self, record: FlowRecord) -> Scored:
+        """Score the host that started this connection, then learn from it."""
+        row = self._row
+        self._row = row + 1
+        if record.ts > self.now:
+            self.now = record.ts
+        now = self.now
+        territory = self.territory
+        if not territory.settled:
+            self._notice_place(record)
+        host = self._hosts.get(record.src_ip) or self._meet(record.src_ip)
+        host.last = now
+        if now - host.window >= self.settings.window:
+            self._close_window(host, now)
+        edge_known = self.graph.digraph.has_edge(record.src_ip, record.dst_ip)
+        if territory.place(record.dst_ip) is Place.INSIDE and record.src_ip != record.dst_ip:
+            evidence = self._movement(host, record, now, edge_known)
+        else:
+            self.graph.observe(record)
+            evidence = False
+        if record.phase != "end":
+            host.window_records += 1
+            host.spoke = True
+        if evidence:
+            host.rows.append(row)
+            self._evaluate(host, now)
+        elif host.raw > QUIET and now - host.evaluated > STALE:
+            self._evaluate(host, now)
+        if evidence and host.raw > 0.0 and (host.episode or host.raw >= self.budget.threshold):
+            return self._judge(host, row, now)
+        return Scored(row, self._score(host))
+
+    def suspend(self, address: str) -> None:
+        """A quarantined host: what it does is scored, but nothing is learned from it."""
+        self._suspended.add(address)
+        if address in self._hosts:
+            self._hosts[address].suspended = True
+
+    def resume(self, address: str) -> None:
+        """Released: it is learned from again, and what was held against it is dropped."""
+        self._suspended.discard(address)
+        host = self._hosts.get(address)
+        if host is not None:
+            host.suspended = False
+            host.episode = None
+            host.peak = 0.0
+            host.forget_evidence()
+
+    def health(self) -> DetectorHealth:
+        return DetectorHealth(
+            model=MODEL,
+            records=self._row,
+            hosts=len(self._hosts),
+            edges=len(self.graph),
+            windows=self.ensemble.windows,
+            withheld=self._withheld,
+            maturity=self.ensemble.maturity,
+            threshold=self.budget.threshold,
+            alerts=self._alerts,
+            open_episodes=sum(1 for h in self._hosts.values() if h.episode is not None),
+            suspended=len(self._suspended),
+            forgotten_hosts=self._forgotten,
+        )
+
+    def contributions(self, address: str) -> tuple[float, dict[str, float]]:
+        """A host's raw score, and what each feature adds to it (sums to it)."""
+        host = self._hosts.get(address)
+        if host is None:
+            return 0.0, {}
+        ranked = episodes.explain(host, host.contributions, self._ranges(host))
+        return host.raw, {c.feature: c.contribution for c in ranked}
+
+    def snapshot(self) -> bytes:
+        """Everything that was learned and seen, for :meth:`restore`."""
+        return dump(self)
+
+    @staticmethod
+    def restore(data: bytes) -> Detector:
+        """Continue exactly where :meth:`snapshot` was taken. Raises ValueError for other bytes."""
+        detector = load(data)
+        if not isinstance(detector, Detector):
+            raise ValueError("not a detector snapshot")
+        return detector
+
+    def _movement(self, host: HostState, record: FlowRecord, now: float, known: bool) -> bool:
+        if record.phase == "end":
+            return self._ended(host, record, now)
+        dst_ip = record.dst_ip
+        if record.state == "unanswered" and record.proto in ("arp", "nd"):
+            owner = self._hosts.get(dst_ip)
+            return movement.notice_unanswered(host, record, bool(owner and owner.spoke), now)
+        if not is_request(record) or movement.is_leftover_reply(record, self.graph):
+            self.graph.observe(record)
+            return False
+        self.graph.observe(record)
+        dst = self._hosts.get(dst_ip) or self._meet(dst_ip)
+        if dst.suspended:
+            return False
+        service = service_of(record)
+        use = host.uses.get(service) or host.use(service, is_foothold(service), now)
+        if use.window != host.window:
+            use.window = host.window
+            host.touched.append(use)
+        outcome = movement.outcome_of(record)
+        evidence = movement.notice(
+            host, dst, use, record, outcome, now,
+            self.ensemble.maturity, self.settings.hop_window, known,
+        )  # fmt: skip
+        if evidence:
+            self._choose_strongest(host, use, now)
+            self._evaluate(host, now)
+        if record.phase == "whole":
+            host.window_bytes += total_bytes(record)
+        if outcome == "let-in" and self._is_calm(host):
+            if use.foothold:
+                paths.note_session(host, dst_ip, now, self.settings.hop_window)
+            movement.accept(host, dst, use, service, now)
+        return evidence
+
+    def _ended(self, host: HostState, record: FlowRecord, now: float) -> bool:
+        edge = self.graph.observe(record)
+        host.window_bytes += total_bytes(record)
+        if record.state not in ("rejected", "unanswered") or not is_request(record):
+            return False
+        dst = self._hosts.get(record.dst_ip)
+        if dst is None or dst.suspended:
+            return False
+        service = service_of(record)
+        use = host.uses.get(service)
+        if edge.established == 0:
+            # Its start looked like a connection; now it is known that none came to be.
+            dst.served.get(service, {}).pop(host.address, None)
+            if use is not None:
+                use.peers.pop(record.dst_ip, None)
+        return movement.notice_failure(host, use, record.dst_ip, record.service, now)
+
+    def _evaluate(self, host: HostState, now: float) -> None:
+        v = host.values
+        v[_DENIED : _DENIED + 3] = host.denied.tally.at(now)[:3] if host.denied else NOTHING[:3]
+        unanswered = host.unanswered.tally.at(now)[:3] if host.unanswered else NOTHING[:3]
+        v[_UNANSWERED : _UNANSWERED + 3] = unanswered
+        v[_FAILED : _FAILED + 3] = host.failed.tally.at(now)[:3] if host.failed else NOTHING[:3]
+        bad = v[_DENIED + 1] + unanswered[1] + v[_FAILED + 1]
+        v[_SHARE] = bad / max(bad, host.attempts.at(now)[1], 1.0) if bad else 0.0
+        use = host.strongest
+        if use is not None:
+            v[_FANOUT : _FANOUT + 4] = use.new.at(now)
+            v[_UNSERVED : _UNSERVED + 4] = use.unserved.at(now)
+        v[_NEW_PEERS] = host.new_peers.at(now)[1]
+        v[_NEW_SERVICES] = host.new_services.at(now)[1]
+        v[_NOVEL] = host.novel.at(now)[1]
+        v[_BURST] = float(host.window_records)
+        v[_VOLUME] = log1p(host.window_bytes)
+        self._evaluate_path(host, now)
+        host.raw = self.ensemble.score(self._window(host, now), host.contributions)
+        host.evaluated = now
+        host.score_version = -1
+        if host.raw > host.peak:
+            host.peak = host.raw
+
+    def _evaluate_path(self, host: HostState, now: float) -> None:
+        v = host.values
+        within = self.settings.hop_window
+        v[_FLIP] = host.flip.at(now)[2] if host.flip is not None else 0.0
+        chain = host.chain
+        if chain is None or now - chain.ts > 4.0 * within:
+            v[_DEPTH] = v[_ONWARD] = v[_ORIGIN] = 0.0
+            host.chain = None
+            return
+        weight = paths.weight(host, within, now)
+        fade = weight * exp(-(now - chain.ts) / within)
+        v[_DEPTH] = 1.0 + max(0.0, chain.depth - 1.0) * fade
+        further = max(0.0, host.onward.at(now)[2] - 1.0)
+        v[_ONWARD] = 1.0 + further * weight * min(1.0, chain.depth - 1.0)
+        v[_ORIGIN] = float(chain.suspicion)
+
+    def _choose_strongest(self, host: HostState, use: ServiceUse, now: float) -> None:
+        """Fan-out is shown for the service on which it says most."""
+        strongest = host.strongest
+        if strongest is use or strongest is None:
+            host.strongest = use
+            return
+        fanout = self.ensemble.fanout
+        if fanout.nats(self._counts(use, now)) > fanout.nats(self._counts(strongest, now)):
+            host.strongest = use
+
+    def _judge(self, host: HostState, row: int, now: float) -> Scored:
+        score = self._score(host)
+        episode = host.episode
+        if episode is not None:
+            if now - episode.last > self.settings.episode_quiet:
+                host.episode = episode = None
+            else:
+                episode.last = now
+        if host.raw < self.budget.threshold:
+            return Scored(row, score, None, episode.alert_id if episode else None)
+        kind = episodes.kind_of(host, host.contributions)
+        rank = episodes.RANKS[kind]
+        if episode is not None and rank <= episode.rank:
+            return Scored(row, score, None, episode.alert_id)
+        alert = self._alert(host, kind, score, now)
+        if episode is None:
+            self.budget.spend(now)
+        host.episode = Episode(alert.id, kind, rank, now)
+        self._alerts += 1
+        return Scored(row, score, alert, alert.id)
+
+    def _alert(self, host: HostState, kind: str, score: float, now: float) -> Alert:
+        arrival = paths.best_arrival(host, "", now, self.settings.hop_window)
+        path = episodes.path_of(host, kind, arrival.path if arrival is not None else ())
+        features = episodes.explain(host, host.contributions, self._ranges(host))
+        threshold = self.calibration.score(self.budget.threshold)
+        return episodes.make_alert(host, kind, now, score, threshold, path, features, self.seed)
+
+    def _close_window(self, host: HostState, now: float) -> None:
+        """A host-window ended: learn it if it was calm, and begin the next."""
+        window = self._window(host, now, learning=True)
+        if host.window_records:
+            self.ensemble.close(window, host.contributions)
+            if self._is_calm(host) and host.peak < CALM * self.budget.threshold:
+                self.calibration.learn(host.peak)
+                self.ensemble.learn(window, now)
+            else:
+                self._withheld += 1
+        host.window = now
+        host.touched = []
+        host.window_records = 0
+        host.window_bytes = 0.0
+        episode = host.episode
+        if episode is not None and now - episode.last > self.settings.episode_quiet:
+            host.episode = None
+        host.peak = 0.0
+        self._evaluate(host, now)
+        self.budget.update(self._inside, now)
+
+    def _window(self, host: HostState, now: float, learning: bool = False) -> HostWindow:
+        strongest = self._counts(host.strongest, now) if host.strongest is not None else None
+        window = HostWindow(host.values, self.ensemble.maturity, strongest, own=host.own)
+        if learning:
+            window.uses = [self._counts(use, now) for use in host.touched]
+            if host.own is None and any(host.values[_DENIED:_SHARE]):
+                window.own = host.own = [0.0] * COUNT
+        return window
+
+    @staticmethod
+    def _counts(use: ServiceUse, now: float) -> UseCounts:
+        return UseCounts(use.service, use.foothold, use.new.at(now), use.unserved.at(now), use.own)
+
+    def _ranges(self, host: HostState) -> dict[int, Range]:
+        return self.ensemble.explain(self._window(host, host.evaluated))
+
+    def _score(self, host: HostState) -> float:
+        if host.score_version != self.calibration.version:
+            host.score = self.calibration.score(host.raw)
+            host.score_version = self.calibration.version
+        return host.score
+
+    def _is_calm(self, host: HostState) -> bool:
+        return (
+            host.episode is None and not host.suspended and host.raw < CALM * self.budget.threshold
+        )
+
+    def _meet(self, address: str) -> HostState:
+        inside = self.territory.place(address) is Place.INSIDE
+        if len(self._hosts) >= self.settings.max_hosts:
+            self._forget_idle()
+        host = self._hosts[address] = HostState(address, inside, self.now)
+        host.suspended = address in self._suspended
+        self._inside += inside
+        if self._inside <= 1000:
+            self.budget.update(self._inside, self.now)
+        return host
+
+    def _forget_idle(self) -> None:
+        """Drop the tenth of all hosts that was quiet longest; those under suspicion stay."""
+        idle = sorted(
+            (h for h in self._hosts.values() if h.episode is None and not h.suspended),
+            key=lambda h: (h.last, h.address),
+        )
+        for host in idle[: max(1, len(self._hosts) // 10)]:
+            del self._hosts[host.address]
+            self._inside -= host.inside
+            self._forgotten += 1
+
+    def _notice_place(self, record: FlowRecord) -> None:
+        self.territory.notice(record.src_ip, record.dst_ip)
+        if self.territory.settled:
+            for host in self._hosts.values():
+                host.inside = self.territory.place(host.address) is Place.INSIDE
+            self._inside = sum(host.inside for host in self._hosts.values())
+
+
+def detect(records: Iterable[FlowRecord], detector: Detector) -> Iterable[Scored]:
+    """All records through a detector, in order."""
+    return map(detector.step, records)
+
+
+__all__ = ["Detector", "DetectorHealth", "DetectorSettings", "Tally", "detect"]

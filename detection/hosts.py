@@ -1,0 +1,182 @@
+"""What is remembered of one host: its use of services, its failures, its current window."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from detection.alerts import Hop
+from detection.counters import Distinct, Tally
+from detection.features import COUNT
+from detection.services import is_foothold
+
+MAX_PEERS = 512  # remembered per host and service
+MAX_USES = 128  # services remembered per host
+MAX_CLIENTS = 4  # clients remembered per served service: enough to tell a server
+MAX_SERVED = 64
+MAX_ARRIVALS = 8
+MAX_ROWS = 64
+MAX_HOPS = 8
+
+
+class ServiceUse:
+    """One host as a client of one service.
+
+    ``peers`` are those it was seen to use it with in calm times (address to time
+    of last use), ``tried`` new ones that are not taken for normal (yet).
+    """
+
+    __slots__ = (
+        "foothold",
+        "new",
+        "own",
+        "peers",
+        "service",
+        "since",
+        "tried",
+        "unserved",
+        "window",
+    )
+
+    def __init__(self, service: str, foothold: bool, now: float) -> None:
+        self.service = service
+        self.foothold = foothold
+        self.since = now
+        self.peers: dict[str, float] = {}
+        self.tried: dict[str, float] = {}
+        self.new = Tally()
+        self.unserved = Tally()
+        self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
+        self.window = -1.0  # start of the last window it was used in
+
+
+@dataclass(slots=True)
+class Arrival:
+    """Somebody came in on a foothold. ``before`` is the depth of the path up to ``src``;
+    ``use`` is how ``src`` uses the service, ``new`` whether the edge was.
+    """
+
+    ts: float
+    src: str
+    service: str
+    before: float
+    use: ServiceUse
+    new: bool
+    path: tuple[Hop, ...]
+    suspicion: int
+
+
+@dataclass(slots=True)
+class Chain:
+    """The strongest in-then-on movement of a host that is still fresh."""
+
+    ts: float
+    depth: float
+    path: tuple[Hop, ...]
+    suspicion: int
+
+
+@dataclass(slots=True)
+class Episode:
+    """An alert that is still going on."""
+
+    alert_id: str
+    kind: str
+    rank: int
+    last: float
+
+
+@dataclass(slots=True)
+class Onward:
+    """Habit of going on from an arrival, as jump hosts have it."""
+
+    sources: dict[str, float] = field(default_factory=dict)
+    sessions: int = 0
+
+
+class HostState:
+    """One address. Parts that few hosts need are made when they are needed."""
+
+    __slots__ = (
+        "address", "arrivals", "attempts", "chain", "contributions", "denied", "episode",
+        "evaluated", "failed", "flip", "flip_since", "habit", "hops", "inside", "last",
+        "new_peers", "new_services", "novel", "onward", "own", "peak", "raw", "rows", "score",
+        "score_version", "served", "spoke", "strongest", "suspended", "touched", "unanswered",
+        "uses", "values", "window", "window_bytes", "window_records",
+    )  # fmt: skip
+
+    def __init__(self, address: str, inside: bool, now: float) -> None:
+        self.address = address
+        self.inside = inside
+        self.last = now
+        self.window = now
+        self.suspended = False
+        self.spoke = False  # it sent something itself, so the address is somebody's
+        self.served: dict[str, dict[str, None]] = {}
+        self.uses: dict[str, ServiceUse] = {}
+        self.touched: list[ServiceUse] = []
+        self.strongest: ServiceUse | None = None
+        self.habit: Onward | None = None
+        self.own: list[float] | None = None
+        self.episode: Episode | None = None
+        self.window_records = 0
+        self.window_bytes = 0.0
+        self.peak = 0.0
+        self.forget_evidence()
+
+    def forget_evidence(self) -> None:
+        """Start with a clean record, keeping what is known of the host's habits."""
+        self.denied: Distinct | None = None
+        self.unanswered: Distinct | None = None
+        self.failed: Distinct | None = None
+        self.attempts = Tally()
+        self.new_peers = Tally()
+        self.new_services = Tally()
+        self.novel = Tally()
+        self.onward = Tally()
+        self.flip: Tally | None = None
+        self.flip_since = 0.0
+        self.chain: Chain | None = None
+        self.arrivals: deque[Arrival] | None = None
+        self.rows: deque[int] = deque(maxlen=MAX_ROWS)
+        self.hops: deque[Hop] = deque(maxlen=MAX_HOPS)
+        self.values: list[float] = [0.0] * COUNT
+        self.contributions: list[float] = [0.0] * COUNT
+        self.raw = 0.0
+        self.score = 0.0
+        self.score_version = -1
+        self.evaluated = self.last
+        for use in self.uses.values():
+            use.new = Tally()
+            use.unserved = Tally()
+        self.strongest = None
+
+    def use(self, service: str, foothold: bool, now: float) -> ServiceUse:
+        found = self.uses.get(service)
+        if found is None:
+            if len(self.uses) >= MAX_USES:
+                first = next(iter(self.uses))
+                if self.uses[first] is self.strongest:
+                    self.strongest = None
+                del self.uses[first]
+            found = self.uses[service] = ServiceUse(service, foothold, now)
+        return found
+
+    def serves(self, service: str, client: str) -> None:
+        """``client`` was let in on ``service``."""
+        clients = self.served.get(service)
+        if clients is None:
+            if len(self.served) >= MAX_SERVED:
+                del self.served[next(iter(self.served))]
+            clients = self.served[service] = {}
+        if client not in clients:
+            if len(clients) >= MAX_CLIENTS:
+                del clients[next(iter(clients))]
+            clients[client] = None
+
+    def is_server(self) -> bool:
+        """True for one that serves two or more clients something that is not itself a foothold."""
+        return any(
+            len(clients) >= 2 and not is_foothold(service)
+            for service, clients in self.served.items()
+        )

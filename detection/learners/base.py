@@ -1,0 +1,83 @@
+"""The contract that every learner keeps.
+
+A learner owns some of the features and says how much each of them adds to the
+raw score of a host-window, in nats: about the natural logarithm of how many
+normal host-windows it would take to see one like this. Features have one owner
+each, so the raw score of the ensemble is the sum of all contributions, exactly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from detection.counters import Counts
+from detection.features import COUNT
+
+
+@dataclass(slots=True)
+class UseCounts:
+    """One service that a host used in a window: its fan-out at the four horizons,
+    and the host's own habit (means of ``new`` then ``unserved``, changed by learning).
+    """
+
+    service: str
+    foothold: bool
+    new: Counts
+    unserved: Counts
+    own: list[float]
+
+
+@dataclass(slots=True)
+class HostWindow:
+    """What a learner sees of a host: one value per feature (``detection.features``).
+
+    ``maturity`` in [0, 1] says how far the background is known; ``strongest`` is the
+    use whose fan-out ``values`` holds; ``uses`` are all uses of the window and are
+    given for learning only; ``own`` are the host's own mean values of the features
+    (None until it has any), changed by learning.
+    """
+
+    values: list[float]
+    maturity: float
+    strongest: UseCounts | None = None
+    uses: Sequence[UseCounts] = ()
+    own: list[float] | None = field(default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What is normal for a feature, in its own unit."""
+
+    low: float
+    high: float
+
+
+class Learner(Protocol):
+    """``features`` are the positions it owns. ``every_record`` tells a learner fast
+    enough to score at every record from one that scores whole windows only.
+    """
+
+    name: str
+    features: tuple[int, ...]
+    every_record: bool
+
+    def score(self, window: HostWindow, into: list[float]) -> None:
+        """Write the contributions (>= 0) of the owned features; change nothing else."""
+
+    def learn(self, window: HostWindow) -> None:
+        """Take a calm host-window as normal."""
+
+    def explain(self, window: HostWindow) -> dict[int, Range]:
+        """The normal range of each owned feature for this host."""
+
+    def snapshot(self) -> object:
+        """The learned state, as values that can be pickled."""
+
+    def restore(self, state: object) -> None:
+        """Continue from a :meth:`snapshot`."""
+
+
+def blank() -> list[float]:
+    return [0.0] * COUNT

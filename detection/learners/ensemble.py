@@ -1,0 +1,76 @@
+"""All learners together: the raw score is the sum of what each feature adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detection.features import COUNT
+from detection.learners.base import HostWindow, Learner, Range
+from detection.learners.fanout import FanoutLearner
+from detection.learners.gaussian import GaussianLearner
+from detection.learners.halfspace import HalfSpaceLearner
+from detection.learners.quantiles import QuantileLearner
+from detection.learners.rules import MovementRules
+from detection.learners.tails import TailLearner
+
+HALF_KNOWN_WINDOWS = 300.0  # calm host-windows after which the background is half known
+HALF_KNOWN_SECONDS = 900.0  # and the time, so that many hosts in one minute are no history
+
+
+def default_learners(seed: int) -> tuple[Learner, ...]:
+    return (
+        TailLearner(),
+        MovementRules(),
+        FanoutLearner(),
+        QuantileLearner(),
+        GaussianLearner(),
+        HalfSpaceLearner(seed),
+    )
+
+
+class Ensemble:
+    """Raises ValueError unless every feature has exactly one owner."""
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        owned = sorted(i for learner in learners for i in learner.features)
+        if owned != list(range(COUNT)):
+            raise ValueError("every feature must be owned by exactly one learner")
+        self.learners = tuple(learners)
+        self._quick = tuple(one for one in learners if one.every_record)
+        self._slow = tuple(one for one in learners if not one.every_record)
+        self.windows = 0
+        self._first: float | None = None
+        self.maturity = 0.0
+
+    def score(self, window: HostWindow, into: list[float]) -> float:
+        """Fill in the contributions of the quick learners; returns the raw score."""
+        for learner in self._quick:
+            learner.score(window, into)
+        return sum(into)
+
+    def close(self, window: HostWindow, into: list[float]) -> None:
+        """Fill in what the slow learners say of a whole window."""
+        for learner in self._slow:
+            learner.score(window, into)
+
+    def learn(self, window: HostWindow, now: float) -> None:
+        if self._first is None:
+            self._first = now
+        self.windows += 1
+        for learner in self.learners:
+            learner.learn(window)
+        elapsed = now - self._first
+        self.maturity = min(
+            self.windows / (self.windows + HALF_KNOWN_WINDOWS),
+            elapsed / (elapsed + HALF_KNOWN_SECONDS),
+        )
+
+    def explain(self, window: HostWindow) -> dict[int, Range]:
+        ranges: dict[int, Range] = {}
+        for learner in self.learners:
+            ranges.update(learner.explain(window))
+        return ranges
+
+    @property
+    def fanout(self) -> FanoutLearner:
+        return next(one for one in self.learners if isinstance(one, FanoutLearner))

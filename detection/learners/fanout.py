@@ -1,0 +1,118 @@
+"""New internal peers on one service, relative to what others do on that service.
+
+For every service the mean fan-out of its users is learned, at four horizons, shrunk
+towards the mean over all services while little is known of it. The tail is
+geometric, as in ``tails``. It speaks only as far as the background is known
+(maturity): at first sight everything is new, and a backup or an administrator's round looks
+like a sweep until one has seen who does what.
+
+On services that give no foothold fan-out alone never reaches an alert: there
+it takes refusals or failures as well.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+from river import stats
+
+from detection.counters import HORIZONS
+from detection.features import index_of
+from detection.learners.base import HostWindow, Range, UseCounts
+from detection.learners.tails import CLIP, HABIT, geometric_high
+
+MAX_SERVICES = 4096
+PRIOR_MEANS = (3.0, 3.0, 3.0, 3.0)  # new peers of a user of a service, at the four horizons
+PRIOR_WINDOWS = 40.0
+SHRINK = 10.0  # windows of a service before its own mean outweighs the common one
+FLOOR_NEW = 0.5
+FLOOR_UNSERVED = 0.08
+SOFT_WEIGHT = 0.35
+SOFT_CAP = 3.0  # nats that fan-out on a service without foothold adds at most, each way
+
+_H = len(HORIZONS)
+
+
+class FanoutLearner:
+    name = "fanout"
+    every_record = True
+
+    def __init__(self) -> None:
+        self._new = index_of("service_fanout")
+        self._unserved = index_of("unserved_fanout")
+        self.features = tuple(range(self._new, self._new + 2 * _H))
+        self._common = [stats.Mean() for _ in range(2 * _H)]
+        for i, mean in enumerate(self._common):
+            mean.update(PRIOR_MEANS[i % _H], PRIOR_WINDOWS)
+        self._services: dict[str, list[stats.Mean]] = {}
+
+    def score(self, window: HostWindow, into: list[float]) -> None:
+        for i in self.features:
+            into[i] = 0.0
+        use = window.strongest
+        if use is None or window.maturity <= 0.0:
+            return
+        for start, counts, offset in (
+            (self._new, use.new, 0),
+            (self._unserved, use.unserved, _H),
+        ):
+            horizon, nats = self._strongest(use, counts, offset)
+            into[start + horizon] = window.maturity * nats
+
+    def nats(self, use: UseCounts) -> float:
+        """How much a use would add in a background that is fully known."""
+        return self._strongest(use, use.new, 0)[1] + self._strongest(use, use.unserved, _H)[1]
+
+    def learn(self, window: HostWindow) -> None:
+        for use in window.uses:
+            means = self._services.pop(use.service, None)
+            if means is None:
+                if len(self._services) >= MAX_SERVICES:
+                    del self._services[next(iter(self._services))]
+                means = [stats.Mean() for _ in range(2 * _H)]
+            self._services[use.service] = means
+            for i, count in enumerate((*use.new, *use.unserved)):
+                clipped = min(count, CLIP * (self._mean(use.service, i) + 1.0))
+                means[i].update(clipped)
+                self._common[i].update(clipped)
+                use.own[i] += HABIT * (count - use.own[i])
+
+    def explain(self, window: HostWindow) -> dict[int, Range]:
+        use = window.strongest
+        if use is None:
+            return {i: Range(0.0, geometric_high(PRIOR_MEANS[0])) for i in self.features}
+        return {
+            self._new + i: Range(0.0, geometric_high(self._expected(use, i))) for i in range(2 * _H)
+        }
+
+    def snapshot(self) -> object:
+        return (self._common, self._services)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, tuple)
+        self._common, self._services = state
+
+    def _strongest(
+        self, use: UseCounts, counts: tuple[float, ...], offset: int
+    ) -> tuple[int, float]:
+        horizon, most = 0, 0.0
+        for i, n in enumerate(counts):
+            if n > 0.5:
+                nats = n * log(1.0 + 1.0 / self._expected(use, offset + i))
+                if nats > most:
+                    horizon, most = i, nats
+        if not use.foothold:
+            most = min(SOFT_CAP, SOFT_WEIGHT * most)
+        return horizon, most
+
+    def _expected(self, use: UseCounts, i: int) -> float:
+        floor = FLOOR_NEW if i < _H else FLOOR_UNSERVED
+        return max(floor, self._mean(use.service, i), use.own[i])
+
+    def _mean(self, service: str, i: int) -> float:
+        common = float(self._common[i].get())
+        means = self._services.get(service)
+        if means is None:
+            return common
+        n = means[i].n
+        return float((SHRINK * common + n * means[i].get()) / (SHRINK + n))

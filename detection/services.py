@@ -1,0 +1,72 @@
+"""What a service is good for to someone who moves sideways, and what is no service at all."""
+
+from __future__ import annotations
+
+from topology.records import FlowRecord
+
+# A session on one of these can start the next hop: shells, remote desktops, remote execution.
+FOOTHOLD_PORTS = frozenset(
+    {22, 23, 111, 135, 139, 445, 512, 513, 514, 593, 2222, 3389, 5900, 5901, 5985, 5986}
+)
+# What carries no port (some recordings) could be anything, so it could be a foothold.
+UNKNOWN_SERVICES = frozenset({"ip", ""})
+EPHEMERAL = 32_768
+HIGH = "/high"
+
+_ICMP_REQUESTS = frozenset({8, 13, 15, 17})
+_ICMPV6_REQUESTS = frozenset({128, 139})
+_NO_MOVEMENT = frozenset({"arp", "nd", "igmp", "ipx/spx", "lldp", "stp"})
+
+TECHNIQUES = {
+    22: "T1021.004",
+    2222: "T1021.004",
+    3389: "T1021.001",
+    445: "T1021.002",
+    139: "T1021.002",
+    135: "T1021.003",
+    5900: "T1021.005",
+    5901: "T1021.005",
+    5985: "T1021.006",
+    5986: "T1021.006",
+}
+
+
+def service_of(record: FlowRecord) -> str:
+    """The service to learn about: ports that clients are given at random count as one."""
+    if record.dst_port >= EPHEMERAL and record.proto in ("tcp", "udp"):
+        return record.proto + HIGH
+    return record.service
+
+
+def is_foothold(service: str) -> bool:
+    proto, _, port = service.partition("/")
+    if proto == "tcp" and port.isdigit():
+        return int(port) in FOOTHOLD_PORTS
+    return service in UNKNOWN_SERVICES
+
+
+def is_request(record: FlowRecord) -> bool:
+    """False for what a host emits without wanting to reach someone: errors, replies, upkeep."""
+    proto = record.proto
+    if proto == "tcp" or proto == "udp":
+        return True
+    if proto == "icmp":
+        # Recordings often have no ICMP type: then both numbers are not what live ones are.
+        return record.src_port in _ICMP_REQUESTS or (
+            record.src_port == 0 and record.phase == "whole"
+        )
+    if proto == "icmpv6":
+        return record.src_port in _ICMPV6_REQUESTS
+    return proto not in _NO_MOVEMENT
+
+
+def technique(kind: str, service: str) -> str:
+    """The MITRE ATT&CK technique id that fits an alert of this kind on this service."""
+    if kind == "lateral-path":
+        port = service.partition("/")[2]
+        return TECHNIQUES.get(int(port), "T1021") if port.isdigit() else "T1021"
+    if kind == "volume":
+        return "T1570"
+    if kind == "novel-edge":
+        return "T1210"
+    return "T1046"
