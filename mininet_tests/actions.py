@@ -15,7 +15,7 @@ PATIENCE = 8.0  # seconds that a client waits before it gives up
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one request went; times are seconds since the epoch, ``problem`` empty if it succeeded."""
+    """How one request went; times in seconds since the epoch, ``problem`` empty if it succeeded."""
 
     request: Request
     ok: bool

@@ -98,25 +98,25 @@ def _transport(
 class Hostile:
     """What tells the attacker's packets from the benign traffic of the same machines.
 
-    ``since`` is when the attack began. ``sources`` are the addresses of every
-    host in the attacker's hands; their TCP to ``ports`` is hostile, and so is
-    anything they send to ``unused`` addresses (ARP included).
+    ``since`` is when the attack began. ``ports`` holds, for every address in
+    the attacker's hands, the TCP ports that only the attacker asks for there;
+    anything they send to ``unused`` addresses (ARP included) is hostile too.
     """
 
     since: float
-    sources: frozenset[str]
-    ports: frozenset[int]
-    unused: frozenset[str]
+    ports: Mapping[str, frozenset[int]]
+    unused: frozenset[str] = frozenset()
 
     def sent(self, packet: Packet) -> bool:
-        if packet.ts < self.since or packet.src not in self.sources:
+        if packet.ts < self.since or packet.src not in self.ports:
             return False
-        return packet.dst in self.unused or (packet.proto == "tcp" and packet.dport in self.ports)
+        asked = packet.proto == "tcp" and packet.dport in self.ports[packet.src]
+        return asked or packet.dst in self.unused
 
     def answered(self, packet: Packet) -> bool:
-        if packet.ts < self.since or packet.dst not in self.sources:
+        if packet.ts < self.since or packet.dst not in self.ports:
             return False
-        return packet.proto == "tcp" and packet.sport in self.ports
+        return packet.proto == "tcp" and packet.sport in self.ports[packet.dst]
 
 
 def hostile_sent(hostile: Hostile, own: Iterable[Packet]) -> list[Packet]:

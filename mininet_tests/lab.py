@@ -202,14 +202,22 @@ class Lab:
         """Bring the switch ends up as bare wires: the machine's own IPv6 must not talk on them."""
         names = [self.port(host.switch, host.port) for host in self.plan.hosts]
         for link in self.plan.links:
-            names += [self.port(link.switch, link.port), self.port(link.peer_switch, link.peer_port)]
+            names += [
+                self.port(link.switch, link.port),
+                self.port(link.peer_switch, link.peer_port),
+            ]
         for name in names:
             switch = Path("/proc/sys/net/ipv6/conf", name, "disable_ipv6")
             if switch.exists():
                 switch.write_text("1")
         lines = "".join(f"link set {name} up\n" for name in names)
         done = subprocess.run(
-            ["ip", "-batch", "-"], input=lines, capture_output=True, text=True, timeout=20, check=False
+            ["ip", "-batch", "-"],
+            input=lines,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
         )
         if done.returncode:
             raise LabError(f"cannot bring the lab's interfaces up: {done.stderr.strip()}")
@@ -225,7 +233,13 @@ class Lab:
         if host.ipv6 is None:
             lines.append(f"[ ! -d {six} ] || echo 1 > {six}/all/disable_ipv6")
         else:
-            for key in ("accept_ra", "autoconf", "router_solicitations", "accept_dad", "dad_transmits"):
+            for key in (
+                "accept_ra",
+                "autoconf",
+                "router_solicitations",
+                "accept_dad",
+                "dad_transmits",
+            ):
                 lines.append(f"echo 0 > {six}/eth0/{key}")
         if self._user_datapath:
             lines.append("ethtool -K eth0 tx off > /dev/null")
@@ -271,14 +285,18 @@ def uninterrupted() -> Iterator[None]:
 
 def require_root() -> None:
     if os.geteuid() != 0:
-        raise LabError("the lab makes network namespaces and switches and needs root: run it with sudo")
+        raise LabError(
+            "the lab makes network namespaces and switches and needs root: run it with sudo"
+        )
 
 
 def require_programs(names: Sequence[str]) -> None:
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     missing = [name for name in names if shutil.which(name, path=path) is None]
     if missing:
-        raise LabError(f"missing on this machine: {', '.join(missing)} (`make setup` installs them)")
+        raise LabError(
+            f"missing on this machine: {', '.join(missing)} (`make setup` installs them)"
+        )
 
 
 def require_vswitch() -> None:
@@ -324,7 +342,9 @@ def _mininet(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise LabError("Mininet is not installed: `make setup` installs Debian's mininet") from error
+        raise LabError(
+            "Mininet is not installed: `make setup` installs Debian's mininet"
+        ) from error
     finally:
         if added:
             sys.path.remove(DEBIAN_PACKAGES)

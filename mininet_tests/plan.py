@@ -87,7 +87,9 @@ def plan_from_policy(policy: Policy, links: Sequence[Link] | None = None) -> Lab
         if h.mac is not None and h.ips and h.switch is not None and h.port is not None
     )
     if not hosts:
-        raise LabError("the policy declares no host with mac, ip, switch and port: nothing to build")
+        raise LabError(
+            "the policy declares no host with mac, ip, switch and port: nothing to build"
+        )
     dpids = sorted({host.switch for host in hosts} | {s for k in links or () for s in _ends(k)})
     cables = tuple(links) if links is not None else line(dpids)
     return checked(_with_prefixes(LabPlan(tuple(dpids), hosts, cables)), "policy")
@@ -117,7 +119,9 @@ def topology_from(document: object, where: str) -> LabPlan:
     unknown = set(document) - {"apiVersion", "kind", "switches", "hosts", "links", "prefix", "name"}
     if unknown:
         raise LabError(f"{where}: unknown key {sorted(map(str, unknown))[0]!r}")
-    hosts = tuple(_host(name, entry, where) for name, entry in (document.get("hosts") or {}).items())
+    hosts = tuple(
+        _host(name, entry, where) for name, entry in (document.get("hosts") or {}).items()
+    )
     links = links_from(document.get("links") or [], where)
     dpids = {_number(d, f"{where}: switches") for d in document.get("switches") or ()}
     dpids |= {host.switch for host in hosts} | {s for link in links for s in _ends(link)}

@@ -83,7 +83,9 @@ def start_services(site: Site, services: Sequence[Service], timeout: float = 15.
     if any(s.program == "redis" for s in services) and _redis_binary() is None:
         missing.append("redis-server")
     if missing:
-        raise LabError(f"missing on this machine: {', '.join(missing)} (`make setup` installs them)")
+        raise LabError(
+            f"missing on this machine: {', '.join(missing)} (`make setup` installs them)"
+        )
     started = [(service, start_service(site, service)) for service in services]
     deadline = time.monotonic() + timeout
     for service, process in started:
@@ -105,7 +107,16 @@ def _log(host: RunningHost, service: Service) -> Path:
 def _http(site: Site, host: RunningHost, port: int) -> list[str]:
     bind = "::" if host.plan.ipv6 else "0.0.0.0"  # :: serves both families
     folder = str(host.directory / "www")
-    return ["/usr/bin/python3", "-m", "http.server", str(port), "--bind", bind, "--directory", folder]
+    return [
+        "/usr/bin/python3",
+        "-m",
+        "http.server",
+        str(port),
+        "--bind",
+        bind,
+        "--directory",
+        folder,
+    ]
 
 
 def _redis(site: Site, host: RunningHost, port: int) -> list[str]:

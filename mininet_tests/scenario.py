@@ -143,7 +143,9 @@ def _services(entries: Mapping[str, Any], where: str) -> list[Service]:
     for name, hosts in entries.items():
         program, _, port = str(name).partition("/")
         if program not in ASKS or not port.isdigit():
-            raise LabError(f"{where}: server {name!r}: expected PROGRAM/PORT with {', '.join(ASKS)}")
+            raise LabError(
+                f"{where}: server {name!r}: expected PROGRAM/PORT with {', '.join(ASKS)}"
+            )
         found += [Service(str(host), program, int(port)) for host in hosts]
     return found
 

@@ -42,7 +42,9 @@ def benign_day(
             for at, server in _visits(pattern, client, draw, seconds):
                 ip = _address(addresses[client], addresses[server], draw)
                 day.append(
-                    Request(at, pattern.name, pattern.ask, client, server, ip, pattern.port, pattern.key)
+                    Request(
+                        at, pattern.name, pattern.ask, client, server, ip, pattern.port, pattern.key
+                    )
                 )
     return tuple(sorted(day, key=lambda request: (request.at, request.client, request.pattern)))
 

@@ -1,0 +1,42 @@
+"""What a controller's state directory tells about its decisions, read after the fact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mininet_tests.plan import LabError
+from mininet_tests.timeline import Containment
+from response.audit import Audit
+from response.decisions import Decision
+from response.store import Store, StoreError
+
+
+def read_evidence(state: Path, now: float) -> tuple[Containment, ...]:
+    """Every decision in the directory with its alert and the time its rules were confirmed."""
+    try:
+        store = Store.open(state, now, create=False)
+    except StoreError as error:
+        raise LabError(str(error)) from error
+    try:
+        return tuple(_containment(store, decision) for decision in store.decisions())
+    finally:
+        store.close()
+
+
+def audit_problems(state: Path, now: float) -> tuple[str, ...]:
+    """What is wrong with the directory's audit chain; empty if it is whole."""
+    store = Store.open(state, now, create=False)
+    try:
+        return Audit(store).verify().problems
+    finally:
+        store.close()
+
+
+def _containment(store: Store, decision: Decision) -> Containment:
+    stored = store.alert_of(decision.id)
+    confirmed: dict[int, float] = {}
+    for entry in Audit(store).entries(kind="confirmed", decision=decision.id):
+        for rule in entry.values().get("rules", ()):
+            confirmed.setdefault(int(rule["switch"]), entry.ts)
+    rule_at = max(confirmed.values(), default=None)
+    return Containment(decision, None if stored is None else stored.alert, rule_at)
