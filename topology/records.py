@@ -12,7 +12,8 @@ from typing import Literal
 
 State = Literal["established", "rejected", "unanswered", "denied"]
 Phase = Literal["whole", "start", "end"]
-VerdictWord = Literal["allow", "would-deny", "deny"]
+# ``observed``: policy denies it, but its mode only watches.
+VerdictWord = Literal["allow", "observed", "would-deny", "deny"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,9 +59,7 @@ def _exact_when_full(field: Field) -> Field:
     return Field(field.name, field.value) if full else field
 
 
-def rule(
-    table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction
-) -> Rule:
+def rule(table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
     return Rule(table, priority, match(*fields), actions, BASE)
 
 
@@ -78,9 +76,7 @@ def base_rules(zone: int) -> Iterator[Rule]:
 
 def _guard_and_locality() -> Iterator[Rule]:
     # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
-    yield rule(
-        Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),)
-    )
+    yield rule(Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
     yield rule(Table.LOCALITY, 300, (Field("eth_type", ETH_ARP),), Goto(Table.ARP))
     for icmp_type in (135, 136):
         yield rule(Table.LOCALITY, 300, _icmpv6(icmp_type), Goto(Table.ND))
@@ -120,9 +116,7 @@ def _connection() -> Iterator[Rule]:
     tuple empty, sees what the switch does.
     """
     tracked = CT_TRK | CT_INV
-    yield rule(
-        Table.CONNECTION, 300, (Field("ct_state", tracked, tracked),)
-    )
+    yield rule(Table.CONNECTION, 300, (Field("ct_state", tracked, tracked),))
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
         yield rule(
@@ -140,9 +134,7 @@ def _connection() -> Iterator[Rule]:
             yield from _tuple_rules(eth_type, (family, state), reply)
 
 
-def _tuple_rules(
-    eth_type: int, fields: tuple[Field, ...], reply: bool
-) -> Iterator[Rule]:
+def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Iterator[Rule]:
     ends = _addresses(eth_type, swapped=reply, tracked=False)
     after = (Load(layout.REPLY, int(reply)), Goto(Table.MARK_SOURCE))
     for number, name in ((TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")):
@@ -227,9 +219,7 @@ def _decide() -> Iterator[Rule]:
                 Load(layout.OUTCOME, outcome),
                 Goto(Table.OBSERVE),
             )
-    yield rule(
-        Table.MODE, 0, (), Load(layout.OUTCOME, Outcome.OBSERVED), Goto(Table.OBSERVE)
-    )
+    yield rule(Table.MODE, 0, (), Load(layout.OUTCOME, Outcome.OBSERVED), Goto(Table.OBSERVE))
 
 
 def _observe() -> Iterator[Rule]:
@@ -248,9 +238,7 @@ def _observe() -> Iterator[Rule]:
         (210, flags(flag(layout.FROM_EDGE), flag(layout.REPLY, 0))),
         (200, flags(flag(layout.TO_LOCAL), flag(layout.REPLY))),
     ):
-        yield rule(
-            Table.OBSERVE, priority, direction, Resubmit(Table.COUNT), Goto(Table.RECORD)
-        )
+        yield rule(Table.OBSERVE, priority, direction, Resubmit(Table.COUNT), Goto(Table.RECORD))
     yield rule(Table.OBSERVE, 0, (), Goto(Table.COMMIT))
 
 

@@ -42,9 +42,7 @@ def with_link_local(bindings: Iterable[Binding]) -> tuple[Binding, ...]:
     every = dict.fromkeys(bindings)
     for binding in tuple(every):
         local = str(link_local(binding.mac))
-        every.setdefault(
-            Binding(binding.mac, local, binding.switch, binding.port, binding.host)
-        )
+        every.setdefault(Binding(binding.mac, local, binding.switch, binding.port, binding.host))
     return tuple(every)
 
 
@@ -146,9 +144,7 @@ def _guard(binding: Binding, infrastructure: Infrastructure) -> Iterator[Rule]:
                 Field("nd_tll", sender),
             )
         unspecified = Field("ipv6_src", 0)
-        yield admitted(
-            210, *_nd(SOLICITATION), unspecified, Field("nd_target", int(address))
-        )
+        yield admitted(210, *_nd(SOLICITATION), unspecified, Field("nd_target", int(address)))
 
 
 def _way(binding: Binding, port: int, local: bool) -> Iterator[Rule]:
@@ -164,9 +160,7 @@ def _way(binding: Binding, port: int, local: bool) -> Iterator[Rule]:
             category=Category.FORWARD,
             number=number,
         )
-    yield _rule(
-        Table.FORWARD, 100, (here,), Output(port), category=Category.FORWARD, number=number
-    )
+    yield _rule(Table.FORWARD, 100, (here,), Output(port), category=Category.FORWARD, number=number)
 
 
 def _find(binding: Binding, port: int, infrastructure: Infrastructure) -> Iterator[Rule]:
@@ -184,6 +178,4 @@ def _find(binding: Binding, port: int, infrastructure: Infrastructure) -> Iterat
         fields = (*_nd(SOLICITATION), Field("nd_target", int(address)))
         table, allowed = Table.ND, infrastructure.nd
     if allowed is Action.ALLOW:
-        yield _rule(
-            table, 200, fields, Output(port), category=Category.FORWARD, number=number
-        )
+        yield _rule(table, 200, fields, Output(port), category=Category.FORWARD, number=number)

@@ -72,9 +72,7 @@ def named_segments(policy: Policy) -> frozenset[str]:
     return frozenset(ends - {ANY, UNKNOWN})
 
 
-def assign_codes(
-    names: Iterable[str], regions: Iterable[Region]
-) -> Mapping[str, SegmentCode]:
+def assign_codes(names: Iterable[str], regions: Iterable[Region]) -> Mapping[str, SegmentCode]:
     """A code per segment such that segments sharing an address never share a field.
 
     Numbers hash the name and fields are given greedily in name order, so a
@@ -152,16 +150,12 @@ def identity_rules(
 ) -> Iterator[Rule]:
     """Per end: a rule for every region, and one for addresses in no segment."""
     for end in (SOURCE, TARGET):
-        yield _identity_rule(
-            end, (), 0, 0, known=False, mode=policy.defaults.mode, number=0
-        )
+        yield _identity_rule(end, (), 0, 0, known=False, mode=policy.defaults.mode, number=0)
         for region in membership.regions():
             prefix = region.prefix
             yield _identity_rule(
                 end,
-                address_fields(
-                    end, int(prefix.network_address), prefix.prefixlen, prefix.version
-                ),
+                address_fields(end, int(prefix.network_address), prefix.prefixlen, prefix.version),
                 100 + prefix.prefixlen,
                 identity_value(region.segments, codes),
                 known=bool(region.segments),

@@ -72,9 +72,7 @@ def intent_numbers(policy: Policy) -> Mapping[int, str]:
     return numbers
 
 
-def levels(
-    intents: Sequence[Intent], together: Mapping[str, frozenset[str]]
-) -> Mapping[str, int]:
+def levels(intents: Sequence[Intent], together: Mapping[str, frozenset[str]]) -> Mapping[str, int]:
     """How far below its band's top each intent's rules stand.
 
     ``together`` names, for each segment, the segments that share an address
@@ -167,9 +165,7 @@ def intent_rules(
     for intent in intents:
         yield from _intent(intent, standing[intent.name], codes, now)
     default = policy.defaults.action
-    yield Rule(
-        Table.POLICY, 0, (), _outcome(default, 0), cookie(Category.DEFAULT)
-    )
+    yield Rule(Table.POLICY, 0, (), _outcome(default, 0), cookie(Category.DEFAULT))
 
 
 def _intent(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from policies.rules import Meter
 
@@ -16,7 +16,7 @@ VERSION = 4
     20,
     29,
 )
-MULTIPART_FLOW = 1
+MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
 ONF = 0x4F4E4600
 BUNDLE_CONTROL, BUNDLE_ADD = 2300, 2301
 BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_COMMITTED = 0, 4, 5
@@ -40,6 +40,21 @@ def read_flows(xid: int) -> bytes:
     """Ask for every rule of every table."""
     body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, ANY, ANY, 0, 0, 1, 4)
     return message(MULTIPART_REQUEST, xid, struct.pack("!HHxxxx", MULTIPART_FLOW, 0) + body)
+
+
+def read_meters(xid: int) -> bytes:
+    """Ask for every meter's rate."""
+    body = struct.pack("!HHxxxxIxxxx", MULTIPART_METER_CONFIG, 0, ANY)
+    return message(MULTIPART_REQUEST, xid, body)
+
+
+def meter_entries(buf: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Number, rate and burst of the meters in one multipart reply."""
+    at = 16
+    while at + 24 <= len(buf):
+        length, _, number, _, _, rate, burst = struct.unpack_from("!HHIHHII", buf, at)
+        yield number, (rate, burst)
+        at += max(length, 8)
 
 
 def bundle(xid: int, number: int, flow_mods: Iterable[bytes]) -> bytes:
@@ -73,7 +88,9 @@ def meter_mod(xid: int, meter: Meter, command: int) -> bytes:
     return message(METER_MOD, xid, body + band)
 
 
-def packet_out(xid: int, frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT) -> bytes:
+def packet_out(
+    xid: int, frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT
+) -> bytes:
     actions = b"".join(struct.pack("!HHIHxxxxxx", 0, 16, port, 0) for port in ports)
     body = struct.pack("!IIHxxxxxx", 0xFFFF_FFFF, in_port, len(actions))
     return message(PACKET_OUT, xid, body + actions + frame)

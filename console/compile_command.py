@@ -1,0 +1,84 @@
+"""``septum policy compile``: one switch's rules, without a switch."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import Annotated
+
+import typer
+
+from console.errors import CommandError
+from policies.compiler import SwitchView, compile_switch, declared_bindings
+from policies.layout import Table
+from policies.membership import Membership
+from policies.model import Policy
+from policies.reader import load_policy
+from policies.render import json_rule, ovs_lines
+from policies.rules import Rule
+from topology.fabric import Fabric
+from topology.records import Link
+
+FORMATS = ("ovs", "json", "count")
+
+
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("compile")(compile_policy)
+
+
+def compile_policy(
+    policy: Annotated[list[str], typer.Argument(help="Policy files or directories.")],
+    switch: Annotated[int, typer.Option(help="Datapath id of the switch.")],
+    format: Annotated[str, typer.Option(help="ovs, json or count.")] = "ovs",
+    link: Annotated[
+        list[str] | None,
+        typer.Option(help="A cable between switches, SWITCH:PORT=SWITCH:PORT; repeatable."),
+    ] = None,
+    at: Annotated[
+        float | None, typer.Option(help="Compile as of this time (seconds since the epoch).")
+    ] = None,
+) -> None:
+    """Print the rules that a switch gets from a policy.
+
+    `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, one
+    per port, must be there first. The way to hosts on other switches is known only from --link.
+
+    Example:
+
+        septum policy compile policies/examples/shop.yaml --switch 1 --format count
+    """
+    if format not in FORMATS:
+        raise CommandError(f"--format {format}: choose one of {', '.join(FORMATS)}")
+    rules = rules_of(load_policy(policy), switch, link or [], time.time() if at is None else at)
+    if format == "ovs":
+        typer.echo(ovs_lines(rules), nl=False)
+    elif format == "json":
+        typer.echo(json.dumps([json_rule(rule) for rule in rules], indent=1))
+    else:
+        typer.echo(count_text(rules), nl=False)
+
+
+def rules_of(policy: Policy, switch: int, links: list[str], now: float) -> tuple[Rule, ...]:
+    """A switch's rules, with the ports that the policy declares and the given links."""
+    fabric = Fabric.of(_link(text) for text in links)
+    bindings = declared_bindings(policy)
+    ports = {each.port for each in bindings if each.switch == switch}
+    view = SwitchView(
+        switch, tuple(sorted(ports)), fabric.trunks(switch), fabric.next_ports(switch)
+    )
+    return compile_switch(policy, Membership(policy, bindings), view, bindings, now)
+
+
+def count_text(rules: tuple[Rule, ...]) -> str:
+    counts = Counter(rule.table for rule in rules)
+    lines = [f"{Table(table).name.lower():12} {counts[table]:7}" for table in sorted(counts)]
+    return "\n".join([*lines, f"{'total':12} {len(rules):7}"]) + "\n"
+
+
+def _link(text: str) -> Link:
+    try:
+        ends = [int(part, 0) for end in text.split("=") for part in end.split(":")]
+        return Link(*ends)
+    except (TypeError, ValueError) as error:
+        raise CommandError(f"--link {text}: write SWITCH:PORT=SWITCH:PORT, as 1:3=2:4") from error

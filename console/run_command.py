@@ -1,0 +1,83 @@
+"""``septum run``: the controller, started on a checked policy."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.errors import NO, CommandError
+from policies.errors import render
+from policies.reader import read_policy
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+
+
+def run(
+    policy: Annotated[
+        list[str], typer.Option("--policy", "-p", help="Policy file or directory; repeatable.")
+    ],
+    state: Annotated[
+        Path, typer.Option(help="Directory for decisions, audit and discovered hosts.")
+    ] = Path("septum-state"),
+    of_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="TCP port for OpenFlow switches.")
+    ] = 6653,
+    of_host: Annotated[
+        str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")
+    ] = "127.0.0.1",
+    analysis: Annotated[
+        str, typer.Option(help="`process`: learn and decide in a second process; `none`: don't.")
+    ] = "process",
+    adapt: Annotated[
+        bool, typer.Option("--adapt/--no-adapt", help="Whether alerts may become decisions.")
+    ] = True,
+    seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 0,
+    expect_switches: Annotated[
+        int, typer.Option(min=0, help="Say `ready` only when this many switches are.")
+    ] = 0,
+    ready_file: Annotated[
+        Path | None, typer.Option(help="Written when ready, removed at the end.")
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Run the controller on a policy.
+
+    Installs the policy on every switch that connects, watches connections, and acts on what it
+    learns within the policy's `adaptive` limits. Prints `ready` when the switches are in order.
+    SIGTERM or Ctrl-C ends it; the switches keep their rules.
+
+    Example:
+
+        septum run --policy policies/examples/shop.yaml --state ./septum-state
+    """
+    if analysis not in ("process", "none"):
+        raise CommandError(f"--analysis {analysis}: choose `process` or `none`")
+    result = read_policy(policy)
+    for diagnostic in result.diagnostics:
+        typer.echo(render(diagnostic, result.texts), err=True)
+    if result.policy is None:
+        raise typer.Exit(NO)
+    settings = {
+        "policy_paths": policy,
+        "state": str(state),
+        "host": of_host,
+        "port": of_port,
+        "analysis": analysis,
+        "adapt": adapt,
+        "seed": seed,
+        "ready_file": None if ready_file is None else str(ready_file),
+        "expect_switches": expect_switches,
+        "verbose": verbose,
+    }
+    # The controller's runtime patches the standard library before its first import, so this
+    # process turns into it.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "ryu_apps", json.dumps(settings)])

@@ -1,0 +1,190 @@
+"""The controller's side of the analysis: a process of its own, fed through a bounded queue.
+
+The controller never waits for it. Records that find the queue full push the
+oldest out, and the gap is counted and reported with the next message; commands
+are never dropped. A process that ends is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from response.framing import Decoder, FramingError, encode
+from response.messages import Message, Ready, RecordsSeen, Reply
+from ryu_apps.runtime import hub
+
+LOG = logging.getLogger("septum.analysis")
+MAX_RECORDS = 20_000  # waiting records
+BATCH = 500  # records in one message at most
+RESTART_AFTER = 1.0  # seconds
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Messages on their way to the analysis; records are bounded, everything else is kept."""
+
+    waiting: deque[Message] = field(default_factory=deque)
+    records: int = 0
+    lost: int = 0
+    lost_in_all: int = 0
+
+    def put(self, message: Message) -> None:
+        if isinstance(message, RecordsSeen):
+            self.records += len(message.records)
+        self.waiting.append(message)
+        while self.records > MAX_RECORDS:
+            self._drop_oldest_records()
+
+    def _drop_oldest_records(self) -> None:
+        for index, message in enumerate(self.waiting):
+            if isinstance(message, RecordsSeen):
+                del self.waiting[index]
+                self.records -= len(message.records)
+                self.lost += len(message.records)
+                self.lost_in_all += len(message.records)
+                return
+
+    def take(self) -> list[Message]:
+        """Everything that waits, neighbouring records in one message."""
+        taken: list[Message] = []
+        batch: list[RecordsSeen] = []
+
+        def flush() -> None:
+            records = tuple(record for message in batch for record in message.records)
+            for start in range(0, len(records), BATCH):
+                taken.append(RecordsSeen(records[start : start + BATCH], self.lost))
+                self.lost = 0
+            batch.clear()
+
+        while self.waiting:
+            message = self.waiting.popleft()
+            if isinstance(message, RecordsSeen):
+                batch.append(message)
+            else:
+                flush()
+                taken.append(message)
+        flush()
+        self.records = 0
+        return taken
+
+
+class AnalysisLink:
+    """Starts, feeds, hears and restarts the analysis process.
+
+    ``greeting`` gives the messages that a fresh process must hear first;
+    ``heard`` takes what it says. ``arguments`` follow the module's name.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        greeting: Callable[[], list[Message]],
+        heard: Callable[[Reply], None],
+    ) -> None:
+        self._arguments = list(arguments)
+        self._greeting = greeting
+        self._heard = heard
+        self.outbox = Outbox()
+        self.restarts = 0
+        self.ready = False
+        self._wake = hub.Event()
+        self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def tell(self, message: Message) -> None:
+        self.outbox.put(message)
+        self._wake.set()
+
+    def serve(self) -> None:
+        """Keep a process running until `close`. Runs in a green thread of its own."""
+        while not self._closing:
+            self._run_once()
+            if self._closing:
+                break
+            self.ready = False
+            self.restarts += 1
+            LOG.error("the analysis ended; starting it again (enforcement is not affected)")
+            hub.sleep(RESTART_AFTER)
+
+    def close(self) -> None:
+        """Close the process's socket, at which it ends by itself; if it does not, end it."""
+        self._closing = True
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._end(self._process)
+
+    def _run_once(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._connection = ours
+        command = [
+            sys.executable,
+            "-m",
+            "console.analysis_process",
+            "--socket-fd",
+            str(theirs.fileno()),
+            *self._arguments,
+        ]
+        os.set_inheritable(theirs.fileno(), True)
+        with theirs:
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
+        for message in reversed(self._greeting()):
+            self.outbox.waiting.appendleft(message)
+        writer = hub.spawn(self._write, ours)
+        try:
+            self._read(ours)
+        finally:
+            hub.kill(writer)
+            ours.close()
+            self._end(self._process)
+
+    def _read(self, connection: socket.socket) -> None:
+        decoder = Decoder()
+        while not self._closing:
+            try:
+                data = connection.recv(65536)
+                messages = decoder.feed(data) if data else []
+            except (OSError, FramingError) as error:
+                LOG.error("the analysis cannot be understood: %s", error)
+                return
+            if not data:
+                return
+            for message in messages:
+                if isinstance(message, Ready):
+                    self.ready = True
+                self._heard(message)  # type: ignore[arg-type]
+
+    def _write(self, connection: socket.socket) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            for message in self.outbox.take():
+                try:
+                    connection.sendall(encode(message))
+                except OSError:
+                    return
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        """Wait for the process; one that does not end by itself is told to."""
+        for signal_it in (None, process.terminate, process.kill):
+            if signal_it is not None:
+                signal_it()
+            for _ in range(200):
+                if process.poll() is not None:
+                    return
+                hub.sleep(0.02)

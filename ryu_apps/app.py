@@ -1,0 +1,217 @@
+"""The Ryu application: a shim that turns events into calls of `Core` and carries out effects."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from response.interfaces import StateStore
+from response.messages import Message, Ready, Reply
+from ryu_apps.analysis_link import AnalysisLink
+from ryu_apps.control import ControlServer
+from ryu_apps.core import (
+    ERROR,
+    EXPERIMENTER,
+    FLOW_REMOVED,
+    MULTIPART,
+    PACKET_IN,
+    Core,
+)
+from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.runtime import (
+    DEAD_DISPATCHER,
+    MAIN_DISPATCHER,
+    app_manager,
+    hub,
+    ofp_event,
+    ofproto_v1_3,
+    set_ev_cls,
+    tap_messages,
+)
+from ryu_apps.session import Phase
+
+LOG = logging.getLogger("septum")
+TICK = 0.05  # seconds
+ANNOUNCE_EVERY = 5.0
+MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
+MAX_PORT = 0xFFFF_FF00
+
+
+@dataclass(frozen=True, slots=True)
+class AppSettings:
+    """``analysis_arguments`` None runs without an analysis (forwarding and policy only)."""
+
+    state: Path
+    analysis_arguments: tuple[str, ...] | None
+    ready_file: Path | None = None
+    expect_switches: int = 0
+
+
+class Outgoing:
+    """Bytes for one switch, sent in order without making anybody wait."""
+
+    def __init__(self, datapath: Any) -> None:
+        self.datapath = datapath
+        self._waiting: deque[bytes] = deque()
+        self._sending = False
+
+    def send(self, data: bytes) -> None:
+        self._waiting.append(data)
+        if not self._sending:
+            self._sending = True
+            hub.spawn(self._drain)
+
+    def _drain(self) -> None:
+        try:
+            while self._waiting:
+                data = b"".join(self._waiting)
+                self._waiting.clear()
+                self.datapath.send(data)
+        finally:
+            self._sending = False
+
+
+class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
+    """Carries values between Ryu, the core, the store and the analysis."""
+
+    OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]
+
+    def __init__(self, core: Core, store: StateStore, settings: AppSettings) -> None:
+        super().__init__()
+        self.core = core
+        self.store = store
+        self.settings = settings
+        self.outgoing: dict[int, Outgoing] = {}
+        self.link: AnalysisLink | None = None
+        if settings.analysis_arguments is not None:
+            self.link = AnalysisLink(settings.analysis_arguments, self._greeting, self._heard)
+        self.control = ControlServer(settings.state / "controller.sock", self)
+        self._announced_ready = False
+        tap_messages(self._tap)
+
+    def start(self) -> None:
+        super().start()
+        now = time.time()
+        self.core.start(self.store.bindings(), self.store.links(), self.store.active_decisions(now))
+        if self.link is not None:
+            self.threads.append(hub.spawn(self.link.serve))
+        self.threads.append(hub.spawn(self._clock))
+        self.threads.append(hub.spawn(self.control.serve))
+
+    def shut_down(self) -> None:
+        """Stop doing; switches keep their rules, and the analysis ends when its socket closes."""
+        self.control.close()
+        if self.link is not None:
+            self.link.close()
+        for thread in self.threads:
+            hub.kill(thread)
+
+    def carry_out(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Send(switch, data):
+                    if (outgoing := self.outgoing.get(switch)) is not None:
+                        outgoing.send(data)
+                case Tell(message):
+                    if self.link is not None:
+                        self.link.tell(message)
+                case Remember(bindings, links):
+                    if bindings is not None:
+                        self.store.save_bindings(bindings)
+                    if links is not None:
+                        self.store.save_links(links)
+                case Log(level, text):
+                    LOG.log(level, "%s", text)
+
+    # -- Ryu's events ---------------------------------------------------------
+
+    @set_ev_cls(ofp_event.EventOFPStateChange, [MAIN_DISPATCHER, DEAD_DISPATCHER])  # type: ignore[untyped-decorator]
+    def switch_state(self, event: Any) -> None:
+        datapath = event.datapath
+        if datapath.id is None:
+            return
+        known = self.outgoing.get(datapath.id)
+        if event.state == MAIN_DISPATCHER:
+            self.outgoing[datapath.id] = Outgoing(datapath)
+            ports = {
+                number: bytes.fromhex(port.hw_addr.replace(":", ""))
+                for number, port in datapath.ports.items()
+                if number < MAX_PORT
+            }
+            self.carry_out(self.core.switch_up(datapath.id, ports, time.time()))
+        elif known is not None and known.datapath is datapath:
+            del self.outgoing[datapath.id]
+            self.carry_out(self.core.switch_down(datapath.id, time.time()))
+
+    @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
+    def port_status(self, event: Any) -> None:
+        message = event.msg
+        port = message.desc
+        if port.port_no >= MAX_PORT:
+            return
+        gone = message.reason == ofproto_v1_3.OFPPR_DELETE
+        down = (
+            port.state & ofproto_v1_3.OFPPS_LINK_DOWN or port.config & ofproto_v1_3.OFPPC_PORT_DOWN
+        )
+        mac = None if gone else bytes.fromhex(port.hw_addr.replace(":", ""))
+        self.carry_out(
+            self.core.port_changed(
+                message.datapath.id, port.port_no, mac, not (gone or down), time.time()
+            )
+        )
+
+    def _tap(self, datapath: Any, kind: int, xid: int, buf: bytes) -> bool:
+        """Messages the core reads from bytes; True when Ryu need not parse them."""
+        if datapath.id is None or datapath.state != MAIN_DISPATCHER:
+            return False
+        if kind == MULTIPART:
+            wanted = int.from_bytes(buf[8:10], "big")
+            if wanted not in (MULTIPART_FLOW, MULTIPART_METER_CONFIG):
+                return False
+        elif kind not in (PACKET_IN, FLOW_REMOVED, EXPERIMENTER, ERROR):
+            return False
+        self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
+        return kind != ERROR
+
+    # -- the analysis ---------------------------------------------------------
+
+    def _greeting(self) -> list[Message]:
+        """What an analysis that just started must know."""
+        return self.core.greeting(time.time())
+
+    def _heard(self, message: Reply) -> None:
+        if not isinstance(message, Ready):
+            self.carry_out(self.core.command(message, time.time()))
+
+    # -- time -----------------------------------------------------------------
+
+    def _clock(self) -> None:
+        announced = 0.0
+        while True:
+            now = time.time()
+            self.carry_out(self.core.tick(now))
+            if now - announced >= ANNOUNCE_EVERY:
+                announced = now
+                self.carry_out(self.core.announce())
+            if not self._announced_ready and self._is_ready():
+                self._announced_ready = True
+                print("ready", flush=True)
+                if self.settings.ready_file is not None:
+                    self.settings.ready_file.write_text(f"{os.getpid()}\n")
+            hub.sleep(TICK)
+
+    def _is_ready(self) -> bool:
+        """All expected switches have their rules confirmed, and the analysis listens."""
+        sessions = self.core.sessions.values()
+        right = [each for each in sessions if each.phase is Phase.READY and each.idle]
+        return (
+            len(right) >= self.settings.expect_switches
+            and len(right) == len(self.core.sessions)
+            and (self.link is None or self.link.ready)
+        )

@@ -1,0 +1,138 @@
+"""The controller's own door for people: one JSON line in, one JSON line out, on a local socket.
+
+The socket lies in the state directory and only its owner may open it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from policies.errors import render
+from policies.reader import read_policy
+from policies.render import ovs_text
+from ryu_apps.core import CompileError, Core, digest_of
+from ryu_apps.runtime import hub
+
+if TYPE_CHECKING:
+    from ryu_apps.app import SeptumApp
+
+LOG = logging.getLogger("septum.control")
+MAX_REQUEST = 64 * 1024
+TIMEOUT = 10.0
+
+
+class ControlServer:
+    def __init__(self, path: Path, app: SeptumApp) -> None:
+        self._path = path
+        self._app = app
+
+    def serve(self) -> None:
+        self._path.unlink(missing_ok=True)
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            listener.bind(str(self._path))
+        finally:
+            os.umask(before)
+        listener.listen(8)
+        while True:
+            connection, _ = listener.accept()
+            hub.spawn(self._answer, connection)
+
+    def close(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def _answer(self, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(TIMEOUT)
+            try:
+                request = json.loads(_read_line(connection))
+                answer = handle(self._app, request)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                answer = {"ok": False, "error": f"not a request: {error}"}
+            try:
+                connection.sendall(json.dumps(answer).encode() + b"\n")
+            except OSError:
+                LOG.debug("the asker left before the answer")
+
+
+def _read_line(connection: socket.socket) -> bytes:
+    data = b""
+    while not data.endswith(b"\n") and len(data) < MAX_REQUEST:
+        more = connection.recv(4096)
+        if not more:
+            break
+        data += more
+    return data
+
+
+def handle(app: SeptumApp, request: dict[str, Any]) -> dict[str, Any]:
+    """Answer ``status``, ``rules`` (of one switch) or ``apply`` (a policy)."""
+    what = request["do"]
+    if what == "status":
+        return {"ok": True, **status(app)}
+    if what == "rules":
+        rules = app.core.desired(int(request["switch"]), time.time())
+        return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
+    if what == "apply":
+        return apply_policy(app, [str(path) for path in request["paths"]])
+    return {"ok": False, "error": f"unknown request {what!r}"}
+
+
+def apply_policy(app: SeptumApp, paths: list[str]) -> dict[str, Any]:
+    """Check a policy and put it in force; one with an error changes nothing."""
+    result = read_policy(paths)
+    if result.policy is None:
+        return {"ok": False, "errors": [render(each, result.texts) for each in result.diagnostics]}
+    try:
+        effects = app.core.apply_policy(
+            result.policy, tuple(paths), digest_of(result.policy), time.time()
+        )
+    except CompileError as error:
+        return {"ok": False, "errors": [str(error)]}
+    app.carry_out(effects)
+    return {"ok": True, "policy": result.policy.name}
+
+
+def status(app: SeptumApp) -> dict[str, Any]:
+    core: Core = app.core
+    link = app.link
+    return {
+        "policy": {"name": core.policy.name, "files": core.files, "digest": core.digest},
+        "switches": [
+            {
+                "switch": session.switch,
+                "phase": session.phase.value,
+                "ports": sorted(session.ports),
+                "trunks": sorted(core.fabric.trunks(session.switch)),
+                "rules": len(session.installed),
+                "flow_mods": session.counters.flow_mods,
+                "bundles": session.counters.bundles,
+                "failures": session.counters.failures,
+                "difference": session.last_difference,
+            }
+            for _, session in sorted(core.sessions.items())
+        ],
+        "hosts": [
+            {"mac": each.mac, "ip": each.ip, "switch": each.switch, "port": each.port}
+            | ({"host": each.host} if each.host else {})
+            for each in core.hosts.bindings()
+        ],
+        "decisions": sorted(core.decisions),
+        "lost": {
+            "records": 0 if link is None else link.outbox.lost_in_all,
+            "starts_forgotten": core.book.forgotten,
+            "malformed_messages": core.lost.malformed,
+            "unreadable_frames": core.lost.unreadable_frames,
+            "forged_lldp": core.lost.forged_lldp,
+        },
+        "analysis": None
+        if link is None
+        else {"pid": link.pid, "ready": link.ready, "restarts": link.restarts},
+    }

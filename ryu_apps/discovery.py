@@ -1,0 +1,70 @@
+"""Finding links and hosts: what to send, and what a frame says about its sender."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from policies.compiler import SwitchView
+from ryu_apps.effects import Send
+from ryu_apps.wire import messages
+from ryu_apps.wire.frames import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    NEIGHBOUR_ADVERTISEMENT,
+    Frame,
+    lldp_frame,
+)
+from topology.hosts import HostTable, is_bindable
+
+TABLE_PORT = 0xFFFF_FFF9  # OFPP_TABLE: run a packet through the rules
+LOCAL_PORT = 0xFFFF_FFFE
+WHOLE_FRAME = 128  # copies are cut at this length; shorter ones are complete
+
+
+def announcement(switch: int, port: int, mac: bytes, secret: bytes, xid: int) -> bytes:
+    frame = lldp_frame(switch, port, mac, secret)
+    return messages.packet_out(xid, frame, (port,))
+
+
+def source(frame: Frame) -> tuple[str, str] | None:
+    """MAC and address that a frame claims as its own; None when it claims none."""
+    ip = frame.src_ip
+    if frame.eth_type == ETH_IPV6 and frame.ports[0] == NEIGHBOUR_ADVERTISEMENT:
+        ip = frame.target or ip if frame.proto == "icmpv6" else ip
+    if frame.eth_type not in (ETH_IP, ETH_ARP, ETH_IPV6) or not is_bindable(ip):
+        return None
+    assert ip is not None
+    return frame.src_mac, ip
+
+
+def search(
+    views: Mapping[int, SwitchView],
+    hosts: HostTable,
+    asker: tuple[int, int],
+    data: bytes,
+    xids: Iterator[int],
+) -> list[Send]:
+    """Pass a request for an unknown address on to ports where undeclared hosts may be."""
+    if len(data) >= WHOLE_FRAME:
+        return []
+    declared = {(each.switch, each.port) for each in hosts.declared}
+    sends = []
+    for switch, view in sorted(views.items()):
+        ports = [
+            port
+            for port in view.ports
+            if port not in view.trunks
+            and (switch, port) not in declared
+            and (switch, port) != asker
+        ]
+        if ports:
+            sends.append(Send(switch, messages.packet_out(next(xids), data, ports)))
+    return sends
+
+
+def replay(switch: int, port: int, data: bytes, xids: Iterator[int]) -> list[Send]:
+    """Run a newly found host's first packet through the rules that now admit it."""
+    if len(data) >= WHOLE_FRAME:
+        return []
+    return [Send(switch, messages.packet_out(next(xids), data, (TABLE_PORT,), in_port=port))]

@@ -1,0 +1,165 @@
+"""Starting the controller: lock the state directory, take the port, run the app."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+
+from policies.errors import PolicyError
+from policies.reader import load_policy
+from response.store import Store
+from ryu_apps import runtime
+from ryu_apps.app import AppSettings, SeptumApp
+from ryu_apps.core import CompileError, Core, digest_of
+
+
+class LaunchError(Exception):
+    """The controller cannot start; the text is one line that says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchSettings:
+    """What ``septum run`` was told. ``analysis`` is ``process`` or ``none``."""
+
+    policy_paths: tuple[str, ...]
+    state: str
+    host: str = "127.0.0.1"
+    port: int = 6653
+    analysis: str = "process"
+    adapt: bool = True
+    seed: int = 0
+    ready_file: str | None = None
+    expect_switches: int = 0
+    verbose: bool = False
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> LaunchSettings:
+        values = json.loads(text)
+        return cls(**{**values, "policy_paths": tuple(values["policy_paths"])})
+
+
+def launch(settings: LaunchSettings) -> None:
+    """Run until told to stop (SIGTERM, SIGINT). Raises LaunchError before anything is changed."""
+    try:
+        policy = load_policy(settings.policy_paths)
+    except PolicyError as error:
+        raise LaunchError("; ".join(str(each) for each in error.diagnostics)) from error
+    state = Path(settings.state)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = _lock(state)
+    _check_port(settings.host, settings.port)
+    ready_file = None if settings.ready_file is None else Path(settings.ready_file)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    logging.basicConfig(
+        level=logging.DEBUG if settings.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+    stop = StopFlag()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop.raise_it)
+    core = Core(
+        policy,
+        secret=_secret(state),
+        files=settings.policy_paths,
+        digest=digest_of(policy),
+    )
+    arguments = None if settings.analysis == "none" else _analysis_arguments(settings)
+    app_settings = AppSettings(state, arguments, ready_file, settings.expect_switches)
+    try:
+        core.check_fits(time.time())
+    except CompileError as error:
+        raise LaunchError(str(error)) from error
+    store = Store.open(state, time.time())
+    try:
+        runtime.listen_and_run(
+            SeptumApp,
+            settings.host,
+            settings.port,
+            stop.is_raised,
+            core=core,
+            store=store,
+            settings=app_settings,
+        )
+        logging.getLogger("septum").info("stopped; the switches keep their rules")
+    finally:
+        if ready_file is not None:
+            ready_file.unlink(missing_ok=True)
+        store.close()
+        os.close(lock)
+
+
+def _analysis_arguments(settings: LaunchSettings) -> tuple[str, ...]:
+    arguments = ["--state", settings.state, "--seed", str(settings.seed)]
+    for path in settings.policy_paths:
+        arguments += ["--policy", path]
+    if not settings.adapt:
+        arguments.append("--no-adapt")
+    return tuple(arguments)
+
+
+class StopFlag:
+    """Raised by a signal, looked at by the main loop: no exception in the middle of a change."""
+
+    def __init__(self) -> None:
+        self._raised = False
+
+    def raise_it(self, _signal: int, _frame: FrameType | None) -> None:
+        self._raised = True
+
+    def is_raised(self) -> bool:
+        return self._raised
+
+
+def _lock(state: Path) -> int:
+    """One controller per state directory: the lock ends with the process, however it ends."""
+    handle = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise LaunchError(
+            f"{state} is in use by another septum run; stop it or choose another --state"
+        ) from error
+    return handle
+
+
+def _check_port(host: str, port: int) -> None:
+    """Fail now, in one line, rather than in a green thread later."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise LaunchError(
+                f"cannot listen on {host} port {port}: {error.strerror}; "
+                "choose another --of-port or stop what uses it"
+            ) from error
+
+
+def _secret(state: Path) -> bytes:
+    """The key of link discovery frames, kept so that a restart knows its own."""
+    path = state / "discovery.key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        key = secrets.token_bytes(32)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(key)
+        return key
