@@ -31,7 +31,9 @@ MAX_EVIDENCE = 50
 MAX_PROPOSALS = 1_000
 """Open proposals; a flood of alerts beyond it is recorded as alerts."""
 
-MAX_WAITING_FLOWS = 50_000
+MAX_WAITING_FLOWS = 1_000
+"""Written down together: about ten milliseconds, in which no alert is looked at."""
+
 SNAPSHOT_EVERY = 300.0  # seconds
 COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from policies.membership import link_local
 from policies.model import Policy
 from topology.records import Binding
 
@@ -13,7 +14,8 @@ from topology.records import Binding
 class KnownHost:
     """``name`` is the declared name, or the first address of a discovered host.
 
-    ``addresses`` are all that it holds, IPv4 and IPv6, declared or bound;
+    ``addresses`` are all that it holds, IPv4 and IPv6, declared or bound, and
+    the ``fe80::`` address of its MAC, which the guard lets it use;
     ``routes`` tells a router, behind which other hosts live.
     """
 
@@ -35,24 +37,26 @@ class HostDirectory:
         held: dict[str, list[str]] = {
             host.name: [str(address) for address in host.ips] for host in policy.hosts
         }
-        owner = {address: name for name, found in held.items() for address in found}
+        macs: dict[str, list[str]] = {
+            host.name: [host.mac] if host.mac else [] for host in policy.hosts
+        }
+        owned = {address for found in held.values() for address in found}
         discovered: dict[tuple[str, int, int], list[str]] = {}
         for binding in bindings:
-            if binding.ip in owner:
-                continue  # a declaration outranks what was found
-            if binding.host is not None:
-                held.setdefault(binding.host, []).append(binding.ip)
-            else:
+            if binding.host is not None and binding.host in held:
+                held[binding.host].append(binding.ip)
+                macs[binding.host].append(binding.mac)
+            elif binding.ip not in owned:  # a declaration outranks what was found
                 key = (binding.mac, binding.switch, binding.port)
                 discovered.setdefault(key, []).append(binding.ip)
         routers = {host.name for host in policy.hosts if host.routes}
         hosts = [
-            KnownHost(name, tuple(dict.fromkeys(found)), True, name in routers)
+            KnownHost(name, _complete(found, macs[name]), True, name in routers)
             for name, found in held.items()
         ]
         hosts += [
-            KnownHost(min(found), tuple(dict.fromkeys(found)), False)
-            for found in discovered.values()
+            KnownHost(min(found), _complete(found, [mac]), False)
+            for (mac, _, _), found in discovered.items()
         ]
         self._by_address = {address: host for host in hosts for address in host.addresses}
         self._by_name = {host.name: host for host in hosts}
@@ -62,3 +66,8 @@ class HostDirectory:
 
     def named(self, name: str) -> KnownHost | None:
         return self._by_name.get(name)
+
+
+def _complete(addresses: Iterable[str], macs: Iterable[str]) -> tuple[str, ...]:
+    """Each address once, in order, then the link-local ones."""
+    return tuple(dict.fromkeys([*addresses, *(str(link_local(mac)) for mac in macs)]))

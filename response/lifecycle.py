@@ -101,7 +101,8 @@ class Lifecycle:
         more = tuple(a for a in addresses if a not in decision.addresses)
         if not more:
             return []
-        extended = replace(decision, addresses=(*decision.addresses, *more))
+        # No rule is confirmed for the new whole until the switches say so again.
+        extended = replace(decision, addresses=(*decision.addresses, *more), rules=())
         with self._store.transaction():
             self._change(extended, now, "extended", {"addresses": list(more)})
             return self._enforce(extended, now)
@@ -164,9 +165,11 @@ class Lifecycle:
         return ended
 
     def resent(self, now: float) -> list[Command]:
-        """What a controller may have missed when this process last ended: every decision
-        that holds, and every release whose rules a switch might still carry."""
-        commands: list[Command] = [Enforce(d) for d in self.active() if now < d.expires]
+        """What a controller may have missed when this process last ended: decisions that
+        no switch has confirmed, and releases whose rules a switch might still carry."""
+        commands: list[Command] = [
+            Enforce(d) for d in self.active() if not d.rules and now < d.expires
+        ]
         for decision in self._store.undone_decisions(now):
             if decision.state == "released":
                 commands.append(Release(decision, f"released by {decision.by}"))

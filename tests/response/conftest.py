@@ -59,9 +59,6 @@ class ToldDetector:
     def snapshot(self) -> bytes:
         return b"rows %d" % self.rows
 
-    def restore(self, data: bytes) -> None:
-        self.rows = int(data.split()[1])
-
 
 def make_alert(host: str, ts: float = 1000.0, records: tuple[int, ...] = (), **more: str) -> Alert:
     return Alert(
@@ -94,7 +91,10 @@ class Street:
         self.envelope: Envelope | None = Envelope(
             actions=("alert", "quarantine"), max_hosts=2, max_share=0.5, ttl=900
         )
-        everyone = {name: (f"10.0.0.{n}", f"fd00::{n}") for n, name in enumerate(HOSTS, 1)}
+        everyone = {
+            name: (f"10.0.0.{n}", f"fd00::{n}", f"fe80::200:ff:fe00:{n}")
+            for n, name in enumerate(HOSTS, 1)
+        }
         self.addresses = everyone
         web = frozenset(a for name in HOSTS[:5] for a in everyone[name])
         self.segments = Segments(
@@ -105,7 +105,9 @@ class Street:
 
     def policy(self) -> Policy:
         hosts = tuple(
-            Host(name, f"00:00:00:00:00:0{n}", tuple(ip_address(a) for a in self.addresses[name]))
+            Host(
+                name, f"00:00:00:00:00:0{n}", tuple(ip_address(a) for a in self.addresses[name][:2])
+            )
             for n, name in enumerate(HOSTS, 1)
         )
         return Policy("test", hosts=hosts, envelope=self.envelope)

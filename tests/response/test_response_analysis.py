@@ -26,6 +26,9 @@ from topology.records import FlowRecord, SpoofSeen
 if TYPE_CHECKING:
     from tests.response.conftest import Street
 
+WEB1 = ("10.0.0.1", "fd00::1", "fe80::200:ff:fe00:1")
+STRANGER = "fe80::200:ff:fe00:99"
+
 
 def record(src: str = "10.0.0.1", ts: float = 1000.0) -> FlowRecord:
     return FlowRecord(ts, src, "10.0.0.2", "tcp", 40000, 22, phase="start", switch=1)
@@ -49,13 +52,13 @@ def test_an_alert_in_an_auto_segment_quarantines_the_whole_host(street: Street) 
     assert isinstance(command, Enforce)
     made = command.decision
     assert (made.id, made.number, made.action, made.state) == ("d1", 1, "quarantine", "active")
-    assert (made.target, made.addresses) == ("web1", ("10.0.0.1", "fd00::1"))
+    assert (made.target, made.addresses) == ("web1", WEB1)
     assert (made.ts, made.expires) == (1001.0, 1901.0)
     assert "T1021" in made.why
     assert "new_peers 14 (normal 0 to 2)" in made.why
     assert "1, not 4" in made.would_release_if
     assert street.store.decision("d1") == made
-    assert street.detector.suspended == {"10.0.0.1", "fd00::1"}
+    assert street.detector.suspended == set(WEB1)
 
 
 def test_the_whole_story_is_in_the_audit_before_the_command_is_out(street: Street) -> None:
@@ -68,7 +71,7 @@ def test_the_whole_story_is_in_the_audit_before_the_command_is_out(street: Stree
     assert alert["alert"]["path"][0]["service"] == "tcp/22"
     assert alert["evidence"][0]["src_ip"] == "10.0.0.1"
     assert "within the envelope" in decision["reason"]
-    assert enforce["addresses"] == ["10.0.0.1", "fd00::1"]
+    assert enforce["addresses"] == list(WEB1)
     assert street.audit.verify().whole
 
 
@@ -219,13 +222,17 @@ def test_a_crash_after_the_commit_loses_and_doubles_nothing(street: Street) -> N
     accuse(street, "10.0.0.2", 1002.0)
     street.analysis.release("d2", "ana", 1003.0)
     street.reopen(1010.0)
-    assert street.detector.suspended == {"10.0.0.1", "fd00::1"}
+    assert street.detector.suspended == set(WEB1)
     enforce, release = street.analysis.start(1010.0)
     assert isinstance(enforce, Enforce)
     assert isinstance(release, Release)
     assert (enforce.decision.id, release.decision.id) == (made, "d2")
     assert accuse(street, "10.0.0.1", 1011.0) == []
     assert len(street.store.decisions()) == 2
+    rule = InstalledRule(1, 3, 77)
+    street.analysis.step(RulesConfirmed(1012.0, made, (rule,)), 1012.0)
+    street.reopen(1013.0)
+    assert [type(c) for c in street.analysis.start(1013.0)] == [Release]  # d1 is in place
     street.reopen(3000.0)
     (ended,) = street.analysis.start(3000.0)
     assert isinstance(ended, Release)
@@ -239,7 +246,7 @@ def test_a_discovered_host_is_quarantined_with_all_its_addresses(street: Street)
     street.analysis.step(HostsChanged(tuple(bound)), 1000.5)
     (command,) = accuse(street, "fd00::50")
     assert command.decision.target == "10.0.0.50"
-    assert command.decision.addresses == ("10.0.0.50", "fd00::50")
+    assert command.decision.addresses == ("10.0.0.50", "fd00::50", STRANGER)
 
 
 def test_a_quarantined_host_cannot_leave_by_taking_a_new_address(street: Street) -> None:
@@ -252,7 +259,7 @@ def test_a_quarantined_host_cannot_leave_by_taking_a_new_address(street: Street)
     (command,) = street.analysis.step(HostsChanged(tuple(moved)), 1005.0)
     assert isinstance(command, Enforce)
     assert command.decision.id == made
-    assert command.decision.addresses == ("10.0.0.50", "10.0.0.51")
+    assert command.decision.addresses == ("10.0.0.50", STRANGER, "10.0.0.51")
     assert command.decision.expires == 1901.0
     assert street.analysis.step(HostsChanged(tuple(moved)), 1006.0) == []
 
