@@ -112,6 +112,7 @@ class Analysis:
             if command is not None:
                 self._resume(decision)
                 commands.append(command)
+        self._permits.prepare()
         self._write_flows()
         if self._counts.due(now, COUNTS_EVERY):
             for kind, data in self._counts.take(now):
@@ -119,6 +120,17 @@ class Analysis:
         if now >= self._snapshot_due:
             self.save_snapshot(now)
         return commands
+
+    def finish(self, now: float) -> None:
+        """Write down what only memory holds, before the process ends."""
+        self._write_flows()
+        for kind, data in self._counts.take(now):
+            self._audit.append(now, kind, data)
+        self.save_snapshot(now)
+
+    @property
+    def active_count(self) -> int:
+        return len(self._life.active())
 
     def save_snapshot(self, now: float) -> None:
         """Keep what was learned, so that a restart goes on from here."""

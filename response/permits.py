@@ -37,6 +37,10 @@ class Permits:
         self._members_of = members_of
         self._known: tuple[Members, HostDirectory] | None = None
 
+    def prepare(self) -> None:
+        """Do the work now, while nothing is urgent."""
+        self._who()
+
     def host_of(self, address: str) -> KnownHost | None:
         return self._who()[1].find(address)
 

@@ -1,0 +1,296 @@
+"""The analysis as a process of its own: ``python -m console.analysis_process``.
+
+The controller starts it with one end of a socket, feeds it messages and hears
+commands; people ask it through a second socket in the state directory. It ends
+when the controller's side closes, keeping what it learned. Nothing is decided
+here: `response.analysis.Analysis` does that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import gc
+import os
+import selectors
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import cast
+
+from console.analysis_socket import SOCKET_NAME, local_address
+from response import messages as m
+from response.analysis import Analysis
+from response.framing import AnyMessage, Decoder, FramingError, encode
+
+TICK = 0.25  # seconds
+CHUNK = 50  # records looked at before commands leave
+MAX_ASKERS = 16
+MAX_ASK = 64 * 1024  # bytes
+LOCK_WAIT = 15.0  # seconds for the process of a controller that just ended to finish
+
+
+class StartError(Exception):
+    """The process cannot start; the text is one line."""
+
+
+class Shell:
+    """Carries messages between two sockets and an `Analysis`, and tells it the time."""
+
+    def __init__(
+        self,
+        analysis: Analysis,
+        link: socket.socket,
+        door: socket.socket,
+        policy_paths: Sequence[str],
+    ) -> None:
+        self._analysis = analysis
+        self._link = link
+        self._door = door
+        self._policy = (tuple(policy_paths), "")
+        self._decoder = Decoder()
+        self._outgoing = bytearray()
+        self._askers: dict[socket.socket, Decoder] = {}
+        self._selector = selectors.DefaultSelector()
+        self._open = True
+
+    def serve(self, model: str) -> None:
+        """Until the controller closes its side, or `stop`."""
+        self._link.setblocking(False)
+        self._door.setblocking(False)
+        self._selector.register(self._link, selectors.EVENT_READ)
+        self._selector.register(self._door, selectors.EVENT_READ)
+        now = time.time()
+        commands = self._analysis.start(now)
+        self._send([m.Ready(now, model, self._analysis.active_count), *commands])
+        due = time.monotonic() + TICK
+        while self._open:
+            for key, events in self._selector.select(max(0.0, due - time.monotonic())):
+                self._attend(cast("socket.socket", key.fileobj), events)
+            if time.monotonic() >= due:
+                self._send(self._analysis.tick(time.time()))
+                due = time.monotonic() + TICK
+        self._analysis.finish(time.time())
+
+    def stop(self, *_: object) -> None:
+        self._open = False
+
+    def _attend(self, ready: socket.socket, events: int) -> None:
+        if ready is self._door:
+            self._welcome()
+        elif ready is not self._link:
+            self._hear_asker(ready)
+        else:
+            if events & selectors.EVENT_WRITE:
+                self._send(())
+            if events & selectors.EVENT_READ:
+                self._hear_controller()
+
+    # -- the controller --------------------------------------------------------
+
+    def _hear_controller(self) -> None:
+        try:
+            data = self._link.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._open = False
+            return
+        for message in self._decoder.feed(data):
+            if isinstance(message, m.RecordsSeen):
+                self._records(message)
+            elif isinstance(message, (m.Ready, m.Enforce, m.Release, m.Ask, m.Answer)):
+                raise FramingError(f"{type(message).__name__} does not come from a controller")
+            else:
+                self._send(self._analysis.step(message, time.time()))
+                if isinstance(message, m.PolicyApplied):
+                    self._follow_policy(message)
+
+    def _records(self, message: m.RecordsSeen) -> None:
+        """In small parts, so that a decision never waits for the rest of a long message."""
+        lost = message.lost
+        for start in range(0, max(1, len(message.records)), CHUNK):
+            part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
+            self._send(self._analysis.step(part, time.time()))
+            lost = 0
+
+    def _follow_policy(self, message: m.PolicyApplied) -> None:
+        """Read the policy that the controller applied, unless it is the one in use."""
+        from policies.errors import PolicyError
+        from policies.reader import load_policy
+
+        files, digest = self._policy
+        unchanged = message.files == files and digest in ("", message.digest)
+        if message.problem is None and not unchanged:
+            try:
+                policy = load_policy(message.files)
+            except (PolicyError, OSError) as problem:  # the one before stays in use
+                _say(f"the policy that was applied cannot be read: {_one_line(problem)}")
+                return
+            self._send(self._analysis.use_policy(policy, time.time()))
+        if message.problem is None:
+            self._policy = (message.files, message.digest)
+
+    def _send(self, messages: Iterable[m.Reply]) -> None:
+        for message in messages:
+            self._outgoing += encode(message)
+        try:
+            while self._outgoing:
+                del self._outgoing[: self._link.send(self._outgoing)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._open = False
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+        self._selector.modify(self._link, wanted)
+
+    # -- people ----------------------------------------------------------------
+
+    def _welcome(self) -> None:
+        connection, _ = self._door.accept()
+        if len(self._askers) >= MAX_ASKERS:
+            connection.close()
+            return
+        connection.settimeout(1.0)
+        self._askers[connection] = Decoder(MAX_ASK)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _hear_asker(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(4096)
+            found = self._askers[connection].feed(data)
+            for message in found:
+                connection.sendall(encode(self._answer(message)))
+        except (OSError, FramingError):
+            data = b""
+        if not data:
+            self._selector.unregister(connection)
+            del self._askers[connection]
+            connection.close()
+
+    def _answer(self, message: AnyMessage) -> m.Answer:
+        if not isinstance(message, m.Ask):
+            return m.Answer(False, "not a request")
+        done = self._analysis.ask(message, time.time())
+        self._send(done.commands)
+        return m.Answer(done.ok, done.text)
+
+
+def open_door(state: Path) -> socket.socket:
+    """The socket on which people ask; only the owner of the state directory may."""
+    with local_address(state) as address:
+        (state / SOCKET_NAME).unlink(missing_ok=True)
+        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)
+        try:
+            door.bind(address)
+        finally:
+            os.umask(before)
+    door.listen(MAX_ASKERS)
+    return door
+
+
+def take_turn(state: Path) -> int:
+    """Wait until no other analysis writes here; the lock ends with the process."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle = os.open(state / "analysis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    until = time.monotonic() + LOCK_WAIT
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return handle
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(handle)
+                raise StartError(f"{state}: another analysis runs here") from None
+            time.sleep(0.05)
+
+
+def compose(
+    state: Path, policy_paths: Sequence[str], adapt: bool, seed: int
+) -> tuple[Analysis, str]:
+    """The analysis with its store, learners and policy; and whether it knows its past."""
+    from detection.detector import Detector
+    from policies.membership import Membership
+    from policies.reader import load_policy
+    from response.audit import Audit
+    from response.store import Store
+
+    policy = load_policy(policy_paths)
+    now = time.time()
+    store = Store.open(state, now)
+    detector, model = Detector(seed=seed), "fresh"
+    kept = store.latest_snapshot()
+    if kept is not None:
+        try:
+            detector, model = Detector.restore(kept[2]), "restored"
+        except ValueError as problem:
+            _say(f"starts to learn anew: {problem}")
+    analysis = Analysis(policy, Membership, detector, store, Audit(store), now, adapt=adapt)
+    return analysis, model
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the process; the exit code: 0 when the controller closed, 2 when it cannot run."""
+    options = _parser().parse_args(arguments)
+    # Ctrl-C reaches the whole group; the controller ends us by closing its side.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        link = _link_of(options)
+        turn = take_turn(options.state)
+        analysis, model = compose(options.state, options.policy, not options.no_adapt, options.seed)
+        door = open_door(options.state)
+    except Exception as problem:  # whatever it is: one line, and the controller goes on without
+        _say(f"cannot start: {_one_line(problem)}")
+        return 2
+    shell = Shell(analysis, link, door, options.policy)
+    signal.signal(signal.SIGTERM, shell.stop)
+    gc.freeze()  # what is loaded now stays; collections need not walk it again
+    try:
+        shell.serve(model)
+    except Exception as problem:
+        if os.environ.get("SEPTUM_DEBUG"):
+            raise
+        _say(f"ended by a fault: {type(problem).__name__}: {_one_line(problem)}")
+        return 2
+    finally:
+        os.close(turn)
+    return 0
+
+
+def _link_of(options: argparse.Namespace) -> socket.socket:
+    if options.socket_fd is not None:
+        return socket.socket(fileno=options.socket_fd)
+    link = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    link.connect(str(options.socket))
+    return link
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m console.analysis_process", description=__doc__)
+    side = parser.add_mutually_exclusive_group(required=True)
+    side.add_argument("--socket-fd", type=int, help="inherited socket to the controller")
+    side.add_argument("--socket", type=Path, help="path of the controller's socket")
+    parser.add_argument("--state", type=Path, required=True, help="state directory")
+    parser.add_argument("--policy", action="append", required=True, help="policy file; repeatable")
+    parser.add_argument("--no-adapt", action="store_true", help="alerts only, no decisions")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the learners")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(f"septum analysis: {line}", file=sys.stderr, flush=True)
+
+
+def _one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__
+
+
+if __name__ == "__main__":
+    sys.exit(main())
