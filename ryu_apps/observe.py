@@ -103,7 +103,7 @@ class ConnectionBook:
         half = self.ending.setdefault(key, _Half(now))
         idle = removed.idle_timeout if removed.reason == REASON_IDLE else 0
         half.duration = max(half.duration, removed.duration - idle)
-        counts = (removed.packets, removed.bytes)
+        counts = (removed.packets, removed.octets)
         if reply:
             half.back = counts
         else:

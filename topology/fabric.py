@@ -23,9 +23,7 @@ class Fabric:
     def with_link(self, link: Link) -> Fabric:
         """The fabric after ``link`` was seen; a link that used the same port before is gone."""
         kept = {
-            known
-            for known in self.links
-            if (known.switch, known.port) != (link.switch, link.port)
+            known for known in self.links if (known.switch, known.port) != (link.switch, link.port)
         }
         return Fabric(frozenset(kept | {link}))
 
@@ -53,7 +51,7 @@ class Fabric:
         Ties go to the path whose switches have the smallest numbers, so that
         every run, and every switch on the path, chooses the same way.
         """
-        graph = nx.Graph()
+        graph: nx.Graph[int] = nx.Graph()
         ports: dict[tuple[int, int], int] = {}
         for link in sorted(self.links, key=lambda each: (each.switch, each.port), reverse=True):
             graph.add_edge(link.switch, link.peer_switch)

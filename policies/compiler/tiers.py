@@ -128,7 +128,7 @@ def _service_meets(one: Service, other: Service) -> bool:
 
 
 def port_masks(low: int, high: int) -> Iterator[tuple[int, int]]:
-    """The fewest value/mask pairs that cover the 16-bit range ``low`` to ``high``, both included."""
+    """The fewest value/mask pairs that cover the 16-bit range ``low`` to ``high`` inclusive."""
     while low <= high:
         size = low & -low or 1 << 16
         while size > high - low + 1:

@@ -39,7 +39,7 @@ class FlowRemoved:
     duration: float
     idle_timeout: int
     packets: int
-    bytes: int
+    octets: int
     fields: Mapping[str, int]
     key: tuple[bytes, ...]
 

@@ -82,13 +82,9 @@ def field_bytes(field: Field) -> bytes:
 
 def match_bytes(key: MatchKey) -> bytes:
     """A match, with Ethernet and IP types first since other fields depend on them."""
-    body = b"".join(sorted(key, key=_prerequisites_first))
+    body = b"".join(sorted(key, key=lambda field: (field[:2] != b"\x80\x00", field)))
     length = 4 + len(body)
     return struct.pack("!HH", OXM_MATCH, length) + body + bytes(-length % 8)
-
-
-def _prerequisites_first(field: bytes) -> tuple[bool, bytes]:
-    return (field[:2] != b"\x80\x00", field)
 
 
 def flow_mod(rule: WireRule, command: int = ADD) -> bytes:

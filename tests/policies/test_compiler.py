@@ -1,0 +1,309 @@
+"""One meaning, two implementations: compiled rules, run in software, against the verdict."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from ipaddress import ip_address, ip_network
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies import layout
+from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
+from policies.compiler.hosts import link_local
+from policies.compiler.identity import assign_codes
+from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_of
+from policies.compiler.tiers import port_masks
+from policies.interpreter import Interpreter, Passage
+from policies.layout import Category, Table, category_of, name_number
+from policies.membership import Membership, Region
+from policies.model import (
+    ANY,
+    TCP,
+    UNKNOWN,
+    Action,
+    Connection,
+    Defaults,
+    Host,
+    Intent,
+    Mode,
+    Policy,
+    Restriction,
+    Segment,
+    Selector,
+    Service,
+    Tier,
+    Verdict,
+)
+from policies.render import ovs_text
+from policies.rules import Rule
+from policies.verdict import Judge
+from topology.fabric import Fabric
+from topology.records import Link
+
+NOW = 1_000_000.0
+FABRIC = Fabric.of([Link(1, 9, 2, 9)])
+HOSTS = tuple(
+    Host(
+        f"h{number}",
+        f"00:00:00:00:00:{number:02x}",
+        (ip_address(f"10.0.{number % 3}.{number}"), ip_address(f"fd00::{number}")),
+        1 + number % 2,
+        number,
+        labels=(("role", "abc"[number % 3]),),
+    )
+    for number in range(1, 7)
+)
+NAMES = ("s0", "s1", "s2", "s3")
+SERVICES = (
+    Service(),
+    Service(TCP),
+    Service(TCP, 22, 22),
+    Service(TCP, 1000, 3000),
+    Service(17, 53, 53),
+    Service(1),
+    Service(1, 8, 8),
+    Service(58, 128, 128),
+    Service(132, 9000, 9010),
+    Service(89),
+)
+ends = st.lists(
+    st.sampled_from((*NAMES, ANY, UNKNOWN)), min_size=1, max_size=2, unique=True
+).map(tuple)
+selectors = st.one_of(
+    st.sampled_from("abc").map(lambda role: Selector(labels=(("role", role),))),
+    st.sampled_from([host.name for host in HOSTS]).map(lambda name: Selector(host=name)),
+    st.sampled_from(["10.0.0.0/16", "10.0.1.0/24", "fd00::/64", "10.0.2.2/32"]).map(
+        lambda text: Selector(cidr=ip_network(text))
+    ),
+    st.just(Selector(cidr=ip_network("10.0.0.0/16"), excepts=(ip_network("10.0.1.0/24"),))),
+    st.integers(1, 6).map(lambda number: Selector(switch=1 + number % 2, port=number)),
+)
+expiries = st.one_of(
+    st.none(), st.sampled_from([NOW - 5, NOW + 5, NOW + 90_000]).map(
+        lambda at: datetime.fromtimestamp(at, UTC)
+    )
+)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    segments = tuple(
+        Segment(
+            name,
+            tuple(draw(st.lists(selectors, min_size=1, max_size=3))),
+            draw(st.sampled_from([None, *Mode])),
+        )
+        for name in NAMES
+    )
+    intents = tuple(
+        Intent(
+            f"intent-{index}",
+            draw(ends),
+            draw(ends),
+            tuple(draw(st.lists(st.sampled_from(SERVICES), min_size=1, max_size=3, unique=True))),
+            draw(st.sampled_from(list(Action))),
+            draw(
+                st.sampled_from(
+                    [Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE]
+                )
+            ),
+            expires=draw(expiries),
+        )
+        for index in range(draw(st.integers(0, 8)))
+    )
+    defaults = Defaults(draw(st.sampled_from(list(Action))), draw(st.sampled_from(list(Mode))))
+    return Policy("random", HOSTS, segments, (), intents, defaults)
+
+
+@st.composite
+def connections(draw: st.DrawFn) -> Connection:
+    version = draw(st.sampled_from([0, 1]))
+    one, other = draw(st.permutations(HOSTS))[:2]
+    proto, port = draw(
+        st.sampled_from(
+            [(6, 22), (6, 999), (6, 1000), (6, 3000), (6, 3001), (17, 53), (132, 9005), (89, 0),
+             (1, 8) if version == 0 else (58, 128), (1, 13) if version == 0 else (58, 1)]
+        )
+    )
+    return Connection(one.ips[version], other.ips[version], proto, port)
+
+
+def compiled(
+    policy: Policy, restrictions: tuple[Restriction, ...] = ()
+) -> dict[int, Interpreter]:
+    bindings = declared_bindings(policy)
+    membership = Membership(policy, bindings)
+    switches = {}
+    for switch in (1, 2):
+        ports = tuple(each.port for each in bindings if each.switch == switch)
+        view = SwitchView(
+            switch, tuple(sorted(set(ports))), FABRIC.trunks(switch), FABRIC.next_ports(switch)
+        )
+        rules = compile_switch(policy, membership, view, bindings, NOW, restrictions)
+        switches[switch] = Interpreter(rules)
+    return switches
+
+
+def travel(
+    switches: dict[int, Interpreter], policy: Policy, connection: Connection, *, reply: bool = False
+) -> tuple[bool, Passage]:
+    """Whether a packet arrives at the other end, and its passage at the first switch."""
+    bindings = declared_bindings(policy)
+    sender = binding_of(str(connection.src), bindings)
+    receiver = binding_of(str(connection.dst), bindings)
+    assert sender is not None and receiver is not None
+    start, goal = (receiver, sender) if reply else (sender, receiver)
+    state = ESTABLISHED_REPLY if reply else NEW
+    first = None
+    at, port = start.switch, start.port
+    while True:
+        packet = packet_of(connection, sender, receiver, in_port=port, reply=reply)
+        passage = switches[at].run(packet, state)
+        first = first or passage
+        if not passage.outputs:
+            return False, first
+        (out,) = passage.outputs
+        if (at, out) == (goal.switch, goal.port):
+            return True, first
+        assert out == 9, "only ever towards the other switch"
+        at, port = 3 - at, 9
+
+
+def outcome_of(passage: Passage) -> int:
+    return passage.fields.get("reg0", 0) >> layout.OUTCOME.low & 7
+
+
+def check(policy: Policy, connection: Connection, restrictions: tuple[Restriction, ...]) -> Verdict:
+    switches = compiled(policy, restrictions)
+    judge = Judge(policy, Membership(policy, declared_bindings(policy)))
+    wanted = judge.verdict(connection, NOW, restrictions)
+    arrived, passage = travel(switches, policy, connection)
+    assert arrived == wanted.forwarded, [ovs_text(rule) for rule in passage.rules]
+    number = 0 if wanted.intent is None else name_number(wanted.intent)
+    assert passage.fields.get("reg1", 0) == number
+    words = {Mode.ENFORCE: 4, Mode.AUDIT: 2, Mode.OBSERVE: 3}
+    expected = 1 if wanted.action is Action.ALLOW else words[wanted.mode]
+    if wanted.tier is Tier.ADAPTIVE:
+        expected = 4
+    assert outcome_of(passage) == expected
+    back, _ = travel(switches, policy, connection, reply=True)
+    assert back == wanted.forwarded
+    return wanted
+
+
+@settings(max_examples=150, deadline=None)
+@given(policies(), connections())
+def test_rules_say_what_the_verdict_says(policy: Policy, connection: Connection) -> None:
+    check(policy, connection, ())
+
+
+@settings(max_examples=60, deadline=None)
+@given(policies(), connections(), st.sampled_from(HOSTS))
+def test_quarantine_stands_between_emergency_and_the_rest(
+    policy: Policy, connection: Connection, suspect: Host
+) -> None:
+    check(policy, connection, (Restriction(7, "quarantine", suspect.ips, NOW + 60),))
+
+
+def shop(*intents: Intent) -> Policy:
+    segments = (
+        Segment("web", (Selector(labels=(("role", "b"),)),), Mode.ENFORCE),
+        Segment("db", (Selector(labels=(("role", "c"),)),), Mode.ENFORCE),
+    )
+    return Policy("shop", HOSTS, segments, (), intents, Defaults(mode=Mode.ENFORCE))
+
+
+READ = Intent("read", ("web",), ("db",), (Service(TCP, 22, 22),))
+
+
+def rules_at(policy: Policy, switch: int = 1, now: float = NOW) -> tuple[Rule, ...]:
+    bindings = declared_bindings(policy)
+    view = SwitchView(switch, (2, 4, 6), FABRIC.trunks(switch), FABRIC.next_ports(switch))
+    return compile_switch(policy, Membership(policy, bindings), view, bindings, now)
+
+
+def test_same_policy_same_bytes() -> None:
+    first, second = (
+        "\n".join(ovs_text(rule) for rule in rules_at(shop(READ))) for _ in range(2)
+    )
+    assert first == second
+
+
+def test_one_more_intent_is_only_its_own_rules() -> None:
+    more = Intent("also", ("db",), ("web",), (Service(TCP, 443, 443), Service(17, 53, 53)))
+    before, after = set(rules_at(shop(READ))), set(rules_at(shop(READ, more)))
+    assert not before - after
+    new = after - before
+    assert len(new) == 2
+    assert {rule.cookie for rule in new} == {layout.cookie(Category.INTENT, name_number("also"))}
+
+
+def test_overlapping_intents_count_for_the_first_name() -> None:
+    wide = Intent("a-wide", (ANY,), (ANY,), (Service(TCP),))
+    verdict = check(shop(READ, wide), Connection(HOSTS[0].ips[0], HOSTS[1].ips[0], TCP, 22), ())
+    assert verdict.intent == "a-wide"
+
+
+def test_an_intent_near_its_end_ends_on_the_switch() -> None:
+    soon = Intent(
+        "soon", ("web",), ("db",), (Service(TCP, 80, 80),),
+        expires=datetime.fromtimestamp(NOW + 30, UTC),
+    )
+    cookie = layout.cookie(Category.INTENT, name_number("soon"))
+    assert [r.hard_timeout for r in rules_at(shop(soon)) if r.cookie == cookie] == [30]
+    assert not [r for r in rules_at(shop(soon), now=NOW + 31) if r.cookie == cookie]
+
+
+def test_spoofed_sources_do_not_leave_the_guard() -> None:
+    switches = compiled(shop(Intent("all", (ANY,), (ANY,), (Service(),))))
+    bindings = declared_bindings(shop())
+    sender, victim = (binding_of(str(HOSTS[index].ips[0]), bindings) for index in (1, 3))
+    receiver = binding_of(str(HOSTS[5].ips[0]), bindings)
+    assert sender is not None and victim is not None and receiver is not None
+    connection = Connection(HOSTS[3].ips[0], HOSTS[5].ips[0], TCP, 22)
+    packet = packet_of(connection, victim, receiver, in_port=sender.port)
+    passage = switches[1].run(packet, NEW)
+    assert passage.outputs == []
+    assert passage.rules[0].table == Table.GUARD
+    assert passage.fields["reg0"] >> layout.REASON.low & 15 == layout.Reason.GUARD
+
+
+def test_quarantine_is_two_rules_per_address_and_leaves_no_other_trace() -> None:
+    policy = shop(READ)
+    bindings = declared_bindings(policy)
+    membership = Membership(policy, bindings)
+    view = SwitchView(1, (2, 4, 6), FABRIC.trunks(1), FABRIC.next_ports(1))
+    plain = set(compile_switch(policy, membership, view, bindings, NOW))
+    held = Restriction(9, "quarantine", HOSTS[0].ips, NOW + 60)
+    marked = set(compile_switch(policy, membership, view, bindings, NOW, [held]))
+    assert not plain - marked
+    new = marked - plain
+    assert len(new) == 2 * len(HOSTS[0].ips)
+    assert all(category_of(rule.cookie) == Category.DECISION for rule in new)
+    assert {rule.hard_timeout for rule in new} == {60}
+
+
+@given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
+def test_port_masks_cover_exactly_the_range(low: int, high: int) -> None:
+    masks = list(port_masks(low, high))
+    covered = [value + each for value, mask in masks for each in range(0x10000 - mask)]
+    assert covered == list(range(low, high + 1))
+    assert len(masks) <= 30
+
+
+def test_overlapping_segments_get_different_fields() -> None:
+    region = Region(ip_network("10.0.0.1/32"), frozenset({"a", "b", "c"}))
+    codes = assign_codes("abc", [region])
+    assert len({code.field for code in codes.values()}) == 3
+
+
+def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:
+    names = frozenset(f"s{index}" for index in range(9))
+    with pytest.raises(CompileError, match="overlaps too many others"):
+        assign_codes(names, [Region(ip_network("10.0.0.1/32"), names)])
+
+
+def test_link_local_addresses_follow_the_mac() -> None:
+    assert str(link_local("00:00:00:00:01:11")) == "fe80::200:ff:fe00:111"

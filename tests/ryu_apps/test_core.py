@@ -1,0 +1,309 @@
+"""The controller's core against a switch in software: differences, decisions, discovery."""
+
+from __future__ import annotations
+
+import struct
+from ipaddress import ip_address
+
+import pytest
+
+from policies import layout
+from policies.layout import Category, Outcome, Reason, category_of, cookie, name_number
+from policies.model import (
+    TCP,
+    Defaults,
+    Host,
+    Intent,
+    Mode,
+    Policy,
+    Segment,
+    Selector,
+    Service,
+)
+from policies.rules import Field, match
+from response.decisions import Decision
+from response.messages import (
+    Enforce,
+    HostsChanged,
+    RecordsSeen,
+    Release,
+    RulesConfirmed,
+    SpoofsSeen,
+    SwitchChanged,
+)
+from ryu_apps.core import FLOW_REMOVED, PACKET_IN, Core
+from ryu_apps.effects import Effect, Remember, Tell
+from ryu_apps.session import READ_TIMEOUT, RETRY_AFTER, SETTLE, Phase
+from ryu_apps.wire import messages
+from ryu_apps.wire.encode import field_bytes, match_bytes
+from ryu_apps.wire.frames import lldp_frame
+from tests.ryu_apps.fake_switch import FakeSwitch
+
+NOW = 1_000.0
+PORTS = {1: bytes(6), 2: bytes(6), 3: bytes(6)}
+WEB = Host("web", "00:00:00:00:00:01", (ip_address("10.0.0.1"),), 1, 1, labels=(("r", "w"),))
+DB = Host("db", "00:00:00:00:00:02", (ip_address("10.0.0.2"),), 1, 2, labels=(("r", "d"),))
+READ = Intent("read", ("web",), ("db",), (Service(TCP, 22, 22),))
+POLICY = Policy(
+    "p",
+    (WEB, DB),
+    (
+        Segment("web", (Selector(labels=(("r", "w"),)),), Mode.ENFORCE),
+        Segment("db", (Selector(labels=(("r", "d"),)),), Mode.ENFORCE),
+    ),
+    (),
+    (READ,),
+    Defaults(mode=Mode.ENFORCE),
+)
+HOLD = Decision(
+    "d-1", 5, NOW, "quarantine", "web", ("10.0.0.1",), "web", "active", 60, "a-1", "", "", "septum"
+)
+
+
+class Rig:
+    """A core and its fake switches, with everything else it said."""
+
+    def __init__(self, policy: Policy = POLICY) -> None:
+        self.core = Core(policy, b"secret")
+        self.core.start((), (), ())
+        self.switches: dict[int, FakeSwitch] = {}
+        self.said: list[Effect] = []
+        self.now = NOW
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        self.said += [each for each in effects if isinstance(each, Tell | Remember)]
+        for switch in list(self.switches.values()):
+            for kind, xid, buf in switch.take(effects):
+                self.carry_out(self.core.message(switch.number, kind, xid, buf, self.now))
+
+    def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
+        self.switches[number] = switch or FakeSwitch(number)
+        self.carry_out(self.core.switch_up(number, PORTS, self.now))
+        self.later(SETTLE)
+        return self.switches[number]
+
+    def later(self, seconds: float) -> None:
+        self.now += seconds
+        self.carry_out(self.core.tick(self.now))
+
+    def told(self, kind: type) -> list:
+        return [e.message for e in self.said if isinstance(e, Tell) and isinstance(e.message, kind)]
+
+    def packet(
+        self, switch: int, reason: Reason, frame: bytes, port: int, *, intent: int = 0,
+        outcome: int = 0,
+    ) -> None:
+        flags = reason << layout.REASON.low | outcome << layout.OUTCOME.low
+        fields = match(Field("in_port", port), Field("reg0", flags), Field("reg1", intent))
+        body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, 0, 0)
+        body += match_bytes(tuple(field_bytes(field) for field in fields)) + b"\0\0" + frame
+        buf = messages.message(PACKET_IN, 0, body)
+        self.carry_out(self.core.message(switch, PACKET_IN, 0, buf, self.now))
+
+
+def arp(mac: str, ip: str, target: str, *, op: int = 1) -> bytes:
+    hardware = bytes.fromhex(mac.replace(":", ""))
+    return (
+        b"\xff" * 6 + hardware + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x800, 6, 4, op)
+        + hardware + ip_address(ip).packed + bytes(6) + ip_address(target).packed
+    )
+
+
+def tcp(src: str, dst: str, port: int) -> bytes:
+    return (
+        bytes(6) + bytes.fromhex("000000000001") + b"\x08\x00"
+        + struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
+        + ip_address(src).packed + ip_address(dst).packed
+        + struct.pack("!HH", 40000, port) + bytes(16)
+    )
+
+
+def test_a_fresh_switch_gets_everything_and_a_second_time_nothing() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    sent = switch.flow_mods
+    assert sent == len(switch.rules) > 100
+    assert rig.core.sessions[1].phase is Phase.READY
+    again = Rig()
+    again.connect(1, switch)
+    assert switch.flow_mods == sent
+    assert again.core.sessions[1].counters.flow_mods == 0
+    assert any("0 missing, 0 altered, 0 extra" in each.detail for each in again.told(SwitchChanged))
+
+
+def test_a_foreign_rule_goes_and_a_counting_rule_stays() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    empty = match_bytes(())
+    switch.rules[0, 7, empty] = (0, 0, b"")
+    switch.rules[15, 7, empty] = (cookie(Category.COUNT), 0, b"")
+    Rig().connect(1, switch)
+    assert (0, 7, empty) not in switch.rules
+    assert (15, 7, empty) in switch.rules
+
+
+def test_one_intent_more_is_one_flow_mod_and_a_bad_policy_changes_nothing() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    before = switch.flow_mods
+    more = Intent("more", ("db",), ("web",), (Service(TCP, 80, 80),))
+    changed = Policy(
+        "p", POLICY.hosts, POLICY.segments, (), (READ, more), POLICY.defaults
+    )
+    rig.carry_out(rig.core.apply_policy(changed, (), "", rig.now))
+    assert switch.flow_mods == before + 1
+    rig.carry_out(rig.core.apply_policy(POLICY, (), "", rig.now))
+    assert switch.flow_mods == before + 2
+
+
+def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    before = dict(switch.rules)
+    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    (confirmed,) = rig.told(RulesConfirmed)
+    assert confirmed.decision == "d-1" and not confirmed.removed
+    assert {rule.cookie for rule in confirmed.rules} == {cookie(Category.DECISION, 5)}
+    assert len(switch.rules) == len(before) + 2
+    rig.carry_out(rig.core.command(Release(HOLD, "a person"), rig.now))
+    assert switch.rules == before
+    assert rig.told(RulesConfirmed)[-1].removed
+
+
+def test_a_decision_outlives_the_switchs_restart_with_the_time_that_remains() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.switch_down(1, rig.now))
+    rig.now += 20
+    fresh = rig.connect()
+    held = [hard for value, hard, _ in fresh.rules.values() if category_of(value) == 6]
+    assert held and all(35 <= hard <= 40 for hard in held)
+
+
+def test_a_refused_bundle_is_reported_read_again_and_repaired() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    switch.refuse = True
+    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    assert any(each.what == "failed" for each in rig.told(SwitchChanged))
+    assert not [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
+    rig.later(RETRY_AFTER)
+    rig.later(SETTLE)
+    assert [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
+
+
+def test_an_unanswered_read_is_repeated_never_taken_for_missing_rules() -> None:
+    rig = Rig()
+    rig.carry_out(rig.core.switch_up(1, PORTS, rig.now))
+    rig.switches[1] = FakeSwitch(1)
+    rig.later(READ_TIMEOUT / 2)
+    assert rig.core.sessions[1].phase is Phase.READING
+    rig.later(READ_TIMEOUT)
+    rig.later(SETTLE)
+    assert rig.core.sessions[1].phase is Phase.READY
+
+
+def test_a_host_is_learned_from_arp_and_remembered() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    before = len(switch.rules)
+    rig.packet(1, Reason.GUARD, arp("00:00:00:00:00:09", "10.0.0.9", "10.0.0.1"), 3)
+    assert [each.ip for each in rig.told(HostsChanged)[-1].bindings][-1] == "10.0.0.9"
+    assert any(isinstance(each, Remember) and each.bindings for each in rig.said)
+    assert len(switch.rules) > before
+
+
+def test_a_spoof_is_reported_and_changes_nothing() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    before = dict(switch.rules)
+    rig.packet(1, Reason.GUARD, arp("00:00:00:00:00:09", "10.0.0.2", "10.0.0.1"), 3)
+    (spoofs,) = rig.told(SpoofsSeen)
+    assert "10.0.0.2 belongs to db" in spoofs.spoofs[0].reason
+    assert switch.rules == before
+
+
+def test_a_request_for_nobodys_address_is_evidence_and_goes_where_strangers_may_be() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    sent = len(switch.packet_outs)
+    rig.packet(1, Reason.UNKNOWN_TARGET, arp(WEB.mac or "", "10.0.0.1", "10.0.0.99"), 1)
+    (seen,) = rig.told(RecordsSeen)
+    assert (seen.records[0].proto, seen.records[0].state) == ("arp", "unanswered")
+    assert len(switch.packet_outs) == sent + 1
+
+
+def test_a_denied_connection_becomes_a_record_that_names_its_verdict() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.packet(1, Reason.DENIED, tcp("10.0.0.1", "10.0.0.2", 23), 1, outcome=Outcome.DENY)
+    rig.packet(
+        1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1,
+        outcome=Outcome.ALLOW, intent=name_number("read"),
+    )
+    denied, allowed = (message.records[0] for message in rig.told(RecordsSeen))
+    assert (denied.verdict, denied.state, denied.intent) == ("deny", "denied", None)
+    assert (allowed.verdict, allowed.service, allowed.intent) == ("allow", "tcp/22", "read")
+
+
+def ended(reply: bool, packets: int) -> bytes:
+    ends = ("10.0.0.2", "10.0.0.1", 22, 40000) if reply else ("10.0.0.1", "10.0.0.2", 40000, 22)
+    flags = Outcome.ALLOW << layout.OUTCOME.low | (8 if reply else 0)
+    fields = match(
+        Field("eth_type", 0x800), Field("ip_proto", 6), Field("ip_src", int(ip_address(ends[0]))),
+        Field("ip_dst", int(ip_address(ends[1]))), Field("tcp_src", ends[2]),
+        Field("tcp_dst", ends[3]), Field("reg0", flags),
+    )
+    body = struct.pack(
+        "!QHBBIIHHQQ", cookie(Category.COUNT), 100, 0, 15, 20, 0, 15, 0, packets, packets * 100
+    )
+    return messages.message(
+        FLOW_REMOVED, 0, body + match_bytes(tuple(field_bytes(field) for field in fields))
+    )
+
+
+def test_both_directions_of_an_ended_connection_are_one_record() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.packet(1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1, outcome=Outcome.ALLOW)
+    start = rig.told(RecordsSeen)[0].records[0]
+    for reply, packets in ((True, 4), (False, 5)):
+        buf = ended(reply, packets)
+        rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, buf, rig.now))
+    end = rig.told(RecordsSeen)[-1].records[0]
+    assert (end.phase, end.ts, end.state) == ("end", start.ts, "established")
+    assert (end.packets_out, end.packets_in, end.duration) == (5, 4, 5.0)
+
+
+def test_a_connection_nobody_answered_ends_too() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, ended(False, 3), rig.now))
+    rig.later(30)
+    (message,) = rig.told(RecordsSeen)
+    assert (message.records[0].state, message.records[0].packets_in) == ("unanswered", 0)
+
+
+def test_links_are_found_and_survive_forgery() -> None:
+    rig = Rig()
+    rig.connect(1)
+    rig.connect(2)
+    rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"wrong"), 3)
+    assert not rig.core.fabric.links and rig.core.lost.forged_lldp == 1
+    rig.packet(2, Reason.LINK, lldp_frame(1, 1, bytes(6), b"secret"), 3)
+    assert not rig.core.fabric.links, "a declared host's port is never a trunk"
+    rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"secret"), 3)
+    assert rig.core.fabric.next_ports(2) == {1: 3}
+    rig.carry_out(rig.core.port_changed(1, 3, None, False, rig.now))
+    assert rig.core.fabric.next_ports(2) == {}
+
+
+@pytest.mark.parametrize("kind", [PACKET_IN, FLOW_REMOVED, 4, 19, 1])
+def test_malformed_messages_are_counted_and_survived(kind: int) -> None:
+    rig = Rig()
+    rig.connect()
+    for size in (8, 9, 16, 30, 60):
+        buf = messages.message(kind, 1, b"\xff" * (size - 8))
+        rig.carry_out(rig.core.message(1, kind, 1, buf, rig.now))
+    assert rig.core.sessions[1].phase is Phase.READY

@@ -1,0 +1,75 @@
+"""Bindings: what discovery may learn, and what it must call a spoof."""
+
+from topology.hosts import MAX_PER_PORT, Expected, HostTable, is_bindable
+from topology.records import Binding
+
+WEB = Binding("00:00:00:00:00:01", "10.0.0.1", 1, 1, "web")
+
+
+def table() -> HostTable:
+    return HostTable(declared=(WEB,))
+
+
+def test_a_known_binding_is_neither_news_nor_spoof() -> None:
+    seen = table().sighting(WEB.mac, WEB.ip, 1, 1)
+    assert (seen.learned, seen.spoof) == (None, None)
+
+
+def test_a_stranger_on_a_free_port_is_learned_once() -> None:
+    hosts = table()
+    learned = hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned
+    assert learned == Binding("00:00:00:00:00:09", "10.0.0.9", 1, 5)
+    assert hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned is None
+    assert learned in hosts.bindings()
+
+
+def test_a_declared_address_elsewhere_is_a_spoof() -> None:
+    seen = table().sighting("00:00:00:00:00:09", "10.0.0.1", 1, 5)
+    assert seen.spoof == "10.0.0.1 belongs to web on switch 1 port 1"
+
+
+def test_a_declared_mac_elsewhere_is_a_spoof() -> None:
+    assert table().sighting(WEB.mac, "10.0.0.77", 2, 5).spoof is not None
+
+
+def test_a_declared_hosts_port_takes_no_invented_hosts() -> None:
+    seen = table().sighting("00:00:00:00:00:66", "10.0.0.66", 1, 1)
+    assert seen.spoof == "port belongs to declared host web"
+
+
+def test_a_discovered_host_moves_only_when_its_old_port_is_down() -> None:
+    hosts = table()
+    mac, ip = "00:00:00:00:00:09", "10.0.0.9"
+    hosts.sighting(mac, ip, 1, 5)
+    assert hosts.sighting(mac, ip, 2, 6).spoof is not None
+    hosts.down.add((1, 5))
+    moved = hosts.sighting(mac, ip, 2, 6)
+    assert moved.learned == Binding(mac, ip, 2, 6)
+    assert [each.port for each in hosts.bindings() if each.mac == mac] == [6]
+
+
+def test_a_declared_host_without_a_place_is_found() -> None:
+    hosts = HostTable(expected=(Expected("db", mac="00:00:00:00:00:03", ips=("10.0.0.3",)),))
+    assert hosts.sighting("00:00:00:00:00:03", "10.0.0.3", 4, 2).learned == Binding(
+        "00:00:00:00:00:03", "10.0.0.3", 4, 2, "db"
+    )
+
+
+def test_one_port_cannot_fill_the_tables() -> None:
+    hosts = HostTable()
+    for number in range(MAX_PER_PORT + 5):
+        hosts.sighting(f"00:00:00:00:01:{number:02x}", f"10.0.1.{number}", 1, 1)
+    assert len(hosts.bindings()) == MAX_PER_PORT
+
+
+def test_a_new_policy_takes_its_address_from_a_discovered_host() -> None:
+    hosts = HostTable()
+    hosts.sighting("00:00:00:00:00:09", "10.0.0.1", 1, 5)
+    hosts.declare([WEB], [])
+    assert hosts.bindings() == (WEB,)
+
+
+def test_addresses_that_belong_to_nobody() -> None:
+    for ip in ("0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "127.0.0.1"):
+        assert not is_bindable(ip)
+    assert is_bindable("10.0.0.1") and is_bindable("fe80::1") and not is_bindable(None)
