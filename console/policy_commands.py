@@ -1,0 +1,105 @@
+"""``septum policy …``: what a policy says, before any switch hears of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from console import policy_tests, policy_trace
+from console.errors import NO
+from console.policy_options import At, Json, Paths, count, moment, present, print_json
+from policies.check import check_policy
+from policies.compiler import CompileError, intent_numbers
+from policies.compiler.identity import assign_codes, named_segments
+from policies.errors import Diagnostic, printable, render
+from policies.json_schema import schema_text
+from policies.membership import Membership
+from policies.model import NOWHERE, Policy
+from policies.reader import read_policy
+
+policy_app = typer.Typer(no_args_is_help=True, help="Check, compile and ask about policies.")
+
+
+@policy_app.command()
+def check(
+    policy: Paths,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 for warnings as for errors.")
+    ] = False,
+    as_json: Json = False,
+    at: At = None,
+) -> None:
+    """Say everything that is wrong with a policy, and what is probably not meant.
+
+    Exit 0: valid; 1: it has an error (with --strict also: a warning).
+
+    Example:
+
+        septum policy check policies/examples/shop.yaml --strict
+    """
+    result = read_policy(present(policy))
+    found = list(result.diagnostics)
+    if result.policy is not None:
+        membership = Membership(result.policy)
+        found += check_policy(result.policy, membership, moment(at))
+        found += _rule_problems(result.policy, membership)
+        found.sort(key=lambda diagnostic: diagnostic.source)
+    errors = sum(diagnostic.level == "error" for diagnostic in found)
+    valid = not errors and result.policy is not None and not (strict and found)
+    if as_json:
+        print_json(
+            {
+                "valid": valid,
+                "policy": None if result.policy is None else result.policy.name,
+                "errors": errors,
+                "warnings": len(found) - errors,
+                "diagnostics": [_diagnostic_data(diagnostic) for diagnostic in found],
+            }
+        )
+    else:
+        for diagnostic in found:
+            typer.echo(render(diagnostic, result.texts))
+        word = "valid" if valid else "not valid"
+        counts = f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}"
+        typer.echo(f"{printable(' '.join(policy))}: {word}, {counts}")
+    raise typer.Exit(0 if valid else NO)
+
+
+def _rule_problems(policy: Policy, membership: Membership) -> Iterator[Diagnostic]:
+    """What would make the compiler refuse a policy that is otherwise right."""
+    try:
+        intent_numbers(policy)
+        assign_codes(named_segments(policy), membership.regions())
+    except CompileError as problem:
+        where = policy.intents[0].source if policy.intents else NOWHERE
+        yield Diagnostic("error", "rules", str(problem), where)
+
+
+def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
+    source = diagnostic.source
+    return {
+        "level": diagnostic.level,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "file": source.file,
+        "line": source.line,
+        "column": source.column,
+        "suggestion": diagnostic.suggestion,
+    }
+
+
+policy_trace.register(policy_app)
+policy_tests.register(policy_app)
+
+
+@policy_app.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors.
+
+    Example:
+
+        septum policy schema > septum-policy.json
+    """
+    typer.echo(schema_text(), nl=False)
