@@ -63,6 +63,7 @@ class Analysis:
         self._adapt = adapt
         self._bindings = store.bindings()
         self._permits = Permits(policy, self._bindings, members_of)
+        self._prepared = False
         self._life = Lifecycle(store, audit, now)
         self._recent: dict[int, FlowRecord] = {}
         self._waiting: list[StoredFlow] = []
@@ -93,6 +94,7 @@ class Analysis:
             case m.HostsChanged(bindings):
                 self._bindings = bindings
                 self._permits = Permits(self._policy, bindings, self._members_of)
+                self._prepared = False
                 return self._cover_new_addresses(now)
             case m.SpoofsSeen(spoofs):
                 self._counts.add_spoofs(spoofs)
@@ -112,7 +114,9 @@ class Analysis:
             if command is not None:
                 self._resume(decision)
                 commands.append(command)
-        self._permits.prepare()
+        if not self._prepared:
+            self._prepared = True
+            self._store.save_host_names(self._permits.names())
         self._write_flows()
         if self._counts.due(now, COUNTS_EVERY):
             for kind, data in self._counts.take(now):
@@ -141,6 +145,7 @@ class Analysis:
         """Go on under another policy; a decision it would not permit is released."""
         self._policy = policy
         self._permits = Permits(policy, self._bindings, self._members_of)
+        self._prepared = False
         commands: list[m.Command] = []
         for decision in self._life.active():
             reason = self._permits.forbids(decision)

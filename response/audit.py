@@ -55,7 +55,7 @@ class Audit:
 
     def verify(self) -> AuditReport:
         """Check the whole chain against its head, as of one moment."""
-        with self._store.transaction():
+        with self._store.reading():
             return check_chain(self._store.audit_entries(), self._store.audit_head())
 
 

@@ -59,13 +59,14 @@ class HostDirectory:
             for (mac, _, _), found in discovered.items()
         ]
         self._by_address = {address: host for host in hosts for address in host.addresses}
-        self._by_name = {host.name: host for host in hosts}
+        self._hosts = tuple(hosts)
 
     def find(self, address: str) -> KnownHost | None:
         return self._by_address.get(address)
 
-    def named(self, name: str) -> KnownHost | None:
-        return self._by_name.get(name)
+    def declared(self) -> dict[str, tuple[str, ...]]:
+        """Every declared host's addresses, by name."""
+        return {host.name: host.addresses for host in self._hosts if host.declared}
 
 
 def _complete(addresses: Iterable[str], macs: Iterable[str]) -> tuple[str, ...]:

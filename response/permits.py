@@ -37,12 +37,12 @@ class Permits:
         self._members_of = members_of
         self._known: tuple[Members, HostDirectory] | None = None
 
-    def prepare(self) -> None:
-        """Do the work now, while nothing is urgent."""
-        self._who()
-
     def host_of(self, address: str) -> KnownHost | None:
         return self._who()[1].find(address)
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Every declared host's addresses, by name."""
+        return self._who()[1].declared()
 
     def holders(self, addresses: Iterable[str]) -> list[KnownHost]:
         """The known hosts that hold any of these addresses."""

@@ -8,9 +8,10 @@ its last second in a power cut.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -114,6 +115,18 @@ class Store:
         except sqlite3.Error as problem:
             raise StoreError(f"{self.path}: cannot be written: {problem}") from None
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Everything read inside is as of one moment; writers are not held up."""
+        try:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self._db.execute("ROLLBACK")
+        except sqlite3.Error as problem:
+            raise StoreError(f"{self.path}: cannot be read: {problem}") from None
+
     # -- what the directory is -------------------------------------------------
 
     def owner_id(self) -> str:
@@ -133,6 +146,14 @@ class Store:
                 self._db.execute("DELETE FROM meta WHERE key=?", (key,))
             else:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (key, value))
+
+    def save_host_names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Which addresses each declared host has, for people who ask by name."""
+        self.set_meta("hosts", json.dumps(names))
+
+    def host_names(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(self.meta("hosts") or "{}")
+        return found
 
     # -- decisions -------------------------------------------------------------
 
