@@ -88,10 +88,10 @@ class Controller:
         deadline = time.monotonic() + timeout
         while not self._ready.exists():
             if not self.running:
-                raise LabError(f"the controller ended at once: {self._last_line()}")
+                raise LabError(f"the controller ended at once: {self.last_line()}")
             if time.monotonic() > deadline:
                 raise LabError(
-                    f"the controller is not ready after {timeout:g} s: {self._last_line()}"
+                    f"the controller is not ready after {timeout:g} s: {self.last_line()}"
                 )
             time.sleep(0.05)
 
@@ -117,7 +117,8 @@ class Controller:
             self._processes.forget(self._process)
             self._process = None
 
-    def _last_line(self) -> str:
+    def last_line(self) -> str:
+        """The last thing it said, for an error message."""
         lines = self.log.strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -75,7 +74,7 @@ def play(scenario: Scenario, options: Options, tell: Tell) -> Result:
         settings = ControllerOptions(
             scenario.policy, state, port, len(plan.switches), adapt=options.adapt
         )
-        controller = Controller(settings, lab.directory)
+        controller = Controller(settings, state)
         stack.callback(controller.stop)
         controller.start()
         attack = None if options.benign_only else scenario.attack
@@ -86,25 +85,19 @@ def play(scenario: Scenario, options: Options, tell: Tell) -> Result:
         controller.wait_ready()
         result = _live(site, scenario, options, attack, state, tell)
         if not controller.running:
-            raise LabError(f"the controller ended during the run: see {_keep_log(controller)}")
+            raise LabError(f"the controller ended during the run: {controller.last_line()}")
         tell("taking everything down")
         return result
 
 
 def _state_directory(kept: Path | None, lab: Lab) -> Path:
-    if kept is None:
-        return lab.directory / "state"
-    if kept.exists() and any(kept.iterdir()):
+    state = lab.directory / "state" if kept is None else kept
+    if state.exists() and any(state.iterdir()):
         raise LabError(
-            f"{kept}: not empty; --keep-state wants a new directory for this run's state"
+            f"{state}: not empty; --keep-state wants a new directory for this run's state"
         )
-    return kept
-
-
-def _keep_log(controller: Controller) -> Path:
-    kept = Path("septum-demo-controller.log").absolute()
-    shutil.copy(controller.log_path, kept)
-    return kept
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return state
 
 
 def _live(

@@ -36,7 +36,7 @@ def _containment(store: Store, decision: Decision) -> Containment:
     stored = store.alert_of(decision.id)
     confirmed: dict[int, float] = {}
     for entry in Audit(store).entries(kind="confirmed", decision=decision.id):
-        for rule in entry.values().get("rules", ()):
-            confirmed.setdefault(int(rule["switch"]), entry.ts)
+        for rule in entry.values()["rules"]:  # switch, table, cookie
+            confirmed.setdefault(int(rule[0]), entry.ts)
     rule_at = max(confirmed.values(), default=None)
     return Containment(decision, None if stored is None else stored.alert, rule_at)

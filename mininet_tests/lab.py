@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +83,9 @@ class Lab:
         self.directory = run_directory(self._tag.text)
         self.directory.mkdir(mode=0o700)
         try:
-            self._build()
+            with warnings.catch_warnings():  # Mininet uses distutils
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._build()
         except BaseException:
             self._remove()
             raise
@@ -233,6 +236,9 @@ class Lab:
         if host.ipv6 is None:
             lines.append(f"[ ! -d {six} ] || echo 1 > {six}/all/disable_ipv6")
         else:
+            # Both announcements of a joined group leave at once, before the host is on a bridge.
+            for version in (1, 2):
+                lines.append(f"echo 1 > {six}/eth0/mldv{version}_unsolicited_report_interval")
             for key in (
                 "accept_ra",
                 "autoconf",

@@ -95,6 +95,8 @@ def start_services(site: Site, services: Sequence[Service], timeout: float = 15.
 def start_service(site: Site, service: Service) -> subprocess.Popen[str]:
     """Start one server program; it ends with the lab. Its output is in the host's directory."""
     host = site.lab.host(service.host)
+    if listens(host.pid, service.port):
+        raise LabError(f"{service.program} on {host.name}: port {service.port} is taken there")
     argv = _COMMANDS[service.program](site, host, service.port)
     with open(_log(host, service), "w", encoding="utf-8") as log:
         return host.start(argv, stdout=log, stderr=subprocess.STDOUT)
