@@ -78,6 +78,8 @@ class Detector:
         self.graph = CommunicationGraph(max_edges=self.settings.max_edges)
         self.ensemble = Ensemble(default_learners(seed))
         self.budget = AlertBudget(self.settings.alert_budget)
+        # The Internet scans all day; that must not blunt the threshold for our own hosts.
+        self.outside_budget = AlertBudget(self.settings.alert_budget)
         self.calibration = Calibration()
         self.territory = Territory(self.settings.internal)
         self.now = 0.0
@@ -115,7 +117,7 @@ class Detector:
             self._evaluate(host, now)
         elif host.raw > QUIET and now - host.evaluated > STALE:
             self._evaluate(host, now)
-        if evidence and host.raw > 0.0 and (host.episode or host.raw >= self.budget.threshold):
+        if evidence and host.raw > 0.0 and (host.episode or host.raw >= self._threshold(host)):
             return self._judge(host, row, now)
         return Scored(row, self._score(host))
 
@@ -281,7 +283,8 @@ class Detector:
                 host.episode = episode = None
             else:
                 episode.last = now
-        if host.raw < self.budget.threshold:
+        threshold = self._threshold(host)
+        if host.raw < threshold:
             return Scored(row, score, None, episode.alert_id if episode else None)
         kind = episodes.kind_of(host, host.contributions)
         rank = episodes.RANKS[kind]
@@ -289,7 +292,7 @@ class Detector:
             return Scored(row, score, None, episode.alert_id)
         alert = self._alert(host, kind, score, now)
         if episode is None:
-            self.budget.spend(now)
+            (self.budget if host.inside else self.outside_budget).spend(now)
         host.episode = Episode(alert.id, kind, rank, now)
         self._alerts += 1
         return Scored(row, score, alert, alert.id)
@@ -298,7 +301,7 @@ class Detector:
         arrival = paths.best_arrival(host, "", now, self.settings.hop_window)
         path = episodes.path_of(host, kind, arrival.path if arrival is not None else ())
         features = episodes.explain(host, host.contributions, self._ranges(host))
-        threshold = self.calibration.score(self.budget.threshold)
+        threshold = self.calibration.score(self._threshold(host))
         return episodes.make_alert(host, kind, now, score, threshold, path, features, self.seed)
 
     def _close_window(self, host: HostState, now: float) -> None:
@@ -306,9 +309,11 @@ class Detector:
         window = self._window(host, now, learning=True)
         if host.window_records:
             self.ensemble.close(window, host.contributions)
-            if self._is_calm(host) and host.peak < CALM * self.budget.threshold:
+            if self._is_calm(host) and host.peak < CALM * self._threshold(host):
                 self.calibration.learn(host.peak)
                 self.ensemble.learn(window, now)
+                for use in host.touched:
+                    use.learned += 1
             else:
                 self._withheld += 1
         host.window = now
@@ -320,7 +325,7 @@ class Detector:
             host.episode = None
         host.peak = 0.0
         self._evaluate(host, now)
-        self.budget.update(self._inside, now)
+        self._update_budgets()
 
     def _window(self, host: HostState, now: float, learning: bool = False) -> HostWindow:
         strongest = self._counts(host.strongest, now) if host.strongest is not None else None
@@ -333,10 +338,20 @@ class Detector:
 
     @staticmethod
     def _counts(use: ServiceUse, now: float) -> UseCounts:
-        return UseCounts(use.service, use.foothold, use.new.at(now), use.unserved.at(now), use.own)
+        weight = 1.0 / (1.0 + use.learned)
+        return UseCounts(
+            use.service, use.foothold, use.new.at(now), use.unserved.at(now), use.own, weight
+        )
 
     def _ranges(self, host: HostState) -> dict[int, Range]:
         return self.ensemble.explain(self._window(host, host.evaluated))
+
+    def _update_budgets(self) -> None:
+        self.budget.update(self._inside, self.now)
+        self.outside_budget.update(self._inside, self.now)
+
+    def _threshold(self, host: HostState) -> float:
+        return (self.budget if host.inside else self.outside_budget).threshold
 
     def _score(self, host: HostState) -> float:
         if host.score_version != self.calibration.version:
@@ -346,7 +361,7 @@ class Detector:
 
     def _is_calm(self, host: HostState) -> bool:
         return (
-            host.episode is None and not host.suspended and host.raw < CALM * self.budget.threshold
+            host.episode is None and not host.suspended and host.raw < CALM * self._threshold(host)
         )
 
     def _meet(self, address: str) -> HostState:
@@ -356,8 +371,7 @@ class Detector:
         host = self._hosts[address] = HostState(address, inside, self.now)
         host.suspended = address in self._suspended
         self._inside += inside
-        if self._inside <= 1000:
-            self.budget.update(self._inside, self.now)
+        self._update_budgets()
         return host
 
     def _forget_idle(self) -> None:

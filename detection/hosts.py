@@ -28,6 +28,7 @@ class ServiceUse:
 
     __slots__ = (
         "foothold",
+        "learned",
         "new",
         "own",
         "peers",
@@ -47,6 +48,7 @@ class ServiceUse:
         self.new = Tally()
         self.unserved = Tally()
         self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
+        self.learned = 0  # windows that the service's norm was learned from
         self.window = -1.0  # start of the last window it was used in
 
 

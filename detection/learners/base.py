@@ -20,6 +20,9 @@ from detection.features import COUNT
 class UseCounts:
     """One service that a host used in a window: its fan-out at the four horizons,
     and the host's own habit (means of ``new`` then ``unserved``, changed by learning).
+
+    ``weight`` is this host's say in what is normal on the service; it falls with every
+    window that was learned from it.
     """
 
     service: str
@@ -27,6 +30,7 @@ class UseCounts:
     new: Counts
     unserved: Counts
     own: list[float]
+    weight: float = 1.0
 
 
 @dataclass(slots=True)

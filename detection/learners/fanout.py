@@ -6,6 +6,9 @@ geometric, as in ``tails``. It speaks only as far as the background is known
 (maturity): at first sight everything is new, and a backup or an administrator's round looks
 like a sweep until one has seen who does what.
 
+One host's say in what is normal on a service falls with every window (to a
+logarithm of their number in all), or a patient sweep would set its own norm.
+
 On services that give no foothold fan-out alone never reaches an alert: there
 it takes refusals or failures as well.
 """
@@ -73,8 +76,8 @@ class FanoutLearner:
             self._services[use.service] = means
             for i, count in enumerate((*use.new, *use.unserved)):
                 clipped = min(count, CLIP * (self._mean(use.service, i) + 1.0))
-                means[i].update(clipped)
-                self._common[i].update(clipped)
+                means[i].update(clipped, use.weight)
+                self._common[i].update(clipped, use.weight)
                 use.own[i] += HABIT * (count - use.own[i])
 
     def explain(self, window: HostWindow) -> dict[int, Range]:

@@ -18,7 +18,7 @@ from detection.features import COUNT, index_of
 from detection.learners.base import HostWindow, Range
 
 PRIOR_WINDOWS = 60.0
-HABIT = 0.05  # share by which one window moves a host's own mean
+HABIT = 0.004  # share by which one window moves a host's own mean
 CLIP = 4.0  # one window counts at most this many means (plus CLIP): no source moves it far
 
 
