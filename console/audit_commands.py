@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from console.audit_summary import summary
 from console.errors import NO
 from console.state import DEFAULT_STATE, AsJson, State, moment, opened
 from response.audit import Audit, as_jsonl
-from response.chain import AuditEntry
 from response.values import plain
 
 Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
@@ -110,51 +110,3 @@ def _write(lines: Iterator[str], output: Path | None) -> None:
     with output.open("w", encoding="utf-8") as file:
         while block := list(islice(lines, 1000)):
             file.write("\n".join(block) + "\n")
-
-
-def summary(entry: AuditEntry) -> str:
-    """An entry's data in one line."""
-    data = entry.values()
-    named = f"{data['decision']}: " if data.get("decision") else ""
-    return named + _SUMMARIES.get(entry.kind, _any)(data)
-
-
-def _any(data: dict[str, Any]) -> str:
-    shown = {name: value for name, value in data.items() if name != "decision" and value != ""}
-    return ", ".join(f"{name} {_short(value)}" for name, value in shown.items())
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list):
-        return " ".join(map(_short, value)) if len(value) <= 4 else f"({len(value)})"
-    return str(value)
-
-
-def _alert(data: dict[str, Any]) -> str:
-    alert = data["alert"]
-    text = f"{alert['kind']} by {alert['host']}, score {alert['score']:.4g}"
-    return f"{text}; {data['outcome']}: {data['reason']}"
-
-
-def _decision(data: dict[str, Any]) -> str:
-    what = f"{data['state']} {data['action']} of {data['target']} for {data['ttl']} s"
-    return f"{what}; {data['reason']}"
-
-
-def _rules(data: dict[str, Any]) -> str:
-    return "; ".join(f"switch {s} table {t} cookie {c:#018x}" for s, t, c in data["rules"])
-
-
-def _spoof(data: dict[str, Any]) -> str:
-    most = data["most"][0]
-    first = f"{most['mac']} {most['ip']} on switch {most['switch']} port {most['port']}"
-    return f"{data['packets']} packets; most: {first} ({most['reason']})"
-
-
-_SUMMARIES = {
-    "alert": _alert,
-    "decision": _decision,
-    "confirmed": _rules,
-    "removed": _rules,
-    "spoof": _spoof,
-}

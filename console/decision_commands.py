@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from console.analysis_socket import ask_analysis
 from console.decision_story import Story, as_json_value, tell
@@ -67,20 +65,14 @@ def list_decisions(
     if not found:
         typer.echo("no decisions")
         return
-    table = Table("id", "state", "action", "target", "since (UTC)", "ends", "by", "why")
     now = time.time()
+    typer.echo(_row("id", "state", "action", "target", "since (UTC)", "ends", "by", "why"))
     for each in found:
-        table.add_row(
-            each.id,
-            each.state,
-            each.action,
-            each.target,
-            moment(each.ts)[:-4],
-            _ends(each, now),
-            each.by,
-            each.why,
+        since = moment(each.ts)[:-4]
+        ends = _ends(each, now)
+        typer.echo(
+            _row(each.id, each.state, each.action, each.target, since, ends, each.by, each.why)
         )
-    Console(soft_wrap=False).print(table)
 
 
 def show(decision_id: Id, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -166,6 +158,11 @@ def _ask(state: Path, ask: Ask, as_json: bool) -> None:
         typer.echo(answer.text)
     if not answer.ok:
         raise typer.Exit(NO)
+
+
+def _row(*cells: str) -> str:
+    widths = (6, 9, 11, 20, 20, 9, 10, 0)
+    return " ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True))
 
 
 def _ends(decision: Decision, now: float) -> str:

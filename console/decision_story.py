@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from console.audit_commands import summary
+from console.audit_summary import summary
 from console.state import moment
 from detection.alerts import Alert
 from response.chain import AuditEntry
@@ -83,12 +83,12 @@ def _features(alert: Alert) -> Iterator[str]:
     yield "Why it is unusual"
     yield f"  {'feature':<24} {'value':>10}  {'normal here':>17}  {'adds':>8}"
     for part in sorted(alert.features, key=lambda each: -each.contribution):
-        normal = f"{part.low:g} to {part.high:g}"
+        normal = f"{part.low:.4g} to {part.high:.4g}"
         yield f"  {part.feature:<24} {part.value:>10.4g}  {normal:>17}  {part.contribution:>8.3f}"
     yield f"  {'together (raw score)':<24} {'':>10}  {'':>17}  {alert.raw:>8.3f}"
     yield (
-        f"  score {alert.score:.6g} (that share of host-windows scores lower), "
-        f"alert from {alert.threshold:.6g}; model {alert.model}"
+        f"  score {alert.score:.6f} (that share of host-windows scores lower), "
+        f"alert from {alert.threshold:.6f}; model {alert.model}"
     )
 
 

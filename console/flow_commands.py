@@ -99,7 +99,7 @@ def _as_json(number: int, flow: StoredFlow) -> dict[str, Any]:
 def _line(flow: StoredFlow, names: dict[str, str]) -> str:
     record = flow.record
     ends = f"{_named(record.src_ip, names)} -> {_named(record.dst_ip, names)}"
-    verdict = f"{record.verdict or '-'} ({record.intent or 'default'})" if record.verdict else "-"
+    verdict = (record.verdict or "-") + (f" ({record.intent})" if record.intent else "")
     score = "" if flow.score is None else f"{flow.score:.4f}"
     return f"{moment(record.ts)}  {ends:<44}  {record.service:<11}  {verdict:<28}  {score}"
 

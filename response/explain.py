@@ -7,10 +7,10 @@ from detection.alerts import Alert, Contribution
 
 def why(alert: Alert) -> str:
     """What was seen, in one line: kind, score, and the feature that added most."""
-    text = f"{alert.kind} ({alert.attack}): score {alert.score:.4g} over {alert.threshold:.4g}"
+    text = f"{alert.kind} ({alert.attack}): score {alert.score:.6f} over {alert.threshold:.6f}"
     top = main_feature(alert)
     if top is not None:
-        text += f"; most by {top.feature} {top.value:g} (normal {top.low:g} to {top.high:g})"
+        text += f"; most by {top.feature} {top.value:.3g} (normal {top.low:.3g} to {top.high:.3g})"
     return text
 
 
