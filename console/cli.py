@@ -60,7 +60,8 @@ def _load_place(place: Place) -> Command:
     if place.name != "policy":
         command = _commands_of(module.register)[place.name]
     else:
-        importlib.import_module("console.compile_command").register(module.policy_app)
+        for more in ("console.compile_command", "console.apply_command"):
+            importlib.import_module(more).register(module.policy_app)
         module.policy_app.rich_markup_mode = None
         command = get_group(module.policy_app)
         command.name = place.name
