@@ -12,8 +12,9 @@ from mininet_tests.attack import AttackLog, carry_out, hostile_of
 from mininet_tests.captures import Packet, hostile_arrived, hostile_sent, reached
 from mininet_tests.controller import Controller, ControllerOptions, free_port, port_is_free
 from mininet_tests.day import Day
-from mininet_tests.evidence import audit_problems, read_evidence
-from mininet_tests.lab import Lab, require_programs
+from mininet_tests.evidence import audit_problems, first_alert, read_evidence
+from mininet_tests.lab import Lab
+from mininet_tests.machine import require_programs
 from mininet_tests.plan import LabError, LabPlan, plan_from_policy
 from mininet_tests.programs import (
     CLIENT_PROGRAMS,
@@ -131,6 +132,10 @@ def _live(
         return Result(None, None, None, None, decisions, shares, failures, audit)
     suspects = {attack.host, *log.pivots}
     stop = containment_of(found, suspects)
+    unheeded = None
+    if stop is None:
+        own = {ip for name in suspects for ip in plan.host(name).ips} | suspects
+        unheeded = first_alert(state, own, time.time())
     seen = observe(attack, log, plan, recordings)
     start = seen.first_sent if seen.first_sent is not None else log.began
     shares, failures = shares_of(
@@ -139,7 +144,7 @@ def _live(
         {c.decision.target for c in found if c.decision.target in suspects},
         None if stop is None else stop.decision.ts,
     )
-    return Result(log, seen, attack.host, stop, decisions, shares, failures, audit)
+    return Result(log, seen, attack.host, stop, decisions, shares, failures, audit, unheeded)
 
 
 def observe(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
+from detection.alerts import Alert
 from mininet_tests.plan import LabError
 from mininet_tests.timeline import Containment
 from response.audit import Audit
@@ -19,6 +21,15 @@ def read_evidence(state: Path, now: float) -> tuple[Containment, ...]:
         raise LabError(str(error)) from error
     try:
         return tuple(_containment(store, decision) for decision in store.decisions())
+    finally:
+        store.close()
+
+
+def first_alert(state: Path, addresses: Collection[str], now: float) -> Alert | None:
+    """The first alert about one of these addresses, whatever became of it."""
+    store = Store.open(state, now, create=False)
+    try:
+        return next((s.alert for s in store.alerts() if s.alert.host in addresses), None)
     finally:
         store.close()
 

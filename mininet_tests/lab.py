@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -31,11 +30,19 @@ from mininet_tests.leftovers import (
     remove_tagged,
     run_directory,
 )
+from mininet_tests.machine import (
+    SYSTEM_FOLDERS,
+    kernel_datapath,
+    require_programs,
+    require_root,
+    require_vswitch,
+    vsctl,
+)
+from mininet_tests.machine import said as said
 from mininet_tests.namespace import Finished, Processes
 from mininet_tests.plan import LabError, LabHost, LabPlan
 
 DEBIAN_PACKAGES = "/usr/lib/python3/dist-packages"  # where Debian puts Mininet
-START_VSWITCH = "/usr/share/openvswitch/scripts/ovs-ctl start --system-id=random"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Lab:
 
     def __enter__(self) -> Lab:
         require_root()
+        os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}"
         require_programs(("mnexec", "ip", "ethtool", "setpriv", "ovs-vsctl", "ovs-ofctl"))
         require_vswitch()
         remove_leftovers()
@@ -287,57 +295,6 @@ def uninterrupted() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def require_root() -> None:
-    if os.geteuid() != 0:
-        raise LabError(
-            "the lab makes network namespaces and switches and needs root: run it with sudo"
-        )
-
-
-def require_programs(names: Sequence[str]) -> None:
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    missing = [name for name in names if shutil.which(name, path=path) is None]
-    if missing:
-        raise LabError(
-            f"missing on this machine: {', '.join(missing)} (`make setup` installs them)"
-        )
-
-
-def require_vswitch() -> None:
-    problem = f"Open vSwitch does not answer: start it with `{START_VSWITCH}`"
-    try:
-        for target in ("ovsdb-server", "ovs-vswitchd"):
-            said(["ovs-appctl", "--timeout=3", "-t", target, "version"], timeout=5)
-    except LabError as error:
-        raise LabError(problem) from error
-
-
-def kernel_datapath() -> bool:
-    """Whether the kernel has Open vSwitch's datapath; loads the module where it can."""
-    if Path("/sys/module/openvswitch").exists():
-        return True
-    if shutil.which("modprobe", path="/usr/sbin:/sbin") is None:
-        return False
-    argv = ["/usr/sbin/modprobe", "-q", "openvswitch"]
-    return subprocess.run(argv, capture_output=True, timeout=10, check=False).returncode == 0
-
-
-def vsctl(*words: str) -> str:
-    return said(["ovs-vsctl", "--timeout=10", *words], timeout=15)
-
-
-def said(argv: Sequence[str], timeout: float) -> str:
-    """What a program printed; `LabError` with its complaint if it failed."""
-    try:
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise LabError(f"{argv[0]} did not answer within {timeout:g} s") from error
-    if done.returncode:
-        complaint = (done.stderr.strip().splitlines() or [f"exit {done.returncode}"])[-1]
-        raise LabError(f"{argv[0]}: {complaint}")
-    return done.stdout
 
 
 def _mininet(module: str) -> Any:

@@ -7,6 +7,7 @@ however it dies: a tag whose lock is free belongs to nobody.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -50,7 +51,6 @@ class Tag:
     """A tag of our own, held until `release`."""
 
     def __init__(self) -> None:
-        LOCKS.mkdir(mode=0o700, exist_ok=True)
         while True:
             self.text = "".join(secrets.choice(_ALPHABET) for _ in range(4))
             handle = _lock(self.text)
@@ -59,8 +59,7 @@ class Tag:
                 return
 
     def release(self) -> None:
-        (LOCKS / self.text).unlink(missing_ok=True)
-        os.close(self._handle)
+        _unlock(self.text, self._handle)
 
 
 def remove_leftovers() -> list[str]:
@@ -72,13 +71,11 @@ def remove_leftovers() -> list[str]:
     tags = {tag for name in (*bridges, *interfaces, *directories, *locks) if (tag := tag_of(name))}
     gone: list[str] = []
     for tag in sorted(tags):
-        LOCKS.mkdir(mode=0o700, exist_ok=True)
         handle = _lock(tag)
         if handle is None:
             continue
         gone += remove_tagged(tag, bridges, interfaces)
-        (LOCKS / tag).unlink(missing_ok=True)
-        os.close(handle)
+        _unlock(tag, handle)
     return gone
 
 
@@ -100,6 +97,7 @@ def remove_tagged(tag: str, bridges: Iterable[str], interfaces: Iterable[str]) -
 
 
 def _lock(tag: str) -> int | None:
+    LOCKS.mkdir(mode=0o700, exist_ok=True)
     handle = os.open(LOCKS / tag, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -107,6 +105,13 @@ def _lock(tag: str) -> int | None:
         os.close(handle)
         return None
     return handle
+
+
+def _unlock(tag: str, handle: int) -> None:
+    (LOCKS / tag).unlink(missing_ok=True)
+    os.close(handle)
+    with contextlib.suppress(OSError):  # other labs have their locks there
+        LOCKS.rmdir()
 
 
 def _run(*argv: str) -> str:

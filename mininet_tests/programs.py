@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mininet_tests.lab import Lab, RunningHost, said
+from mininet_tests.lab import Lab, RunningHost
+from mininet_tests.machine import find_program, require_programs, said
 from mininet_tests.plan import LabError
 from mininet_tests.scenario import Key, Service
 
@@ -79,13 +80,9 @@ def secret_of(host: str, name: str) -> str:
 
 def start_services(site: Site, services: Sequence[Service], timeout: float = 15.0) -> None:
     """Start every server and wait until each one listens on its port."""
-    missing = [name for name in SERVER_PROGRAMS if shutil.which(name) is None]
+    require_programs(SERVER_PROGRAMS)
     if any(s.program == "redis" for s in services) and _redis_binary() is None:
-        missing.append("redis-server")
-    if missing:
-        raise LabError(
-            f"missing on this machine: {', '.join(missing)} (`make setup` installs them)"
-        )
+        raise LabError("missing on this machine: redis-server (`make setup` installs it)")
     started = [(service, start_service(site, service)) for service in services]
     deadline = time.monotonic() + timeout
     for service, process in started:
@@ -132,7 +129,8 @@ def _dns(site: Site, host: RunningHost, port: int) -> list[str]:
     names = host.directory / "names"
     lines = [f"{ip} {h.name}.{ZONE}\n" for h in site.lab.plan.hosts for ip in h.ips]
     names.write_text("".join(lines))
-    options = "--keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --pid-file= "
+    # --no-daemon: it would otherwise change its privileges, and forget whose death ends it.
+    options = "--no-daemon --conf-file=/dev/null --no-resolv --no-hosts --pid-file= "
     options += f"--user=root --bind-interfaces --interface=eth0 --port={port} --cache-size=0 "
     options += f"--local=/{ZONE}/ --addn-hosts={names} --log-facility=-"
     return ["dnsmasq", *options.split()]
@@ -174,7 +172,7 @@ _COMMANDS: dict[str, Callable[[Site, RunningHost, int], list[str]]] = {
 
 
 def _redis_binary() -> str | None:
-    return next((path for name in _REDIS if (path := shutil.which(name))), None)
+    return next((path for name in _REDIS if (path := find_program(name))), None)
 
 
 def _public_half(path: Path) -> str:

@@ -26,7 +26,7 @@ def as_json(result: Result) -> dict[str, Any]:
         "attacker": result.attacker,
         "seconds_to_rule": result.seconds_to_rule,
         "first_hostile": None if result.seen is None else result.seen.first_sent,
-        "alert": None if stop is None or stop.alert is None else asdict(stop.alert),
+        "alert": None if result.alert is None else asdict(result.alert),
         "decision": None if stop is None else asdict(stop.decision),
         "rule_confirmed": None if stop is None else stop.rule,
         "last_hostile_through": None if result.seen is None else result.seen.last_through,
@@ -63,8 +63,8 @@ def show(console: Console, result: Result, outcome: str) -> None:
     """Print the timeline, the alert's explanation, the benign figures and the outcome."""
     if result.seen is not None:
         console.print(_timeline(result))
-    if result.containment is not None and result.containment.alert is not None:
-        console.print(_explanation(result.containment.alert))
+    if result.alert is not None:
+        console.print(_explanation(result.alert))
     console.print(_benign(result.shares))
     for failure in result.failures[:SHOWN_FAILURES]:
         who = f"{failure.request.client} → {failure.request.server}"
@@ -84,12 +84,12 @@ def _timeline(result: Result) -> Table:
         rows.append((step.started, f"attacker: {step.what}", f"{step.target}: {step.detail}"))
     for name, ts in seen.reached.items():
         rows.append((ts, "host reached", f"{name} exchanged payload with the attacker"))
+    if result.alert is not None:
+        alert = result.alert
+        about = f"{alert.kind} by {alert.host}, score {alert.score:.4f} ({alert.attack})"
+        rows.append((alert.ts, "alert", about))
     if stop is not None:
         decision = stop.decision
-        if stop.alert is not None:
-            alert = stop.alert
-            about = f"{alert.kind} by {alert.host}, score {alert.score:.4f} ({alert.attack})"
-            rows.append((alert.ts, "alert", about))
         rows.append(
             (decision.ts, "decision", f"{decision.action} {decision.target} for {decision.ttl} s")
         )

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mininet_tests.controller import ROOT
-from mininet_tests.lab import vsctl
-from mininet_tests.leftovers import tag_of
+from mininet_tests.leftovers import remove_leftovers, run_directory, tag_of
+from mininet_tests.machine import vsctl
 
 DEMO = [sys.executable, "-m", "console", "demo"]
 
@@ -73,20 +77,74 @@ def test_a_benign_day_is_left_alone(seed: int) -> None:
     assert code == 0
 
 
-@pytest.mark.timeout(60)
-def test_ctrl_c_takes_everything_down() -> None:
+def running_demo() -> tuple[subprocess.Popen[str], str]:
+    """A demo in the middle of its benign day, and the tag of its network."""
     running = subprocess.Popen(DEMO, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     assert running.stderr is not None
     for line in running.stderr:
         if "benign day" in line:
             break
-    mine = {tag for name in vsctl("list-br").split() if (tag := tag_of(name))}
-    assert mine
-    time.sleep(1)
+    argv = ["ps", "-o", "args=", "--ppid", str(running.pid)]
+    children = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"septum-lab-spt([0-9a-z]{4})", children)
+    assert found is not None, children
+    return running, found[1]
+
+
+def bridges_of(tag: str) -> list[str]:
+    return [name for name in vsctl("list-br").split() if tag_of(name) == tag]
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_takes_everything_down() -> None:
+    running, tag = running_demo()
+    assert len(bridges_of(tag)) == 3
     running.send_signal(signal.SIGINT)
     assert running.wait(30) == 130
-    left = {tag for name in vsctl("list-br").split() if (tag := tag_of(name))}
-    assert left & mine == set()
+    assert bridges_of(tag) == []
+    assert processes_about(tag) == []
+    assert not run_directory(tag).exists()
+
+
+@pytest.mark.timeout(60)
+def test_a_killed_demo_leaves_no_process_and_the_next_lab_removes_its_network() -> None:
+    running, tag = running_demo()
+    running.kill()
+    running.wait(10)
+    deadline = time.monotonic() + 15
+    while processes_about(tag) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert processes_about(tag) == []
+    assert bridges_of(tag)
+    remove_leftovers()
+    assert bridges_of(tag) == []
+
+
+def processes_about(tag: str) -> list[str]:
+    """Command lines of running programs that mention this lab's directory."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            found += [text] if run_directory(tag).name in text else []
+    return found
+
+
+def refused(prefix: Sequence[str] = (), options: Sequence[str] = (), **changes: str) -> str:
+    """The one line with which a demo that cannot start ends."""
+    done = subprocess.run(
+        [*prefix, *DEMO, *options],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ, **changes),
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    assert "Traceback" not in done.stderr
+    return line
 
 
 def test_a_port_in_use_is_one_line_and_exit_2() -> None:
@@ -94,14 +152,25 @@ def test_a_port_in_use_is_one_line_and_exit_2() -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = subprocess.run(
-            [*DEMO, "--of-port", port],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            timeout=30,
-            check=False,
-        )
+        assert f"port {port}" in refused(options=["--of-port", port])
+
+
+def test_what_is_missing_is_named() -> None:
+    assert "curl" in refused(PATH="/nonexistent")
+    assert "Open vSwitch does not answer" in refused(OVS_RUNDIR="/nonexistent")
+
+
+def test_without_root_it_says_so() -> None:
+    # The checkout may lie where other users cannot read, so only the answer to "who am I" changes.
+    script = "import os; os.geteuid = lambda: 1000; from console.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "demo"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
     assert done.returncode == 2
-    assert f"port {port}" in done.stderr
-    assert len(done.stderr.strip().splitlines()) == 1
+    assert "needs root" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from mininet_tests.controller import ROOT
-from mininet_tests.lab import Lab, vsctl
+from mininet_tests.lab import Lab
 from mininet_tests.leftovers import LOCKS, remove_leftovers, run_directory, tag_of
+from mininet_tests.machine import vsctl
 from mininet_tests.plan import LabError, LabHost, LabPlan
 from topology.records import Link
 

@@ -63,7 +63,8 @@ class Share:
 @dataclass(frozen=True, slots=True)
 class Result:
     """Everything a run found out. ``attack`` and ``seen`` are None in a benign-only run;
-    ``audit_problems`` is what breaks the audit chain."""
+    ``audit_problems`` is what breaks the audit chain, ``unheeded`` the first alert about the
+    attacker where no decision came of it."""
 
     attack: AttackLog | None
     seen: Seen | None
@@ -73,6 +74,12 @@ class Result:
     shares: tuple[Share, ...]
     failures: tuple[Outcome, ...]
     audit_problems: tuple[str, ...] = ()
+    unheeded: Alert | None = None
+
+    @property
+    def alert(self) -> Alert | None:
+        """What was noticed of the attack."""
+        return self.unheeded if self.containment is None else self.containment.alert
 
     @property
     def seconds_to_rule(self) -> float | None:
