@@ -7,16 +7,12 @@ bit, live and offline. Time comes from the records only. One pass; memory is bou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from math import exp, log1p
-
 from detection import episodes, movement, paths
 from detection.alerts import Alert, Scored
 from detection.budget import AlertBudget
 from detection.calibration import Calibration
-from detection.counters import NOTHING, Tally
-from detection.features import COUNT, index_of
+from detection.features import COUNT
+from detection.health import DetectorHealth
 from detection.hosts import Episode, HostState, ServiceUse
 from detection.learners.base import HostWindow, Range, UseCounts
 from detection.learners.ensemble import Ensemble, default_learners
@@ -24,49 +20,13 @@ from detection.places import Place, Territory
 from detection.services import is_foothold, is_request, service_of
 from detection.settings import MODEL, DetectorSettings
 from detection.snapshots import dump, load
+from detection.values import fill, has_refusals
 from topology.graph import CommunicationGraph, total_bytes
 from topology.records import FlowRecord
 
 CALM = 0.6  # of the threshold: a host above it is not learned from
 STALE = 10.0  # seconds after which a host's fading evidence is worked out again
 QUIET = 0.05  # raw scores below this are not worth refreshing
-
-_DENIED = index_of("denied_pairs")
-_UNANSWERED = index_of("unanswered_addresses")
-_FAILED = index_of("failed_pairs")
-_SHARE = index_of("failure_share")
-_FANOUT = index_of("service_fanout")
-_UNSERVED = index_of("unserved_fanout")
-_NEW_PEERS = index_of("new_peers")
-_NEW_SERVICES = index_of("new_services")
-_FLIP = index_of("role_flip")
-_DEPTH = index_of("hop_depth")
-_ONWARD = index_of("onward_peers")
-_ORIGIN = index_of("suspect_origin")
-_NOVEL = index_of("novel_edge")
-_BURST = index_of("burst")
-_VOLUME = index_of("volume")
-
-
-@dataclass(frozen=True, slots=True)
-class DetectorHealth:
-    """For status displays. ``maturity`` in [0, 1]: how far the background is known;
-    ``threshold`` in raw score (nats); ``windows`` host-windows learned, ``withheld`` not
-    learned because their host was suspect or suspended.
-    """
-
-    model: str
-    records: int
-    hosts: int
-    edges: int
-    windows: int
-    withheld: int
-    maturity: float
-    threshold: float
-    alerts: int
-    open_episodes: int
-    suspended: int
-    forgotten_hosts: int
 
 
 class Detector:
@@ -111,10 +71,10 @@ class Detector:
             evidence = False
         if record.phase != "end":
             host.window_records += 1
-            host.spoke = True
+            if not host.spoke:
+                self._count_in(host)
         if evidence:
             host.rows.append(row)
-            self._evaluate(host, now)
         elif host.raw > QUIET and now - host.evaluated > STALE:
             self._evaluate(host, now)
         if evidence and host.raw > 0.0 and (host.episode or host.raw >= self._threshold(host)):
@@ -179,7 +139,11 @@ class Detector:
         dst_ip = record.dst_ip
         if record.state == "unanswered" and record.proto in ("arp", "nd"):
             owner = self._hosts.get(dst_ip)
-            return movement.notice_unanswered(host, record, bool(owner and owner.spoke), now)
+            known_address = owner is not None and owner.spoke
+            evidence = movement.notice_unanswered(host, record, known_address, now)
+            if evidence:
+                self._evaluate(host, now)
+            return evidence
         if not is_request(record) or movement.is_leftover_reply(record, self.graph):
             self.graph.observe(record)
             return False
@@ -223,47 +187,18 @@ class Detector:
             dst.served.get(service, {}).pop(host.address, None)
             if use is not None:
                 use.peers.pop(record.dst_ip, None)
-        return movement.notice_failure(host, use, record.dst_ip, record.service, now)
+        evidence = movement.notice_failure(host, use, record.dst_ip, record.service, now)
+        if evidence:
+            self._evaluate(host, now)
+        return evidence
 
     def _evaluate(self, host: HostState, now: float) -> None:
-        v = host.values
-        v[_DENIED : _DENIED + 3] = host.denied.tally.at(now)[:3] if host.denied else NOTHING[:3]
-        unanswered = host.unanswered.tally.at(now)[:3] if host.unanswered else NOTHING[:3]
-        v[_UNANSWERED : _UNANSWERED + 3] = unanswered
-        v[_FAILED : _FAILED + 3] = host.failed.tally.at(now)[:3] if host.failed else NOTHING[:3]
-        bad = v[_DENIED + 1] + unanswered[1] + v[_FAILED + 1]
-        v[_SHARE] = bad / max(bad, host.attempts.at(now)[1], 1.0) if bad else 0.0
-        use = host.strongest
-        if use is not None:
-            v[_FANOUT : _FANOUT + 4] = use.new.at(now)
-            v[_UNSERVED : _UNSERVED + 4] = use.unserved.at(now)
-        v[_NEW_PEERS] = host.new_peers.at(now)[1]
-        v[_NEW_SERVICES] = host.new_services.at(now)[1]
-        v[_NOVEL] = host.novel.at(now)[1]
-        v[_BURST] = float(host.window_records)
-        v[_VOLUME] = log1p(host.window_bytes)
-        self._evaluate_path(host, now)
+        fill(host, now, self.settings.hop_window)
         host.raw = self.ensemble.score(self._window(host, now), host.contributions)
         host.evaluated = now
         host.score_version = -1
         if host.raw > host.peak:
             host.peak = host.raw
-
-    def _evaluate_path(self, host: HostState, now: float) -> None:
-        v = host.values
-        within = self.settings.hop_window
-        v[_FLIP] = host.flip.at(now)[2] if host.flip is not None else 0.0
-        chain = host.chain
-        if chain is None or now - chain.ts > 4.0 * within:
-            v[_DEPTH] = v[_ONWARD] = v[_ORIGIN] = 0.0
-            host.chain = None
-            return
-        weight = paths.weight(host, within, now)
-        fade = weight * exp(-(now - chain.ts) / within)
-        v[_DEPTH] = 1.0 + max(0.0, chain.depth - 1.0) * fade
-        further = max(0.0, host.onward.at(now)[2] - 1.0)
-        v[_ONWARD] = 1.0 + further * weight * min(1.0, chain.depth - 1.0)
-        v[_ORIGIN] = float(chain.suspicion)
 
     def _choose_strongest(self, host: HostState, use: ServiceUse, now: float) -> None:
         """Fan-out is shown for the service on which it says most."""
@@ -332,7 +267,7 @@ class Detector:
         window = HostWindow(host.values, self.ensemble.maturity, strongest, own=host.own)
         if learning:
             window.uses = [self._counts(use, now) for use in host.touched]
-            if host.own is None and any(host.values[_DENIED:_SHARE]):
+            if host.own is None and has_refusals(host):
                 window.own = host.own = [0.0] * COUNT
         return window
 
@@ -370,9 +305,13 @@ class Detector:
             self._forget_idle()
         host = self._hosts[address] = HostState(address, inside, self.now)
         host.suspended = address in self._suspended
-        self._inside += inside
-        self._update_budgets()
         return host
+
+    def _count_in(self, host: HostState) -> None:
+        """An address is a host once it says something; being asked for does not make it one."""
+        host.spoke = True
+        self._inside += host.inside
+        self._update_budgets()
 
     def _forget_idle(self) -> None:
         """Drop the tenth of all hosts that was quiet longest; those under suspicion stay."""
@@ -382,7 +321,7 @@ class Detector:
         )
         for host in idle[: max(1, len(self._hosts) // 10)]:
             del self._hosts[host.address]
-            self._inside -= host.inside
+            self._inside -= host.inside and host.spoke
             self._forgotten += 1
 
     def _notice_place(self, record: FlowRecord) -> None:
@@ -390,12 +329,7 @@ class Detector:
         if self.territory.settled:
             for host in self._hosts.values():
                 host.inside = self.territory.place(host.address) is Place.INSIDE
-            self._inside = sum(host.inside for host in self._hosts.values())
+            self._inside = sum(h.inside and h.spoke for h in self._hosts.values())
 
 
-def detect(records: Iterable[FlowRecord], detector: Detector) -> Iterable[Scored]:
-    """All records through a detector, in order."""
-    return map(detector.step, records)
-
-
-__all__ = ["Detector", "DetectorHealth", "DetectorSettings", "Tally", "detect"]
+__all__ = ["Detector", "DetectorHealth", "DetectorSettings"]

@@ -85,7 +85,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "role_flip",
-        "new peers on footholds of a host that was only a server before, decayed over 1h",
+        "new peers on footholds of a host that was only a server before, decayed over 1h, "
+        "times how well the host is known (0 to 1)",
         "Servers are reached; one that starts to reach for shells has a new owner.",
         "lateral-path",
     ),
@@ -97,7 +98,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "onward_peers",
-        "new peers on footholds after an arrival, decayed over 1h",
+        "new peers on footholds after an arrival, decayed over 1h; fewer for a jump host, "
+        "or one hardly known",
         "One arrival that fans out is worse than one that goes on once.",
         "lateral-path",
     ),

@@ -73,9 +73,8 @@ class Chain:
     """The strongest in-then-on movement of a host that is still fresh."""
 
     ts: float
-    depth: float
+    arrival: Arrival
     path: tuple[Hop, ...]
-    suspicion: int
 
 
 @dataclass(slots=True)
@@ -103,13 +102,14 @@ class HostState:
         "address", "arrivals", "attempts", "chain", "contributions", "denied", "episode",
         "evaluated", "failed", "flip", "flip_since", "habit", "hops", "inside", "last",
         "new_peers", "new_services", "novel", "onward", "own", "peak", "raw", "rows", "score",
-        "score_version", "served", "spoke", "strongest", "suspended", "touched", "unanswered",
-        "uses", "values", "window", "window_bytes", "window_records",
+        "score_version", "served", "since", "spoke", "strongest", "suspended", "touched",
+        "unanswered", "uses", "values", "window", "window_bytes", "window_records",
     )  # fmt: skip
 
     def __init__(self, address: str, inside: bool, now: float) -> None:
         self.address = address
         self.inside = inside
+        self.since = now
         self.last = now
         self.window = now
         self.suspended = False

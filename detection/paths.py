@@ -19,6 +19,7 @@ SESSION = 300.0  # an arrival from the same source counts as a new session after
 FEW_PEERS = 3.0  # a host with more peers than this on a foothold makes rounds
 STABLE_CLIENT = 0.3  # weight of going on for a host that was a client before the arrival
 LEAST_WEIGHT = 0.1
+KNOWN_AFTER = 300.0  # seconds of watching a host after which its habits are half known
 
 
 def best_arrival(host: HostState, dst: str, now: float, within: float) -> Arrival | None:
@@ -54,6 +55,11 @@ def depth_of(arrival: Arrival, now: float, within: float) -> float:
     return (arrival.before + last) * exp(-(now - arrival.ts) / within)
 
 
+def depth(chain: Chain, within: float) -> float:
+    """Hops of a chain as they are judged now: who turns out to make rounds counts for less."""
+    return 1.0 + depth_of(chain.arrival, chain.ts, within)
+
+
 def hop(
     host: HostState,
     dst: HostState,
@@ -75,8 +81,12 @@ def hop(
         if new_edge:
             host.onward.add(now)
             old = host.chain
-            if old is None or before + 1.0 >= old.depth or now - old.ts > within:
-                host.chain = Chain(now, before + 1.0, path, arrival.suspicion)
+            if (
+                old is None
+                or now - old.ts > within
+                or (arrival.suspicion, before) >= (old.arrival.suspicion, depth(old, within) - 1.0)
+            ):
+                host.chain = Chain(now, arrival, path)
     if dst.arrivals is None:
         dst.arrivals = deque(maxlen=MAX_ARRIVALS)
     for old_arrival in dst.arrivals:
@@ -93,6 +103,14 @@ def hop(
     )
 
 
+def acquaintance(host: HostState, now: float) -> float:
+    """How well a host's habits are known, in [0, 1): that it was not seen to do something in
+    its first half minute says nothing about what it does every few minutes.
+    """
+    watched = max(0.0, now - host.since)
+    return watched / (watched + KNOWN_AFTER)
+
+
 def weight(host: HostState, within: float, now: float) -> float:
     """How much going on from an arrival means for this host, in (0, 1].
 
@@ -102,8 +120,8 @@ def weight(host: HostState, within: float, now: float) -> float:
     sessions = host.habit.sessions if host.habit is not None else 0
     value = 1.0 / (1.0 + sessions)
     chain = host.chain
-    if chain is not None and host.flip is None and chain.path:
-        arrived = chain.path[-2].ts if len(chain.path) > 1 else chain.ts
+    if chain is not None and host.flip is None:
+        arrived = chain.arrival.ts
         if any(use.foothold and use.peers and use.since < arrived for use in host.uses.values()):
             value *= STABLE_CLIENT
     return max(LEAST_WEIGHT, value)

@@ -32,8 +32,8 @@ class TailPrior:
 
 
 PRIORS = (
-    TailPrior("denied_pairs", 0.3, 0.15),
-    TailPrior("unanswered_addresses", 0.3, 0.15),
+    TailPrior("denied_pairs", 0.5, 0.25),
+    TailPrior("unanswered_addresses", 0.4, 0.2),
     TailPrior("failed_pairs", 1.5, 0.25),
 )
 

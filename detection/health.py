@@ -1,0 +1,26 @@
+"""How the detector is doing, for status displays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorHealth:
+    """For status displays. ``maturity`` in [0, 1]: how far the background is known;
+    ``threshold`` in raw score (nats); ``windows`` host-windows learned, ``withheld`` not
+    learned because their host was suspect or suspended.
+    """
+
+    model: str
+    records: int
+    hosts: int
+    edges: int
+    windows: int
+    withheld: int
+    maturity: float
+    threshold: float
+    alerts: int
+    open_episodes: int
+    suspended: int
+    forgotten_hosts: int
