@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import cast
 
 from console.analysis_socket import SOCKET_NAME, local_address
+from console.background import Copy
 from response import messages as m
 from response.analysis import Analysis
 from response.framing import AnyMessage, Decoder, FramingError, encode
@@ -56,6 +57,7 @@ class Shell:
         self._askers: dict[socket.socket, Decoder] = {}
         self._selector = selectors.DefaultSelector()
         self._open = True
+        self._copy: Copy | None = None
 
     def serve(self, model: str) -> None:
         """Until the controller closes its side, or `stop`."""
@@ -72,7 +74,10 @@ class Shell:
                 self._attend(cast("socket.socket", key.fileobj), events)
             if time.monotonic() >= due:
                 self._send(self._analysis.tick(time.time()))
+                self._learned(time.time())
                 due = time.monotonic() + TICK
+        if self._copy is not None:
+            self._copy.result(wait=True)
         self._analysis.finish(time.time())
 
     def stop(self, *_: object) -> None:
@@ -149,6 +154,20 @@ class Shell:
             return
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
         self._selector.modify(self._link, wanted)
+
+    def _learned(self, now: float) -> None:
+        """Keep what was learned from time to time; a copy writes it down, nothing waits."""
+        if self._copy is None and self._analysis.snapshot_due(now):
+            sockets = (self._link, self._door, *self._askers)
+            self._copy = Copy(self._analysis.snapshot, tuple(each.fileno() for each in sockets))
+        elif self._copy is not None:
+            done, data = self._copy.result()
+            if done:
+                self._copy = None
+                if data is None:
+                    _say("what was learned could not be kept; trying again later")
+                else:
+                    self._analysis.keep_snapshot(data, now)
 
     # -- people ----------------------------------------------------------------
 

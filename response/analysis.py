@@ -121,8 +121,6 @@ class Analysis:
         if self._counts.due(now, COUNTS_EVERY):
             for kind, data in self._counts.take(now):
                 self._audit.append(now, kind, data)
-        if now >= self._snapshot_due:
-            self.save_snapshot(now)
         return commands
 
     def finish(self, now: float) -> None:
@@ -130,16 +128,26 @@ class Analysis:
         self._write_flows()
         for kind, data in self._counts.take(now):
             self._audit.append(now, kind, data)
-        self.save_snapshot(now)
+        self.keep_snapshot(self.snapshot(), now)
 
     @property
     def active_count(self) -> int:
         return len(self._life.active())
 
-    def save_snapshot(self, now: float) -> None:
+    def snapshot_due(self, now: float) -> bool:
+        """True once each `SNAPSHOT_EVERY` seconds: then take `snapshot` and `keep_snapshot` it."""
+        due = now >= self._snapshot_due
+        if due:
+            self._snapshot_due = now + SNAPSHOT_EVERY
+        return due
+
+    def snapshot(self) -> bytes:
+        """What was learned. With many hosts this takes seconds; see `console.background`."""
+        return self._detector.snapshot()
+
+    def keep_snapshot(self, data: bytes, now: float) -> None:
         """Keep what was learned, so that a restart goes on from here."""
-        self._snapshot_due = now + SNAPSHOT_EVERY
-        self._store.save_snapshot(now, "detector", self._detector.snapshot())
+        self._store.save_snapshot(now, "detector", data)
 
     def use_policy(self, policy: Policy, now: float) -> list[m.Command]:
         """Go on under another policy; a decision it would not permit is released."""

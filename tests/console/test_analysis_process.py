@@ -54,19 +54,22 @@ HOST = (
 )
 
 
+RUN = "import sys; from console.analysis_process import main; sys.exit(main())"
+
+
 class Controller:
     """The controller's end: sends messages, hears what comes back."""
 
-    def __init__(self, state: Path, policy: Path, *more: str) -> None:
+    def __init__(self, state: Path, policy: Path, code: str = RUN) -> None:
         self.state, self.policy = state, policy
         self.link, theirs = socket.socketpair()
         self.link.settimeout(20)
         self.decoder = Decoder()
         self.heard: list[AnyMessage] = []
-        arguments = ["--state", str(state), "--policy", str(policy), *more]
+        arguments = ["--state", str(state), "--policy", str(policy)]
         with theirs:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "console.analysis_process",
+                [sys.executable, "-c", code,
                  "--socket-fd", str(theirs.fileno()), *arguments],
                 cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True,
             )  # fmt: skip
@@ -174,6 +177,23 @@ def test_it_follows_the_policy_that_the_controller_applied(
     assert controller.process.stderr is not None
     (said,) = controller.process.stderr.read().splitlines()
     assert "none.yaml" in said
+
+
+def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -> None:
+    often = "import response.analysis as a; a.SNAPSHOT_EVERY = 0.3; " + RUN
+    controller = Controller(tmp_path / "state", policy, often)
+    try:
+        controller.hear()
+        store = Store.open(controller.state, 0.0)
+        seen = set()
+        until = time.monotonic() + 20
+        while len(seen) < 2 and time.monotonic() < until:
+            kept = store.latest_snapshot()
+            seen |= {kept[0]} if kept else set()
+            assert not ask_analysis(controller.state, Ask("release", "d1", "ana")).ok
+        assert len(seen) == 2
+    finally:
+        assert controller.end() == 0
 
 
 def test_bytes_that_are_no_message_end_it_in_one_line(controller: Controller) -> None:

@@ -317,10 +317,10 @@ def test_switch_and_policy_events_are_in_the_record(street: Street) -> None:
 
 def test_what_was_learned_is_kept_from_time_to_time(street: Street) -> None:
     street.analysis.step(RecordsSeen((record(),) * 4), 1000.0)
-    street.analysis.tick(1299.0)
-    assert street.store.latest_snapshot() is None
-    street.analysis.tick(1300.0)
-    assert street.store.latest_snapshot() == (1300.0, "detector", b"rows 4")
+    due = [street.analysis.snapshot_due(now) for now in (1299.0, 1300.0, 1300.25, 1600.0)]
+    assert due == [False, True, False, True]
+    street.analysis.finish(1700.0)
+    assert street.store.latest_snapshot() == (1700.0, "detector", b"rows 4")
 
 
 def test_memory_is_bounded(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,46 @@
+"""Work on a frozen copy of this process's memory, while the process itself goes on."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from typing import IO
+
+
+class Copy:
+    """A forked child that computes some bytes; `result` has them when it is done.
+
+    For single-threaded processes only. The child touches nothing but its own
+    memory and one unnamed file, and closes ``handles`` (sockets, locks) first,
+    so that nobody takes it for its parent.
+    """
+
+    def __init__(self, work: Callable[[], bytes], handles: tuple[int, ...] = ()) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile()
+        self._pid = os.fork()
+        if self._pid == 0:
+            self._compute(work, handles)
+
+    def _compute(self, work: Callable[[], bytes], handles: tuple[int, ...]) -> None:
+        code = 1
+        try:
+            for handle in handles:
+                os.close(handle)
+            os.nice(10)  # the parent comes first
+            self._file.write(work())
+            self._file.flush()
+            code = 0
+        finally:
+            os._exit(code)  # no clean-up of what belongs to the parent
+
+    def result(self, wait: bool = False) -> tuple[bool, bytes | None]:
+        """Whether the child is done, and its bytes (None if it failed). Ask until done."""
+        pid, status = os.waitpid(self._pid, 0 if wait else os.WNOHANG)
+        if pid == 0:
+            return False, None
+        with self._file as file:
+            if status != 0:
+                return True, None
+            file.seek(0)
+            return True, file.read()
