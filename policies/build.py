@@ -247,7 +247,7 @@ class Builder:
 
     def _defaults(self) -> Defaults:
         read = self._merged.singles.get("defaults")
-        if read is None or "mode" not in read.value:
+        if self._merged.complete and (read is None or "mode" not in read.value):
             at = read.source if read is not None else Source(_first(self._merged.files), 1, 1)
             message = "defaults.mode is left out, so it is 'audit': denies there are let through"
             self._findings.warning("default-mode", message, at, hint="write it down")

@@ -126,6 +126,14 @@ def _protected(policy: Policy, who: Membership) -> Iterator[Diagnostic]:
 
 
 def _identities(policy: Policy, who: Membership) -> tuple[frozenset[str], ...]:
-    """Every set of segments that an address has, or may have once hosts are found on a port."""
-    waiting = {frozenset({s.name}) for s in policy.segments if _may_gain_members(s)}
-    return tuple(sorted(who.identities() | waiting, key=sorted))
+    """Every set of segments that an address has, or may have once a host on a port is found or a
+    host that is declared without an address has got one."""
+    present = who.identities()
+    inhabited = {name for identity in present for name in identity}
+    waiting = {
+        frozenset({segment.name})
+        for segment in policy.segments
+        if _may_gain_members(segment)
+        or (segment.name not in inhabited and who.hosts_in(segment.name))
+    }
+    return tuple(sorted(present | waiting, key=sorted))
