@@ -147,12 +147,10 @@ def json_rule(rule: Rule) -> dict[str, Any]:
         "cookie": f"{rule.cookie:#018x}",
         "hard_timeout": rule.hard_timeout,
         "match": [
-            {"field": field.name, "value": field.value, "mask": field.mask}
-            for field in rule.match
+            {"field": field.name, "value": field.value, "mask": field.mask} for field in rule.match
         ],
         "actions": [
-            {"action": type(action).__name__.lower(), **asdict(action)}
-            for action in rule.actions
+            {"action": type(action).__name__.lower(), **asdict(action)} for action in rule.actions
         ],
         "text": ovs_text(rule),
     }

@@ -119,9 +119,7 @@ class Goto:
     table: int
 
 
-RuleAction = (
-    Load | Move | Output | CopyToController | Resubmit | Track | Commit | Learn | Goto
-)
+RuleAction = Load | Move | Output | CopyToController | Resubmit | Track | Commit | Learn | Goto
 RuleKey = tuple[int, int, tuple[Field, ...]]
 
 

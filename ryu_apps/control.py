@@ -13,10 +13,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from policies.compiler import CompileError
 from policies.errors import render
 from policies.reader import read_policy
 from policies.render import ovs_text
-from ryu_apps.core import CompileError, Core, digest_of
+from ryu_apps.core import Core
 from ryu_apps.runtime import hub
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ def handle(app: SeptumApp, request: dict[str, Any]) -> dict[str, Any]:
     if what == "status":
         return {"ok": True, **status(app)}
     if what == "rules":
-        rules = app.core.desired(int(request["switch"]), time.time())
+        session = app.core.sessions[int(request["switch"])]
+        rules = app.core.desired.rules(app.core.view(session), time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
     if what == "apply":
         return apply_policy(app, [str(path) for path in request["paths"]])
@@ -91,9 +93,7 @@ def apply_policy(app: SeptumApp, paths: list[str]) -> dict[str, Any]:
     if result.policy is None:
         return {"ok": False, "errors": [render(each, result.texts) for each in result.diagnostics]}
     try:
-        effects = app.core.apply_policy(
-            result.policy, tuple(paths), digest_of(result.policy), time.time()
-        )
+        effects = app.core.apply_policy(result.policy, tuple(paths), time.time())
     except CompileError as error:
         return {"ok": False, "errors": [str(error)]}
     app.carry_out(effects)
@@ -102,15 +102,20 @@ def apply_policy(app: SeptumApp, paths: list[str]) -> dict[str, Any]:
 
 def status(app: SeptumApp) -> dict[str, Any]:
     core: Core = app.core
+    desired, watcher = core.desired, core.watcher
     link = app.link
     return {
-        "policy": {"name": core.policy.name, "files": core.files, "digest": core.digest},
+        "policy": {
+            "name": desired.policy.name,
+            "files": desired.files,
+            "digest": desired.digest,
+        },
         "switches": [
             {
                 "switch": session.switch,
                 "phase": session.phase.value,
                 "ports": sorted(session.ports),
-                "trunks": sorted(core.fabric.trunks(session.switch)),
+                "trunks": sorted(desired.fabric.trunks(session.switch)),
                 "rules": len(session.installed),
                 "flow_mods": session.counters.flow_mods,
                 "bundles": session.counters.bundles,
@@ -122,15 +127,15 @@ def status(app: SeptumApp) -> dict[str, Any]:
         "hosts": [
             {"mac": each.mac, "ip": each.ip, "switch": each.switch, "port": each.port}
             | ({"host": each.host} if each.host else {})
-            for each in core.hosts.bindings()
+            for each in desired.hosts.bindings()
         ],
-        "decisions": sorted(core.decisions),
+        "decisions": sorted(desired.decisions),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
-            "starts_forgotten": core.book.forgotten,
-            "malformed_messages": core.lost.malformed,
-            "unreadable_frames": core.lost.unreadable_frames,
-            "forged_lldp": core.lost.forged_lldp,
+            "starts_forgotten": watcher.book.forgotten,
+            "malformed_messages": watcher.lost.malformed,
+            "unreadable_frames": watcher.lost.unreadable_frames,
+            "forged_lldp": watcher.lost.forged_lldp,
         },
         "analysis": None
         if link is None

@@ -27,15 +27,15 @@ def announcement(switch: int, port: int, mac: bytes, secret: bytes, xid: int) ->
     return messages.packet_out(xid, frame, (port,))
 
 
-def source(frame: Frame) -> tuple[str, str] | None:
-    """MAC and address that a frame claims as its own; None when it claims none."""
+def claimed_address(frame: Frame) -> str | None:
+    """The address that a frame claims as its sender's own; None when it claims none."""
     ip = frame.src_ip
-    if frame.eth_type == ETH_IPV6 and frame.ports[0] == NEIGHBOUR_ADVERTISEMENT:
-        ip = frame.target or ip if frame.proto == "icmpv6" else ip
+    advertised = frame.proto == "icmpv6" and frame.ports[0] == NEIGHBOUR_ADVERTISEMENT
+    if advertised and frame.target is not None:
+        ip = frame.target
     if frame.eth_type not in (ETH_IP, ETH_ARP, ETH_IPV6) or not is_bindable(ip):
         return None
-    assert ip is not None
-    return frame.src_mac, ip
+    return ip
 
 
 def search(

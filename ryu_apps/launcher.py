@@ -15,12 +15,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
+from policies.compiler import CompileError
 from policies.errors import PolicyError
 from policies.reader import load_policy
 from response.store import Store
 from ryu_apps import runtime
 from ryu_apps.app import AppSettings, SeptumApp
-from ryu_apps.core import CompileError, Core, digest_of
+from ryu_apps.core import Core
+from ryu_apps.desired import check_fits
 
 
 class LaunchError(Exception):
@@ -72,16 +74,11 @@ def launch(settings: LaunchSettings) -> None:
     stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.raise_it)
-    core = Core(
-        policy,
-        secret=_secret(state),
-        files=settings.policy_paths,
-        digest=digest_of(policy),
-    )
+    core = Core.of(policy, _secret(state), settings.policy_paths)
     arguments = None if settings.analysis == "none" else _analysis_arguments(settings)
     app_settings = AppSettings(state, arguments, ready_file, settings.expect_switches)
     try:
-        core.check_fits(time.time())
+        check_fits(policy, time.time())
     except CompileError as error:
         raise LaunchError(str(error)) from error
     store = Store.open(state, time.time())

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv6Address, ip_address
 
 from policies import layout
-from policies.compiler.base import ETH_ARP, flag
-from policies.compiler.identity import ETH_IP, ETH_IPV6
+from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, flag, neighbour_fields
 from policies.layout import Category, Reason, Table, cookie, name_number
-from policies.model import ICMPV6, Action, Infrastructure, Policy
+from policies.model import Action, Infrastructure, Policy
 from policies.rules import Field, Goto, Load, Output, Resubmit, Rule, RuleAction, match
 from topology.records import Binding
 
@@ -72,7 +71,7 @@ def host_rules(
     # Answers are unicast; a question nobody here can answer is reported.
     for table, allowed, answer in (
         (Table.ARP, infrastructure.arp, (Field("arp_op", 2), Field("eth_type", ETH_ARP))),
-        (Table.ND, infrastructure.nd, _nd(ADVERTISEMENT)),
+        (Table.ND, infrastructure.nd, neighbour_fields(ADVERTISEMENT)),
     ):
         if allowed is Action.ALLOW:
             unicast = Field("eth_dst", 0, 1 << 40)
@@ -95,14 +94,6 @@ def _rule(
     number: int = 0,
 ) -> Rule:
     return Rule(table, priority, match(*fields), actions, cookie(category, number))
-
-
-def _nd(icmp_type: int) -> tuple[Field, ...]:
-    return (
-        Field("eth_type", ETH_IPV6),
-        Field("ip_proto", ICMPV6),
-        Field("icmpv6_type", icmp_type),
-    )
 
 
 def _guard(binding: Binding, infrastructure: Infrastructure) -> Iterator[Rule]:
@@ -136,15 +127,17 @@ def _guard(binding: Binding, infrastructure: Infrastructure) -> Iterator[Rule]:
     yield admitted(190, Field("eth_type", ETH_IPV6), source)
     if infrastructure.nd is Action.ALLOW:
         for sender in (mac, 0):  # the source link-layer option may be left out
-            yield admitted(210, *_nd(SOLICITATION), source, Field("nd_sll", sender))
+            yield admitted(210, *neighbour_fields(SOLICITATION), source, Field("nd_sll", sender))
             yield admitted(
                 210,
-                *_nd(ADVERTISEMENT),
+                *neighbour_fields(ADVERTISEMENT),
                 Field("nd_target", int(address)),
                 Field("nd_tll", sender),
             )
         unspecified = Field("ipv6_src", 0)
-        yield admitted(210, *_nd(SOLICITATION), unspecified, Field("nd_target", int(address)))
+        yield admitted(
+            210, *neighbour_fields(SOLICITATION), unspecified, Field("nd_target", int(address))
+        )
 
 
 def _way(binding: Binding, port: int, local: bool) -> Iterator[Rule]:
@@ -175,7 +168,7 @@ def _find(binding: Binding, port: int, infrastructure: Infrastructure) -> Iterat
         )
         table, allowed = Table.ARP, infrastructure.arp
     else:
-        fields = (*_nd(SOLICITATION), Field("nd_target", int(address)))
+        fields = (*neighbour_fields(SOLICITATION), Field("nd_target", int(address)))
         table, allowed = Table.ND, infrastructure.nd
     if allowed is Action.ALLOW:
         yield _rule(table, 200, fields, Output(port), category=Category.FORWARD, number=number)

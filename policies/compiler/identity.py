@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from policies import layout
+from policies.compiler.parts import ETH_IP, ETH_IPV6
 from policies.layout import Category, Table, cookie, name_number
 from policies.membership import Membership, Region
 from policies.model import ANY, UNKNOWN, Mode, Policy
 from policies.rules import Bits, Field, Goto, Load, Rule, match
 
-ETH_IP, ETH_IPV6 = 0x0800, 0x86DD
 ALL_32 = 0xFFFF_FFFF
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.compiler.base import CT_EST, CT_NEW, CT_RPL, CT_TRK
 from policies.compiler.hosts import mac_number
-from policies.compiler.identity import ETH_IP, ETH_IPV6
+from policies.compiler.parts import CT_EST, CT_NEW, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection
 from topology.records import Binding
 

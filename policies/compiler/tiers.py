@@ -13,10 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 
 from policies import layout
-from policies.compiler.base import flags
 from policies.compiler.identity import (
-    ETH_IP,
-    ETH_IPV6,
     SOURCE,
     TARGET,
     CompileError,
@@ -24,6 +21,7 @@ from policies.compiler.identity import (
     address_fields,
     end_field,
 )
+from policies.compiler.parts import ETH_IP, ETH_IPV6, flags
 from policies.layout import Category, Outcome, Table, cookie, name_number
 from policies.model import (
     ANY,

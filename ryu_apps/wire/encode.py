@@ -33,6 +33,7 @@ RESUBMIT_IN_PORT = 0xFFF8
 NO_RECIRCULATION = 0xFF
 SEND_FLOW_REMOVED = 1
 OXM_MATCH = 1
+STANDARD_CLASS = b"\x80\x00"
 (ADD, MODIFY_STRICT, DELETE, DELETE_STRICT) = (0, 2, 3, 4)
 NO_BUFFER = ANY_PORT = ANY_GROUP = 0xFFFF_FFFF
 
@@ -82,7 +83,8 @@ def field_bytes(field: Field) -> bytes:
 
 def match_bytes(key: MatchKey) -> bytes:
     """A match, with Ethernet and IP types first since other fields depend on them."""
-    body = b"".join(sorted(key, key=lambda field: (field[:2] != b"\x80\x00", field)))
+    plain = [field for field in key if field.startswith(STANDARD_CLASS)]
+    body = b"".join(plain) + b"".join(field for field in key if field not in plain)
     length = 4 + len(body)
     return struct.pack("!HH", OXM_MATCH, length) + body + bytes(-length % 8)
 

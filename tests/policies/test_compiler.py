@@ -68,9 +68,9 @@ SERVICES = (
     Service(132, 9000, 9010),
     Service(89),
 )
-ends = st.lists(
-    st.sampled_from((*NAMES, ANY, UNKNOWN)), min_size=1, max_size=2, unique=True
-).map(tuple)
+ends = st.lists(st.sampled_from((*NAMES, ANY, UNKNOWN)), min_size=1, max_size=2, unique=True).map(
+    tuple
+)
 selectors = st.one_of(
     st.sampled_from("abc").map(lambda role: Selector(labels=(("role", role),))),
     st.sampled_from([host.name for host in HOSTS]).map(lambda name: Selector(host=name)),
@@ -81,9 +81,10 @@ selectors = st.one_of(
     st.integers(1, 6).map(lambda number: Selector(switch=1 + number % 2, port=number)),
 )
 expiries = st.one_of(
-    st.none(), st.sampled_from([NOW - 5, NOW + 5, NOW + 90_000]).map(
+    st.none(),
+    st.sampled_from([NOW - 5, NOW + 5, NOW + 90_000]).map(
         lambda at: datetime.fromtimestamp(at, UTC)
-    )
+    ),
 )
 
 
@@ -104,11 +105,7 @@ def policies(draw: st.DrawFn) -> Policy:
             draw(ends),
             tuple(draw(st.lists(st.sampled_from(SERVICES), min_size=1, max_size=3, unique=True))),
             draw(st.sampled_from(list(Action))),
-            draw(
-                st.sampled_from(
-                    [Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE]
-                )
-            ),
+            draw(st.sampled_from([Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE])),
             expires=draw(expiries),
         )
         for index in range(draw(st.integers(0, 8)))
@@ -123,16 +120,24 @@ def connections(draw: st.DrawFn) -> Connection:
     one, other = draw(st.permutations(HOSTS))[:2]
     proto, port = draw(
         st.sampled_from(
-            [(6, 22), (6, 999), (6, 1000), (6, 3000), (6, 3001), (17, 53), (132, 9005), (89, 0),
-             (1, 8) if version == 0 else (58, 128), (1, 13) if version == 0 else (58, 1)]
+            [
+                (6, 22),
+                (6, 999),
+                (6, 1000),
+                (6, 3000),
+                (6, 3001),
+                (17, 53),
+                (132, 9005),
+                (89, 0),
+                (1, 8) if version == 0 else (58, 128),
+                (1, 13) if version == 0 else (58, 1),
+            ]
         )
     )
     return Connection(one.ips[version], other.ips[version], proto, port)
 
 
-def compiled(
-    policy: Policy, restrictions: tuple[Restriction, ...] = ()
-) -> dict[int, Interpreter]:
+def compiled(policy: Policy, restrictions: tuple[Restriction, ...] = ()) -> dict[int, Interpreter]:
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     switches = {}
@@ -225,9 +230,7 @@ def rules_at(policy: Policy, switch: int = 1, now: float = NOW) -> tuple[Rule, .
 
 
 def test_same_policy_same_bytes() -> None:
-    first, second = (
-        "\n".join(ovs_text(rule) for rule in rules_at(shop(READ))) for _ in range(2)
-    )
+    first, second = ("\n".join(ovs_text(rule) for rule in rules_at(shop(READ))) for _ in range(2))
     assert first == second
 
 
@@ -248,7 +251,10 @@ def test_overlapping_intents_count_for_the_first_name() -> None:
 
 def test_an_intent_near_its_end_ends_on_the_switch() -> None:
     soon = Intent(
-        "soon", ("web",), ("db",), (Service(TCP, 80, 80),),
+        "soon",
+        ("web",),
+        ("db",),
+        (Service(TCP, 80, 80),),
         expires=datetime.fromtimestamp(NOW + 30, UTC),
     )
     cookie = layout.cookie(Category.INTENT, name_number("soon"))

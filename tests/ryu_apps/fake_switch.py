@@ -77,5 +77,3 @@ class FakeSwitch:
                 body += fixed + found + rest
         reply = messages.message(19, xid, struct.pack("!HHxxxx", kind, 0) + body)
         return (19, xid, reply)
-
-

@@ -64,7 +64,7 @@ class Rig:
     """A core and its fake switches, with everything else it said."""
 
     def __init__(self, policy: Policy = POLICY) -> None:
-        self.core = Core(policy, b"secret")
+        self.core = Core.of(policy, b"secret")
         self.core.start((), (), ())
         self.switches: dict[int, FakeSwitch] = {}
         self.said: list[Effect] = []
@@ -90,7 +90,13 @@ class Rig:
         return [e.message for e in self.said if isinstance(e, Tell) and isinstance(e.message, kind)]
 
     def packet(
-        self, switch: int, reason: Reason, frame: bytes, port: int, *, intent: int = 0,
+        self,
+        switch: int,
+        reason: Reason,
+        frame: bytes,
+        port: int,
+        *,
+        intent: int = 0,
         outcome: int = 0,
     ) -> None:
         flags = reason << layout.REASON.low | outcome << layout.OUTCOME.low
@@ -104,17 +110,27 @@ class Rig:
 def arp(mac: str, ip: str, target: str, *, op: int = 1) -> bytes:
     hardware = bytes.fromhex(mac.replace(":", ""))
     return (
-        b"\xff" * 6 + hardware + b"\x08\x06" + struct.pack("!HHBBH", 1, 0x800, 6, 4, op)
-        + hardware + ip_address(ip).packed + bytes(6) + ip_address(target).packed
+        b"\xff" * 6
+        + hardware
+        + b"\x08\x06"
+        + struct.pack("!HHBBH", 1, 0x800, 6, 4, op)
+        + hardware
+        + ip_address(ip).packed
+        + bytes(6)
+        + ip_address(target).packed
     )
 
 
 def tcp(src: str, dst: str, port: int) -> bytes:
     return (
-        bytes(6) + bytes.fromhex("000000000001") + b"\x08\x00"
+        bytes(6)
+        + bytes.fromhex("000000000001")
+        + b"\x08\x00"
         + struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
-        + ip_address(src).packed + ip_address(dst).packed
-        + struct.pack("!HH", 40000, port) + bytes(16)
+        + ip_address(src).packed
+        + ip_address(dst).packed
+        + struct.pack("!HH", 40000, port)
+        + bytes(16)
     )
 
 
@@ -147,12 +163,10 @@ def test_one_intent_more_is_one_flow_mod_and_a_bad_policy_changes_nothing() -> N
     switch = rig.connect()
     before = switch.flow_mods
     more = Intent("more", ("db",), ("web",), (Service(TCP, 80, 80),))
-    changed = Policy(
-        "p", POLICY.hosts, POLICY.segments, (), (READ, more), POLICY.defaults
-    )
-    rig.carry_out(rig.core.apply_policy(changed, (), "", rig.now))
+    changed = Policy("p", POLICY.hosts, POLICY.segments, (), (READ, more), POLICY.defaults)
+    rig.carry_out(rig.core.apply_policy(changed, (), rig.now))
     assert switch.flow_mods == before + 1
-    rig.carry_out(rig.core.apply_policy(POLICY, (), "", rig.now))
+    rig.carry_out(rig.core.apply_policy(POLICY, (), rig.now))
     assert switch.flow_mods == before + 2
 
 
@@ -239,8 +253,12 @@ def test_a_denied_connection_becomes_a_record_that_names_its_verdict() -> None:
     rig.connect()
     rig.packet(1, Reason.DENIED, tcp("10.0.0.1", "10.0.0.2", 23), 1, outcome=Outcome.DENY)
     rig.packet(
-        1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1,
-        outcome=Outcome.ALLOW, intent=name_number("read"),
+        1,
+        Reason.CONNECTION,
+        tcp("10.0.0.1", "10.0.0.2", 22),
+        1,
+        outcome=Outcome.ALLOW,
+        intent=name_number("read"),
     )
     denied, allowed = (message.records[0] for message in rig.told(RecordsSeen))
     assert (denied.verdict, denied.state, denied.intent) == ("deny", "denied", None)
@@ -251,9 +269,13 @@ def ended(reply: bool, packets: int) -> bytes:
     ends = ("10.0.0.2", "10.0.0.1", 22, 40000) if reply else ("10.0.0.1", "10.0.0.2", 40000, 22)
     flags = Outcome.ALLOW << layout.OUTCOME.low | (8 if reply else 0)
     fields = match(
-        Field("eth_type", 0x800), Field("ip_proto", 6), Field("ip_src", int(ip_address(ends[0]))),
-        Field("ip_dst", int(ip_address(ends[1]))), Field("tcp_src", ends[2]),
-        Field("tcp_dst", ends[3]), Field("reg0", flags),
+        Field("eth_type", 0x800),
+        Field("ip_proto", 6),
+        Field("ip_src", int(ip_address(ends[0]))),
+        Field("ip_dst", int(ip_address(ends[1]))),
+        Field("tcp_src", ends[2]),
+        Field("tcp_dst", ends[3]),
+        Field("reg0", flags),
     )
     body = struct.pack(
         "!QHBBIIHHQQ", cookie(Category.COUNT), 100, 0, 15, 20, 0, 15, 0, packets, packets * 100
@@ -290,13 +312,13 @@ def test_links_are_found_and_survive_forgery() -> None:
     rig.connect(1)
     rig.connect(2)
     rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"wrong"), 3)
-    assert not rig.core.fabric.links and rig.core.lost.forged_lldp == 1
+    assert not rig.core.desired.fabric.links and rig.core.watcher.lost.forged_lldp == 1
     rig.packet(2, Reason.LINK, lldp_frame(1, 1, bytes(6), b"secret"), 3)
-    assert not rig.core.fabric.links, "a declared host's port is never a trunk"
+    assert not rig.core.desired.fabric.links, "a declared host's port is never a trunk"
     rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"secret"), 3)
-    assert rig.core.fabric.next_ports(2) == {1: 3}
+    assert rig.core.desired.fabric.next_ports(2) == {1: 3}
     rig.carry_out(rig.core.port_changed(1, 3, None, False, rig.now))
-    assert rig.core.fabric.next_ports(2) == {}
+    assert rig.core.desired.fabric.next_ports(2) == {}
 
 
 @pytest.mark.parametrize("kind", [PACKET_IN, FLOW_REMOVED, 4, 19, 1])

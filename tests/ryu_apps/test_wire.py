@@ -24,10 +24,22 @@ def stats_reply(rules: list[WireRule]) -> bytes:
         table, priority, key = rule.key
         rest = match_bytes(key) + rule.instructions
         fixed = struct.Struct("!HBxIIHHHHxxxxQQQ")
-        body += fixed.pack(
-            fixed.size + len(rest), table, 1, 0, priority, 0, rule.hard_timeout, 0,
-            rule.cookie, 0, 0,
-        ) + rest
+        body += (
+            fixed.pack(
+                fixed.size + len(rest),
+                table,
+                1,
+                0,
+                priority,
+                0,
+                rule.hard_timeout,
+                0,
+                rule.cookie,
+                0,
+                0,
+            )
+            + rest
+        )
     return messages.message(19, 1, struct.pack("!HHxxxx", 1, 0) + body)
 
 
@@ -89,13 +101,15 @@ def test_our_lldp_comes_back_and_a_forged_one_does_not() -> None:
 
 def test_frames_tell_their_ends() -> None:
     tcp = bytes.fromhex(
-        "000000000002000000000001" "0800" "45000028000040004006" "0000" "0a000001" "0a000002"
-        "c00001bb" + "00" * 16
+        "00000000000200000000000108004500002800004000400600000a0000010a000002c00001bb" + "00" * 16
     )
     frame = read_frame(tcp)
     assert frame is not None
     assert (frame.src_ip, frame.dst_ip, frame.proto, frame.ports) == (
-        "10.0.0.1", "10.0.0.2", "tcp", (49152, 443),
+        "10.0.0.1",
+        "10.0.0.2",
+        "tcp",
+        (49152, 443),
     )
 
 

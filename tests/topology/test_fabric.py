@@ -35,9 +35,7 @@ def test_an_unknown_switch_leads_nowhere() -> None:
 @given(st.sets(st.tuples(st.integers(1, 6), st.integers(1, 6)).filter(lambda p: p[0] < p[1])))
 def test_following_next_ports_reaches_every_reachable_switch(pairs: set[tuple[int, int]]) -> None:
     """Loops and all: each hop is one nearer, as networkx counts distance."""
-    links = [
-        Link(a, 10 + index, b, 10 + index) for index, (a, b) in enumerate(sorted(pairs))
-    ]
+    links = [Link(a, 10 + index, b, 10 + index) for index, (a, b) in enumerate(sorted(pairs))]
     fabric = Fabric.of(links)
     cable = {(each.switch, each.port): each.peer_switch for each in links} | {
         (each.peer_switch, each.peer_port): each.switch for each in links

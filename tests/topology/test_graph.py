@@ -64,9 +64,7 @@ def test_bounded_and_consistent_whatever_comes(pairs: list[tuple[int, int, int]]
     kept = {(s, d, e.service) for s, d, e in graph.edges()}
     assert len(graph) == len(kept) <= 7
     in_digraph = {
-        (s, d, name)
-        for s, d, data in graph.digraph.edges(data=True)
-        for name in data["services"]
+        (s, d, name) for s, d, data in graph.digraph.edges(data=True) for name in data["services"]
     }
     assert in_digraph == kept
     assert all(graph.digraph.degree(node) > 0 for node in graph.digraph.nodes)

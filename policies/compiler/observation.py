@@ -1,0 +1,108 @@
+"""Counting and reporting connections without holding up a packet.
+
+The switch itself learns one counting rule per connection and direction, and
+sends a short copy of a connection's first packet through a meter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies import layout
+from policies.compiler.parts import CT_NEW, CT_TRK, ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.layout import Category, Outcome, Reason, Table, cookie
+from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
+from policies.rules import (
+    Bits,
+    Field,
+    Goto,
+    Learn,
+    LearnConstant,
+    LearnMatch,
+    Load,
+    Resubmit,
+    Rule,
+)
+
+
+def observation_rules() -> Iterator[Rule]:
+    yield from _direct()
+    yield from _record()
+
+
+def _direct() -> Iterator[Rule]:
+    """The initiator's edge is where a connection is counted and reported."""
+    denied = flag(layout.OUTCOME, Outcome.DENY)
+    yield rule(
+        Table.OBSERVE,
+        400,
+        flags(denied, flag(layout.FROM_EDGE), flag(layout.REPLY, 0)),
+        Load(layout.REASON, Reason.DENIED),
+        Resubmit(Table.REPORT),
+    )
+    yield rule(Table.OBSERVE, 390, (denied,))
+    yield rule(Table.OBSERVE, 300, (flag(layout.RELATED),), Goto(Table.COMMIT))
+    for priority, direction in (
+        (210, flags(flag(layout.FROM_EDGE), flag(layout.REPLY, 0))),
+        (200, flags(flag(layout.TO_LOCAL), flag(layout.REPLY))),
+    ):
+        yield rule(Table.OBSERVE, priority, direction, Resubmit(Table.COUNT), Goto(Table.RECORD))
+    yield rule(Table.OBSERVE, 0, (), Goto(Table.COMMIT))
+
+
+def _record() -> Iterator[Rule]:
+    """A first packet is reported; a counting rule is learned wherever there is none."""
+    yield rule(Table.RECORD, 300, (flag(layout.COUNTED),), Goto(Table.COMMIT))
+    report = (Load(layout.REASON, Reason.CONNECTION), Resubmit(Table.REPORT))
+    for eth_type in (ETH_IP, ETH_IPV6):
+        for number, ports in _countable(eth_type):
+            fields = (
+                Field("eth_type", eth_type),
+                *(() if number is None else (Field("ip_proto", number),)),
+            )
+            learn = _learn(eth_type, number, ports)
+            priority = 20 if number is None else 30
+            new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+            yield rule(
+                Table.RECORD, 100 + priority, (*fields, new), learn, *report, Goto(Table.COMMIT)
+            )
+            yield rule(Table.RECORD, priority, fields, learn, Goto(Table.COMMIT))
+    yield rule(Table.RECORD, 0, (), Goto(Table.COMMIT))
+
+
+def _countable(eth_type: int) -> Iterator[tuple[int | None, tuple[Bits, ...]]]:
+    for number, name in ((TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")):
+        yield number, (Bits(f"{name}_src", 0, 16), Bits(f"{name}_dst", 0, 16))
+    if eth_type == ETH_IP:
+        yield ICMP, (Bits("icmp_type", 0, 8), Bits("icmp_code", 0, 8))
+    else:
+        yield ICMPV6, (Bits("icmpv6_type", 0, 8), Bits("icmpv6_code", 0, 8))
+    yield None, ()
+
+
+def _learn(eth_type: int, proto: int | None, ports: tuple[Bits, ...]) -> Learn:
+    family, width = ("ip", 32) if eth_type == ETH_IP else ("ipv6", 128)
+    kind: LearnMatch | LearnConstant = (
+        LearnMatch(Bits("ip_proto", 0, 8))
+        if proto is None
+        else LearnConstant(Bits("ip_proto", 0, 8), proto)
+    )
+    return Learn(
+        table=Table.COUNT,
+        priority=100,
+        cookie=cookie(Category.COUNT),
+        idle_timeout=layout.COUNT_IDLE,
+        fin_idle_timeout=layout.COUNT_FIN_IDLE,
+        limit=layout.COUNT_LIMIT,
+        match=(
+            LearnConstant(Bits("eth_type", 0, 16), eth_type),
+            kind,
+            LearnMatch(Bits(f"{family}_src", 0, width)),
+            LearnMatch(Bits(f"{family}_dst", 0, width)),
+            *(LearnMatch(port) for port in ports),
+            LearnMatch(layout.REPLY),
+            LearnMatch(layout.OUTCOME),
+            LearnMatch(layout.INTENT),
+        ),
+        load=Load(layout.COUNTED, 1),
+    )

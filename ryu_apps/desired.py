@@ -1,0 +1,110 @@
+"""What the switches should have: policy, hosts, links and decisions, and the rules they make."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from policies.compiler import (
+    SwitchView,
+    compile_switch,
+    declared_bindings,
+    intent_numbers,
+)
+from policies.compiler.tiers import restriction_rules
+from policies.membership import Membership
+from policies.model import Policy, Restriction
+from policies.rules import Rule
+from response.decisions import Decision
+from ryu_apps.wire.encode import WireRule, wire_rule
+from topology.fabric import Fabric
+from topology.hosts import Expected, HostTable
+from topology.records import Binding, Link
+
+
+@dataclass(slots=True)
+class Desired:
+    """Everything that rules follow from. ``files`` and ``digest`` name the policy for the audit."""
+
+    policy: Policy
+    files: tuple[str, ...] = ()
+    digest: str = ""
+    hosts: HostTable = field(default_factory=HostTable)
+    fabric: Fabric = field(default_factory=Fabric)
+    decisions: dict[str, Decision] = field(default_factory=dict)
+    names: Mapping[int, str] = field(default_factory=dict)
+    _membership: Membership | None = None
+
+    def restore(
+        self, bindings: Iterable[Binding], links: Iterable[Link], decisions: Iterable[Decision]
+    ) -> None:
+        """Take back what an earlier run knew, as far as it fits the policy."""
+        self.decisions = {each.id: each for each in decisions}
+        self.fabric = Fabric.of(links)
+        self.take(self.policy, self.files, self.digest)
+        self.hosts.restore(bindings)
+
+    def take(self, policy: Policy, files: tuple[str, ...], digest: str) -> None:
+        """Follow another policy from now on."""
+        self.policy, self.files, self.digest = policy, files, digest
+        self.names = intent_numbers(policy)
+        complete = declared_bindings(policy)
+        placed = {binding.host for binding in complete}
+        expected = (
+            Expected(
+                host.name,
+                host.mac,
+                tuple(str(address) for address in host.ips),
+                host.switch,
+                host.port,
+            )
+            for host in policy.hosts
+            if host.name not in placed
+        )
+        self.hosts.declare(complete, expected)
+        self.hosts_changed()
+
+    def hosts_changed(self) -> None:
+        """Call after `hosts` changed: who is in which segment is worked out again."""
+        self._membership = None
+
+    @property
+    def membership(self) -> Membership:
+        if self._membership is None:
+            self._membership = Membership(self.policy, self.hosts.bindings())
+        return self._membership
+
+    def view(self, switch: int, ports: Iterable[int]) -> SwitchView:
+        return SwitchView(
+            switch,
+            tuple(sorted(ports)),
+            self.fabric.trunks(switch),
+            self.fabric.next_ports(switch),
+        )
+
+    def rules(self, view: SwitchView, now: float) -> tuple[Rule, ...]:
+        """The rules that a switch should have now."""
+        held = [restriction(each) for each in self.decisions.values()]
+        return compile_switch(self.policy, self.membership, view, self.hosts.bindings(), now, held)
+
+
+def check_fits(policy: Policy, now: float) -> None:
+    """Compile for a switch nobody has. Raises CompileError when the tables cannot hold it."""
+    bindings = declared_bindings(policy)
+    compile_switch(policy, Membership(policy, bindings), SwitchView(0), bindings, now)
+
+
+def digest_of(policy: Policy) -> str:
+    """SHA-256 of everything a policy says, for the audit."""
+    return hashlib.sha256(repr(policy).encode()).hexdigest()
+
+
+def restriction(decision: Decision) -> Restriction:
+    addresses = tuple(ip_address(each) for each in decision.addresses)
+    return Restriction(decision.number, decision.action, addresses, decision.expires)
+
+
+def decision_rules(decision: Decision, now: float) -> list[WireRule]:
+    return [wire_rule(rule) for rule in restriction_rules([restriction(decision)], now)]

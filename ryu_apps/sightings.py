@@ -1,0 +1,152 @@
+"""What a copied packet means: a connection, a neighbour switch, a new host, a probe or a spoof."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from policies import layout
+from policies.compiler import SwitchView
+from policies.layout import Reason
+from response.messages import HostsChanged, RecordsSeen, SpoofsSeen
+from ryu_apps import discovery
+from ryu_apps.desired import Desired
+from ryu_apps.effects import Effect, Log, Remember, Tell
+from ryu_apps.observe import ConnectionBook, bits
+from ryu_apps.wire import decode, frames
+from topology.records import FlowRecord, Link, SpoofSeen
+
+
+@dataclass(slots=True)
+class Lost:
+    """What could not be used, counted since the start; shown by ``septum status``."""
+
+    malformed: int = 0
+    unreadable_frames: int = 0
+    forged_lldp: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Effects of one packet. ``rules_changed`` asks for a comparison before ``afterwards``."""
+
+    effects: tuple[Effect, ...] = ()
+    rules_changed: bool = False
+    afterwards: tuple[Effect, ...] = ()
+
+
+NOTHING = Seen()
+Views = Callable[[], Mapping[int, SwitchView]]
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Reads packet copies against what is known, and takes in what is new."""
+
+    desired: Desired
+    secret: bytes
+    book: ConnectionBook = field(default_factory=ConnectionBook)
+    lost: Lost = field(default_factory=Lost)
+    xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
+
+    def packet(self, switch: int, copy: decode.PacketIn, views: Views, now: float) -> Seen:
+        """One packet copy from ``switch``; ``views`` tells which switches are connected."""
+        reason = bits(copy.fields, layout.REASON)
+        port = copy.fields.get("in_port", 0)
+        if reason == Reason.LINK:
+            return self._link(switch, port, copy.frame)
+        frame = frames.read_frame(copy.frame)
+        if frame is None:
+            self.lost.unreadable_frames += 1
+            return NOTHING
+        if reason in (Reason.CONNECTION, Reason.DENIED):
+            record = self.book.start(copy, frame, switch, self.desired.names, now)
+            return NOTHING if record is None else Seen((Tell(RecordsSeen((record,))),))
+        if reason == Reason.UNKNOWN_TARGET:
+            return self._unknown_target((switch, port), frame, copy.frame, views, now)
+        if reason == Reason.GUARD:
+            return self._stranger(switch, port, frame, copy.frame, now)
+        return NOTHING
+
+    def ended(self, switch: int, removed: decode.FlowRemoved, now: float) -> list[Effect]:
+        record = self.book.ended(removed, switch, self.desired.names, now)
+        return [] if record is None else [Tell(RecordsSeen((record,)))]
+
+    def overdue(self, now: float) -> list[Effect]:
+        ended = self.book.overdue(now)
+        return [Tell(RecordsSeen(tuple(ended)))] if ended else []
+
+    def _link(self, switch: int, port: int, frame: bytes) -> Seen:
+        sender = frames.read_lldp(frame, self.secret)
+        if sender is None:
+            self.lost.forged_lldp += 1
+            return NOTHING
+        declared = {(each.switch, each.port) for each in self.desired.hosts.declared}
+        if {sender, (switch, port)} & declared:
+            self.lost.forged_lldp += 1
+            text = (
+                f"switch {switch} port {port} repeats link discovery of switch {sender[0]} "
+                f"port {sender[1]}, but the policy declares a host there"
+            )
+            return Seen((Log(logging.WARNING, text),))
+        link = Link(sender[0], sender[1], switch, port)
+        fabric = self.desired.fabric.with_link(link)
+        if fabric == self.desired.fabric:
+            return NOTHING
+        self.desired.fabric = fabric
+        text = f"link: switch {sender[0]} port {sender[1]} to switch {switch} port {port}"
+        known = Remember(links=tuple(fabric.links))
+        return Seen((Log(logging.INFO, text), known), rules_changed=True)
+
+    def _unknown_target(
+        self,
+        asker: tuple[int, int],
+        frame: frames.Frame,
+        data: bytes,
+        views: Views,
+        now: float,
+    ) -> Seen:
+        """Somebody asks for an address that has no owner: a probe, or a host not yet seen."""
+        if not frame.query or frame.target is None or frame.src_ip is None:
+            return NOTHING
+        record = FlowRecord(
+            ts=now,
+            src_ip=frame.src_ip,
+            dst_ip=frame.target,
+            proto="arp" if frame.eth_type == frames.ETH_ARP else "nd",
+            state="unanswered",
+            phase="start",
+            switch=asker[0],
+            in_port=asker[1],
+            src_mac=frame.src_mac,
+        )
+        asked = discovery.search(views(), self.desired.hosts, asker, data, self.xids)
+        return Seen((Tell(RecordsSeen((record,))), *asked))
+
+    def _stranger(
+        self, switch: int, port: int, frame: frames.Frame, data: bytes, now: float
+    ) -> Seen:
+        """A packet that no binding admits: a host to learn, or a spoof to report."""
+        ip = discovery.claimed_address(frame)
+        if ip is None or port in self.desired.fabric.trunks(switch):
+            return NOTHING
+        sighting = self.desired.hosts.sighting(frame.src_mac, ip, switch, port)
+        if sighting.spoof is not None:
+            spoof = SpoofSeen(now, switch, port, frame.src_mac, ip, sighting.spoof)
+            return Seen((Tell(SpoofsSeen((spoof,))),))
+        if sighting.learned is None:
+            return NOTHING
+        self.desired.hosts_changed()
+        text = f"host {frame.src_mac} with {ip} found on switch {switch} port {port}"
+        hosts = self.desired.hosts
+        return Seen(
+            (
+                Log(logging.INFO, text),
+                Remember(bindings=tuple(hosts.discovered.values())),
+                Tell(HostsChanged(hosts.bindings())),
+            ),
+            rules_changed=True,
+            afterwards=tuple(discovery.replay(switch, port, data, self.xids)),
+        )
