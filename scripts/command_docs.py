@@ -54,12 +54,12 @@ def section(context: Context, command: Command) -> str:
 
 
 def _help_text(text: str) -> str:
-    """Paragraphs as they are; examples as code blocks."""
+    """Paragraphs as they are; indented ones, and examples on one line, as code blocks."""
     paragraphs = []
     for paragraph in inspect.cleandoc(text).split("\n\n"):
-        verbatim = paragraph.startswith("\b\n")
         body = paragraph.removeprefix("\b\n")
-        paragraphs.append(f"```text\n{body}\n```" if verbatim else body)
+        code = body.startswith("    ") or (body.startswith("Example") and "septum " in body)
+        paragraphs.append(f"```text\n{inspect.cleandoc(body)}\n```" if code else body)
     return "\n\n".join(paragraphs)
 
 
