@@ -151,7 +151,8 @@ class Lab:
 
     def shell(self) -> None:
         """The Mininet prompt, until the user leaves it."""
-        cli = _mininet("mininet.cli")
+        cli, log = _mininet("mininet.cli"), _mininet("mininet.log")
+        log.setLogLevel("output")
         cli.CLI(self._net)
 
     def _build(self) -> None:

@@ -139,6 +139,23 @@ def test_what_a_killed_lab_leaves_is_removed_and_live_labs_are_left_alone(tmp_pa
         assert traces(alive) == before
 
 
+def test_the_prompt_runs_commands_on_hosts(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(TOPOLOGY)
+    done = subprocess.run(
+        [sys.executable, "-m", "console", "lab", str(path), "--shell"],
+        input="h1 ip -br addr show eth0\nexit\n",
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "10.0.0.1/16" in done.stdout + done.stderr
+    assert traces(tag_in(done.stderr)) == []
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [("kind: Other\n", "not a topology file"), (None, "cannot be read"), ("a: [\n", "not YAML")],
