@@ -1,8 +1,8 @@
 """From raw scores to [0, 1]: a score of s means that about s of host-windows score lower.
 
 A histogram of what host-windows really scored, with an exponential prior for
-what has not been seen yet. The mapping is strictly increasing at any moment, and moves only when
-windows are learned.
+what has not been seen yet. The mapping is increasing at any moment (strictly, as far as floats can
+tell scores next to 1 apart), and moves only when windows are learned.
 """
 
 from __future__ import annotations

@@ -189,6 +189,8 @@ class Detector:
                 use.peers.pop(record.dst_ip, None)
         evidence = movement.notice_failure(host, use, record.dst_ip, record.service, now)
         if evidence:
+            if use is not None and use.foothold and edge.established == 0:
+                paths.retract(host, dst, now)
             self._evaluate(host, now)
         return evidence
 
@@ -273,7 +275,7 @@ class Detector:
 
     @staticmethod
     def _counts(use: ServiceUse, now: float) -> UseCounts:
-        weight = 1.0 / (1.0 + use.learned)
+        weight = 1.0 / (1.0 + use.learned) ** 2
         return UseCounts(
             use.service, use.foothold, use.new.at(now), use.unserved.at(now), use.own, weight
         )

@@ -18,7 +18,8 @@ from detection.settings import MODEL
 
 RANKS = {"novel-edge": 0, "volume": 0, "policy-probe": 1, "scan": 1, "lateral-path": 2}
 PATH_NATS = 5.0  # what the path features must add for an alert to be about a path
-PROBE_PEERS = 3  # refusals at more peers than this are a scan
+HOP_NATS = 2.5  # of which the hops themselves
+PROBE_PEERS = 2  # refusals at more peers than this are a scan
 
 _PATH = tuple(
     index_of(name) for name in ("role_flip", "hop_depth", "onward_peers", "suspect_origin")
@@ -28,7 +29,8 @@ _DEPTH = index_of("hop_depth")
 
 def kind_of(host: HostState, contributions: Sequence[float]) -> str:
     """The kind whose features add most; a path as soon as there is one that matters."""
-    if contributions[_DEPTH] > 0.0 and sum(contributions[i] for i in _PATH) >= PATH_NATS:
+    path = sum(contributions[i] for i in _PATH)
+    if contributions[_DEPTH] >= HOP_NATS and path >= PATH_NATS:
         return "lateral-path"
     sums: dict[str, float] = {}
     for feature, part in zip(FEATURES, contributions, strict=True):
@@ -38,8 +40,8 @@ def kind_of(host: HostState, contributions: Sequence[float]) -> str:
         peers = {peer for peer, _ in host.denied.seen}
         if len(peers) > PROBE_PEERS or host.unanswered is not None:
             return "scan"
-    if kind == "lateral-path" and contributions[_DEPTH] <= 0.0:
-        return "scan"  # a server that reaches for many shells, with nobody seen to arrive
+    if kind == "lateral-path":
+        return "scan"  # it reaches for many shells, but nobody was seen to come in
     return kind
 
 

@@ -105,7 +105,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "suspect_origin",
-        "1 if the arrival came from a server turned client, 2 if from a host with an open alert",
+        "1 if the arrival came from a server turned client or one after whose visits several hosts "
+        "go on, 2 if from a host with an open alert",
         "Whoever comes from a suspect host is more likely the same person.",
         "lateral-path",
     ),

@@ -27,6 +27,7 @@ class ServiceUse:
     """
 
     __slots__ = (
+        "followers",
         "foothold",
         "learned",
         "new",
@@ -48,6 +49,7 @@ class ServiceUse:
         self.new = Tally()
         self.unserved = Tally()
         self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
+        self.followers: dict[str, None] = {}  # those who went on elsewhere when it had come in
         self.learned = 0  # windows that the service's norm was learned from
         self.window = -1.0  # start of the last window it was used in
 

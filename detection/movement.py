@@ -117,7 +117,7 @@ def notice(
             _flip(host, now)
         if host.flip is not None and new:
             host.flip.add(now)
-        hop(host, dst, use, now, hop_window, last is None)
+        hop(host, dst, use, now, hop_window, last is None, new)
     return evidence
 
 

@@ -17,6 +17,7 @@ from detection.hosts import MAX_ARRIVALS, MAX_HOPS, Arrival, Chain, HostState, O
 
 SESSION = 300.0  # an arrival from the same source counts as a new session after this long
 FEW_PEERS = 3.0  # a host with more peers than this on a foothold makes rounds
+ENOUGH_FOLLOWERS = 2  # hosts that go on after one and the same visitor, to make it a suspect
 STABLE_CLIENT = 0.3  # weight of going on for a host that was a client before the arrival
 LEAST_WEIGHT = 0.1
 KNOWN_AFTER = 300.0  # seconds of watching a host after which its habits are half known
@@ -67,8 +68,12 @@ def hop(
     now: float,
     within: float,
     new_edge: bool,
+    first_try: bool,
 ) -> None:
-    """``host`` was let through to ``dst`` on a foothold: note the movement at both ends."""
+    """``host`` was let through to ``dst`` on a foothold: note the movement at both ends.
+
+    ``new_edge``: it is not known to do so; ``first_try``: nor did it try in the last hour.
+    """
     step = Hop(now, host.address, dst.address, use.service)
     arrival = best_arrival(host, dst.address, now, within)
     suspicion = 2 if host.episode is not None else (1 if host.flip is not None else 0)
@@ -78,8 +83,11 @@ def hop(
         path = (*arrival.path, step)[-MAX_HOPS:]
         before = depth_of(arrival, now, within)
         suspicion = max(suspicion, arrival.suspicion)
-        if new_edge:
+        if first_try:
             host.onward.add(now)
+            if len(arrival.use.followers) < ENOUGH_FOLLOWERS:
+                arrival.use.followers[host.address] = None
+        if new_edge:
             old = host.chain
             if (
                 old is None
@@ -101,6 +109,25 @@ def hop(
     dst.arrivals.append(
         Arrival(now, host.address, use.service, before, use, new_edge, path, suspicion)
     )
+
+
+def suspicion(chain: Chain) -> int:
+    """How suspect the chain's origin is, as ``suspect_origin`` counts it."""
+    followed = len(chain.arrival.use.followers) >= ENOUGH_FOLLOWERS
+    return max(chain.arrival.suspicion, int(followed))
+
+
+def retract(host: HostState, dst: HostState, now: float) -> None:
+    """What was let through to ``dst`` came to nothing: it was no hop."""
+    if host.flip is not None:
+        host.flip.add(now, -1.0)
+    if host.chain is not None:
+        host.onward.add(now, -1.0)
+        if host.chain.path[-1].dst == dst.address:
+            host.chain = None
+    if dst.arrivals is not None:
+        kept = [arrival for arrival in dst.arrivals if arrival.src != host.address]
+        dst.arrivals = deque(kept, maxlen=MAX_ARRIVALS)
 
 
 def acquaintance(host: HostState, now: float) -> float:

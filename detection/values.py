@@ -64,7 +64,7 @@ def _counts(distinct: Distinct | None, now: float) -> Counts:
 def _fill_path(host: HostState, now: float, within: float) -> None:
     v = host.values
     known = paths.acquaintance(host, now)
-    v[_FLIP] = known * host.flip.at(now)[2] if host.flip is not None else 0.0
+    v[_FLIP] = known * max(0.0, host.flip.at(now)[2]) if host.flip is not None else 0.0
     chain = host.chain
     if chain is None or now - chain.ts > FRESH_CHAIN * within:
         v[_DEPTH] = v[_ONWARD] = v[_ORIGIN] = 0.0
@@ -76,4 +76,4 @@ def _fill_path(host: HostState, now: float, within: float) -> None:
     further = max(0.0, host.onward.at(now)[2] - 1.0)
     surprise = UNKNOWN_HOST + (1.0 - UNKNOWN_HOST) * known
     v[_ONWARD] = 1.0 + further * weight * min(1.0, further_hops) * surprise
-    v[_ORIGIN] = float(chain.arrival.suspicion)
+    v[_ORIGIN] = float(paths.suspicion(chain))

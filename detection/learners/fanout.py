@@ -6,8 +6,8 @@ geometric, as in ``tails``. It speaks only as far as the background is known
 (maturity): at first sight everything is new, and a backup or an administrator's round looks
 like a sweep until one has seen who does what.
 
-One host's say in what is normal on a service falls with every window (to a
-logarithm of their number in all), or a patient sweep would set its own norm.
+One host's say in what is normal on a service falls with every window (to less
+than two windows in all), or a patient sweep would set its own norm.
 
 On services that give no foothold fan-out alone never reaches an alert: there
 it takes refusals or failures as well.

@@ -1,0 +1,1 @@
+"""How well detection works: injected episodes, recorded traffic, figures with targets."""
