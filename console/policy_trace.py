@@ -13,6 +13,7 @@ import typer
 
 from console.errors import CommandError
 from console.policy_options import At, Json, Paths, loaded, moment, print_json
+from console.trace_rules import RuleMet, RuleTrace
 from policies.errors import printable
 from policies.membership import Membership
 from policies.model import Connection, Service, Verdict
@@ -39,12 +40,17 @@ def trace(
     packets: Annotated[
         str | None, typer.Option("--packets", help="CSV of from,to,service; - for standard input.")
     ] = None,
+    rules: Annotated[
+        bool | None,
+        typer.Option("--rules/--no-rules", help="List the rules; left out: for one question."),
+    ] = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
     """Say what the policy decides about a connection, and why.
 
-    A reply is judged as the connection that it belongs to. --packets asks many questions and
+    With the verdict come the rules that the packet meets on the switches its ends are declared
+    on. A reply is judged as the connection that it belongs to. --packets asks many questions and
     answers them in order.
 
     Example:
@@ -58,11 +64,13 @@ def trace(
     now = moment(at)
     judge = Judge(policy_read, Membership(policy_read))
     questions = Questions(policy_read)
+    rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
 
     def answer(words: list[str]) -> Answer:
         connection = questions.packet(*words)
         verdict = judge.verdict(connection, now)
-        return Answer(words[0], words[1], connection, verdict, reply)
+        met = rule_trace.rules_met(connection, reply=reply) if rule_trace else None
+        return Answer(words[0], words[1], connection, verdict, reply, met)
 
     if packets is None:
         one = answer(given)
@@ -82,17 +90,20 @@ def trace(
     else:
         for each in answers:
             typer.echo(answer_line(each))
+            _print_rules(each)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A connection as it was asked for, and what the policy says about it."""
+    """A connection as it was asked for, and what the policy says about it; ``rules`` is None
+    where nobody wants to see them."""
 
     origin: str
     target: str
     connection: Connection
     verdict: Verdict
     reply: bool = False
+    rules: tuple[RuleMet, ...] | None = None
 
 
 def _questions(name: str) -> Iterator[tuple[list[str], str]]:
@@ -123,6 +134,7 @@ def _questions(name: str) -> Iterator[tuple[list[str], str]]:
 
 def answer_data(answer: Answer) -> dict[str, Any]:
     connection = answer.connection
+    rules = {} if answer.rules is None else {"rules": [met.data() for met in answer.rules]}
     return {
         "from": answer.origin,
         "to": answer.target,
@@ -131,6 +143,7 @@ def answer_data(answer: Answer) -> dict[str, Any]:
         "dst_ip": str(connection.dst),
         "reply": answer.reply,
         **verdict_data(answer.verdict),
+        **rules,
     }
 
 
@@ -171,3 +184,11 @@ def _print_answer(answer: Answer) -> None:
     for name, text in lines.items():
         if text:
             typer.echo(printable(f"  {name:13}{text}"))
+    _print_rules(answer)
+
+
+def _print_rules(answer: Answer) -> None:
+    """The rules that come from the policy's words; --json has all."""
+    for met in answer.rules or ():
+        if met.decides:
+            typer.echo(f"  {met}")

@@ -12,6 +12,7 @@ import pytest
 
 from console.cli import run
 from policies.json_schema import policy_schema
+from policies.layout import name_number
 
 ROOT = Path(__file__).parents[2]
 SHOP = str(ROOT / "policies" / "examples" / "shop.yaml")
@@ -118,6 +119,33 @@ def test_trace_for_people_and_of_replies(capsys: pytest.CaptureFixture[str]) -> 
     assert code == 0
     assert out.startswith("app1 <- db1 tcp/5432: allow by app-to-db (enforce)\n")
     assert asked(capsys, *words)["reply"] is True
+
+
+def test_trace_lists_the_rules_on_both_edges(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("trace", SHOP, "--from", "web1", "--to", "app1", "--service", "backend")
+    _, out, _ = septum(capsys, *words)
+    number = f"0x01040000{name_number('web-to-app'):08x}"
+    assert [line.split(",")[0] for line in out.splitlines() if number in line] == [
+        f"  switch 1: cookie={number}",
+        f"  switch 2: cookie={number}",
+    ]
+    rules = asked(capsys, *words)["rules"]
+    deciding = [(r["switch"], r["table_name"]) for r in rules if r["decides"]]
+    per_switch = ["source", "target", "policy"]
+    assert deciding == [(switch, table) for switch in (1, 2) for table in per_switch]
+    assert rules[-1]["actions"] == [{"action": "output", "port": 2}]
+    back = asked(capsys, *words, "--reply")["rules"]
+    assert [r["switch"] for r in back if r["cookie"] == number] == [2, 1]
+    assert back[-1]["actions"] == [{"action": "output", "port": 3}]
+    assert "rules" not in asked(capsys, *words, "--no-rules")
+
+
+def test_trace_of_someone_beyond_the_router_has_the_rules_of_the_near_edge(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = trace(capsys, "203.0.113.7", "lb1", "tcp/443")
+    assert {rule["switch"] for rule in found["rules"]} == {1}
+    assert trace(capsys, "203.0.113.7", "203.0.113.8", "tcp/443")["rules"] == []
 
 
 def test_trace_says_why_not(capsys: pytest.CaptureFixture[str]) -> None:

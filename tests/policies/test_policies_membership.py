@@ -124,7 +124,7 @@ def selected(policy: Policy, bound: list[Binding], selector: Selector, address: 
     )
 
 
-every = [
+every: list[Address] = [
     *(IPv4Address(0x0A000000 + n) for n in range(-1, 33)),
     *(IPv6Address((0xFD << 120) + n) for n in range(33)),
     *(link_local(f"02:00:00:00:00:{n:02x}") for n in (0, 1, 2, 9)),

@@ -137,13 +137,11 @@ def read_aloud(
         return tuple(part for part, good in met.items() if not good)
 
     exists = [i for i in policy.intents if i.expires is None or i.expires.timestamp() > now]
-    modes = {s.name: s.mode for s in policy.segments}
+    default = policy.defaults.mode
+    modes = {s.name: default if s.mode is None else s.mode for s in policy.segments}
 
     def mode_of(segments: frozenset[str]) -> Mode:
-        return max(
-            (policy.defaults.mode if modes[s] is None else modes[s] for s in segments),
-            default=policy.defaults.mode,
-        )
+        return max((modes[s] for s in segments), default=default)
 
     mode = max(mode_of(mine), mode_of(theirs))
     protected = {
