@@ -223,6 +223,8 @@ class Detector:
         threshold = self._threshold(host)
         if host.raw < threshold:
             return Scored(row, score, None, episode.alert_id if episode else None)
+        if episode is not None and episode.rank and not episodes.is_path(host.contributions):
+            return Scored(row, score, None, episode.alert_id)
         kind = episodes.kind_of(host, host.contributions)
         rank = episodes.RANKS[kind]
         if episode is not None and rank <= episode.rank:

@@ -27,10 +27,16 @@ _PATH = tuple(
 _DEPTH = index_of("hop_depth")
 
 
+def is_path(contributions: Sequence[float]) -> bool:
+    """Whether the contributions speak of a lateral path, whatever else they speak of."""
+    if contributions[_DEPTH] < HOP_NATS:
+        return False
+    return sum(contributions[i] for i in _PATH) >= PATH_NATS
+
+
 def kind_of(host: HostState, contributions: Sequence[float]) -> str:
     """The kind whose features add most; a path as soon as there is one that matters."""
-    path = sum(contributions[i] for i in _PATH)
-    if contributions[_DEPTH] >= HOP_NATS and path >= PATH_NATS:
+    if is_path(contributions):
         return "lateral-path"
     sums: dict[str, float] = {}
     for feature, part in zip(FEATURES, contributions, strict=True):

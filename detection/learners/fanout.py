@@ -48,6 +48,7 @@ class FanoutLearner:
         for i, mean in enumerate(self._common):
             mean.update(PRIOR_MEANS[i % _H], PRIOR_WINDOWS)
         self._services: dict[str, list[stats.Mean]] = {}
+        self._norms: dict[str, list[tuple[float, float]]] = {}
 
     def score(self, window: HostWindow, into: list[float]) -> None:
         for i in self.features:
@@ -67,6 +68,7 @@ class FanoutLearner:
         return self._strongest(use, use.new, 0)[1] + self._strongest(use, use.unserved, _H)[1]
 
     def learn(self, window: HostWindow) -> None:
+        self._norms.clear()
         for use in window.uses:
             means = self._services.pop(use.service, None)
             if means is None:
@@ -94,14 +96,19 @@ class FanoutLearner:
     def restore(self, state: object) -> None:
         assert isinstance(state, tuple)
         self._common, self._services = state
+        self._norms.clear()
 
     def _strongest(
         self, use: UseCounts, counts: tuple[float, ...], offset: int
     ) -> tuple[int, float]:
+        norm = self._norms.get(use.service) or self._norm(use.service)
+        own = use.own
         horizon, most = 0, 0.0
         for i, n in enumerate(counts):
             if n > 0.5:
-                nats = n * log(1.0 + 1.0 / self._expected(use, offset + i))
+                mean, gain = norm[offset + i]
+                habit = own[offset + i]
+                nats = n * (gain if habit <= mean else log(1.0 + 1.0 / habit))
                 if nats > most:
                     horizon, most = i, nats
         if not use.foothold:
@@ -109,8 +116,16 @@ class FanoutLearner:
         return horizon, most
 
     def _expected(self, use: UseCounts, i: int) -> float:
-        floor = FLOOR_NEW if i < _H else FLOOR_UNSERVED
-        return max(floor, self._mean(use.service, i), use.own[i])
+        return max(self._norm(use.service)[i][0], use.own[i])
+
+    def _norm(self, service: str) -> list[tuple[float, float]]:
+        """Expected counts and the nats of one peer at them, kept until something is learned."""
+        norm = self._norms.get(service)
+        if norm is None:
+            floors = [FLOOR_NEW] * _H + [FLOOR_UNSERVED] * _H
+            means = [max(floor, self._mean(service, i)) for i, floor in enumerate(floors)]
+            norm = self._norms[service] = [(mean, log(1.0 + 1.0 / mean)) for mean in means]
+        return norm
 
     def _mean(self, service: str, i: int) -> float:
         common = float(self._common[i].get())
