@@ -23,8 +23,10 @@ from typing import cast
 
 from console.analysis_socket import SOCKET_NAME, local_address
 from console.background import Copy
+from policies.errors import PolicyError
 from response import messages as m
 from response.analysis import Analysis
+from response.compose import PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
 
 TICK = 0.25  # seconds
@@ -46,12 +48,12 @@ class Shell:
         analysis: Analysis,
         link: socket.socket,
         door: socket.socket,
-        policy_paths: Sequence[str],
+        follower: PolicyFollower,
     ) -> None:
         self._analysis = analysis
         self._link = link
         self._door = door
-        self._policy = (tuple(policy_paths), "")
+        self._follower = follower
         self._decoder = Decoder()
         self._outgoing = bytearray()
         self._askers: dict[socket.socket, Decoder] = {}
@@ -125,21 +127,13 @@ class Shell:
             lost = 0
 
     def _follow_policy(self, message: m.PolicyApplied) -> None:
-        """Read the policy that the controller applied, unless it is the one in use."""
-        from policies.errors import PolicyError
-        from policies.reader import load_policy
-
-        files, digest = self._policy
-        unchanged = message.files == files and digest in ("", message.digest)
-        if message.problem is None and not unchanged:
-            try:
-                policy = load_policy(message.files)
-            except (PolicyError, OSError) as problem:  # the one before stays in use
-                _say(f"the policy that was applied cannot be read: {_one_line(problem)}")
-                return
+        try:
+            policy = self._follower.follow(message)
+        except (PolicyError, OSError) as problem:  # the one before stays in use
+            _say(f"the policy that was applied cannot be read: {_one_line(problem)}")
+            return
+        if policy is not None:
             self._send(self._analysis.use_policy(policy, time.time()))
-        if message.problem is None:
-            self._policy = (message.files, message.digest)
 
     def _send(self, messages: Iterable[m.Reply]) -> None:
         for message in messages:
@@ -231,30 +225,6 @@ def take_turn(state: Path) -> int:
             time.sleep(0.05)
 
 
-def compose(
-    state: Path, policy_paths: Sequence[str], adapt: bool, seed: int
-) -> tuple[Analysis, str]:
-    """The analysis with its store, learners and policy; and whether it knows its past."""
-    from detection.detector import Detector
-    from policies.membership import Membership
-    from policies.reader import load_policy
-    from response.audit import Audit
-    from response.store import Store
-
-    policy = load_policy(policy_paths)
-    now = time.time()
-    store = Store.open(state, now)
-    detector, model = Detector(seed=seed), "fresh"
-    kept = store.latest_snapshot()
-    if kept is not None:
-        try:
-            detector, model = Detector.restore(kept[2]), "restored"
-        except ValueError as problem:
-            _say(f"starts to learn anew: {problem}")
-    analysis = Analysis(policy, Membership, detector, store, Audit(store), now, adapt=adapt)
-    return analysis, model
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the process; the exit code: 0 when the controller closed, 2 when it cannot run."""
     options = _parser().parse_args(arguments)
@@ -263,16 +233,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         link = _link_of(options)
         turn = take_turn(options.state)
-        analysis, model = compose(options.state, options.policy, not options.no_adapt, options.seed)
+        adapt = not options.no_adapt
+        composed = compose(options.state, options.policy, adapt, options.seed, time.time())
+        if composed.problem is not None:
+            _say(composed.problem)
         door = open_door(options.state)
     except Exception as problem:  # whatever it is: one line, and the controller goes on without
         _say(f"cannot start: {_one_line(problem)}")
         return 2
-    shell = Shell(analysis, link, door, options.policy)
+    shell = Shell(composed.analysis, link, door, PolicyFollower(options.policy))
     signal.signal(signal.SIGTERM, shell.stop)
     gc.freeze()  # what is loaded now stays; collections need not walk it again
     try:
-        shell.serve(model)
+        shell.serve(composed.model)
     except Exception as problem:
         if os.environ.get("SEPTUM_DEBUG"):
             raise

@@ -14,6 +14,8 @@ from console.errors import NO, CommandError
 from policies.errors import render
 from policies.reader import read_policy
 
+ANALYSES = ("process", "inline", "none")
+
 
 def register(app: typer.Typer) -> None:
     app.command("run")(run)
@@ -33,7 +35,10 @@ def run(
         str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")
     ] = "127.0.0.1",
     analysis: Annotated[
-        str, typer.Option(help="`process`: learn and decide in a second process; `none`: don't.")
+        str,
+        typer.Option(
+            help="Learn and decide in a second `process`, `inline` in this one, or `none`."
+        ),
     ] = "process",
     adapt: Annotated[
         bool, typer.Option("--adapt/--no-adapt", help="Whether alerts may become decisions.")
@@ -57,8 +62,8 @@ def run(
 
         septum run --policy policies/examples/shop.yaml --state ./septum-state
     """
-    if analysis not in ("process", "none"):
-        raise CommandError(f"--analysis {analysis}: choose `process` or `none`")
+    if analysis not in ANALYSES:
+        raise CommandError(f"--analysis {analysis}: choose one of {', '.join(ANALYSES)}")
     result = read_policy(policy)
     for diagnostic in result.diagnostics:
         typer.echo(render(diagnostic, result.texts), err=True)

@@ -6,13 +6,14 @@ import logging
 import os
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from response.interfaces import StateStore
 from response.messages import Message, Ready, Reply
+from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
 from ryu_apps.core import (
@@ -41,14 +42,17 @@ TICK = 0.05  # seconds
 ANNOUNCE_EVERY = 5.0
 MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
 MAX_PORT = 0xFFFF_FF00
+Greeting = Callable[[], list[Message]]
+Heard = Callable[[Reply], None]
 
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """``analysis_arguments`` None runs without an analysis (forwarding and policy only)."""
+    """``link_of`` makes the way to the analysis from the messages that greet it and what hears
+    its replies; None runs without one (forwarding and policy only)."""
 
     state: Path
-    analysis_arguments: tuple[str, ...] | None
+    link_of: Callable[[Greeting, Heard], AnalysisLink | InlineAnalysis] | None
     ready_file: Path | None = None
     expect_switches: int = 0
 
@@ -88,9 +92,9 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         self.store = store
         self.settings = settings
         self.outgoing: dict[int, Outgoing] = {}
-        self.link: AnalysisLink | None = None
-        if settings.analysis_arguments is not None:
-            self.link = AnalysisLink(settings.analysis_arguments, self._greeting, self._heard)
+        self.link: AnalysisLink | InlineAnalysis | None = None
+        if settings.link_of is not None:
+            self.link = settings.link_of(self._greeting, self._heard)
         self.control = ControlServer(settings.state / "controller.sock", self)
         self._announced_ready = False
         tap_messages(self._tap)

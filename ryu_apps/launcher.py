@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -20,7 +22,9 @@ from policies.errors import PolicyError
 from policies.reader import load_policy
 from response.store import Store
 from ryu_apps import runtime
-from ryu_apps.app import AppSettings, SeptumApp
+from ryu_apps.analysis_inline import InlineAnalysis
+from ryu_apps.analysis_link import AnalysisLink
+from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
 from ryu_apps.core import Core
 from ryu_apps.desired import check_fits
 
@@ -31,7 +35,7 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LaunchSettings:
-    """What ``septum run`` was told. ``analysis`` is ``process`` or ``none``."""
+    """What ``septum run`` was told. ``analysis`` is ``process``, ``inline`` or ``none``."""
 
     policy_paths: tuple[str, ...]
     state: str
@@ -75,13 +79,12 @@ def launch(settings: LaunchSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.raise_it)
     core = Core.of(policy, _secret(state), settings.policy_paths)
-    arguments = None if settings.analysis == "none" else _analysis_arguments(settings)
-    app_settings = AppSettings(state, arguments, ready_file, settings.expect_switches)
     try:
         check_fits(policy, time.time())
     except CompileError as error:
         raise LaunchError(str(error)) from error
     store = Store.open(state, time.time())
+    app_settings = AppSettings(state, _link_of(settings), ready_file, settings.expect_switches)
     try:
         runtime.listen_and_run(
             SeptumApp,
@@ -100,13 +103,32 @@ def launch(settings: LaunchSettings) -> None:
         os.close(lock)
 
 
-def _analysis_arguments(settings: LaunchSettings) -> tuple[str, ...]:
+def _link_of(
+    settings: LaunchSettings,
+) -> Callable[[Greeting, Heard], AnalysisLink | InlineAnalysis] | None:
+    """How the app reaches the analysis."""
+    if settings.analysis == "none":
+        return None
+    if settings.analysis == "inline":
+        from response.compose import (
+            PolicyFollower,
+            compose,
+        )  # loads the learners, which takes a moment
+
+        composed = compose(
+            Path(settings.state),
+            settings.policy_paths,
+            settings.adapt,
+            settings.seed,
+            time.time(),
+        )
+        return partial(InlineAnalysis, composed, PolicyFollower(settings.policy_paths))
     arguments = ["--state", settings.state, "--seed", str(settings.seed)]
     for path in settings.policy_paths:
         arguments += ["--policy", path]
     if not settings.adapt:
         arguments.append("--no-adapt")
-    return tuple(arguments)
+    return partial(AnalysisLink, arguments)
 
 
 class StopFlag:

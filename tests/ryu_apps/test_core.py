@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from ipaddress import ip_address
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ class Rig:
         self.now += seconds
         self.carry_out(self.core.tick(self.now))
 
-    def told(self, kind: type) -> list:
+    def told(self, kind: type[Any]) -> list[Any]:
         return [e.message for e in self.said if isinstance(e, Tell) and isinstance(e.message, kind)]
 
     def packet(
@@ -212,7 +213,7 @@ def test_an_unanswered_read_is_repeated_never_taken_for_missing_rules() -> None:
     rig.carry_out(rig.core.switch_up(1, PORTS, rig.now))
     rig.switches[1] = FakeSwitch(1)
     rig.later(READ_TIMEOUT / 2)
-    assert rig.core.sessions[1].phase is Phase.READING
+    assert rig.core.sessions[1].phase.name == "READING"
     rig.later(READ_TIMEOUT)
     rig.later(SETTLE)
     assert rig.core.sessions[1].phase is Phase.READY

@@ -1,0 +1,65 @@
+"""Putting the analysis together from a state directory and a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from detection.detector import Detector
+from policies.membership import Membership
+from policies.model import Policy
+from policies.reader import load_policy
+from response.analysis import Analysis
+from response.audit import Audit
+from response.messages import PolicyApplied
+from response.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """``model`` is ``fresh`` or ``restored``; ``problem`` says why what was learned is not used."""
+
+    analysis: Analysis
+    model: str
+    problem: str | None = None
+
+
+class PolicyFollower:
+    """Knows which policy the analysis goes by, and reads the one that the controller applied."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self._files, self._digest = tuple(paths), ""
+
+    def follow(self, message: PolicyApplied) -> Policy | None:
+        """The policy to use from now on; None when it is the one in use, or was not applied.
+
+        Raises PolicyError or OSError when it cannot be read; the one before stays in use.
+        """
+        if message.problem is not None:
+            return None
+        same = message.files == self._files and self._digest in ("", message.digest)
+        policy = None if same else load_policy(message.files)
+        self._files, self._digest = message.files, message.digest
+        return policy
+
+
+def compose(
+    state: Path, policy_paths: Sequence[str], adapt: bool, seed: int, now: float
+) -> Composed:
+    """The analysis with its store, learners and policy; it goes on with what it learned before.
+
+    Raises PolicyError for a policy that cannot be used, and StoreError for a
+    state directory that cannot.
+    """
+    policy = load_policy(policy_paths)
+    store = Store.open(state, now)
+    detector, model, problem = Detector(seed=seed), "fresh", None
+    kept = store.latest_snapshot()
+    if kept is not None:
+        try:
+            detector, model = Detector.restore(kept[2]), "restored"
+        except ValueError as error:
+            problem = f"starts to learn anew: {error}"
+    analysis = Analysis(policy, Membership, detector, store, Audit(store), now, adapt=adapt)
+    return Composed(analysis, model, problem)
