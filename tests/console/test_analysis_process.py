@@ -185,7 +185,7 @@ def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -
     try:
         controller.hear()
         store = Store.open(controller.state, 0.0)
-        seen: set[str] = set()
+        seen: set[float] = set()
         until = time.monotonic() + 20
         while len(seen) < 2 and time.monotonic() < until:
             kept = store.latest_snapshot()
