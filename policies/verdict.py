@@ -61,7 +61,7 @@ class Judge:
 
     def __init__(self, policy: Policy, membership: Membership) -> None:
         self._policy = policy
-        self._membership = membership
+        self.membership = membership
         self._intents = sorted(policy.intents, key=lambda intent: intent.name)
         self._all = (1 << len(self._intents)) - 1
         self._sources = _index(self._intents, lambda intent: intent.sources)
@@ -78,8 +78,8 @@ class Judge:
     ) -> Verdict:
         """Judge the first packet of a connection at ``now``, under live machine decisions."""
         return self.judge(
-            self._membership.segments_of(connection.src),
-            self._membership.segments_of(connection.dst),
+            self.membership.segments_of(connection.src),
+            self.membership.segments_of(connection.dst),
             connection,
             now,
             restrictions,
@@ -138,8 +138,8 @@ class Judge:
 
     def matching(self, connection: Connection, now: float) -> tuple[Intent, ...]:
         """Every live intent that matches, of any tier and action, in name order."""
-        start = self._end(self._membership.segments_of(connection.src))
-        end = self._end(self._membership.segments_of(connection.dst))
+        start = self._end(self.membership.segments_of(connection.src))
+        end = self._end(self.membership.segments_of(connection.dst))
         bits = start.starts & end.answers & self._services.naming(connection) & self._live(now)
         found = []
         while bits:
@@ -158,7 +158,7 @@ class Judge:
                 tuple(sorted(segments)),
                 _union(self._sources, (ANY, *names)),
                 _union(self._targets, (ANY, *names)),
-                self._membership.mode_of(segments),
+                self.membership.mode_of(segments),
             )
             self._ends[segments] = end
         return end
