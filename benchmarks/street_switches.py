@@ -1,4 +1,4 @@
-"""What the switches really do: their own trace against the policy, and life without a controller."""
+"""What the switches really do: their own trace against the policy, and life without control."""
 
 from __future__ import annotations
 

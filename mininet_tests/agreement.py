@@ -160,7 +160,7 @@ def _ask(
 def follow(
     lab: Lab, connection: Connection, sender: Binding, receiver: Binding, reply: bool
 ) -> tuple[bool, list[int]]:
-    """Whether a packet arrives, and the numbers of the intents that the switches on its way name."""
+    """Whether a packet arrives, and the numbers of the intents that switches on its way name."""
     start, goal = (receiver, sender) if reply else (sender, receiver)
     cables = {
         (each.switch, each.port): (each.peer_switch, each.peer_port) for each in lab.plan.links
@@ -192,7 +192,7 @@ def _deciding_intent(text: str) -> list[int]:
 
 
 def trace(lab: Lab, switch: int, packet: dict[str, int], state: str) -> str:
-    """``ofproto/trace`` of one packet; every passage through connection tracking finds ``state``."""
+    """``ofproto/trace`` of one packet, of which connection tracking always says ``state``."""
     names = {"ip_src": "nw_src", "ip_dst": "nw_dst", "ip_proto": "nw_proto"}
     order = sorted(packet, key=lambda name: {"eth_type": 0, "ip_proto": 1}.get(name, 2))
     flow = ",".join(

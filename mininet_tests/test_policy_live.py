@@ -50,7 +50,10 @@ def opens(lab: Lab, host: str, address: str, port: str) -> bool:
 BAD = {
     "malformed": (POLICY.replace("segments:", "segments: ["), r":\d+:\d+: error"),
     "unknown segment": (POLICY.replace("to: b", "to: bb"), r":13:\d+: error: .*bb"),
-    "duplicate MAC": (POLICY.replace("00:00:00:02", "00:00:00:01"), r":\d+:\d+: error: .*02:00:00:00:00:01"),
+    "duplicate MAC": (
+        POLICY.replace("00:00:00:02", "00:00:00:01"),
+        r":\d+:\d+: error: .*02:00:00:00:00:01",
+    ),
 }
 
 

@@ -15,64 +15,77 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 from response.framing import Decoder, FramingError, encode
-from response.messages import Message, Ready, RecordsSeen, Reply
+from response.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen
 from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.analysis")
-MAX_RECORDS = 20_000  # waiting records
-BATCH = 500  # records in one message at most
+MAX_EVIDENCE = 20_000  # records and spoofs that wait
+BATCH = 500  # messages joined to one at most
 RESTART_AFTER = 1.0  # seconds
+
+
+Evidence = RecordsSeen | SpoofsSeen
 
 
 @dataclass(slots=True)
 class Outbox:
-    """Messages on their way to the analysis; records are bounded, everything else is kept."""
+    """Messages on their way to the analysis; evidence is bounded, everything else is kept."""
 
     waiting: deque[Message] = field(default_factory=deque)
-    records: int = 0
+    evidence: int = 0
     lost: int = 0
     lost_in_all: int = 0
 
     def put(self, message: Message) -> None:
-        if isinstance(message, RecordsSeen):
-            self.records += len(message.records)
+        self.evidence += _weight(message)
         self.waiting.append(message)
-        while self.records > MAX_RECORDS:
-            self._drop_oldest_records()
+        while self.evidence > MAX_EVIDENCE:
+            self._drop_oldest()
 
-    def _drop_oldest_records(self) -> None:
+    def _drop_oldest(self) -> None:
         for index, message in enumerate(self.waiting):
-            if isinstance(message, RecordsSeen):
+            if weight := _weight(message):
                 del self.waiting[index]
-                self.records -= len(message.records)
-                self.lost += len(message.records)
-                self.lost_in_all += len(message.records)
+                self.evidence -= weight
+                self.lost += weight
+                self.lost_in_all += weight
                 return
 
     def take(self) -> list[Message]:
-        """Everything that waits, neighbouring records in one message."""
+        """Everything that waits, neighbouring evidence of one kind in one message."""
         taken: list[Message] = []
-        batch: list[RecordsSeen] = []
-
-        def flush() -> None:
-            records = tuple(record for message in batch for record in message.records)
-            for start in range(0, len(records), BATCH):
-                taken.append(RecordsSeen(records[start : start + BATCH], self.lost))
-                self.lost = 0
-            batch.clear()
-
+        batch: list[Evidence] = []
         while self.waiting:
             message = self.waiting.popleft()
-            if isinstance(message, RecordsSeen):
+            if batch and (type(batch[0]) is not type(message) or len(batch) >= BATCH):
+                taken.append(self._join(batch))
+                batch = []
+            if isinstance(message, RecordsSeen | SpoofsSeen):
                 batch.append(message)
             else:
-                flush()
                 taken.append(message)
-        flush()
-        self.records = 0
+        if batch:
+            taken.append(self._join(batch))
+        self.evidence = 0
         return taken
+
+    def _join(self, batch: list[Evidence]) -> Message:
+        if isinstance(batch[0], SpoofsSeen):
+            spoofs = (each.spoofs for each in batch if isinstance(each, SpoofsSeen))
+            return SpoofsSeen(tuple(chain.from_iterable(spoofs)))
+        records = (each.records for each in batch if isinstance(each, RecordsSeen))
+        lost, self.lost = self.lost, 0
+        return RecordsSeen(tuple(chain.from_iterable(records)), lost)
+
+
+def _weight(message: Message) -> int:
+    """Records in a message that may be dropped."""
+    if isinstance(message, RecordsSeen):
+        return len(message.records)
+    return len(message.spoofs) if isinstance(message, SpoofsSeen) else 0
 
 
 class AnalysisLink:

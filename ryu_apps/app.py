@@ -16,14 +16,7 @@ from response.messages import Message, Ready, Reply
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
-from ryu_apps.core import (
-    ERROR,
-    EXPERIMENTER,
-    FLOW_REMOVED,
-    MULTIPART,
-    PACKET_IN,
-    Core,
-)
+from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
@@ -41,6 +34,7 @@ LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
 ANNOUNCE_EVERY = 5.0
 MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
+BUNDLE_ANSWER = 4  # OFPT_EXPERIMENTER
 MAX_PORT = 0xFFFF_FF00
 Greeting = Callable[[], list[Message]]
 Heard = Callable[[Reply], None]
@@ -178,7 +172,9 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             wanted = int.from_bytes(buf[8:10], "big")
             if wanted not in (MULTIPART_FLOW, MULTIPART_METER_CONFIG):
                 return False
-        elif kind not in (PACKET_IN, FLOW_REMOVED, EXPERIMENTER, ERROR):
+        elif kind == BUNDLE_ANSWER:
+            return True  # the barrier behind every bundle says the same
+        elif kind not in (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR):
             return False
         self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
         return kind != ERROR

@@ -36,7 +36,7 @@ from ryu_apps.wire import decode
 from ryu_apps.wire.encode import WireRule
 from topology.records import Binding, Link
 
-ERROR, EXPERIMENTER, PACKET_IN, FLOW_REMOVED, MULTIPART = 1, 4, 10, 11, 19
+ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -196,8 +196,8 @@ class Core:
                 return self.watcher.ended(session.switch, removed, now)
             session.flow_removed(removed)
             return []
-        if kind == EXPERIMENTER:
-            return session.experimenter(xid, buf, now)
+        if kind == BARRIER:
+            return session.barrier(xid, now)
         if kind == ERROR:
             return session.error(xid, buf, now)
         if kind == MULTIPART and session.multipart(xid, buf, now):

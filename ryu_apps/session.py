@@ -19,7 +19,7 @@ from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.reconcile import Difference, compare
 from ryu_apps.wire import messages
-from ryu_apps.wire.decode import FlowRemoved, Malformed, flow_stats, multipart_more
+from ryu_apps.wire.decode import FlowRemoved, flow_stats, multipart_more
 from ryu_apps.wire.encode import WireKey, WireRule, wire_rule
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
@@ -163,20 +163,11 @@ class Session:
         self._pending[xid] = Pending(what, now, confirmed)
         self.counters.flow_mods += difference.changes
         self.counters.bundles += 1
-        number = xid & 0x00FF_FFFF
-        return [Send(self.switch, messages.bundle(xid, number, difference.flow_mods()))]
+        bundle = messages.bundle(xid, xid & 0x00FF_FFFF, difference.flow_mods())
+        return [Send(self.switch, bundle + messages.barrier(xid))]
 
-    def experimenter(self, xid: int, buf: bytes, now: float) -> list[Effect]:
-        """A bundle reply; only the one that ends a bundle matters."""
-        if len(buf) < 24:
-            raise Malformed(f"experimenter message of {len(buf)} bytes")
-        vendor, kind, _, step = struct.unpack_from("!IIIH", buf, 8)
-        if (vendor, kind, step) != (
-            messages.ONF,
-            messages.BUNDLE_CONTROL,
-            messages.BUNDLE_COMMITTED,
-        ):
-            return []
+    def barrier(self, xid: int, now: float) -> list[Effect]:
+        """The switch has done all that came before; a bundle it refused is not pending any more."""
         pending = self._pending.pop(xid, None)
         if pending is None or pending.confirmed is None:
             return []

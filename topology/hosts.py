@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from ipaddress import ip_address
 from topology.records import Binding
 
 MAX_PER_PORT = 64  # discovered addresses: a flooder must not fill the tables
+Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,34 +45,41 @@ class Sighting:
 
     learned: Binding | None = None
     spoof: str | None = None
-    moved_from: Binding | None = None
 
 
 @dataclass(slots=True)
 class HostTable:
-    """All bindings that hold now. ``down`` are ports without a link: their hosts may move."""
+    """All bindings that hold now. ``down`` are ports without a link: their hosts may move.
+
+    Looking a packet's source up costs the same however many hosts there are.
+    """
 
     declared: tuple[Binding, ...] = ()
     expected: tuple[Expected, ...] = ()
     discovered: dict[tuple[str, str], Binding] = field(default_factory=dict)
-    down: set[tuple[int, int]] = field(default_factory=set)
+    down: set[Place] = field(default_factory=set)
+    _by_ip: dict[str, Binding] = field(default_factory=dict)
+    _by_mac: dict[str, Binding] = field(default_factory=dict)
+    _owners: dict[Place, str] = field(default_factory=dict)
+    _on_port: Counter[Place] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self._index()
 
     def bindings(self) -> tuple[Binding, ...]:
-        taken = {binding.ip for binding in self.declared}
-        rest = sorted(
-            (each for each in self.discovered.values() if each.ip not in taken),
+        found = sorted(
+            self.discovered.values(),
             key=lambda each: (each.switch, each.port, each.mac, each.ip),
         )
-        return (*self.declared, *rest)
+        return (*self.declared, *found)
 
     def declare(self, declared: Iterable[Binding], expected: Iterable[Expected]) -> None:
         """Take over a new policy's hosts; discovered ones that contradict it are forgotten."""
+        before = tuple(self.discovered.values())
         self.declared, self.expected = tuple(declared), tuple(expected)
-        for key, binding in list(self.discovered.items()):
-            del self.discovered[key]
-            seen = self.sighting(binding.mac, binding.ip, binding.switch, binding.port)
-            if seen.learned is not None:
-                self.discovered[key] = seen.learned
+        self.discovered = {}
+        self._index()
+        self.restore(before)
 
     def restore(self, bindings: Iterable[Binding]) -> None:
         """Take back what an earlier run discovered, as far as it still fits."""
@@ -80,44 +89,62 @@ class HostTable:
     def sighting(self, mac: str, ip: str, switch: int, port: int) -> Sighting:
         """Judge the source addresses of a packet that came in on an edge port."""
         here = (switch, port)
-        for known in self.bindings():
-            if known.ip == ip and known.mac == mac and (known.switch, known.port) == here:
-                return Sighting()
-            clash = self._clash(known, mac, ip, here)
+        owner = self._by_ip.get(ip)
+        if owner is not None and owner.mac == mac and (owner.switch, owner.port) == here:
+            return Sighting()
+        for known in (owner, self._by_mac.get(mac)):
+            clash = None if known is None else self._clash(known, mac, ip, here)
             if clash is not None:
                 return Sighting(spoof=clash)
         host = next((each.host for each in self.expected if each.fits(mac, ip, *here)), None)
-        if host is None and (owner := self._owner(here)) is not None:
-            return Sighting(spoof=f"port belongs to declared host {owner}")
-        on_port = [each for each in self.discovered.values() if (each.switch, each.port) == here]
-        if len(on_port) >= MAX_PER_PORT:
+        if host is None and here in self._owners:
+            return Sighting(spoof=f"port belongs to declared host {self._owners[here]}")
+        if self._on_port[here] >= MAX_PER_PORT:
             return Sighting(spoof=f"more than {MAX_PER_PORT} addresses on one port")
-        before = self.discovered.get((mac, ip))
-        for key, other in list(self.discovered.items()):
-            if other.mac == mac and (other.switch, other.port) != here:
-                del self.discovered[key]
+        self._forget_elsewhere(mac, here)
         binding = Binding(mac, ip, switch, port, host)
-        self.discovered[mac, ip] = binding
-        return Sighting(learned=binding, moved_from=before)
+        self._add(binding)
+        return Sighting(learned=binding)
 
-    def _clash(self, known: Binding, mac: str, ip: str, here: tuple[int, int]) -> str | None:
+    def _clash(self, known: Binding, mac: str, ip: str, here: Place) -> str | None:
         """Why this sighting contradicts a known binding; None when it does not."""
         there = (known.switch, known.port)
-        owner = known.host or known.mac
-        place = f"switch {known.switch} port {known.port}"
-        gone = there in self.down and (known.mac, known.ip) in self.discovered
-        if known.ip == ip and (known.mac != mac or there != here):
-            if gone and known.mac == mac:
-                return None
-            return f"{ip} belongs to {owner} on {place}"
-        if known.mac == mac and there != here and not gone:
-            return f"{mac} belongs to {owner} on {place}"
-        return None
+        left = there in self.down and (known.mac, known.ip) in self.discovered
+        if there == here and known.mac == mac or known.mac == mac and left:
+            return None
+        what = ip if known.ip == ip else mac
+        return (
+            f"{what} belongs to {known.host or known.mac} on switch {known.switch} "
+            f"port {known.port}"
+        )
 
-    def _owner(self, here: tuple[int, int]) -> str | None:
-        names = [each.host for each in self.declared if (each.switch, each.port) == here]
-        names += [each.host for each in self.expected if (each.switch, each.port) == here]
-        return names[0] if names else None
+    def _forget_elsewhere(self, mac: str, here: Place) -> None:
+        """A discovered host that moved leaves its old place with all its addresses."""
+        known = self._by_mac.get(mac)
+        if known is None or (known.switch, known.port) == here:
+            return
+        self.discovered = {key: each for key, each in self.discovered.items() if each.mac != mac}
+        self._index()
+
+    def _add(self, binding: Binding) -> None:
+        self.discovered[binding.mac, binding.ip] = binding
+        self._by_ip[binding.ip] = binding
+        self._by_mac.setdefault(binding.mac, binding)
+        self._on_port[binding.switch, binding.port] += 1
+
+    def _index(self) -> None:
+        self._by_ip, self._by_mac, self._owners = {}, {}, {}
+        self._on_port = Counter()
+        for binding in self.declared:
+            self._by_ip[binding.ip] = binding
+            self._by_mac.setdefault(binding.mac, binding)
+            if binding.host is not None:
+                self._owners[binding.switch, binding.port] = binding.host
+        for each in self.expected:
+            if each.switch is not None and each.port is not None:
+                self._owners.setdefault((each.switch, each.port), each.host)
+        for binding in list(self.discovered.values()):
+            self._add(binding)
 
 
 def is_bindable(ip: str | None) -> bool:

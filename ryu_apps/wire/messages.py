@@ -60,8 +60,8 @@ def meter_entries(buf: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
 def bundle(xid: int, number: int, flow_mods: Iterable[bytes]) -> bytes:
     """Open, fill and commit one atomic, ordered bundle (ONF extension 230) of flow-mod bodies.
 
-    The switch answers the commit with the same ``xid``, or with an error and
-    no change at all.
+    A switch that refuses it answers with an error of the same ``xid`` and has
+    changed nothing.
     """
     parts = [_bundle_control(xid, number, BUNDLE_OPEN)]
     for body in flow_mods:

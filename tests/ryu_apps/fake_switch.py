@@ -37,6 +37,8 @@ class FakeSwitch:
         kind, xid = data[1], int.from_bytes(data[4:8], "big")
         if kind == messages.MULTIPART_REQUEST:
             return [self._multipart(int.from_bytes(data[8:10], "big"), xid)]
+        if kind == messages.BARRIER_REQUEST:
+            return [(21, xid, messages.message(21, xid, b""))]
         if kind == messages.PACKET_OUT:
             self.packet_outs.append(data)
         if kind != messages.EXPERIMENTER:
