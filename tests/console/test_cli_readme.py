@@ -66,3 +66,16 @@ def test_septum_commands_in_the_manual_exist(capsys: pytest.CaptureFixture[str])
     for name in sorted(named):
         assert cli.run([*name.split(), "--help"]) == 0, name
         capsys.readouterr()
+
+
+def test_every_file_that_the_manual_names_is_there() -> None:
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    rooms = "topology|policies|detection|response|ryu_apps|console|mininet_tests|tests|scripts|docs"
+    named = {
+        name
+        for page in pages
+        for name in re.findall(rf"`((?:{rooms})/[\w/.-]*)`", page.read_text(encoding="utf-8"))
+        if "NAME" not in name
+    }
+    assert len(named) > 15
+    assert sorted(name for name in named if not (ROOT / name).exists()) == []
