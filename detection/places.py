@@ -16,6 +16,10 @@ class Place(IntEnum):
     INSIDE = 1
     NOBODY = 2  # multicast, broadcast, unspecified, loopback, or not an IP address
 
+    def __reduce_ex__(self, protocol: object) -> tuple[type[Place], tuple[int]]:
+        """By value: some Python 3.11 pickle members by `getattr`, which no snapshot may name."""
+        return (Place, (self.value,))
+
 
 class Territory:
     """Tells where an address is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -266,7 +267,7 @@ def test_a_snapshot_cannot_name_functions_to_run() -> None:
     import zlib
 
     class Evil:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[Any, ...]:
             return (os.system, ("true",))
 
     data = b"septum-detector-2\n" + zlib.compress(pickle.dumps(Evil()))
