@@ -7,6 +7,8 @@ from math import exp
 HORIZONS = (60.0, 600.0, 3600.0, 86_400.0)
 HORIZON_NAMES = ("1m", "10m", "1h", "24h")
 
+FRESH = 1200.0  # seconds
+
 Counts = tuple[float, float, float, float]
 NOTHING: Counts = (0.0, 0.0, 0.0, 0.0)
 
@@ -44,6 +46,17 @@ class Tally:
             self.hour * exp(-gone / 3600.0),
             self.day * exp(-gone / 86_400.0),
         )
+
+    def fresh(self, now: float, since: float = 0.0) -> Counts:
+        """The counts, fading as well with the time since the last of them (or ``since``, if that
+        is later): what a host did is context for what it does now, and no verdict for a day.
+        """
+        counts = self.at(now)
+        gone = now - max(since, self.ts)
+        if gone <= 0.0:
+            return counts
+        fade = exp(-gone / FRESH)
+        return (counts[0] * fade, counts[1] * fade, counts[2] * fade, counts[3] * fade)
 
 
 class Distinct:

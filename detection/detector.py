@@ -71,6 +71,8 @@ class Detector:
             evidence = False
         if record.phase != "end":
             host.window_records += 1
+            if host.repeat(record.dst_ip) and not evidence:
+                self._evaluate(host, now)
             if not host.spoke:
                 self._count_in(host)
         if evidence:
@@ -248,7 +250,9 @@ class Detector:
         window = self._window(host, now, learning=True)
         if host.window_records:
             self.ensemble.close(window, host.contributions)
-            if self._is_calm(host) and host.peak < CALM * self._threshold(host):
+            calm = self._is_calm(host) and host.peak < CALM * self._threshold(host)
+            host.end_bursts(calm)
+            if calm:
                 self.calibration.learn(host.peak)
                 self.ensemble.learn(window, now)
                 for use in host.touched:
@@ -278,9 +282,9 @@ class Detector:
     @staticmethod
     def _counts(use: ServiceUse, now: float) -> UseCounts:
         weight = 1.0 / (1.0 + use.learned) ** 2
-        return UseCounts(
-            use.service, use.foothold, use.new.at(now), use.unserved.at(now), use.own, weight
-        )
+        new = use.new.fresh(now, use.revisited)
+        unserved = use.unserved.fresh(now, use.revisited)
+        return UseCounts(use.service, use.foothold, new, unserved, use.own, weight)
 
     def _ranges(self, host: HostState) -> dict[int, Range]:
         return self.ensemble.explain(self._window(host, host.evaluated))

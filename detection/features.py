@@ -118,7 +118,7 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "burst",
-        "connections begun in this host-window",
+        "connections to the busiest peer in this host-window beyond twice the habit, from 16 on",
         "Password guessing and floods repeat one edge.",
         "volume",
     ),

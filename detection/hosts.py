@@ -17,6 +17,10 @@ MAX_SERVED = 64
 MAX_ARRIVALS = 8
 MAX_ROWS = 64
 MAX_HOPS = 8
+MAX_RATES = 64
+RATE_HABIT = 0.05  # share by which one window moves the habit of an edge
+BURST_FROM = 16  # connections of one edge in a host-window before they may be a burst
+BURST_STEP = 1.25  # growth after which a burst is looked at again
 
 
 class ServiceUse:
@@ -33,6 +37,7 @@ class ServiceUse:
         "new",
         "own",
         "peers",
+        "revisited",
         "service",
         "since",
         "tried",
@@ -49,6 +54,7 @@ class ServiceUse:
         self.new = Tally()
         self.unserved = Tally()
         self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
+        self.revisited = 0.0  # last time it used a peer that is not known
         self.followers: dict[str, None] = {}  # those who went on elsewhere when it had come in
         self.learned = 0  # windows that the service's norm was learned from
         self.window = -1.0  # start of the last window it was used in
@@ -101,11 +107,12 @@ class HostState:
     """One address. Parts that few hosts need are made when they are needed."""
 
     __slots__ = (
-        "address", "arrivals", "attempts", "chain", "contributions", "denied", "episode",
-        "evaluated", "failed", "flip", "flip_since", "habit", "hops", "inside", "last",
-        "new_peers", "new_services", "novel", "onward", "own", "peak", "raw", "rows", "score",
-        "score_version", "served", "since", "spoke", "strongest", "suspended", "touched",
-        "unanswered", "uses", "values", "window", "window_bytes", "window_records",
+        "address", "arrivals", "attempts", "burst", "chain", "contributions", "denied", "edges",
+        "episode", "evaluated", "failed", "flip", "flip_since", "habit", "hops", "inside",
+        "last", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
+        "rates", "raw", "rows", "score", "score_version", "served", "since", "spoke",
+        "strongest", "suspended", "touched", "unanswered", "uses", "values", "window",
+        "window_bytes", "window_records",
     )  # fmt: skip
 
     def __init__(self, address: str, inside: bool, now: float) -> None:
@@ -126,6 +133,10 @@ class HostState:
         self.window_records = 0
         self.window_bytes = 0.0
         self.peak = 0.0
+        self.edges: dict[str, int] = {}
+        self.rates: dict[str, float] = {}
+        self.burst = 0.0
+        self.next_burst = BURST_FROM
         self.forget_evidence()
 
     def forget_evidence(self) -> None:
@@ -177,6 +188,32 @@ class HostState:
             if len(clients) >= MAX_CLIENTS:
                 del clients[next(iter(clients))]
             clients[client] = None
+
+    def repeat(self, dst: str) -> bool:
+        """Count a connection to ``dst`` in this window; True when a burst has grown."""
+        count = self.edges.get(dst, 0) + 1
+        self.edges[dst] = count
+        if count < self.next_burst:
+            return False
+        self.next_burst = int(count * BURST_STEP) + 1
+        excess = count - 2.0 * self.rates.get(dst, 0.0)
+        if excess <= self.burst:
+            return False
+        self.burst = excess
+        return True
+
+    def end_bursts(self, calm: bool) -> None:
+        """The window is over; what was busy in calm times is this host's habit."""
+        if calm and self.next_burst > BURST_FROM:
+            for dst, count in self.edges.items():
+                if count >= BURST_FROM:
+                    rate = self.rates.pop(dst, 0.0)
+                    if len(self.rates) >= MAX_RATES:
+                        del self.rates[next(iter(self.rates))]
+                    self.rates[dst] = rate + RATE_HABIT * (count - rate)
+        self.edges.clear()
+        self.burst = 0.0
+        self.next_burst = BURST_FROM
 
     def is_server(self) -> bool:
         """True for one that serves two or more clients something that is not itself a foothold."""

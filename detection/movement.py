@@ -97,6 +97,7 @@ def notice(
         if len(use.tried) > MAX_PEERS:
             del use.tried[next(iter(use.tried))]
         new = tried is None or now - tried > RETRY
+        use.revisited = now
     elif last < host.window:
         host.attempts.add(now)
     if new:

@@ -42,12 +42,12 @@ def fill(host: HostState, now: float, hop_window: float) -> None:
     v[_SHARE] = bad / max(bad, host.attempts.at(now)[1], 1.0) if bad else 0.0
     use = host.strongest
     if use is not None:
-        v[_FANOUT : _FANOUT + 4] = use.new.at(now)
-        v[_UNSERVED : _UNSERVED + 4] = use.unserved.at(now)
+        v[_FANOUT : _FANOUT + 4] = use.new.fresh(now, use.revisited)
+        v[_UNSERVED : _UNSERVED + 4] = use.unserved.fresh(now, use.revisited)
     v[_NEW_PEERS] = host.new_peers.at(now)[1]
     v[_NEW_SERVICES] = host.new_services.at(now)[1]
     v[_NOVEL] = host.novel.at(now)[1]
-    v[_BURST] = float(host.window_records)
+    v[_BURST] = host.burst
     v[_VOLUME] = log1p(host.window_bytes)
     _fill_path(host, now, hop_window)
 
@@ -58,7 +58,7 @@ def has_refusals(host: HostState) -> bool:
 
 
 def _counts(distinct: Distinct | None, now: float) -> Counts:
-    return NOTHING if distinct is None else distinct.tally.at(now)
+    return NOTHING if distinct is None else distinct.tally.fresh(now)
 
 
 def _fill_path(host: HostState, now: float, within: float) -> None:

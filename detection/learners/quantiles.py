@@ -30,7 +30,7 @@ FILTERS = (
     Filter("new_peers", 1.5, 3.0),
     Filter("new_services", 1.0, 2.0),
     Filter("novel_edge", 1.0, 2.0),
-    Filter("burst", 1.0, 2.0),
+    Filter("burst", 1.5, 4.0),
 )
 
 
