@@ -133,6 +133,7 @@ def status(app: SeptumApp) -> dict[str, Any]:
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
             "starts_forgotten": watcher.book.forgotten,
+            "stragglers": watcher.book.stragglers,
             "malformed_messages": watcher.lost.malformed,
             "unreadable_frames": watcher.lost.unreadable_frames,
             "forged_lldp": watcher.lost.forged_lldp,

@@ -15,6 +15,7 @@ from ryu_apps.wire.frames import NAMES, Frame
 from topology.records import FlowRecord, State, VerdictWord
 
 MAX_OPEN = 100_000  # connections whose start is remembered until they end
+MAX_ENDED = 50_000  # connections whose stragglers are recognised
 JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
 RESET_BYTES = 74  # an answer of one packet this small is a refusal
@@ -50,15 +51,25 @@ class ConnectionBook:
 
     begun: OrderedDict[Tuple, FlowRecord] = field(default_factory=OrderedDict)
     ending: dict[Tuple, _Half] = field(default_factory=dict)
+    closed: OrderedDict[Tuple, None] = field(default_factory=OrderedDict)
     forgotten: int = 0
+    stragglers: int = 0
 
     def start(
         self, copy: PacketIn, frame: Frame, switch: int, names: Mapping[int, str], now: float
     ) -> FlowRecord | None:
-        """The record of a connection's first packet; None when it is no IP packet."""
+        """The record of a connection's first packet.
+
+        None when it is no IP packet, or a denied packet that opens nothing: what
+        is left of a connection that the switch has forgotten must not look like
+        an attempt.
+        """
         if frame.src_ip is None or frame.dst_ip is None or frame.proto is None:
             return None
         word = WORDS.get(bits(copy.fields, layout.OUTCOME), "allow")
+        if word != "allow" and (not frame.opens or self._answers(frame)):
+            self.stragglers += 1
+            return None
         record = FlowRecord(
             ts=now,
             src_ip=frame.src_ip,
@@ -122,13 +133,23 @@ class ConnectionBook:
             )
         if half.out is None or half.back is None:
             return None
-        del self.ending[key]
-        return _finished(half)
+        return self._close(key)
+
+    def _answers(self, frame: Frame) -> bool:
+        """Whether a packet goes back along a connection that was here not long ago."""
+        back = (frame.dst_ip, frame.src_ip, frame.proto, frame.ports[1], frame.ports[0])
+        return back in self.begun or back in self.ending or back in self.closed
+
+    def _close(self, key: Tuple) -> FlowRecord:
+        self.closed[key] = None
+        if len(self.closed) > MAX_ENDED:
+            self.closed.popitem(last=False)
+        return _finished(self.ending.pop(key))
 
     def overdue(self, now: float) -> list[FlowRecord]:
         """Ends whose other direction never came: nobody answered."""
         late = [key for key, half in self.ending.items() if now - half.since > JOIN_WITHIN]
-        return [_finished(self.ending.pop(key)) for key in late]
+        return [self._close(key) for key in late]
 
 
 def _key(record: FlowRecord) -> Tuple:

@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 0x8100
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
+TCP_RST, TCP_ACK = 0x04, 0x10
 IPV6_EXTENSIONS = frozenset({0, 43, 60})
 LLDP_MULTICAST = bytes.fromhex("0180c200000e")
 SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
@@ -23,6 +24,7 @@ class Frame:
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
+    ``opens`` is False for a TCP segment that cannot be a connection's first.
     """
 
     eth_type: int
@@ -34,6 +36,7 @@ class Frame:
     ports: tuple[int, int] = (0, 0)
     target: str | None = None
     query: bool = False
+    opens: bool = True
 
 
 def read_frame(data: bytes) -> Frame | None:
@@ -66,7 +69,8 @@ def _read(data: bytes) -> Frame:
 
 def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
     first, proto, src, dst = struct.unpack_from("!B8xB2x4s4s", data, at)
-    ports = _ports(data, at + (first & 15) * 4, proto)
+    at += (first & 15) * 4
+    ports = _ports(data, at, proto)
     return Frame(
         ETH_IP,
         src_mac,
@@ -75,6 +79,7 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         str(IPv4Address(dst)),
         NAMES.get(proto, str(proto)),
         ports,
+        opens=_opens(data, at, proto),
     )
 
 
@@ -99,7 +104,15 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ports,
         target,
         neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
+        _opens(data, at, proto),
     )
+
+
+def _opens(data: bytes, at: int, proto: int) -> bool:
+    """Only a SYN without ACK opens a TCP connection; scans with other flags count too."""
+    if proto != 6 or len(data) <= at + 13:
+        return True
+    return not data[at + 13] & (TCP_ACK | TCP_RST)
 
 
 def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:

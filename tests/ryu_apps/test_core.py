@@ -122,7 +122,7 @@ def arp(mac: str, ip: str, target: str, *, op: int = 1) -> bytes:
     )
 
 
-def tcp(src: str, dst: str, port: int) -> bytes:
+def tcp(src: str, dst: str, port: int, *, sport: int = 40000, flags: int = 2) -> bytes:
     return (
         bytes(6)
         + bytes.fromhex("000000000001")
@@ -130,8 +130,8 @@ def tcp(src: str, dst: str, port: int) -> bytes:
         + struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
         + ip_address(src).packed
         + ip_address(dst).packed
-        + struct.pack("!HH", 40000, port)
-        + bytes(16)
+        + struct.pack("!HHIIBBH", sport, port, 0, 0, 0x50, flags, 0)
+        + bytes(4)
     )
 
 
@@ -264,6 +264,22 @@ def test_a_denied_connection_becomes_a_record_that_names_its_verdict() -> None:
     denied, allowed = (message.records[0] for message in rig.told(RecordsSeen))
     assert (denied.verdict, denied.state, denied.intent) == ("deny", "denied", None)
     assert (allowed.verdict, allowed.service, allowed.intent) == ("allow", "tcp/22", "read")
+
+
+def test_what_is_left_of_an_old_connection_is_no_attempt() -> None:
+    """A server's late segment comes back the other way, and policy denies it: nobody's fault."""
+    rig = Rig()
+    rig.connect()
+    rig.packet(1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1, outcome=Outcome.ALLOW)
+    late = tcp("10.0.0.2", "10.0.0.1", 40000, sport=22)
+    finish = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22, flags=0x11)
+    for frame in (late, finish):
+        rig.packet(1, Reason.DENIED, frame, 2, outcome=Outcome.DENY)
+    assert len(rig.told(RecordsSeen)) == 1
+    assert rig.core.watcher.book.stragglers == 2
+    probe = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22)
+    rig.packet(1, Reason.DENIED, probe, 2, outcome=Outcome.DENY)
+    assert len(rig.told(RecordsSeen)) == 2
 
 
 def ended(reply: bool, packets: int) -> bytes:
