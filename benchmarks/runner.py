@@ -97,14 +97,21 @@ def recorded(name: str) -> Path:
     return path
 
 
-def discover(package: ModuleType) -> Iterator[Benchmark]:
-    """Every benchmark of a package, by module name; a name used twice is an error."""
+def discover(package: ModuleType, problems: list[str]) -> Iterator[Benchmark]:
+    """Every benchmark of a package, by module name; a name used twice is an error.
+
+    A module that cannot be imported adds a line to ``problems``, and the others go on.
+    """
     seen: dict[str, str] = {}
     found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     for module_name in sorted(info.name for info in found):
         if module_name.endswith("__main__"):
             continue
-        module = importlib.import_module(module_name)
+        try:
+            module = importlib.import_module(module_name)
+        except Exception as error:
+            problems.append(f"{module_name} cannot be loaded: {_one_line(error)}")
+            continue
         for benchmark in getattr(module, "BENCHMARKS", ()):
             if benchmark.name in seen:
                 where = f"{seen[benchmark.name]} and {module_name}"
@@ -120,8 +127,7 @@ def measure(benchmark: Benchmark) -> tuple[str, bool]:
     except MissingData as error:
         return _line(benchmark, "not measured", False, str(error)), False
     except Exception as error:  # one broken measurement must not hide the others
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        return _line(benchmark, "failed", False, what), False
+        return _line(benchmark, "failed", False, _one_line(error)), False
     holds = benchmark.target.holds(figure.value)
     shown = f"{_number(figure.value)}{_unit(benchmark.target.unit)}"
     return _line(benchmark, shown, holds, figure.note), holds
@@ -149,8 +155,12 @@ def main() -> None:
         print("usage: python -m benchmarks [NAME]", file=sys.stderr)
         sys.exit(2)
     package = importlib.import_module("benchmarks")
+    problems: list[str] = []
+    found = list(discover(package, problems))
+    for problem in problems:
+        print(f"benchmarks: {problem}", file=sys.stderr)
     try:
-        sys.exit(run(discover(package), *sys.argv[1:]))
+        sys.exit(run(found, *sys.argv[1:]) or bool(problems))
     except KeyboardInterrupt:
         sys.exit(130)
 
@@ -158,6 +168,10 @@ def main() -> None:
 def _line(benchmark: Benchmark, figure: str, holds: bool, note: str) -> str:
     parts = [benchmark.name, figure, str(benchmark.target), "holds" if holds else "falls short"]
     return "  ".join(parts) + (f"  ({note})" if note else "")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _number(value: float) -> str:

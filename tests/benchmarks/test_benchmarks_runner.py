@@ -114,11 +114,15 @@ def test_modules_are_found_by_what_they_define(
     (package / "without.py").write_text("VALUE = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     module = importlib.import_module("measured")
-    assert [b.name for b in runner.discover(module)] == ["policy.two", "policy.one"]
+    assert [b.name for b in runner.discover(module, [])] == ["policy.two", "policy.one"]
+    (package / "broken.py").write_text("import nowhere_to_be_found\n")
+    problems: list[str] = []
+    assert len(list(runner.discover(module, problems))) == 2
+    assert [p.split(":")[0] for p in problems] == ["measured.broken cannot be loaded"]
     (package / "three.py").write_text(source.format(name="policy.one"))
     importlib.invalidate_caches()
     with pytest.raises(ValueError, match=r"policy\.one is defined in measured\.one and"):
-        list(runner.discover(module))
+        list(runner.discover(module, []))
     for name in [name for name in sys.modules if name.startswith("measured")]:
         del sys.modules[name]
 
@@ -126,5 +130,7 @@ def test_modules_are_found_by_what_they_define(
 def test_every_real_measurement_is_named_after_an_area() -> None:
     package = importlib.import_module("benchmarks")
     areas = ("street", "policy", "dataplane", "detection", "response", "console", "peers")
-    for benchmark in runner.discover(package):
+    problems: list[str] = []
+    for benchmark in runner.discover(package, problems):
         assert benchmark.name.split(".")[0] in areas
+    assert problems == []
