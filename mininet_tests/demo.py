@@ -180,6 +180,6 @@ def _wait(day: Day, seconds: float, what: str, tell: Tell) -> None:
     deadline = time.monotonic() + seconds
     while (left := deadline - time.monotonic()) > 0:
         done = day.outcomes
-        failed = sum(not outcome.ok for outcome in done)
-        tell(f"{what}: {len(done)} requests, {failed} failed")
+        answered = sum(outcome.ok for outcome in done)
+        tell(f"{what}: {len(done)} requests, {answered} answered")
         time.sleep(min(0.5, left))

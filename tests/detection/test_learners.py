@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import random
 from collections.abc import Callable
+from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -35,7 +36,10 @@ def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
     return HostWindow(values, 0.8, uses[0], uses, own=[0.0] * COUNT)
 
 
-def taught(learner: Learner, n: int = 700, seed: int = 1) -> Learner:
+AnyLearner = TypeVar("AnyLearner", bound=Learner)
+
+
+def taught(learner: AnyLearner, n: int = 700, seed: int = 1) -> AnyLearner:
     rng = random.Random(seed)
     for _ in range(n):
         learner.learn(window(rng))
