@@ -10,26 +10,36 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from policies.compiler import CompileError
 from policies.errors import render
 from policies.reader import read_policy
 from policies.render import ovs_text
+from ryu_apps.analysis_inline import InlineAnalysis
+from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
+from ryu_apps.effects import Effect
 from ryu_apps.runtime import hub
-
-if TYPE_CHECKING:
-    from ryu_apps.app import SeptumApp
 
 LOG = logging.getLogger("septum.control")
 MAX_REQUEST = 64 * 1024
 TIMEOUT = 10.0
 
 
+class Running(Protocol):
+    """What people ask about: a controller at work."""
+
+    core: Core
+    link: AnalysisLink | InlineAnalysis | None
+
+    def carry_out(self, effects: Iterable[Effect]) -> None: ...
+
+
 class ControlServer:
-    def __init__(self, path: Path, app: SeptumApp) -> None:
+    def __init__(self, path: Path, app: Running) -> None:
         self._path = path
         self._app = app
 
@@ -73,7 +83,7 @@ def _read_line(connection: socket.socket) -> bytes:
     return data
 
 
-def handle(app: SeptumApp, request: dict[str, Any]) -> dict[str, Any]:
+def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
     """Answer ``status``, ``rules`` (of one switch) or ``apply`` (a policy)."""
     what = request["do"]
     if what == "status":
@@ -87,7 +97,7 @@ def handle(app: SeptumApp, request: dict[str, Any]) -> dict[str, Any]:
     return {"ok": False, "error": f"unknown request {what!r}"}
 
 
-def apply_policy(app: SeptumApp, paths: list[str]) -> dict[str, Any]:
+def apply_policy(app: Running, paths: list[str]) -> dict[str, Any]:
     """Check a policy and put it in force; one with an error changes nothing."""
     result = read_policy(paths)
     if result.policy is None:
@@ -100,7 +110,7 @@ def apply_policy(app: SeptumApp, paths: list[str]) -> dict[str, Any]:
     return {"ok": True, "policy": result.policy.name}
 
 
-def status(app: SeptumApp) -> dict[str, Any]:
+def status(app: Running) -> dict[str, Any]:
     core: Core = app.core
     desired, watcher = core.desired, core.watcher
     link = app.link
