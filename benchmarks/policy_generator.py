@@ -17,6 +17,7 @@ LAST_SPINE = 2
 FIRST_TRUNK = 20_001  # ports of cables between switches; hosts are on ports from 1
 FILE = "policy.yaml"
 INVENTORY = "hosts.csv"
+LARGEST_POOL = 6  # hosts
 ROLES, SITES = 0.6, 0.2  # of the overlapping segments; the others are networks
 PORTS = (22, 53, 80, 123, 389, 443, 445, 636, 1433, 1521, 3306, 3389, 5432, 5671, 6379, 8080, 9200)
 RANGES = ((1024, 2047), (5060, 5061), (8000, 8191), (9000, 9010), (30000, 32767), (49152, 65535))
@@ -82,22 +83,24 @@ def _inventory(
     rows = ["name,mac,ip,switch,port,labels"]
     used = [0] * switches
     size = max(1, hosts // groups)
+    pool, left = "", 0
     for number in range(hosts):
         group = min(number // size, groups - 1)
         within = number - group * size + 1
         switch = random.randrange(switches)
         used[switch] += 1
         mac = number + 1
-        labels = [f"group=g{group:03}"]
-        if roles:
-            labels.append(f"role=r{random.randrange(roles):02}")
-        if sites:
-            labels.append(f"site=s{random.randrange(sites):02}")
+        if not left:
+            # Pools of neighbours do the same work at the same site.
+            left = random.randint(1, LARGEST_POOL)
+            pool = f";role=r{random.randrange(roles):02}" if roles else ""
+            pool += f";site=s{random.randrange(sites):02}" if sites else ""
+        left -= 1
         four = f"10.{group >> 4}.{(group & 15) << 4 | within >> 8}.{within & 255}"
         six = f"fd00:0:0:{group + 1:x}::{within:x}"
         rows.append(
             f"h{number:05},02:00:00:{mac >> 16:02x}:{mac >> 8 & 255:02x}:{mac & 255:02x},"
-            f"{four};{six},{switch + 1},{used[switch]},{';'.join(labels)}"
+            f"{four};{six},{switch + 1},{used[switch]},group=g{group:03}{pool}"
         )
     return rows
 

@@ -37,7 +37,7 @@ from policies.rules import Field
 from policies.verdict import Judge
 from topology.records import Binding
 
-OUTPUT = re.compile(r"^\s+output:(\d+)$", re.MULTILINE)
+OUTPUT = re.compile(r"^\s+(?:output:|-> output port is )(\d+)$", re.MULTILINE)
 INTENT = re.compile(r"reg1=(0x[0-9a-f]+)")
 NEVER_SEEN = (
     Service(TCP, 23, 23),

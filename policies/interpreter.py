@@ -19,6 +19,7 @@ from policies.rules import (
     Load,
     Move,
     Output,
+    OutputRegister,
     Resubmit,
     Rule,
     Track,
@@ -86,8 +87,9 @@ class Interpreter:
                 case Move(source, target):
                     _write(passage.fields, target, _read(passage.fields, source))
                 case Output(port):
-                    if port != passage.fields.get("in_port"):
-                        passage.outputs.append(port)
+                    _leave(passage, port)
+                case OutputRegister(source):
+                    _leave(passage, _read(passage.fields, source))
                 case CopyToController(meter):
                     passage.copies.append(meter)
                 case Resubmit(other):
@@ -102,6 +104,12 @@ class Interpreter:
                 case Goto(other):
                     following = other
         return following
+
+
+def _leave(passage: Passage, port: int) -> None:
+    """A switch never sends a packet back where it came from, nor to port 0."""
+    if port not in (0, passage.fields.get("in_port")):
+        passage.outputs.append(port)
 
 
 def _matches(rule: Rule, fields: Mapping[str, int]) -> bool:

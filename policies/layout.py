@@ -1,8 +1,9 @@
 """The one place that knows which table, register bit and cookie means what.
 
 `docs/architecture.md` draws the tables. A packet's way through them:
-guard, locality, (arp | nd | track → connection → marks → identities →
-emergency → adaptive → policy → mode → observe → record → commit), forward.
+guard, locality (where is the target?), arp, nd, track → connection → marks →
+identities → emergency → adaptive → policy → mode → observe → record → commit,
+forward.
 """
 
 from __future__ import annotations
@@ -88,6 +89,12 @@ REASON = Bits("reg0", 24, 4)
 
 INTENT = Bits("reg1", 0, 32)  # number of the deciding intent, 0 for the default
 DECISION = Bits("reg3", 0, 32)  # number of the machine decision on either end
+
+# The switch and port that the target is on, the same on every switch: reg6 and reg7 hold the
+# datapath id. Only the forward table and "is it here?" differ between switches.
+OWNER = Bits("xxreg1", 0, 64)
+OWNER_REGS = ("reg6", "reg7")
+OWNER_PORT = Bits("reg5", 0, 16)
 
 # reg2: the service asked for, always the responder's
 PROTO = Bits("reg2", 24, 8)

@@ -13,7 +13,7 @@ of an enforced segment could talk over it as strangers.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import (
     IPv4Address,
@@ -138,6 +138,11 @@ class Membership:
         """Prefixes in address order, IPv4 first; the longest that covers an address gives its
         segments, addresses that none covers are in no segment."""
         return tuple(Region(network_of(span), names) for span, names in self._laid.regions())
+
+    @property
+    def spans(self) -> Mapping[tuple[int, int], frozenset[str]]:
+        """The regions, as plain numbers: ``start`` and ``wide`` of `policies.regions.Span`."""
+        return self._laid.kept
 
     def identities(self) -> frozenset[frozenset[str]]:
         """Every set of segments that some address has, the empty set among them."""

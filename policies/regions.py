@@ -32,6 +32,24 @@ def number_of(address: Address) -> int:
     return int(address) if address.version == 4 else int(address) | SIX
 
 
+def number_at(text: str) -> int:
+    """`number_of` an address in canonical text, as records carry it."""
+    if ":" not in text:
+        first, second, third, fourth = text.split(".")
+        return int(first) << 24 | int(second) << 16 | int(third) << 8 | int(fourth)
+    head, gap, tail = text.partition("::")
+    number = 0
+    words = head.split(":") if head else []
+    for word in words:
+        number = number << 16 | int(word, 16)
+    if gap:
+        rest = tail.split(":") if tail else []
+        number <<= 16 * (8 - len(words))
+        for index, word in enumerate(reversed(rest)):
+            number |= int(word, 16) << 16 * index
+    return number | SIX
+
+
 def address_at(number: int) -> Address:
     return IPv6Address(number ^ SIX) if number & SIX else IPv4Address(number)
 
@@ -73,6 +91,11 @@ class Laid:
             if names is not None:
                 return names
         return NOBODY
+
+    @property
+    def kept(self) -> Mapping[tuple[int, int], frozenset[str]]:
+        """The regions by ``start`` and ``wide`` of their span."""
+        return self._kept
 
     def regions(self) -> Iterator[tuple[Span, frozenset[str]]]:
         return ((Span(*key), names) for key, names in self._kept.items())

@@ -20,6 +20,7 @@ from policies.rules import (
     Load,
     Move,
     Output,
+    OutputRegister,
     Resubmit,
     Rule,
     RuleAction,
@@ -105,6 +106,8 @@ def action_text(action: RuleAction) -> str:
             return f"move:{_bits(source)}->{_bits(target)}"
         case Output(port):
             return f"output:{port}"
+        case OutputRegister(source):
+            return f"output:{_bits(source)}"
         case CopyToController(meter, max_len):
             return f"controller(max_len={max_len},meter_id={meter})"
         case Resubmit(table):

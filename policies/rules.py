@@ -53,6 +53,13 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputRegister:
+    """Out of the port whose number a register holds."""
+
+    source: Bits
+
+
+@dataclass(frozen=True, slots=True)
 class CopyToController:
     """A truncated copy through a meter; the packet itself goes on."""
 
@@ -119,7 +126,18 @@ class Goto:
     table: int
 
 
-RuleAction = Load | Move | Output | CopyToController | Resubmit | Track | Commit | Learn | Goto
+RuleAction = (
+    Load
+    | Move
+    | Output
+    | OutputRegister
+    | CopyToController
+    | Resubmit
+    | Track
+    | Commit
+    | Learn
+    | Goto
+)
 RuleKey = tuple[int, int, tuple[Field, ...]]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from policies import layout
 from policies.compiler.connection import connection_rules
+from policies.compiler.hosts import owner_fields
 from policies.compiler.observation import observation_rules
 from policies.compiler.parts import (
     CT_NEW,
@@ -23,37 +24,40 @@ from policies.model import Mode
 from policies.rules import Commit, CopyToController, Field, Goto, Load, Resubmit, Rule, Track
 
 
-def base_rules(zone: int) -> Iterator[Rule]:
-    """Everything that does not depend on hosts, ports or intents."""
-    yield from _guard_and_locality()
-    yield from _track(zone)
-    yield from connection_rules()
-    yield from _decide()
-    yield from observation_rules()
+def base_rules(switch: int) -> Iterator[Rule]:
+    """Everything that depends on the switch alone."""
+    zone = layout.zone_of(switch)
+    yield from _track(zone, switch)
     yield from _commit(zone)
 
 
-def _guard_and_locality() -> Iterator[Rule]:
-    # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
-    yield rule(Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
-    yield rule(Table.LOCALITY, 300, (Field("eth_type", ETH_ARP),), Goto(Table.ARP))
+def common_rules() -> Iterator[Rule]:
+    """Everything that is the same on every switch under every policy."""
+    yield from _locality()
+    yield from connection_rules()
+    yield from _decide()
+    yield from observation_rules()
+
+
+def _locality() -> Iterator[Rule]:
+    multicast = Field("eth_dst", 1 << 40, 1 << 40)
+    yield rule(Table.LOCALITY, 300, (Field("eth_type", ETH_ARP), multicast), Goto(Table.ARP))
     for icmp_type in (135, 136):
-        yield rule(Table.LOCALITY, 300, neighbour_fields(icmp_type), Goto(Table.ND))
+        fields = (*neighbour_fields(icmp_type), multicast)
+        yield rule(Table.LOCALITY, 300, fields, Goto(Table.ARP))
     # Multicast and broadcast pass only where an infrastructure rule above says so.
-    yield rule(Table.LOCALITY, 200, (Field("eth_dst", 1 << 40, 1 << 40),))
-    yield rule(Table.LOCALITY, 0, (), Goto(Table.TRACK))
+    yield rule(Table.LOCALITY, 200, (multicast,))
+    yield rule(Table.LOCALITY, 0, (), Goto(Table.ARP))
 
 
-def _track(zone: int) -> Iterator[Rule]:
+def _track(zone: int, switch: int) -> Iterator[Rule]:
     """Each edge tracks the connections of its own hosts; others only pass through."""
+    here = owner_fields(switch)
     for eth_type in (ETH_IP, ETH_IPV6):
-        for end in (layout.FROM_EDGE, layout.TO_LOCAL):
-            yield rule(
-                Table.TRACK,
-                200 if end is layout.FROM_EDGE else 190,
-                (Field("eth_type", eth_type), flag(end)),
-                Track(zone, Table.CONNECTION),
-            )
+        family = Field("eth_type", eth_type)
+        track = Track(zone, Table.CONNECTION)
+        yield rule(Table.TRACK, 210, (family, *here), Load(layout.TO_LOCAL, 1), track)
+        yield rule(Table.TRACK, 200, (family, flag(layout.FROM_EDGE)), track)
     yield rule(Table.TRACK, 100, (flag(layout.FROM_EDGE),))  # neither IP nor ARP
     yield rule(Table.TRACK, 0, (), Goto(Table.FORWARD))
 
@@ -103,6 +107,8 @@ def _commit(zone: int) -> Iterator[Rule]:
 def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[Rule]:
     """Per port: what a trunk passes on, what an edge port may not, and its metered copies."""
     yield from link_discovery_rules((*edge_ports, *trunks))
+    # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
+    yield rule(Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
     for port in sorted(trunks):
         yield rule(Table.GUARD, 400, (Field("in_port", port),), Goto(Table.LOCALITY))
     for port in sorted(set(edge_ports) - trunks):

@@ -1,29 +1,62 @@
-"""Rules that tie addresses to ports: what a host may send, and the way to it."""
+"""Rules that tie addresses to ports: what a host may send, and where it is.
+
+What a host may send stands on its own switch only. Where a target is stands on
+every switch in the same words (owner switch and port, in registers), so that a
+changed link changes only the few rules of the forward table.
+
+There are tens of these rules per host: the code below writes matches in the
+sorted order that rules have and shares every field that it can.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import NamedTuple
+from zlib import crc32
 
 from policies import layout
-from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, flag, neighbour_fields
-from policies.layout import Category, Reason, Table, cookie, name_number
-from policies.model import Action, Infrastructure, Policy
-from policies.rules import Field, Goto, Load, Output, Resubmit, Rule, RuleAction, match
+from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, flag, flags, neighbour_fields
+from policies.layout import Category, Reason, Table, cookie
+from policies.model import ICMPV6, Action, Infrastructure, Policy
+from policies.regions import SIX, number_at
+from policies.rules import Field, Goto, Load, Output, OutputRegister, Resubmit, Rule, RuleAction
+from policies.rules import match as sorted_match
 from topology.records import Binding
 
 SOLICITATION, ADVERTISEMENT = 135, 136
+_BINDING, _FORWARD = cookie(Category.BINDING), cookie(Category.FORWARD)
+_IP, _ARP, _IPV6 = (Field("eth_type", each) for each in (ETH_IP, ETH_ARP, ETH_IPV6))
+_REQUEST = Field("arp_op", 1)
+_NOBODY_ARP, _NOBODY_ND = Field("arp_spa", 0), Field("ipv6_src", 0)
+_ICMPV6 = Field("ip_proto", ICMPV6)
+_SOLICIT, _ADVERTISE = (Field("icmpv6_type", each) for each in (SOLICITATION, ADVERTISEMENT))
+_NO_SLL, _NO_TLL = Field("nd_sll", 0), Field("nd_tll", 0)
+_ADMIT: tuple[RuleAction, ...] = (Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))
+
+
+class Place(NamedTuple):
+    """An address on a port: ``number`` is the address as `policies.regions.number_of` has it."""
+
+    switch: int
+    port: int
+    mac: int
+    number: int
 
 
 def mac_number(mac: str) -> int:
     return int(mac.replace(":", ""), 16)
 
 
-def link_local(mac: str) -> IPv6Address:
+def link_local_number(mac: int) -> int:
     """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
-    number = mac_number(mac) ^ 0x0200_0000_0000
-    interface = (number >> 24) << 40 | 0xFFFE << 24 | number & 0xFF_FFFF
-    return IPv6Address(0xFE80 << 112 | interface)
+    flipped = mac ^ 0x0200_0000_0000
+    return 0xFE80 << 112 | (flipped >> 24) << 40 | 0xFFFE << 24 | flipped & 0xFF_FFFF
+
+
+def link_local(mac: str) -> IPv6Address:
+    return IPv6Address(link_local_number(mac_number(mac)))
 
 
 def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
@@ -36,139 +69,121 @@ def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
     )
 
 
-def with_link_local(bindings: Iterable[Binding]) -> tuple[Binding, ...]:
-    """The bindings, and for each MAC on a port its ``fe80::`` address."""
-    every = dict.fromkeys(bindings)
-    for binding in tuple(every):
-        local = str(link_local(binding.mac))
-        every.setdefault(Binding(binding.mac, local, binding.switch, binding.port, binding.host))
-    return tuple(every)
+def place_of(binding: Binding) -> Place:
+    return Place(binding.switch, binding.port, mac_number(binding.mac), number_at(binding.ip))
 
 
-def host_rules(
-    switch: int,
-    bindings: Sequence[Binding],
-    next_ports: Mapping[int, int],
-    infrastructure: Infrastructure,
-) -> Iterator[Rule]:
-    """Guard rules for the hosts on ``switch``, and the way to every host.
+def own_link_local(place: Place) -> Place:
+    """The ``fe80::`` address that comes with a MAC on a port."""
+    return Place(place.switch, place.port, place.mac, link_local_number(place.mac) | SIX)
 
-    ``next_ports`` maps each other switch to the port that leads to it; hosts on
-    switches that are not in it get no way, and their packets are dropped here.
-    """
-    placed: set[str] = set()
-    for binding in with_link_local(bindings):
-        local = binding.switch == switch
-        if local:
-            yield from _guard(binding, infrastructure)
-        port = binding.port if local else next_ports.get(binding.switch)
-        if port is None:
+
+def guard_rules(
+    port: int, mac: int, numbers: Iterable[int], infrastructure: Infrastructure
+) -> Iterator[tuple[int, tuple[Rule, ...]]]:
+    """Per address, what the host may send with it from its port; nobody else may."""
+    source, here = Field("eth_src", mac), Field("in_port", port)
+    arp = infrastructure.arp is Action.ALLOW
+    nd = infrastructure.nd is Action.ALLOW
+    sha = Field("arp_sha", mac)
+    # The link-layer option of neighbour discovery may be left out.
+    asks = tuple((Field("nd_sll", each), Field("nd_tll", each)) for each in (mac, 0))
+    for number in numbers:
+        address = number & ~SIX
+        cause = _BINDING | crc32(number.to_bytes(17, "big"), mac & 0xFFFF_FFFF)
+        if number < SIX:
+            rules = [
+                _admit(190, (source, _IP, here, Field("ip_src", address)), cause),
+            ]
+            if arp:
+                sender = Field("arp_spa", address)
+                # An address probe (RFC 5227) asks from 0.0.0.0 for the host's own address.
+                probe = (_REQUEST, sha, _NOBODY_ARP, Field("arp_tpa", address))
+                rules += (
+                    _admit(210, (sha, sender, source, _ARP, here), cause),
+                    _admit(210, (*probe, source, _ARP, here), cause),
+                )
+            yield number, tuple(rules)
             continue
-        if binding.mac not in placed:
-            placed.add(binding.mac)
-            yield from _way(binding, port, local)
-        yield from _find(binding, port, infrastructure)
-    # Answers are unicast; a question nobody here can answer is reported.
-    for table, allowed, answer in (
-        (Table.ARP, infrastructure.arp, (Field("arp_op", 2), Field("eth_type", ETH_ARP))),
-        (Table.ND, infrastructure.nd, neighbour_fields(ADVERTISEMENT)),
+        own = Field("ipv6_src", address)
+        rules = [_admit(190, (source, _IPV6, here, own), cause)]
+        if nd:
+            target = Field("nd_target", address)
+            solicit = (source, _IPV6, _SOLICIT, here, _ICMPV6)
+            advertise = (source, _IPV6, _ADVERTISE, here, _ICMPV6, target)
+            rules.append(_admit(210, (*solicit, _NOBODY_ND, target), cause))
+            for sll, tll in asks:
+                rules.append(_admit(210, (*solicit, own, sll), cause))
+                rules.append(_admit(210, (*advertise, tll), cause))
+        yield number, tuple(rules)
+
+
+def _admit(priority: int, fields: tuple[Field, ...], cause: int) -> Rule:
+    return Rule(Table.GUARD, priority, fields, _ADMIT, cause)
+
+
+@lru_cache(maxsize=1 << 17)
+def _found(switch: int, port: int, following: Table) -> tuple[RuleAction, ...]:
+    return (Load(layout.OWNER, switch), Load(layout.OWNER_PORT, port), Goto(following))
+
+
+def way_rule(mac: int, switch: int, port: int) -> Rule:
+    """Where the host with this MAC is."""
+    number = crc32(mac.to_bytes(6, "big"))
+    fields = (Field("eth_dst", mac),)
+    return Rule(Table.LOCALITY, 100, fields, _found(switch, port, Table.ARP), _FORWARD | number)
+
+
+def find_rule(number: int, switch: int, port: int) -> Rule:
+    """A request for this address goes to its owner's port alone, also with the controller down."""
+    cause = _FORWARD | crc32(number.to_bytes(17, "big"))
+    found = _found(switch, port, Table.FORWARD)
+    if number < SIX:
+        return Rule(Table.ARP, 200, (_REQUEST, Field("arp_tpa", number), _ARP), found, cause)
+    fields = (_IPV6, _SOLICIT, _ICMPV6, Field("nd_target", number & ~SIX))
+    return Rule(Table.ND, 200, fields, found, cause)
+
+
+def owner_fields(switch: int) -> tuple[Field, Field]:
+    high, low = layout.OWNER_REGS
+    return Field(high, switch >> 32), Field(low, switch & 0xFFFF_FFFF)
+
+
+def local_rules(switch: int, next_ports: Mapping[int, int]) -> Iterator[Rule]:
+    """The way to the hosts of every switch that can be reached; to the others there is none."""
+    yield Rule(
+        Table.FORWARD, 100, owner_fields(switch), (OutputRegister(layout.OWNER_PORT),), _FORWARD
+    )
+    for other in sorted(next_ports):
+        out = (Output(next_ports[other]),)
+        yield Rule(Table.FORWARD, 100, owner_fields(other), out, _FORWARD)
+
+
+def request_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
+    """What becomes of ARP and neighbour discovery that no host's own rule takes."""
+    arp = (Field("eth_type", ETH_ARP),)
+    for table, allowed, answer, kinds, following in (
+        (Table.ARP, infrastructure.arp, (Field("arp_op", 2), *arp), (arp,), Table.ND),
+        (
+            Table.ND,
+            infrastructure.nd,
+            neighbour_fields(ADVERTISEMENT),
+            (neighbour_fields(SOLICITATION), neighbour_fields(ADVERTISEMENT)),
+            Table.TRACK,
+        ),
     ):
         if allowed is Action.ALLOW:
+            # Answers are unicast; a question nobody here can answer is reported.
             unicast = Field("eth_dst", 0, 1 << 40)
-            yield _rule(table, 100, (*answer, unicast), Goto(Table.FORWARD))
-            yield _rule(
-                table,
-                10,
-                (flag(layout.FROM_EDGE),),
-                Load(layout.REASON, Reason.UNKNOWN_TARGET),
-                Resubmit(Table.REPORT),
-            )
+            yield _base(table, 100, (*answer, unicast), Goto(Table.FORWARD))
+            for kind in kinds:
+                asked = flags(*kind, flag(layout.FROM_EDGE))
+                report = (Load(layout.REASON, Reason.UNKNOWN_TARGET), Resubmit(Table.REPORT))
+                yield _base(table, 10, asked, *report)
+        for kind in kinds:
+            yield _base(table, 5, kind)
+        yield _base(table, 0, (), Goto(following))
 
 
-def _rule(
-    table: Table,
-    priority: int,
-    fields: tuple[Field, ...],
-    *actions: RuleAction,
-    category: Category = Category.BASE,
-    number: int = 0,
-) -> Rule:
-    return Rule(table, priority, match(*fields), actions, cookie(category, number))
-
-
-def _guard(binding: Binding, infrastructure: Infrastructure) -> Iterator[Rule]:
-    """What this address may send from its port, and nothing else with that address."""
-    mac = mac_number(binding.mac)
-    here = (Field("in_port", binding.port), Field("eth_src", mac))
-    admit = (Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))
-    number = name_number(f"{binding.mac} {binding.ip}")
-
-    def admitted(priority: int, *fields: Field) -> Rule:
-        return _rule(
-            Table.GUARD,
-            priority,
-            (*here, *fields),
-            *admit,
-            category=Category.BINDING,
-            number=number,
-        )
-
-    address = ip_address(binding.ip)
-    if address.version == 4:
-        yield admitted(190, Field("eth_type", ETH_IP), Field("ip_src", int(address)))
-        if infrastructure.arp is Action.ALLOW:
-            own = (Field("eth_type", ETH_ARP), Field("arp_sha", mac))
-            yield admitted(210, *own, Field("arp_spa", int(address)))
-            # An address probe (RFC 5227) asks from 0.0.0.0 for the host's own address.
-            probe = (Field("arp_spa", 0), Field("arp_tpa", int(address)))
-            yield admitted(210, *own, *probe, Field("arp_op", 1))
-        return
-    source = Field("ipv6_src", int(address))
-    yield admitted(190, Field("eth_type", ETH_IPV6), source)
-    if infrastructure.nd is Action.ALLOW:
-        for sender in (mac, 0):  # the source link-layer option may be left out
-            yield admitted(210, *neighbour_fields(SOLICITATION), source, Field("nd_sll", sender))
-            yield admitted(
-                210,
-                *neighbour_fields(ADVERTISEMENT),
-                Field("nd_target", int(address)),
-                Field("nd_tll", sender),
-            )
-        unspecified = Field("ipv6_src", 0)
-        yield admitted(
-            210, *neighbour_fields(SOLICITATION), unspecified, Field("nd_target", int(address))
-        )
-
-
-def _way(binding: Binding, port: int, local: bool) -> Iterator[Rule]:
-    here = Field("eth_dst", mac_number(binding.mac))
-    number = name_number(binding.mac)
-    if local:
-        yield _rule(
-            Table.LOCALITY,
-            100,
-            (here,),
-            Load(layout.TO_LOCAL, 1),
-            Goto(Table.TRACK),
-            category=Category.FORWARD,
-            number=number,
-        )
-    yield _rule(Table.FORWARD, 100, (here,), Output(port), category=Category.FORWARD, number=number)
-
-
-def _find(binding: Binding, port: int, infrastructure: Infrastructure) -> Iterator[Rule]:
-    """A request for this address goes to its owner's port alone, also with the controller down."""
-    address = ip_address(binding.ip)
-    number = name_number(f"{binding.mac} {binding.ip}")
-    if address.version == 4:
-        fields: tuple[Field, ...] = (
-            Field("eth_type", ETH_ARP),
-            Field("arp_op", 1),
-            Field("arp_tpa", int(address)),
-        )
-        table, allowed = Table.ARP, infrastructure.arp
-    else:
-        fields = (*neighbour_fields(SOLICITATION), Field("nd_target", int(address)))
-        table, allowed = Table.ND, infrastructure.nd
-    if allowed is Action.ALLOW:
-        yield _rule(table, 200, fields, Output(port), category=Category.FORWARD, number=number)
+def _base(table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
+    return Rule(table, priority, sorted_match(*fields), actions, cookie(Category.BASE))

@@ -10,16 +10,16 @@ address needs more than eight of the segments that intents name.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 from policies import layout
 from policies.compiler.parts import ETH_IP, ETH_IPV6
 from policies.layout import Category, Table, cookie, name_number
-from policies.membership import Membership, Region
+from policies.membership import Region
 from policies.model import ANY, UNKNOWN, Mode, Policy
-from policies.rules import Bits, Field, Goto, Load, Rule, match
+from policies.regions import SIX
+from policies.rules import Bits, Field, Goto, Load, Rule, RuleAction, match
 
 ALL_32 = 0xFFFF_FFFF
 
@@ -81,16 +81,33 @@ def assign_codes(names: Iterable[str], regions: Iterable[Region]) -> Mapping[str
     Raises CompileError when an address is in more than eight of the segments.
     """
     wanted = frozenset(names)
-    together: dict[str, set[str]] = {name: set() for name in wanted}
-    for shared in {region.segments & wanted for region in regions}:
-        for one, other in combinations(shared, 2):
-            together[one].add(other)
-            together[other].add(one)
+    return codes_apart(wanted, meetings(wanted, {region.segments for region in regions}))
+
+
+def meetings(
+    names: frozenset[str], groups: Iterable[frozenset[str]]
+) -> Mapping[str, frozenset[str]]:
+    """For each segment those that share an address with it, itself among them.
+
+    ``groups`` are the sets of segments that addresses have.
+    """
+    together: dict[str, set[str]] = {name: {name} for name in names}
+    for shared in {group & names for group in groups}:
+        for name in shared:
+            together[name] |= shared
+    return {name: frozenset(others) for name, others in together.items()}
+
+
+def codes_apart(
+    names: Iterable[str], together: Mapping[str, Collection[str]]
+) -> Mapping[str, SegmentCode]:
+    """`assign_codes` for segments of which it is known which share an address."""
     codes: dict[str, SegmentCode] = {}
     taken: set[SegmentCode] = set()
-    for name in sorted(wanted):
+    for name in sorted(names):
         number = name_number(name) & 0xFFFF or 1
-        blocked = {codes[other].field for other in together[name] if other in codes}
+        near = together.get(name, ())
+        blocked = {codes[other].field for other in near if other in codes}
         free = (
             code
             for code in (SegmentCode(each, number) for each in range(layout.IDENTITY_FIELDS))
@@ -98,7 +115,7 @@ def assign_codes(names: Iterable[str], regions: Iterable[Region]) -> Mapping[str
         )
         code = next(free, None)
         if code is None:
-            others = ", ".join(sorted(together[name])[:9])
+            others = ", ".join(sorted(set(near) - {name})[:9])
             raise CompileError(
                 f"segment {name} overlaps too many others ({others}): an address can be in at "
                 f"most {layout.IDENTITY_FIELDS} segments that intents name; merge some of them"
@@ -145,45 +162,112 @@ def address_fields(end: End, prefix_value: int, length: int, version: int) -> tu
     return tuple(fields)
 
 
-def identity_rules(
-    policy: Policy, membership: Membership, codes: Mapping[str, SegmentCode]
-) -> Iterator[Rule]:
-    """Per end: a rule for every region, and one for addresses in no segment."""
-    for end in (SOURCE, TARGET):
-        yield _identity_rule(end, (), 0, 0, known=False, mode=policy.defaults.mode, number=0)
-        for region in membership.regions():
-            prefix = region.prefix
-            yield _identity_rule(
-                end,
-                address_fields(end, int(prefix.network_address), prefix.prefixlen, prefix.version),
-                100 + prefix.prefixlen,
-                identity_value(region.segments, codes),
-                known=bool(region.segments),
-                mode=membership.mode_of(region.segments),
-                number=name_number(",".join(sorted(region.segments))) if region.segments else 0,
+class IdentityRules:
+    """Per end: a rule for a prefix whose addresses are in the same segments.
+
+    ``mode_of`` gives the mode of a set of segments. What rules share (actions,
+    fields of common leading words) is made once: there are tens of thousands.
+    """
+
+    def __init__(
+        self, codes: Mapping[str, SegmentCode], mode_of: Callable[[frozenset[str]], Mode]
+    ) -> None:
+        self._codes, self._mode_of = codes, mode_of
+        self._shared: dict[frozenset[str], tuple[tuple[RuleAction, ...], ...]] = {}
+        self._causes: dict[frozenset[str], int] = {}
+        self._words: dict[tuple[str, int], Field] = {}
+        self._loads: dict[tuple[Bits, int], Load] = {}
+
+    def default(self) -> tuple[Rule, Rule]:
+        """For addresses that no prefix covers: they are in no segment."""
+        return self._rules((), (), 0, frozenset())
+
+    def prefix(self, key: tuple[int, int], segments: frozenset[str]) -> tuple[Rule, Rule]:
+        """The rules of both ends for a prefix as in `policies.compiler.aggregate`."""
+        start, wide = key
+        size = (-wide).bit_length()
+        if start < SIX:
+            if size > 32:
+                return self._rules((_IP,), (_IP,), 100, segments)
+            mask = None if wide == -1 else wide & ALL_32
+            four = (_IP, Field("reg8", start, mask)), (_IP, Field("reg12", start, mask))
+            return self._rules(*four, 133 - size, segments)
+        address, length = start & ~SIX, 129 - size
+        if length > 96:
+            source, target = self._six(address, wide)
+        else:
+            source, target = (
+                match(*address_fields(end, address, length, 6)) for end in (SOURCE, TARGET)
             )
+        return self._rules(source, target, 100 + length, segments)
+
+    def _six(self, address: int, wide: int) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+        """Match an IPv6 prefix longer than 96 bits."""
+        first, second = address >> 96, address >> 64 & ALL_32
+        third, last = address >> 32 & ALL_32, address & ALL_32
+        mask = None if wide == -1 else wide & ALL_32
+        # In the order of the registers' names, as in every match.
+        return (
+            (
+                _IPV6,
+                self._word("reg10", third),
+                Field("reg11", last, mask),
+                self._word("reg8", first),
+                self._word("reg9", second),
+            ),
+            (
+                _IPV6,
+                self._word("reg12", first),
+                self._word("reg13", second),
+                self._word("reg14", third),
+                Field("reg15", last, mask),
+            ),
+        )
+
+    def _word(self, register: str, value: int) -> Field:
+        field = self._words.get((register, value))
+        if field is None:
+            field = self._words[register, value] = Field(register, value)
+        return field
+
+    def _rules(
+        self,
+        source: tuple[Field, ...],
+        target: tuple[Field, ...],
+        priority: int,
+        segments: frozenset[str],
+    ) -> tuple[Rule, Rule]:
+        actions = self._shared.get(segments)
+        if actions is None:
+            actions = self._shared[segments] = self._actions(segments)
+            number = name_number(",".join(sorted(segments))) if segments else 0
+            self._causes[segments] = cookie(Category.IDENTITY, number)
+        cause = self._causes[segments]
+        return (
+            Rule(Table.SOURCE, priority, source, actions[0], cause),
+            Rule(Table.TARGET, priority, target, actions[1], cause),
+        )
+
+    def _actions(self, segments: frozenset[str]) -> tuple[tuple[RuleAction, ...], ...]:
+        value = identity_value(segments, self._codes)
+        mode = int(self._mode_of(segments))
+        return tuple(
+            (
+                self._load(high, value >> 64),
+                self._load(low, value & (1 << 64) - 1),
+                self._load(end.known, int(bool(segments))),
+                self._load(end.mode, mode),
+                Goto(end.following),
+            )
+            for end, high, low in _WIDE
+        )
+
+    def _load(self, target: Bits, value: int) -> Load:
+        load = self._loads.get((target, value))
+        if load is None:
+            load = self._loads[target, value] = Load(target, value)
+        return load
 
 
-def _identity_rule(
-    end: End,
-    fields: tuple[Field, ...],
-    priority: int,
-    value: int,
-    *,
-    known: bool,
-    mode: Mode,
-    number: int,
-) -> Rule:
-    return Rule(
-        end.table,
-        priority,
-        match(*fields),
-        (
-            Load(Bits(end.wide, 64, 64), value >> 64),
-            Load(Bits(end.wide, 0, 64), value & (1 << 64) - 1),
-            Load(end.known, int(known)),
-            Load(end.mode, int(mode)),
-            Goto(end.following),
-        ),
-        cookie(Category.IDENTITY, number),
-    )
+_IP, _IPV6 = Field("eth_type", ETH_IP), Field("eth_type", ETH_IPV6)
+_WIDE = tuple((end, Bits(end.wide, 64, 64), Bits(end.wide, 0, 64)) for end in (SOURCE, TARGET))

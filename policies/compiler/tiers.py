@@ -8,8 +8,8 @@ verdict names.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import product
 
 from policies import layout
@@ -21,13 +21,12 @@ from policies.compiler.identity import (
     address_fields,
     end_field,
 )
+from policies.compiler.levels import LEVELS
 from policies.compiler.parts import ETH_IP, ETH_IPV6, flags
 from policies.layout import Category, Outcome, Table, cookie, name_number
 from policies.model import (
-    ANY,
     ICMP,
     ICMPV6,
-    UNKNOWN,
     Action,
     Intent,
     Policy,
@@ -43,17 +42,7 @@ TIER_BASE = {
     Tier.APPLICATION: 28_000,
     Tier.BASELINE: 12_000,
 }
-BAND = 8_000  # priorities of one action in one tier; allow lies below deny
 MAX_TIMEOUT = 65_535
-
-
-def live_intents(policy: Policy, now: float) -> tuple[Intent, ...]:
-    """The intents that exist at ``now``: an expired one does not."""
-    return tuple(
-        intent
-        for intent in policy.intents
-        if intent.expires is None or intent.expires.timestamp() > now
-    )
 
 
 def intent_numbers(policy: Policy) -> Mapping[int, str]:
@@ -70,61 +59,6 @@ def intent_numbers(policy: Policy) -> Mapping[int, str]:
     return numbers
 
 
-def levels(intents: Sequence[Intent], together: Mapping[str, frozenset[str]]) -> Mapping[str, int]:
-    """How far below its band's top each intent's rules stand.
-
-    ``together`` names, for each segment, the segments that share an address
-    with it. An intent stands one below the lowest earlier-named intent of its
-    tier and action that it can meet in one packet.
-    """
-    result: dict[str, int] = {}
-    bands: dict[tuple[Tier, Action], list[Intent]] = defaultdict(list)
-    for intent in sorted(intents, key=lambda each: each.name):
-        earlier = bands[intent.tier, intent.action]
-        result[intent.name] = max(
-            (
-                result[other.name] + 1
-                for other in earlier
-                if _services_meet(intent.services, other.services)
-                and _ends_meet(intent.sources, other.sources, together)
-                and _ends_meet(intent.targets, other.targets, together)
-            ),
-            default=0,
-        )
-        if result[intent.name] >= BAND:
-            raise CompileError(
-                f"intent {intent.name} overlaps more than {BAND} others of its tier; "
-                f"merge some of them ({intent.source})"
-            )
-        earlier.append(intent)
-    return result
-
-
-def _ends_meet(
-    ours: Iterable[str], theirs: Iterable[str], together: Mapping[str, frozenset[str]]
-) -> bool:
-    return any(
-        one == other
-        or ANY in (one, other)
-        or (UNKNOWN not in (one, other) and other in together.get(one, ()))
-        for one, other in product(ours, theirs)
-    )
-
-
-def _services_meet(ours: Iterable[Service], theirs: Iterable[Service]) -> bool:
-    return any(_service_meets(one, other) for one, other in product(ours, theirs))
-
-
-def _service_meets(one: Service, other: Service) -> bool:
-    if one.proto is None or other.proto is None:
-        return True
-    if one.proto != other.proto:
-        return False
-    if one.low is None or other.low is None or one.high is None or other.high is None:
-        return True
-    return one.low <= other.high and other.low <= one.high
-
-
 def port_masks(low: int, high: int) -> Iterator[tuple[int, int]]:
     """The fewest value/mask pairs that cover the 16-bit range ``low`` to ``high`` inclusive."""
     while low <= high:
@@ -135,60 +69,86 @@ def port_masks(low: int, high: int) -> Iterator[tuple[int, int]]:
         low += size
 
 
-def service_fields(service: Service) -> Iterator[tuple[Field, ...]]:
+def merged(services: Iterable[Service]) -> tuple[Service, ...]:
+    """The same packets in the fewest services: ranges that touch become one."""
+    result: list[Service] = []
+    for service in sorted(set(services), key=_range):
+        if result:
+            last = result[-1]
+            if last.proto is None:
+                break
+            if last.proto == service.proto:
+                if last.high is None:
+                    continue
+                assert service.low is not None and service.high is not None
+                if service.low <= last.high + 1:
+                    high = max(last.high, service.high)
+                    result[-1] = Service(last.proto, last.low, high)
+                    continue
+        result.append(service)
+    return tuple(result)
+
+
+def _range(service: Service) -> tuple[int, int, int]:
+    """Wider before narrower, so that `merged` needs to look back only once."""
+    proto = -1 if service.proto is None else service.proto
+    return (proto, -1 if service.low is None else service.low, -(service.high or 0))
+
+
+@lru_cache(maxsize=1 << 14)
+def service_fields(service: Service) -> tuple[tuple[Field, ...], ...]:
     """What rules match for a service, in the register that holds the responder's port."""
     if service.proto is None:
-        yield ()
-        return
+        return ((),)
     family = {ICMP: ETH_IP, ICMPV6: ETH_IPV6}.get(service.proto)
     ahead = () if family is None else (Field("eth_type", family),)
     proto = service.proto << layout.PROTO.low
     proto_mask = 0xFF << layout.PROTO.low
     if service.low is None or service.high is None:
-        yield (*ahead, Field(layout.PROTO.field, proto, proto_mask))
-        return
-    for value, mask in port_masks(service.low, service.high):
-        yield (*ahead, Field(layout.PORT.field, proto | value, proto_mask | mask))
+        return ((*ahead, Field(layout.PROTO.field, proto, proto_mask)),)
+    return tuple(
+        (*ahead, Field(layout.PORT.field, proto | value, proto_mask | mask))
+        for value, mask in port_masks(service.low, service.high)
+    )
+
+
+def default_rule(action: Action) -> Rule:
+    return Rule(Table.POLICY, 0, (), _outcome(action, 0), cookie(Category.DEFAULT))
 
 
 def intent_rules(
-    policy: Policy,
-    codes: Mapping[str, SegmentCode],
-    together: Mapping[str, frozenset[str]],
-    now: float,
+    intent: Intent, level: int, codes: Mapping[str, SegmentCode], timeout: int = 0
 ) -> Iterator[Rule]:
-    """The rules of every intent that lives at ``now``, and of the default."""
-    intents = live_intents(policy, now)
-    standing = levels(intents, together)
-    for intent in intents:
-        yield from _intent(intent, standing[intent.name], codes, now)
-    default = policy.defaults.action
-    yield Rule(Table.POLICY, 0, (), _outcome(default, 0), cookie(Category.DEFAULT))
+    """An intent's rules, ``level`` below the top of its tier and action.
 
-
-def _intent(
-    intent: Intent, level: int, codes: Mapping[str, SegmentCode], now: float
-) -> Iterator[Rule]:
+    ``timeout`` in seconds ends them on the switch itself; 0 for none.
+    """
     number = name_number(intent.name)
     table = Table.EMERGENCY if intent.tier is Tier.EMERGENCY else Table.POLICY
-    top = TIER_BASE[intent.tier] + (BAND if intent.action is Action.DENY else 0)
-    remaining = (intent.expires.timestamp() - now) if intent.expires is not None else 0
-    timeout = max(1, round(remaining)) if 0 < remaining <= MAX_TIMEOUT else 0
+    top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
+    priority = top + LEVELS - 1 - level
+    actions, cause = _outcome(intent.action, number), cookie(Category.INTENT, number)
     seen: set[tuple[Field, ...]] = set()
-    for source, target, service in product(intent.sources, intent.targets, intent.services):
-        ends = (end_field(SOURCE, source, codes), end_field(TARGET, target, codes))
-        for fields in service_fields(service):
-            matched = flags(*(end for end in ends if end is not None), *fields)
-            if matched not in seen:
-                seen.add(matched)
-                yield Rule(
-                    table,
-                    top + BAND - 1 - level,
-                    matched,
-                    _outcome(intent.action, number),
-                    cookie(Category.INTENT, number),
-                    timeout,
-                )
+    services = [fields for each in merged(intent.services) for fields in service_fields(each)]
+    for source, target in product(intent.sources, intent.targets):
+        ends = [end_field(SOURCE, source, codes), end_field(TARGET, target, codes)]
+        present = [end for end in ends if end is not None]
+        for service in services:
+            fields = flags(*present, *service)
+            if fields not in seen:
+                seen.add(fields)
+                yield Rule(table, priority, fields, actions, cause, timeout)
+
+
+def timeout_at(intent: Intent, now: float) -> int | None:
+    """Seconds until the switch itself must end an intent's rules, 0 while its end is beyond the
+    switch's timer or there is none; None for an intent that has ended."""
+    if intent.expires is None:
+        return 0
+    remaining = intent.expires.timestamp() - now
+    if remaining <= 0:
+        return None
+    return max(1, round(remaining)) if remaining <= MAX_TIMEOUT else 0
 
 
 def _outcome(action: Action, number: int) -> tuple[RuleAction, ...]:

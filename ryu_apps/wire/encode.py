@@ -21,6 +21,7 @@ from policies.rules import (
     Load,
     Move,
     Output,
+    OutputRegister,
     Resubmit,
     Rule,
     RuleAction,
@@ -134,6 +135,10 @@ def action_bytes(action: RuleAction) -> bytes:
             return _move(action)
         case Output(port):
             return struct.pack("!HHIHxxxxxx", 0, 16, port, 0)
+        case OutputRegister(source):
+            header = BY_NAME[source.field].action_header
+            place = _offset(source)
+            return struct.pack("!HHIHHIHxxxxxx", 0xFFFF, 24, NX_VENDOR, 15, place, header, 0xFFFF)
         case CopyToController(meter, max_len):
             return _controller(meter, max_len)
         case Resubmit(table):
