@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from policies.bulk import no_collecting
 from policies.membership import Membership
 from policies.model import Action, Address, Connection, Policy, Verdict
 from policies.traffic import Seen, Traffic, connections
@@ -50,6 +51,7 @@ class Simulation:
     cuts: tuple[Cut, ...]
 
 
+@no_collecting()
 def simulate(
     traffic: Traffic,
     judge: Judge,
@@ -64,9 +66,8 @@ def simulate(
     With it, against what that policy would do. *would-deny* is forwarded only
     because its mode does not enforce, and was not so before.
     """
-    groups: dict[tuple[object, ...], Group] = {}
-    totals: dict[Change, int] = dict.fromkeys(CHANGES, 0)
-    cuts: dict[tuple[int, int, int], Cut] = {}
+    tally = _Tally(examples)
+    cuts: dict[tuple[int, int], Cut] = {}
     now_by, then_by = _Reader(judge, now), None if before is None else _Reader(before, now)
     for connection, seen, through in connections(traffic):
         verdict = now_by.verdict(connection)
@@ -75,16 +76,18 @@ def simulate(
             earlier = then_by.verdict(connection)
             through, denied = earlier.forwarded, earlier.action is Action.DENY
         change = _change(verdict, through, denied)
-        totals[change] += seen.connections
-        _group(groups, change, verdict, connection, seen, examples)
+        tally.add(change, verdict, connection, seen)
         if change == "newly-blocked":
             src, dst = connection.src, connection.dst
-            pair = (src.version, int(src), int(dst))
-            cut = cuts.get(pair, Cut(src, dst, 0.0, 0))
-            cuts[pair] = Cut(src, dst, max(cut.last, seen.last), cut.connections + seen.connections)
+            cut = cuts.get((id(src), id(dst)), Cut(src, dst, 0.0, 0))
+            last = max(cut.last, seen.last)
+            cuts[id(src), id(dst)] = Cut(src, dst, last, cut.connections + seen.connections)
+    totals = dict.fromkeys(CHANGES, 0)
+    for group in tally.groups.values():
+        totals[group.change] += group.connections
     order = {change: rank for rank, change in enumerate(CHANGES)}
     ranked = sorted(
-        groups.values(),
+        tally.groups.values(),
         key=lambda group: (
             order[group.change],
             -group.connections,
@@ -101,28 +104,33 @@ def simulate(
 
 
 class _Reader:
-    """A judge at one moment, asked once for each kind of connection."""
+    """A judge at one moment, asked once for each kind of connection.
+
+    Addresses are told apart by identity, which in `Traffic` is equality.
+    """
 
     def __init__(self, judge: Judge, now: float) -> None:
         self._judge, self._now = judge, now
-        self._segments: dict[tuple[int, int], frozenset[str]] = {}
-        self._known: dict[tuple[object, ...], Verdict] = {}
+        self._segments: dict[int, frozenset[str]] = {}
+        self._services: dict[tuple[int, int, int], int] = {}
+        self._known: dict[tuple[frozenset[str], frozenset[str], int], Verdict] = {}
 
     def verdict(self, connection: Connection) -> Verdict:
-        sources, targets = self._of(connection.src), self._of(connection.dst)
-        kind = (sources, targets, connection.proto, connection.port, connection.src.version)
-        verdict = self._known.get(kind)
+        src, dst = connection.src, connection.dst
+        sources, targets = self._segments.get(id(src)), self._segments.get(id(dst))
+        if sources is None:
+            sources = self._segments[id(src)] = self._judge.membership.segments_of(src)
+        if targets is None:
+            targets = self._segments[id(dst)] = self._judge.membership.segments_of(dst)
+        service = (connection.proto, connection.port, src.version)
+        kind = self._services.get(service)
+        if kind is None:
+            kind = self._services[service] = self._judge.service_kind(connection)
+        verdict = self._known.get((sources, targets, kind))
         if verdict is None:
             verdict = self._judge.judge(sources, targets, connection, self._now)
-            self._known[kind] = verdict
+            self._known[sources, targets, kind] = verdict
         return verdict
-
-    def _of(self, address: Address) -> frozenset[str]:
-        key = (address.version, int(address))
-        found = self._segments.get(key)
-        if found is None:
-            found = self._segments[key] = self._judge.membership.segments_of(address)
-        return found
 
 
 def _change(verdict: Verdict, through: bool, denied: bool) -> Change:
@@ -133,32 +141,41 @@ def _change(verdict: Verdict, through: bool, denied: bool) -> Change:
     return "allowed" if through and not denied else "newly-allowed"
 
 
-def _group(
-    groups: dict[tuple[object, ...], Group],
-    change: Change,
-    verdict: Verdict,
-    connection: Connection,
-    seen: Seen,
-    examples: int,
-) -> None:
-    key = (change, verdict.intent, verdict.tier, verdict.from_segments, verdict.to_segments)
-    group = groups.get(key)
-    if group is None:
-        group = groups[key] = Group(
-            change,
-            verdict.intent,
-            verdict.tier.value,
-            verdict.from_segments,
-            verdict.to_segments,
+class _Tally:
+    """Groups by what decides between which segments; ``examples`` busiest connections of each."""
+
+    def __init__(self, examples: int) -> None:
+        self.groups: dict[tuple[object, ...], Group] = {}
+        self._examples = examples
+        # Verdicts are kept by their reader, so that one's id stays its own.
+        self._by_verdict: dict[tuple[str, int], Group] = {}
+
+    def add(self, change: Change, verdict: Verdict, connection: Connection, seen: Seen) -> None:
+        group = self._by_verdict.get((change, id(verdict)))
+        if group is None:
+            group = self._by_verdict[change, id(verdict)] = self._group(change, verdict)
+        times = seen.connections
+        group.connections += times
+        group.bytes += seen.bytes
+        group.pairs.add((id(connection.src), id(connection.dst)))
+        busiest = group.busiest
+        if len(busiest) < self._examples or times > busiest[-1][0]:
+            busiest.append((times, connection))
+            busiest.sort(key=lambda each: -each[0])
+            del busiest[self._examples :]
+
+    def _group(self, change: Change, verdict: Verdict) -> Group:
+        key = (change, verdict.intent, verdict.tier, verdict.from_segments, verdict.to_segments)
+        return self.groups.setdefault(
+            key,
+            Group(
+                change,
+                verdict.intent,
+                verdict.tier.value,
+                verdict.from_segments,
+                verdict.to_segments,
+            ),
         )
-    group.connections += seen.connections
-    group.bytes += seen.bytes
-    group.pairs.add((int(connection.src), int(connection.dst)))
-    busiest = group.busiest
-    if len(busiest) < examples or seen.connections > busiest[-1][0]:
-        busiest.append((seen.connections, connection))
-        busiest.sort(key=lambda each: -each[0])
-        del busiest[examples:]
 
 
 class Accepted:

@@ -2,8 +2,8 @@
 
 A policy treats all connections between two addresses on one service alike, so
 a recording is counted by them before it is judged. Contract CSV is counted
-straight from its cells, each distinct connection checked once; every other
-form goes through the ordinary readers.
+straight from its cells, a block of rows at a time, and each distinct
+connection checked once; every other form goes through the ordinary readers.
 """
 
 from __future__ import annotations
@@ -13,18 +13,21 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
+from ipaddress import IPv4Address
+from itertools import islice, repeat
 from pathlib import Path
 from typing import IO
 
 from policies import scalars
-from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, Address, Connection
+from policies.bulk import no_collecting
+from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
 from topology.readers import TrafficError, read_records
 from topology.records import FlowRecord
 
 BAD_SHARE = 0.10
+BLOCK = 8192  # rows counted together
 _PROTOCOLS = PROTOCOL_NUMBERS | {
     "igmp": 2, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "ospf": 89,
     "pim": 103, "vrrp": 112, "udplite": 136,
@@ -32,23 +35,25 @@ _PROTOCOLS = PROTOCOL_NUMBERS | {
 _ICMP_WORDS = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 _BLOCKED = frozenset({"denied", "deny"})
-# A key in text: source, target, protocol, port (or ICMP type), and whether it was let through.
-Key = tuple[str, str, str, str, bool]
+_FAILED = frozenset({"rejected", "unanswered"})
+_TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
+# Rows with one key are one kind of connection: source, target, protocol, port (or ICMP type),
+# state, verdict and phase, all as written.
+Key = tuple[str, str, str, str, str, str, str]
 
 
 @dataclass(slots=True)
 class Seen:
-    """What was recorded of one kind of connection; times in seconds since the epoch."""
+    """What was recorded of one kind of connection; times in seconds since the epoch.
+
+    ``failed`` of the connections were refused or never answered, as far as
+    the recording tells.
+    """
 
     connections: int = 0
     bytes: int = 0
     last: float = 0.0
-    line: int = 0
-
-    def add(self, other: Seen) -> None:
-        self.connections += other.connections
-        self.bytes += other.bytes
-        self.last = max(self.last, other.last)
+    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -56,7 +61,7 @@ class Traffic:
     """Distinct connections with their counts, split by whether the network let them through.
 
     ``records`` were read, ``bad`` of them left out; ``unjudged`` name no
-    protocol that a policy could judge.
+    protocol that a policy could judge. Equal addresses are one object.
     """
 
     carried: list[tuple[Connection, Seen]] = field(default_factory=list)
@@ -75,36 +80,85 @@ def read_traffic(source: str | Path) -> Traffic:
     if str(source) == "-":
         return traffic_of(read_records(source))
     try:
-        with _open(Path(source)) as binary:
+        with no_collecting(), _open(Path(source)) as binary:
             text = io.TextIOWrapper(binary, encoding="utf-8-sig", newline="")
             columns = _columns(text.readline())
             if columns is not None:
                 return _from_cells(columns, text, str(source))
     except OSError as problem:
         raise TrafficError(f"{source}: {problem.strerror or problem}") from None
-    except (EOFError, zlib.error, UnicodeDecodeError, csv.Error) as problem:
+    except (EOFError, zlib.error, ValueError, csv.Error) as problem:
         raise TrafficError(f"{source}: damaged or not text ({problem})") from None
     return traffic_of(read_records(source))
 
 
 def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
     """Count flow records."""
-    counts: dict[Key, Seen] = {}
+    counts = _Counts()
     total = 0
     for total, record in enumerate(records, 1):
-        icmp = record.proto in _ICMP_WORDS
-        port = record.src_port if icmp else record.dst_port
-        through = record.state not in _BLOCKED and record.verdict not in _BLOCKED
-        key = (record.src_ip, record.dst_ip, record.proto, str(port), through)
-        seen = counts.get(key)
-        if seen is None:
-            seen = counts[key] = Seen(line=total)
-        # An end repeats a connection whose start was counted.
-        seen.connections += record.phase != "end" or not seen.connections
+        port = record.src_port if record.proto in _ICMP_WORDS else record.dst_port
+        verdict = "deny" if record.verdict == "deny" else ""
+        key = (
+            record.src_ip, record.dst_ip, record.proto, str(port),
+            record.state or "", verdict, record.phase,
+        )  # fmt: skip
         size = record.bytes
-        seen.bytes += (record.bytes_out or 0) + (record.bytes_in or 0) if size is None else size
-        seen.last = max(seen.last, record.ts)
-    return _checked(counts, total, 0, "the records")
+        if size is None:
+            size = (record.bytes_out or 0) + (record.bytes_in or 0)
+        few = record.packets is not None and record.packets < 3 or record.packets_in == 0
+        counts.add([key], [size], [record.ts], [few and record.phase != "start"], [total])
+    return _connections(counts, total, 0, "the records")
+
+
+class _Index(dict[Key, int]):
+    """Numbers keys in the order they are first asked for."""
+
+    def __missing__(self, key: Key) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+class _Counts:
+    """Sums per key; a key's number is its place in every list."""
+
+    def __init__(self) -> None:
+        self.index = _Index()
+        self.rows: list[int] = []
+        self.bytes: list[int] = []
+        self.last: list[float] = []
+        self.few: list[int] = []
+        self.first: list[int] = []
+
+    def add(
+        self,
+        keys: Iterable[Key],
+        sizes: Iterable[int],
+        moments: Iterable[float],
+        few: Iterable[bool],
+        lines: Iterable[int],
+    ) -> None:
+        """Count rows that stand on ``lines`` of the file."""
+        numbers = list(map(self.index.__getitem__, keys))
+        new = len(self.index) - len(self.rows)
+        for each in (self.rows, self.bytes, self.few):
+            each.extend(repeat(0, new))
+        self.last.extend(repeat(0.0, new))
+        if new:
+            for number, line in zip(numbers, lines, strict=True):
+                if number == len(self.first):
+                    self.first.append(line)
+        rows, total, last, short = self.rows, self.bytes, self.last, self.few
+        for number, size, moment, is_short in zip(numbers, sizes, moments, few, strict=True):
+            rows[number] += 1
+            total[number] += size
+            if moment > last[number]:
+                last[number] = moment
+            if is_short:
+                short[number] += 1
+
+
+# Contract CSV
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -120,109 +174,214 @@ def _columns(header: str) -> list[str] | None:
     return names if {"ts", "src_ip", "dst_ip"} <= set(names) else None
 
 
-def _from_cells(columns: Sequence[str], lines: Iterable[str], name: str) -> Traffic:
-    cell = _cell_readers(columns)
-    source, target, proto, port, kind = (
-        cell(c) for c in ("src_ip", "dst_ip", "proto", "dst_port", "src_port")
-    )
-    state, verdict, phase = cell("state"), cell("verdict"), cell("phase")
-    labelled = {"state", "verdict", "phase"} & set(columns)
-    sizes = [columns.index(c) for c in ("bytes", "bytes_out", "bytes_in") if c in columns]
-    when = columns.index("ts")
-    width = len(columns)
-    counts: dict[Key, Seen] = {}
+def _from_cells(columns: Sequence[str], text: Iterable[str], name: str) -> Traffic:
+    counts = _Counts()
     total = bad = 0
-    for row in csv.reader(lines):
-        if not row:
-            continue
-        total += 1
-        if len(row) != width:
-            bad += 1
-            continue
-        word = proto(row)
-        through, again = True, False
-        if labelled:
-            through = state(row) not in _BLOCKED and verdict(row) not in _BLOCKED
-            again = phase(row) == "end"
-        key = (
-            source(row),
-            target(row),
-            word,
-            kind(row) if word.lower() in _ICMP_WORDS else port(row),
-            through,
-        )
-        try:
-            moment = float(row[when])
-            size = 0
-            for index in sizes:
-                if text := row[index]:
-                    size += int(text)
-                    if index == sizes[0] and columns[index] == "bytes":
-                        break
-        except ValueError:
-            bad += 1
-            continue
-        seen = counts.get(key)
-        if seen is None:
-            seen = counts[key] = Seen(line=total + 1)
-        seen.connections += not again or not seen.connections
-        seen.bytes += size
-        if moment > seen.last:
-            seen.last = moment
-    return _checked(counts, total, bad, name)
+    start = 2  # the header is line 1
+    stream = iter(text)
+    while lines := list(islice(stream, BLOCK)):
+        where: Sequence[int] = range(start, start + len(lines))
+        block = _plain_block(columns, lines)
+        if block is None:
+            # Row by row, as a bad row must not take others with it. No cell may span lines.
+            rows = [next(csv.reader([line]), []) for line in lines]
+            good = [at for at, row in enumerate(rows) if _is_good(columns, row)]
+            total += sum(map(bool, rows))
+            bad += sum(map(bool, rows)) - len(good)
+            where = [where[at] for at in good]
+            block = _Block(columns, list(zip(*(rows[at] for at in good), strict=True)))
+        else:
+            total += len(lines)
+        counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
+        start += len(lines)
+    return _connections(counts, total, bad, name)
 
 
-def _cell_readers(columns: Sequence[str]) -> Callable[[str], Callable[[list[str]], str]]:
-    def reader(name: str) -> Callable[[list[str]], str]:
-        if name in columns:
-            return itemgetter(columns.index(name))
-        return lambda row: ""
+def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
+    """The lines as columns, if no cell is quoted and every row is good."""
+    commas = len(columns) - 1
+    text = "".join(lines)
+    if '"' in text or {line.count(",") for line in lines} != {commas}:
+        return None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    cells = text.removesuffix("\n").replace("\n", ",").split(",")
+    if len(cells) != len(lines) * len(columns):
+        return None
+    try:
+        return _Block(columns, [cells[at :: len(columns)] for at in range(len(columns))])
+    except ValueError:
+        return None
 
-    return reader
+
+def _is_good(columns: Sequence[str], row: Sequence[str]) -> bool:
+    try:
+        return len(row) == len(columns) and bool(_Block(columns, [[cell] for cell in row]).moments)
+    except ValueError:
+        return False
 
 
-def _checked(counts: dict[Key, Seen], total: int, bad: int, name: str) -> Traffic:
+class _Block:
+    """Rows as columns. Raises ValueError if a time or size in them is none."""
+
+    def __init__(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        self._cells = dict(zip(columns, cells, strict=True)) if cells else {}
+        self._empty = ("",) * (len(cells[0]) if cells else 0)
+        self.moments = list(map(float, self._column("ts")))
+        if not all(map(math.isfinite, self.moments)) or min(self.moments, default=0.0) < 0:
+            raise ValueError("no time")
+        self.sizes = self._sizes()
+
+    def _column(self, name: str) -> Sequence[str]:
+        return self._cells.get(name, self._empty)
+
+    def _sizes(self) -> list[int]:
+        whole, out, back = (self._column(c) for c in ("bytes", "bytes_out", "bytes_in"))
+        if all(whole):
+            return list(map(int, whole))
+        if all(out) and all(back) and not any(whole):
+            return list(map(int.__add__, map(int, out), map(int, back)))
+        return [
+            int(both) if both else int(one or 0) + int(other or 0)
+            for both, one, other in zip(whole, out, back, strict=True)
+        ]
+
+    def keys(self) -> Iterator[Key]:
+        protos, ports = self._column("proto"), self._column("dst_port")
+        if not _ICMP_WORDS.isdisjoint({word.lower() for word in set(protos)}):
+            ports = [
+                kind if word.lower() in _ICMP_WORDS else port
+                for word, kind, port in zip(protos, self._column("src_port"), ports, strict=True)
+            ]
+        ends = (self._column("src_ip"), self._column("dst_ip"))
+        marks = (self._column(c) for c in ("state", "verdict", "phase"))
+        return zip(*ends, protos, ports, *marks, strict=True)
+
+    def few(self) -> Iterator[bool]:
+        """Whether each row tells too few packets for a TCP connection to have come about."""
+        if "packets" in self._cells:
+            return map(_TOO_FEW.__contains__, self._column("packets"))
+        return map("0".__eq__, self._column("packets_in"))
+
+
+# Connections
+
+
+def _connections(counts: _Counts, total: int, bad: int, name: str) -> Traffic:
     """Turn counted text into connections; what cannot be one is bad, as often as it was seen."""
     traffic = Traffic(records=total, bad=bad)
-    addresses: dict[str, Address] = {}
-    # Numbers hash many times faster than addresses do.
-    known: dict[tuple[int, int, int, int, int, bool], Seen] = {}
+    ends, services, marks = _Ends(), _Services(), _Marks()
+    known: dict[tuple[int, int, tuple[int, int], bool], Seen] = {}
+    phases: dict[int, list[int]] = {}
     problem = ""
-    for (source, target, proto, port, through), seen in counts.items():
+    for key, number in counts.index.items():
+        rows = counts.rows[number]
         try:
-            ends = [_address(text, addresses) for text in (source, target)]
-            number = _protocol(proto)
-            if number is None:
-                traffic.unjudged += seen.connections
-                continue
-            connection = Connection(ends[0], ends[1], number, _port(port, number))
-            if ends[0].version != ends[1].version or not math.isfinite(seen.last):
-                raise ValueError("ends of two address families, or no time")
+            src, dst, service = ends[key[0]], ends[key[1]], services[key[2:4]]
+            if src.version != dst.version:
+                raise ValueError("ends of two address families")
         except ValueError as error:
-            problem = problem or f"{name}:{seen.line}: {error}"
-            traffic.bad += seen.connections
+            problem = problem or f"{name}:{counts.first[number]}: {error}"
+            traffic.bad += rows
             continue
-        src, dst = connection.src, connection.dst
-        same = (src.version, int(src), int(dst), number, connection.port, through)
-        if (first := known.setdefault(same, seen)) is not seen:
-            first.add(seen)  # written in two ways, as 6 and as tcp
+        if service is None:
+            traffic.unjudged += rows
+            continue
+        mark = marks[key[4:]]
+        same = (id(src), id(dst), service, mark.through)
+        seen = known.get(same)
+        if seen is None:
+            seen = known[same] = Seen()
+            half = traffic.carried if mark.through else traffic.blocked
+            half.append((Connection(src, dst, *service), seen))
+        if mark.half is None:
+            seen.connections += rows
         else:
-            (traffic.carried if through else traffic.blocked).append((connection, seen))
+            # An end repeats its start: there were as many as of the more numerous.
+            counted = phases.setdefault(id(seen), [0, 0])
+            before = max(counted)
+            counted[mark.half] += rows
+            seen.connections += max(counted) - before
+        seen.bytes += counts.bytes[number]
+        seen.last = max(seen.last, counts.last[number])
+        if mark.failed:
+            seen.failed += rows
+        elif mark.failed is None and service[0] == TCP:
+            seen.failed += counts.few[number]
     if traffic.bad > BAD_SHARE * total:
         where = problem or name
         raise TrafficError(f"{where}; {traffic.bad} of {total} rows are bad, more than a tenth")
     return traffic
 
 
-def _address(text: str, known: dict[str, Address]) -> Address:
-    if text not in known:
-        known[text] = scalars.address(text.strip())
-    return known[text]
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the words of a row say: let through; 0 for a start, 1 for an end; whether it failed,
+    None where nothing says so."""
+
+    through: bool
+    half: int | None
+    failed: bool | None
+
+
+class _Marks(dict[tuple[str, ...], _Mark]):
+    def __missing__(self, words: tuple[str, ...]) -> _Mark:
+        state, verdict, phase = (word.strip().lower() for word in words)
+        mark = self[words] = _Mark(
+            state not in _BLOCKED and verdict not in _BLOCKED,
+            {"start": 0, "end": 1}.get(phase),
+            state in _FAILED if state else None,
+        )
+        return mark
+
+
+class _Ends(dict[str, Address]):
+    """Addresses as written, each looked at once; equal ones are one object."""
+
+    def __init__(self) -> None:
+        self._same: dict[tuple[int, int], Address] = {}
+
+    def __missing__(self, text: str) -> Address:
+        value = _plain_address(text) or scalars.address(text.strip())
+        found = self[text] = self._same.setdefault((value.version, int(value)), value)
+        return found
+
+
+class _Services(dict[tuple[str, ...], tuple[int, int] | None]):
+    """Protocols and ports as written; None for a protocol that no policy can judge."""
+
+    def __init__(self) -> None:
+        self._same: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def __missing__(self, words: tuple[str, ...]) -> tuple[int, int] | None:
+        proto, port = words
+        number = _protocol(proto)
+        found = None
+        if number is not None:
+            pair = (number, _port(port, number))
+            found = self._same.setdefault(pair, pair)
+        self[words] = found
+        return found
+
+
+_OCTETS = {str(number): number for number in range(256)}
+
+
+def _plain_address(text: str) -> Address | None:
+    """An IPv4 address in its usual form, several times faster than with all checks."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
+    try:
+        a, b, c, d = (_OCTETS[part] for part in parts)
+    except KeyError:
+        return None
+    return IPv4Address(a << 24 | b << 16 | c << 8 | d)
 
 
 def _protocol(text: str) -> int | None:
     word = text.strip().lower()
-    if word.isascii() and word.isdigit():
+    if word.isascii() and word.isdigit() and len(word) < 10:
         if int(word) > 255:
             raise ValueError(f"'{text}' is not a protocol")
         return int(word)

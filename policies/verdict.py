@@ -136,6 +136,10 @@ class Judge:
             None if intent is None else intent.source,
         )
 
+    def service_kind(self, connection: Connection) -> int:
+        """A number that connections share whose protocol and port the same intents name."""
+        return self._services.naming(connection)
+
     def matching(self, connection: Connection, now: float) -> tuple[Intent, ...]:
         """Every live intent that matches, of any tier and action, in name order."""
         start = self._end(self.membership.segments_of(connection.src))
