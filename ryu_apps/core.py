@@ -30,7 +30,7 @@ from response.messages import (
 from ryu_apps import discovery
 from ryu_apps.desired import Desired, check_fits, decision_rules, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.session import Phase, Session
+from ryu_apps.session import Confirmed, Phase, Session
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode
 from ryu_apps.wire.encode import WireRule
@@ -142,11 +142,28 @@ class Core:
     def _ready(self) -> list[Session]:
         return [each for each in self.sessions.values() if each.phase is Phase.READY]
 
-    def _reconcile_all(self, now: float) -> list[Effect]:
+    def _reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
+        """Bring every ready switch to the desired rules; when all have said so, ``afterwards``."""
         self.desired.hosts_changed()
-        return [effect for session in self._ready() for effect in self._reconcile(session, now)]
+        ready = self._ready()
+        waiting = {session.switch for session in ready}
 
-    def _reconcile(self, session: Session, now: float) -> list[Effect]:
+        def confirmed_by(switch: int) -> Confirmed:
+            def confirmed(_: float) -> list[Effect]:
+                waiting.discard(switch)
+                return [] if waiting else list(afterwards)
+
+            return confirmed
+
+        return [
+            effect
+            for session in ready
+            for effect in self._reconcile(session, now, confirmed_by(session.switch))
+        ]
+
+    def _reconcile(
+        self, session: Session, now: float, then: Confirmed | None = None
+    ) -> list[Effect]:
         """Bring one switch to the desired rules; what it lacks goes out as one bundle."""
         view = self.view(session)
         first = session.phase is not Phase.READY
@@ -161,7 +178,7 @@ class Core:
 
         effects = session.set_meters(meters(view))
         rules = self.desired.rules(view, now)
-        return effects + session.reconcile(rules, now, confirmed if first else None)
+        return effects + session.reconcile(rules, now, confirmed if first else then)
 
     def _announce(self, session: Session) -> list[Effect]:
         """Send a link discovery frame out of every port."""
@@ -215,8 +232,8 @@ class Core:
 
     def _packet(self, session: Session, copy: decode.PacketIn, now: float) -> list[Effect]:
         seen = self.watcher.packet(session.switch, copy, self._views, now)
-        changed = self._reconcile_all(now) if seen.rules_changed else []
-        return [*seen.effects, *changed, *seen.afterwards]
+        changed = self._reconcile_all(now, seen.afterwards) if seen.rules_changed else []
+        return [*seen.effects, *changed]
 
     # -- decisions ------------------------------------------------------------
 

@@ -30,7 +30,8 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Effects of one packet. ``rules_changed`` asks for a comparison before ``afterwards``."""
+    """Effects of one packet. ``rules_changed`` asks for a comparison, and ``afterwards`` is for
+    when every switch has confirmed its outcome."""
 
     effects: tuple[Effect, ...] = ()
     rules_changed: bool = False

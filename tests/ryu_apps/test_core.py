@@ -229,6 +229,25 @@ def test_a_host_is_learned_from_arp_and_remembered() -> None:
     assert len(switch.rules) > before
 
 
+def test_a_new_hosts_first_packet_waits_for_every_switch() -> None:
+    """Sent on too early, the answer would come back to a switch that does not know the way yet."""
+    rig = Rig()
+    here, there = rig.connect(1), rig.connect(2)
+    sent = len(here.packet_outs)
+    frame = arp("00:00:00:00:00:09", "10.0.0.9", "10.0.0.1")
+    flags = Reason.GUARD << layout.REASON.low
+    fields = match(Field("in_port", 3), Field("reg0", flags))
+    body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, 0, 0)
+    body += match_bytes(tuple(field_bytes(field) for field in fields)) + b"\0\0" + frame
+    buf = messages.message(PACKET_IN, 0, body)
+    effects = rig.core.message(1, PACKET_IN, 0, buf, rig.now)
+    for switch, replayed in ((here, sent), (there, sent + 1)):
+        for kind, xid, answer in switch.take(effects):
+            more = rig.core.message(switch.number, kind, xid, answer, rig.now)
+            here.take(more)
+        assert len(here.packet_outs) == replayed
+
+
 def test_a_spoof_is_reported_and_changes_nothing() -> None:
     rig = Rig()
     switch = rig.connect()
