@@ -1,0 +1,281 @@
+"""Which addresses the rules and the policy cannot tell apart.
+
+The rules before the tiers replace an end's address by an identity. Two
+addresses are in one *class* when that leaves the same bits in the registers and
+when they are in the same segments: then no later rule and no intent can treat
+them differently. Only the addresses that some rule or segment names, and one of
+every stretch between them, have to be looked at.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from policies import layout
+from policies.layout import Table
+from policies.prove.expect import IP, IPV6
+from policies.prove.index import FULL, TableIndex, bits_mask, place
+from policies.prove.ranges import Undecided, masked
+from policies.regions import SIX
+from policies.rules import Bits, Goto, Load, Rule
+
+CHAIN = (Table.MARK_SOURCE, Table.MARK_TARGET, Table.SOURCE, Table.TARGET)
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """One end of a connection: its registers in the one number of `policies.prove.index`."""
+
+    wide: str
+    first: str
+    identity: int  # where the address and then its identity stand
+    own: int  # these, whether it is known, and its mode
+
+    @classmethod
+    def of(cls, wide: str, first: str, known: Bits, mode: Bits) -> End:
+        identity = bits_mask(Bits(wide, 0, 128))
+        return cls(wide, first, identity, identity | bits_mask(known) | bits_mask(mode))
+
+    def put(self, number: int) -> int:
+        """The registers with an address in them."""
+        if number & SIX:
+            return (number ^ SIX) << (place(self.wide) or 0)
+        return number << (place(self.first) or 0)
+
+    def space(self, six: bool) -> int:
+        """The register bits that hold an address."""
+        return self.identity if six else bits_mask(Bits(self.first, 0, 32))
+
+
+SOURCE = End.of(layout.SOURCE_WIDE, layout.SOURCE_REGS[0], layout.SOURCE_KNOWN, layout.SOURCE_MODE)
+TARGET = End.of(layout.TARGET_WIDE, layout.TARGET_REGS[0], layout.TARGET_KNOWN, layout.TARGET_MODE)
+ENDS = (SOURCE, TARGET)
+
+
+@dataclass(slots=True)
+class Classes:
+    """The classes of one end. ``own[i]`` are its register bits, ``segments[i]`` its segments and
+    bit ``i`` of a bitset is class i."""
+
+    own: list[int] = field(default_factory=list)
+    segments: list[frozenset[str]] = field(default_factory=list)
+    four: int = 0
+    six: int = 0
+    _index: dict[tuple[int, frozenset[str]], int] = field(default_factory=dict)
+    _by_mask: dict[int, dict[int, int]] = field(default_factory=dict)
+    _by_name: dict[str, int] = field(default_factory=dict)
+
+    def add(self, own: int, segments: frozenset[str]) -> int:
+        key = (own, segments)
+        known = self._index.get(key)
+        if known is None:
+            known = self._index[key] = len(self.own)
+            self.own.append(own)
+            self.segments.append(segments)
+            bit = 1 << known
+            for mask, found in self._by_mask.items():
+                found[own & mask] = found.get(own & mask, 0) | bit
+            for name in segments or ("",):
+                self._by_name[name] = self._by_name.get(name, 0) | bit
+        return known
+
+    def extend(self, classes: Iterable[int], six: bool) -> None:
+        """Say that these classes have addresses of a family."""
+        bits = bitset(classes, len(self.own))
+        if six:
+            self.six |= bits
+        else:
+            self.four |= bits
+
+    @property
+    def every(self) -> int:
+        return self.four | self.six
+
+    def where(self, mask: int, value: int) -> int:
+        """The classes whose register bits under ``mask`` are ``value``."""
+        found = self._by_mask.get(mask)
+        if found is None:
+            groups: dict[int, list[int]] = {}
+            for index, own in enumerate(self.own):
+                groups.setdefault(own & mask, []).append(index)
+            found = {have: bitset(each, len(self.own)) for have, each in groups.items()}
+            self._by_mask[mask] = found
+        return found.get(value, 0)
+
+    def named(self, name: str) -> int:
+        """The classes in a segment; the empty name is for those in none."""
+        return self._by_name.get(name, 0)
+
+
+def bitset(indices: Iterable[int], size: int) -> int:
+    """Bits as one number, without a big number per step."""
+    found = bytearray(size // 8 + 1)
+    for index in indices:
+        found[index >> 3] |= 1 << (index & 7)
+    return int.from_bytes(found, "little")
+
+
+def indices(bits: int) -> list[int]:
+    """Which bits are set, lowest first."""
+    text = bin(bits)[:1:-1]
+    found, at = [], text.find("1")
+    while at >= 0:
+        found.append(at)
+        at = text.find("1", at + 1)
+    return found
+
+
+class AddressClasses:
+    """One end's classes, from the tables before the tiers and the policy's segments.
+
+    ``strange`` are addresses whose way through the tables is not the usual one.
+    """
+
+    def __init__(
+        self,
+        end: End,
+        tables: Mapping[int, TableIndex],
+        spans: Mapping[tuple[int, int], frozenset[str]],
+        find: Callable[[int], frozenset[str]],
+    ) -> None:
+        self.end = end
+        self._find = find
+        self.classes = Classes()
+        self.points: dict[int, int] = {}
+        self.strange: list[int] = []
+        self.samples: dict[tuple[int, bool], int] = {}  # an address per class and family
+        self._effects: dict[tuple[int, ...], tuple[int, int, bool]] = {}
+        self._kept: list[Rule] = []
+        self._tables = [
+            tables[table] for table in CHAIN if table in tables and self._looks(tables[table])
+        ]
+        self._cells: dict[bool, tuple[list[int], list[int]]] = {}
+        for six in (False, True):
+            self._family(six, spans)
+
+    def _looks(self, index: TableIndex) -> bool:
+        """Whether a table can treat addresses of this end differently."""
+        other = ENDS[self.end is SOURCE].own
+        masks = [group.mask for group in index.groups.values()]
+        for group in index.groups.values():
+            if group.big or any(name != "eth_type" for name, _, _ in group.small):
+                raise Undecided("an identity rule looks at more than an address")
+        if any(mask & other for mask in masks):
+            if any(mask & self.end.own for mask in masks):
+                raise Undecided("an identity rule looks at both ends")
+            return False
+        return True
+
+    def _family(self, six: bool, spans: Mapping[tuple[int, int], frozenset[str]]) -> None:
+        space = self.end.space(six)
+        shift = (space & -space).bit_length() - 1
+        family, base = (IPV6, SIX) if six else (IP, 0)
+        exact: set[int] = {
+            start for start, wide in spans if wide == -1 and bool(start & SIX) == six
+        }
+        edges = {base, base + (1 << (128 if six else 32))}
+        for start, wide in spans:
+            if wide != -1 and bool(start & SIX) == six:
+                edges |= {start, start - wide}
+        for index in self._tables:
+            for group in index.groups.values():
+                if any(value != family & mask for _, value, mask in group.small):
+                    continue
+                if group.mask & ~space:
+                    if any(key[-1] & ~space for key in group.rules) and not six:
+                        continue  # wants bits that are zero for this family
+                    raise Undecided("an identity rule looks at other registers")
+                if group.mask == space:
+                    exact |= {base | key[0] >> shift for key in group.rules}
+                elif group.mask:
+                    for key in group.rules:
+                        width = 128 if six else 32
+                        for low, high in masked(key[0] >> shift, group.mask >> shift, width):
+                            edges |= {base | low, (base | high) + 1}
+        found = []
+        packet = {"eth_type": family}
+        for number in exact:
+            found.append(self._class(number, packet, single=True))
+            self.points[number] = found[-1]
+        starts, cells = sorted(edges), []
+        for low, high in zip(starts, starts[1:], strict=False):
+            free = low
+            while free in exact and free < high:
+                free += 1
+            cells.append(
+                -1 if free == high else self._class(free, packet, single=high - low == 1)
+            )
+            if cells[-1] >= 0:
+                found.append(cells[-1])
+        self._cells[six] = (starts, cells)
+        self.classes.extend(found, six)
+
+    def _class(self, number: int, packet: dict[str, int], *, single: bool) -> int:
+        registers = self.end.put(number)
+        met = []
+        for index in self._tables:
+            rule = index.lookup(packet, registers)
+            met.append(rule)
+            if rule is None:
+                break
+        key = tuple([0 if rule is None else id(rule.actions) for rule in met])
+        effect = self._effects.get(key)
+        if effect is None:
+            effect = self._effects[key] = self._effect(met)
+        mask, value, strange = effect
+        left = self.end.space(number >= SIX) & ~mask
+        if strange or left and not single:
+            self.strange.append(number)
+        own = (registers & ~mask | value) & self.end.own
+        found = self.classes.add(own, self._find(number))
+        self.samples.setdefault((found, number >= SIX), number)
+        return found
+
+    def _effect(self, met: list[Rule | None]) -> tuple[int, int, bool]:
+        """Register bits written, their values, and whether anything else happens."""
+        mask = value = 0
+        strange = False
+        for rule, index in zip(met, self._tables, strict=False):
+            if rule is None:
+                return mask, value, True
+            following = None
+            for action in rule.actions:
+                if isinstance(action, Load) and place(action.target.field) is not None:
+                    bits = bits_mask(action.target)
+                    at = place(action.target.field, action.target.low) or 0
+                    mask |= bits
+                    value = value & ~bits | action.value << at & bits
+                    strange = strange or bool(bits & ~self.end.own)
+                elif isinstance(action, Goto):
+                    following = action.table
+                else:
+                    strange = True
+            strange = strange or following != usual(index)
+        return mask, value, strange
+
+    def class_of(self, number: int) -> int:
+        known = self.points.get(number)
+        if known is not None:
+            return known
+        starts, cells = self._cells[number >= SIX]
+        return cells[bisect_right(starts, number) - 1]
+
+
+def usual(index: TableIndex) -> int | None:
+    """Where most rules of a table lead."""
+    counts: dict[int | None, int] = {}
+    cached = getattr(index, "usual", None)
+    if cached is not None:
+        return int(cached[0]) if cached[0] is not None else None
+    for rule in index.rules():
+        last = rule.actions[-1] if rule.actions else None
+        key = last.table if isinstance(last, Goto) else None
+        counts[key] = counts.get(key, 0) + 1
+    best = max(counts, key=lambda each: counts[each], default=None)
+    index.usual = (best,)
+    return best
+
+
+__all__ = ["CHAIN", "ENDS", "FULL", "SOURCE", "TARGET", "AddressClasses", "Classes", "bitset"]

@@ -1,0 +1,385 @@
+"""What a switch must do with one packet, from the policy and the hosts' places alone.
+
+Nothing here reads a rule. Beside the verdict it states what surrounds it: who
+may send what from which port, where targets are, whose connections a switch
+judges, and what it reports and counts.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies import layout
+from policies.compiler import SwitchView
+from policies.layout import Category, Outcome, Reason, cookie, name_number
+from policies.membership import Membership
+from policies.model import (
+    ICMP,
+    ICMPV6,
+    SCTP,
+    TCP,
+    UDP,
+    Action,
+    Connection,
+    Infrastructure,
+    Mode,
+    Policy,
+    Restriction,
+    Tier,
+    Verdict,
+)
+from policies.prove.index import Run, register_bits
+from policies.regions import SIX, address_at, number_of
+from policies.verdict import Judge
+from topology.records import Binding
+
+IP, ARP, IPV6, LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
+NEW, EST, REL, RPL, INV, TRK = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+SOLICIT, ADVERTISE = 135, 136
+MULTICAST = 1 << 40
+BRIDGE_LOCAL = 0x0180C2000000  # and fifteen more: never reach hosts
+BRIDGE_MASK = 0xFFFFFFFFFFF0
+PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
+# An ICMP query and its answer are one connection, of the query's type (RFC 792, RFC 4443).
+QUERY_OF = {(ICMP, 0): 8, (ICMP, 14): 13, (ICMP, 16): 15, (ICMP, 18): 17, (ICMPV6, 129): 128}
+PASSING = {Mode.OBSERVE: Outcome.OBSERVED, Mode.AUDIT: Outcome.WOULD_DENY}
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """``outcome`` None: not judged here. ``copies`` are the reasons of copies to the controller."""
+
+    outputs: frozenset[int] = frozenset()
+    copies: tuple[int, ...] = ()
+    commit: int | None = None
+    learns: bool = False
+    outcome: int | None = None
+    verdict: Verdict | None = None
+    asked: Connection | None = None
+
+
+NOTHING = Expected()
+
+
+@dataclass(slots=True)
+class Places:
+    """Where addresses and MACs are, over all switches."""
+
+    macs: dict[int, tuple[int, int]] = field(default_factory=dict)
+    numbers: dict[int, tuple[int, int]] = field(default_factory=dict)
+    # (switch, port) -> MAC -> addresses
+    held: dict[tuple[int, int], dict[int, set[int]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
+
+    @classmethod
+    def of(cls, bindings: Iterable[Binding]) -> Places:
+        places = cls()
+        for binding in bindings:
+            places.add(binding)
+        return places
+
+    def add(self, binding: Binding) -> None:
+        mac = int(binding.mac.replace(":", ""), 16)
+        here = (binding.switch, binding.port)
+        own = self.held[here].get(mac)
+        if own is None:
+            own = self.held[here][mac] = {own_address(mac)}
+            self._own(self.numbers, own_address(mac), here)
+            self._own(self.macs, mac, here)
+        number = number_of_text(binding.ip)
+        own.add(number)
+        self._own(self.numbers, number, here)
+
+    @staticmethod
+    def _own(owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
+        known = owners.get(key)
+        if known is None or here < known:
+            owners[key] = here
+
+
+def number_of_text(text: str) -> int:
+    from ipaddress import ip_address
+
+    return number_of(ip_address(text))
+
+
+def own_address(mac: int) -> int:
+    """The link-local IPv6 address of a MAC (RFC 4291, appendix A)."""
+    flipped = mac ^ 0x0200_0000_0000
+    upper, lower = flipped >> 24, flipped & 0xFF_FFFF
+    return SIX | 0xFE80 << 112 | upper << 40 | 0xFFFE << 24 | lower
+
+
+class Expectation:
+    """What one switch must do, under one policy, with the hosts of the moment."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        membership: Membership,
+        judge: Judge,
+        places: Places,
+        view: SwitchView,
+        now: float,
+        restrictions: Sequence[Restriction] = (),
+    ) -> None:
+        self.view, self.places, self.now = view, places, now
+        self._judge, self._membership = judge, membership
+        self._restrictions = tuple(restrictions)
+        self._infra: Infrastructure = policy.defaults.infrastructure
+        self.edges = frozenset(view.ports) - view.trunks
+        self.zone = layout.zone_of(view.switch)
+
+    def expect(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Expected:
+        """``ct_state`` is what connection tracking would say; ``counted`` whether the switch has
+        a counting rule for the connection already."""
+        port, target = packet["in_port"], packet["eth_dst"]
+        kind = packet["eth_type"]
+        known = port in self.edges or port in self.view.trunks
+        if kind == LLDP:
+            return Expected(copies=(Reason.LINK,) if known else ())
+        if target & BRIDGE_MASK == BRIDGE_LOCAL or not known:
+            return NOTHING
+        edge = port in self.edges
+        if edge and not self.admits(packet):
+            return Expected(copies=(Reason.GUARD,))
+        neighbour = neighbour_type(packet)
+        if kind == ARP or neighbour:
+            return self._requests(packet, neighbour, edge)
+        if target & MULTICAST:
+            return NOTHING
+        way = self.way(self.places.macs.get(target))
+        local = self.places.macs.get(target, (0, 0))[0] == self.view.switch
+        if kind in (IP, IPV6) and (edge or local):
+            return self._judged(packet, ct_state, edge, local, way, counted)
+        return Expected(outputs=self._sent(way, port))
+
+    def way(self, place: tuple[int, int] | None) -> int | None:
+        """The port of this switch that leads to a place."""
+        if place is None:
+            return None
+        switch, port = place
+        return port if switch == self.view.switch else self.view.next_ports.get(switch)
+
+    @staticmethod
+    def _sent(way: int | None, port: int) -> frozenset[int]:
+        return frozenset() if way is None or way == port else frozenset((way,))
+
+    def admits(self, packet: Mapping[str, int]) -> bool:
+        """Whether the sender's addresses belong to the edge port the packet comes in on."""
+        sender = packet["eth_src"]
+        own = self.places.held.get((self.view.switch, packet["in_port"]), {}).get(sender)
+        if own is None:
+            return False
+        kind = packet["eth_type"]
+        if kind == IP:
+            return packet["ip_src"] in own
+        if kind == ARP:
+            return self._admits_arp(packet, sender, own)
+        if kind != IPV6:
+            return False
+        neighbour = neighbour_type(packet)
+        if not neighbour:
+            return packet["ipv6_src"] | SIX in own
+        if self._infra.nd is not Action.ALLOW:
+            return False
+        target = packet["nd_target"] | SIX in own
+        if neighbour == ADVERTISE:
+            return target and packet["nd_tll"] in (sender, 0)
+        if packet["ipv6_src"] == 0:
+            return target
+        return packet["ipv6_src"] | SIX in own and packet["nd_sll"] in (sender, 0)
+
+    def _admits_arp(self, packet: Mapping[str, int], sender: int, own: set[int]) -> bool:
+        if self._infra.arp is not Action.ALLOW or packet["arp_sha"] != sender:
+            return False
+        if packet["arp_spa"] in own:
+            return True
+        return packet["arp_spa"] == 0 and packet["arp_op"] == 1 and packet["arp_tpa"] in own
+
+    def _requests(self, packet: Mapping[str, int], neighbour: int, edge: bool) -> Expected:
+        """A request goes to the owner of the address alone, an answer to whom it is for."""
+        allowed = self._infra.nd if neighbour else self._infra.arp
+        if allowed is not Action.ALLOW:
+            return NOTHING
+        if neighbour:
+            asks, answers = neighbour == SOLICIT, neighbour == ADVERTISE
+            asked = packet["nd_target"] | SIX
+        else:
+            asks, answers = packet["arp_op"] == 1, packet["arp_op"] == 2
+            asked = packet["arp_tpa"]
+        port = packet["in_port"]
+        if asks and asked in self.places.numbers:
+            return Expected(outputs=self._sent(self.way(self.places.numbers[asked]), port))
+        if answers and not packet["eth_dst"] & MULTICAST:
+            way = self.way(self.places.macs.get(packet["eth_dst"]))
+            return Expected(outputs=self._sent(way, port))
+        return Expected(copies=(Reason.UNKNOWN_TARGET,) if edge else ())
+
+    def _judged(
+        self,
+        packet: Mapping[str, int],
+        ct_state: int,
+        edge: bool,
+        local: bool,
+        way: int | None,
+        counted: bool,
+    ) -> Expected:
+        if ct_state & INV:
+            return NOTHING
+        asked = original(packet, ct_state)
+        verdict = self.verdict(asked)
+        return self.after(verdict, asked, packet["in_port"], ct_state, edge, local, way, counted)
+
+    def verdict(self, asked: Connection) -> Verdict:
+        return self._judge.judge(
+            self._membership.segments_of(asked.src),
+            self._membership.segments_of(asked.dst),
+            asked,
+            self.now,
+            self._restrictions,
+        )
+
+    def after(
+        self,
+        verdict: Verdict,
+        asked: Connection,
+        port: int,
+        ct_state: int,
+        edge: bool,
+        local: bool,
+        way: int | None,
+        counted: bool,
+    ) -> Expected:
+        """What follows from a verdict."""
+        outcome = outcome_of(verdict)
+        related = bool(ct_state & REL)
+        reply = bool(ct_state & RPL) and not related
+        if outcome == Outcome.DENY:
+            copies = (Reason.DENIED,) if edge and not reply else ()
+            return Expected(copies=copies, outcome=outcome, verdict=verdict, asked=asked)
+        follows = not related and (edge and not reply or local and reply)
+        learns = follows and not counted
+        first = learns and bool(ct_state & NEW)
+        number = 0 if verdict.intent is None else name_number(verdict.intent)
+        return Expected(
+            self._sent(way, port),
+            (Reason.CONNECTION,) if first else (),
+            number if ct_state & NEW else None,
+            learns,
+            outcome,
+            verdict,
+            asked,
+        )
+
+    def differences(self, run: Run, wanted: Expected, in_port: int) -> list[str]:
+        """What the rules did otherwise; empty when nothing."""
+        found = []
+        if run.lost:
+            found.append("the rules send it round in circles")
+        if sorted(run.outputs) != sorted(wanted.outputs):
+            found.append(
+                f"the rules {_sent_text(run.outputs)}, the policy says: {_sent_text(wanted.outputs)}"
+            )
+        reasons = tuple(register_bits(registers, layout.REASON) for _, registers in run.copies)
+        if reasons != wanted.copies:
+            found.append(f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}")
+        if any(meter != in_port for meter, _ in run.copies):
+            found.append("a copy goes through another port's meter")
+        commits = [] if wanted.commit is None else [(self.zone, wanted.commit)]
+        if run.commits != commits:
+            found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
+        if any(zone != self.zone for zone in run.tracks):
+            found.append("tracked in another switch's zone")
+        if bool(run.learned) != wanted.learns:
+            found.append("counted although it should not be" if run.learned else "not counted")
+        if wanted.verdict is not None and wanted.outcome is not None:
+            found += self._attribution(run, wanted.verdict, wanted.outcome)
+        return found
+
+    def _attribution(self, run: Run, verdict: Verdict, outcome: int) -> list[str]:
+        found = []
+        said = register_bits(run.registers, layout.OUTCOME)
+        if said != outcome:
+            found.append(f"recorded as {_outcome(said)}, not {_outcome(outcome)}")
+        if verdict.tier is Tier.ADAPTIVE:
+            if not register_bits(run.registers, layout.BY_DECISION):
+                found.append("not attributed to the machine decision")
+            return found
+        number, cause = label_of(verdict)
+        have = register_bits(run.registers, layout.INTENT)
+        if have != number:
+            found.append(f"attributed to intent number {have:#x}, not {number:#x}")
+        causes = [rule.cookie for rule in run.rules if rule.cookie >> 48 & 0xFF in _DECIDING]
+        if causes != [cause]:
+            named = ", ".join(f"{each:#x}" for each in causes) or "none"
+            found.append(f"the deciding rule's cookie is {named}, not {cause:#x}")
+        return found
+
+
+_DECIDING = (Category.INTENT, Category.DEFAULT)
+
+
+def label_of(verdict: Verdict) -> tuple[int, int]:
+    """Intent number and cookie of the rule that must decide."""
+    if verdict.intent is None:
+        return 0, cookie(Category.DEFAULT)
+    number = name_number(verdict.intent)
+    return number, cookie(Category.INTENT, number)
+
+
+def outcome_of(verdict: Verdict) -> Outcome:
+    if verdict.action is Action.ALLOW:
+        return Outcome.ALLOW
+    if verdict.tier is Tier.ADAPTIVE:
+        return Outcome.DENY
+    return PASSING.get(verdict.mode, Outcome.DENY)
+
+
+def neighbour_type(packet: Mapping[str, int]) -> int:
+    """135 or 136 for neighbour discovery, else 0."""
+    if packet["eth_type"] != IPV6 or packet["ip_proto"] != ICMPV6:
+        return 0
+    kind = packet["icmpv6_type"]
+    return kind if kind in (SOLICIT, ADVERTISE) else 0
+
+
+def original(packet: Mapping[str, int], ct_state: int) -> Connection:
+    """The connection a packet belongs to, as its initiator asked for it."""
+    family = "ip" if packet["eth_type"] == IP else "ipv6"
+    six = 0 if family == "ip" else SIX
+    if ct_state & REL:
+        name = "nw" if family == "ip" else "ipv6"
+        src, dst = packet[f"ct_{name}_src"], packet[f"ct_{name}_dst"]
+        proto, port = packet["ct_nw_proto"], packet["ct_tp_dst"]
+        return Connection(address_at(src | six), address_at(dst | six), proto, port)
+    src, dst = packet[f"{family}_src"], packet[f"{family}_dst"]
+    proto, reply = packet["ip_proto"], bool(ct_state & RPL)
+    port = 0
+    if (name := PORT_NAMES.get(proto, "")) != "":
+        port = packet[f"{name}_{'src' if reply else 'dst'}"]
+    elif (proto, family) in ((ICMP, "ip"), (ICMPV6, "ipv6")):
+        port = packet["icmp_type" if proto == ICMP else "icmpv6_type"]
+        if reply:
+            port = QUERY_OF.get((proto, port), port)
+    if reply:
+        src, dst = dst, src
+    return Connection(address_at(src | six), address_at(dst | six), proto, port)
+
+
+def _sent_text(ports: Iterable[int]) -> str:
+    listed = ", ".join(str(port) for port in sorted(ports))
+    return f"forward to port {listed}" if listed else "drop"
+
+
+def _reasons(values: Iterable[int]) -> str:
+    known = {each.value: each.name.lower() for each in Reason}
+    return ", ".join(known.get(value, str(value)) for value in values) or "none"
+
+
+def _outcome(value: int) -> str:
+    known = {each.value: each.name.lower().replace("_", "-") for each in Outcome}
+    return known.get(value, "nothing")

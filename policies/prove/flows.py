@@ -1,0 +1,198 @@
+"""Packets of connections: from every kind of port to every kind of target, in every state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policies.model import ICMP, ICMPV6
+from policies.prove.addresses import AddressClasses, indices
+from policies.prove.expect import (
+    EST,
+    INV,
+    IP,
+    IPV6,
+    NEW,
+    PORT_NAMES,
+    QUERY_OF,
+    REL,
+    RPL,
+    TRK,
+    Expectation,
+)
+from policies.prove.judging import REACHABLE, SIX_BIT
+from policies.prove.ranges import Ranges, common
+from policies.prove.world import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX, World
+from policies.regions import SIX
+
+ANSWER_OF = {(proto, query): answer for (proto, answer), query in QUERY_OF.items()}
+NEAR = 50_001
+# What connection tracking can say of a packet.
+STATES = (
+    TRK | NEW,
+    TRK | EST,
+    TRK | EST | RPL,
+    TRK | REL,
+    TRK | REL | RPL,
+    TRK | NEW | REL,
+    TRK | INV,
+)
+ASKS, ANSWERS = TRK | NEW, TRK | EST | RPL
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A connection in numbers: addresses as in `policies.regions.number_of`."""
+
+    src: int
+    dst: int
+    proto: int
+    port: int = 0
+
+
+def packet_of(asked: Asked, in_port: int, eth_src: int, eth_dst: int, state: int) -> dict[str, int]:
+    """A packet of a connection; in a related one it is an ICMP error that quotes it."""
+    six = asked.src >= SIX
+    src, dst, proto, port = asked.src & ~SIX, asked.dst & ~SIX, asked.proto, asked.port
+    packet = {"in_port": in_port, "eth_src": eth_src, "eth_dst": eth_dst}
+    packet["eth_type"] = IPV6 if six else IP
+    tracked = "ipv6" if six else "nw"
+    packet |= {f"ct_{tracked}_src": src, f"ct_{tracked}_dst": dst}
+    packet |= {"ct_nw_proto": proto, "ct_tp_dst": port, "ct_tp_src": NEAR}
+    reply = bool(state & RPL)
+    if reply:
+        src, dst = dst, src
+    family = "ipv6" if six else "ip"
+    packet |= {f"{family}_src": src, f"{family}_dst": dst, "ip_proto": proto}
+    if (name := PORT_NAMES.get(proto)) is not None:
+        near, far = (port, NEAR) if reply else (NEAR, port)
+        packet |= {f"{name}_src": near, f"{name}_dst": far}
+    elif proto in (ICMP, ICMPV6):
+        kind = ANSWER_OF.get((proto, port), port) if reply else port
+        name = "icmp" if proto == ICMP else "icmpv6"
+        if (proto == ICMPV6) is six:
+            packet |= {f"{name}_type": kind, f"{name}_code": 0}
+    return packet
+
+
+def services_of(world: World, six: bool) -> Iterator[tuple[int, int]]:
+    """A protocol of every kind, each with a port or type."""
+    yield from ((6, 50_002), (17, 50_003), (132, 50_004), (47, 0))
+    yield (ICMPV6, 128) if six else (ICMP, 8)
+    yield (ICMPV6, 1) if six else (ICMP, 3)
+    for number in world.extra.get("ip_proto", ()):
+        yield number, 0
+
+
+def flow_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict[str, int], int]]:
+    """Packets with the state that tracking gives them: ports × targets × services × states."""
+    places, here = expectation.places, expectation.view.switch
+    for port in (*world.edges, *world.trunks):
+        held = places.held.get((here, port)) or {STRANGE_MAC: {STRANGE_FOUR, STRANGE_SIX | SIX}}
+        mac, numbers = next(iter(held.items()))
+        for number in (min(numbers), max(numbers)):
+            six = number >= SIX
+            other = STRANGE_SIX | SIX if six else STRANGE_FOUR
+            for target in world.special("eth_dst", *world.macs, STRANGE_MAC):
+                for proto, far in services_of(world, six):
+                    for state in STATES:
+                        reply = bool(state & RPL)
+                        ends = (other, number) if reply else (number, other)
+                        asked = Asked(*ends, proto, far)
+                        yield packet_of(asked, port, mac, target, state), state
+
+
+class Witnesses:
+    """Real packets of one switch whose ends are in given classes."""
+
+    def __init__(
+        self,
+        expectation: Expectation,
+        world: World,
+        sources: AddressClasses,
+        targets: AddressClasses,
+    ) -> None:
+        self._expectation, self._world = expectation, world
+        self._ends = (sources, targets)
+        self._local: dict[tuple[int, bool], dict[int, tuple[int, int, int]]] | None = None
+
+    def packets(
+        self, sources: int, targets: int, services: Ranges, state: int
+    ) -> Iterator[dict[str, int]]:
+        """Packets that this switch judges, with a source, target and service from the given sets."""
+        reply = bool(state & RPL)
+        near, far = (targets, sources) if reply else (sources, targets)
+        for six in (False, True):
+            base = SIX_BIT if six else 0
+            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            for low, _ in (*asked[:1], *asked[-1:]):
+                service = (low >> 16 & 0xFF, low & 0xFFFF)
+                yield from self._from_edges(near, far, six, service, state)
+                yield from self._from_trunks(near, far, six, service, state)
+
+    def local(self, end: int, six: bool) -> dict[int, tuple[int, int, int]]:
+        """Per class that is attached here: port, MAC and address of one member."""
+        if self._local is None:
+            self._local = {(e, s): {} for e in (0, 1) for s in (False, True)}
+            places, view = self._expectation.places, self._expectation.view
+            for port in sorted(self._expectation.edges):
+                for mac, numbers in places.held.get((view.switch, port), {}).items():
+                    for number in sorted(numbers):
+                        for index, classes in enumerate(self._ends):
+                            found = self._local[index, number >= SIX]
+                            found.setdefault(classes.class_of(number), (port, mac, number))
+        return self._local[end, six]
+
+    def _sample(self, end: int, bits: int, six: bool) -> list[int]:
+        samples = self._ends[end].samples
+        found = []
+        for index in indices(bits)[:4000]:
+            if (number := samples.get((index, six))) is not None:
+                found.append(number)
+                if len(found) == 2:
+                    break
+        return found
+
+    def _from_edges(
+        self, near: int, far: int, six: bool, service: tuple[int, int], state: int
+    ) -> Iterator[dict[str, int]]:
+        reply = bool(state & RPL)
+        here = self.local(int(reply), six)
+        senders = [member for index, member in here.items() if near >> index & 1][:3]
+        for other in self._sample(int(not reply), far, six):
+            for port, mac, number in senders:
+                ends = (other, number) if reply else (number, other)
+                for target in self._towards(other, port, local=False):
+                    yield packet_of(Asked(*ends, *service), port, mac, target, state)
+
+    def _from_trunks(
+        self, near: int, far: int, six: bool, service: tuple[int, int], state: int
+    ) -> Iterator[dict[str, int]]:
+        reply = bool(state & RPL)
+        senders = self._sample(int(reply), near, six) if self._world.trunks else []
+        others = self._sample(int(not reply), far, six) if senders else []
+        for other in others:
+            for number in senders:
+                ends = (other, number) if reply else (number, other)
+                port = self._world.trunks[0]
+                for target in self._towards(other, port, local=True):
+                    mac = self._owner(number) or STRANGE_MAC
+                    yield packet_of(Asked(*ends, *service), port, mac, target, state)
+
+    def _owner(self, number: int) -> int | None:
+        places = self._expectation.places
+        place = places.numbers.get(number)
+        held = {} if place is None else places.held[place]
+        return next((mac for mac, numbers in held.items() if number in numbers), None)
+
+    def _towards(self, number: int, in_port: int, *, local: bool) -> list[int]:
+        """The MAC of the address's owner; where that leads nowhere, of a host that is reached."""
+        expect, places = self._expectation, self._expectation.places
+        owner = self._owner(number)
+        for mac in (*((owner,) if owner is not None else ()), *self._world.macs):
+            place = places.macs.get(mac)
+            if place is None or local and place[0] != expect.view.switch:
+                continue
+            if expect.way(place) not in (None, in_port):
+                return [mac]
+        return []

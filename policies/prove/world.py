@@ -1,0 +1,432 @@
+"""A few packets that stand for all of them.
+
+Ports, MACs and addresses that the rules treat alike, and that are alike in the
+policy's terms (whose they are, and where), are interchangeable: exchanging two
+of them changes neither what the rules do nor what they should do, but for the
+names. So one or two of each kind are enough, with values that nobody has, and
+every combination of these is run. *Kind* is a signature: all the rules that
+name the value, with the value's own port, MAC and addresses written as such.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+
+from policies import layout
+from policies.prove.addresses import CHAIN
+from policies.prove.expect import (
+    ADVERTISE,
+    ARP,
+    BRIDGE_LOCAL,
+    IP,
+    IPV6,
+    LLDP,
+    MULTICAST,
+    SOLICIT,
+    Expectation,
+    Places,
+)
+from policies.prove.index import FULL, Group, TableIndex, bits_mask
+from policies.prove.judging import TIERS
+from policies.regions import SIX
+from policies.rules import CopyToController, Load, Output, Rule, RuleAction
+
+ANCHORS = ("eth_dst", "arp_tpa", "nd_target")
+MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
+FOUR = frozenset({"ip_src", "ip_dst", "arp_spa", "arp_tpa"})
+SIXES = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
+LARGE = frozenset({*CHAIN, *TIERS})
+# Values that no network has: documentation ranges (RFC 5737, RFC 3849, RFC 7042).
+STRANGE_MAC = 0x00005E0053FE
+STRANGE_FOUR = 0xC633_64FE
+STRANGE_SIX = 0x20010DB8_FFFF_FFFF_FFFF_FFFF_FFFF_FFFE
+STRANGE_PORT = 0xFE01
+Signature = tuple[object, ...]
+
+
+def is_anchored(group: Group) -> bool:
+    """Whether a group's rules each name one port, or one target, and nothing else at large."""
+    if any(name == "in_port" and mask == FULL for name, mask in group.big):
+        return all(mask == FULL for _, mask in group.big)
+    return len(group.big) == 1 and group.big[0][0] in ANCHORS and group.big[0][1] == FULL
+
+
+@dataclass(slots=True)
+class Loose:
+    """Rules of the fixed tables that stand for no one port or target."""
+
+    rules: list[Rule] = field(default_factory=list)
+    values: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
+    matched: int = 0  # register bits that some rule outside of the large tables matches
+
+    def marks(self, name: str, value: int) -> tuple[bool, ...]:
+        """Which of the loose conditions on a field a value meets."""
+        return tuple(value & mask == want for want, mask in self.values.get(name, ()))
+
+
+def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
+    found = Loose()
+    for table, index in tables.items():
+        if table in LARGE:
+            continue
+        for group in index.groups.values():
+            found.matched |= group.mask
+            if is_anchored(group):
+                continue
+            found.rules += group.rules.values()
+            for more in group.others.values():
+                found.rules += more
+            for position, (name, mask) in enumerate(group.big):
+                known = found.values.setdefault(name, [])
+                known += [(key[position], mask) for key in group.rules]
+    return found
+
+
+class Ports:
+    """The kinds of one switch's ports."""
+
+    def __init__(
+        self, tables: Mapping[int, TableIndex], expectation: Expectation, loose: Loose
+    ) -> None:
+        self._groups = [
+            (table, shape, group)
+            for table, index in tables.items()
+            if table not in LARGE
+            for shape, group in index.groups.items()
+            if is_anchored(group) and any(name == "in_port" for name, _ in group.big)
+        ]
+        self._view = expectation.view
+        self._places, self._loose = expectation.places, loose
+        self._known: dict[int, tuple[bool, tuple[RuleAction, ...]]] = {}
+        self._alike: dict[tuple[RuleAction, ...], tuple[RuleAction, ...]] = {}
+
+    def signatures(self) -> dict[int, Signature]:
+        """The kind of every port that the switch has or a rule names."""
+        found: dict[int, list[object]] = {
+            port: [] for port in (*self._view.ports, *self._view.trunks)
+        }
+        symbols = {port: self._symbols(port) for port in found}
+        for number, (_, _, group) in enumerate(self._groups):
+            names = [name for name, _ in group.big]
+            at = names.index("in_port")
+            others = [
+                (index, name in MACS, SIX if name in SIXES else 0)
+                for index, name in enumerate(names)
+                if index != at
+            ]
+            for key, rule in group.rules.items():
+                port = key[at]
+                known = symbols.get(port)
+                if known is None:
+                    known = symbols[port] = self._symbols(port)
+                    found[port] = []
+                macs, numbers = known
+                said: list[object] = [number, rule.priority, self._actions(rule.actions, port)]
+                for index, is_mac, six in others:
+                    value = key[index]
+                    said.append((macs if is_mac else numbers).get(value | six, value))
+                if group.mask:
+                    said.append(key[-1])
+                found[port].append(tuple(said))
+        return {port: (self._role(port), frozenset(rules)) for port, rules in found.items()}
+
+    def _actions(self, actions: tuple[RuleAction, ...], port: int) -> object:
+        known = self._known.get(id(actions))
+        if known is None:
+            known = self._known[id(actions)] = (
+                any(type(action) is CopyToController for action in actions),
+                self._alike.setdefault(actions, actions),
+            )
+        if not known[0]:
+            return id(known[1])
+        return tuple(
+            ("own", action.max_len)
+            if isinstance(action, CopyToController) and action.meter == port
+            else action
+            for action in actions
+        )
+
+    def _symbols(self, port: int) -> tuple[dict[int, object], dict[int, object]]:
+        """The port's own MACs and addresses, by their position."""
+        macs: dict[int, object] = {}
+        numbers: dict[int, object] = {}
+        own = self._places.held.get((self._view.switch, port), {})
+        for mac in sorted(own):
+            macs[mac] = ("mac", len(macs))
+            for number in sorted(own[mac]):
+                numbers[number] = ("address", len(numbers))
+        return macs, numbers
+
+    def _role(self, port: int) -> object:
+        own = self._places.held.get((self._view.switch, port), {})
+        sizes = tuple(
+            (sum(number < SIX for number in own[mac]), len(own[mac])) for mac in sorted(own)
+        )
+        marks: object = ()
+        if self._loose.values:
+            marks = tuple(
+                tuple(self._loose.marks("eth_src", mac) + self._loose.marks("eth_dst", mac))
+                for mac in sorted(own)
+            )
+            for name in (*FOUR, *SIXES):
+                if name in self._loose.values:
+                    numbers = (each & ~SIX for mac in sorted(own) for each in sorted(own[mac]))
+                    marks = (marks, tuple(self._loose.marks(name, each) for each in numbers))
+        view = self._view
+        return (
+            port in view.trunks,
+            port in view.ports,
+            sizes,
+            marks,
+            self._loose.marks("in_port", port),
+        )
+
+
+class Targets:
+    """The kinds of targets: MACs, and addresses that are asked for.
+
+    The rules that name them are usually the same on every switch; then this is shared.
+    """
+
+    def __init__(self, tables: Mapping[int, TableIndex], places: Places, loose: Loose) -> None:
+        self._places, self._loose = places, loose
+        self.kinds: dict[str, dict[Signature, list[int]]] = {}
+        self._said: dict[tuple[int, tuple[int, int] | None], object] = {}
+        for name in ANCHORS:
+            known: Iterable[int] = places.macs if name == "eth_dst" else _addresses(places, name)
+            rules: dict[int, list[object]] = {value: [] for value in known}
+            owners = places.macs if name == "eth_dst" else places.numbers
+            six = SIX if name in SIXES else 0
+            for table, index in tables.items():
+                if table in LARGE:
+                    continue
+                for shape, group in index.groups.items():
+                    if is_anchored(group) and group.big[0][0] == name:
+                        self._collect(rules, (table, shape), group, owners, six)
+            self.kinds[name] = kinds = {}
+            for value, said in rules.items():
+                place = owners.get(value | six)
+                marks = loose.marks(name, value)
+                signature = (None if place is None else place[0], marks, frozenset(said))
+                kinds.setdefault(signature, []).append(value)
+
+    def _collect(
+        self,
+        rules: dict[int, list[object]],
+        where: object,
+        group: Group,
+        owners: Mapping[int, tuple[int, int]],
+        six: int,
+    ) -> None:
+        for key, rule in group.rules.items():
+            place = owners.get(key[0] | six)
+            said = self._said.get((id(rule.actions), place))
+            if said is None:
+                said = tuple(self._action(action, place) for action in rule.actions)
+                self._said[id(rule.actions), place] = said
+            rules.setdefault(key[0], []).append((where, key[1:], rule.priority, said))
+
+    def _action(self, action: RuleAction, place: tuple[int, int] | None) -> object:
+        if place is None:
+            return action
+        if isinstance(action, Load) and action.value == place[1]:
+            if action.target == layout.OWNER_PORT:
+                if not bits_mask(action.target) & self._loose.matched:
+                    return "port"
+        if isinstance(action, Output) and action.port == place[1]:
+            return "out of the port"
+        return action
+
+    def samples(self, name: str) -> list[int]:
+        """Two values of every kind."""
+        return [
+            value
+            for values in self.kinds[name].values()
+            for value in dict.fromkeys((values[0], values[-1]))
+        ]
+
+
+def _addresses(places: Places, name: str) -> Iterator[int]:
+    for number in places.numbers:
+        if bool(number & SIX) == (name in SIXES):
+            yield number & ~SIX
+
+
+@dataclass(slots=True)
+class World:
+    """The values that stand for all: what the packets of `packets` are made of."""
+
+    edges: list[int]
+    trunks: list[int]
+    macs: list[int]
+    asked_four: list[int]
+    asked_six: list[int]
+    extra: dict[str, list[int]]
+
+    def special(self, name: str, *values: int) -> list[int]:
+        return list(dict.fromkeys([*values, *self.extra.get(name, ())]))
+
+
+def world_of(ports: Mapping[int, Signature], targets: Targets, loose: Loose, expectation: Expectation) -> World:
+    by_kind: dict[Signature, list[int]] = {}
+    for port, signature in ports.items():
+        by_kind.setdefault(signature, []).append(port)
+    view = expectation.view
+    samples = [each for kind in by_kind.values() for each in dict.fromkeys((kind[0], kind[-1]))]
+    extra: dict[str, list[int]] = {}
+    for name, conditions in loose.values.items():
+        for value, mask in conditions:
+            extra.setdefault(name, []).extend(_inside(name, value, mask, expectation.places))
+    return World(
+        [port for port in samples if port not in view.trunks],
+        [port for port in samples if port in view.trunks],
+        targets.samples("eth_dst"),
+        targets.samples("arp_tpa"),
+        targets.samples("nd_target"),
+        extra,
+    )
+
+
+def _inside(name: str, value: int, mask: int, places: Places) -> Iterator[int]:
+    """Values that a masked condition covers: its own, and one that is nobody's."""
+    yield value
+    if mask == FULL:
+        return
+    width = 48 if name in MACS else 128 if name in SIXES else 32 if name in FOUR else 16
+    free = (1 << width) - 1 & ~mask
+    yield value | 0x2A5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A & free
+    yield value | free & -free  # the nearest neighbour
+    owned: Iterable[int] = places.macs if name in MACS else places.numbers if width != 16 else ()
+    six = SIX if name in SIXES else 0
+    inside = (each & ~SIX for each in owned if each & mask == value and each & SIX == six)
+    yield from islice(inside, 2)
+
+
+def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
+    """Packets about who may send what: every mixture of own and others' addresses."""
+    places, here = expectation.places, expectation.view.switch
+    for port in (*world.edges, *world.trunks, *world.special("in_port", STRANGE_PORT)):
+        own = places.held.get((here, port), {})
+        theirs = next(
+            ((mac, n) for place, held in places.held.items() if place != (here, port)
+             for mac, n in held.items()),
+            (STRANGE_MAC, {STRANGE_FOUR, STRANGE_SIX | SIX}),
+        )
+        numbers = [*(each for held in own.values() for each in held), min(theirs[1]), max(theirs[1])]
+        four = [each for each in numbers if each < SIX]
+        six = [each ^ SIX for each in numbers if each >= SIX]
+        senders = world.special("eth_src", *own, theirs[0], STRANGE_MAC)
+        for sender in senders:
+            start = {"in_port": port, "eth_src": sender}
+            yield from _ip_entries(world, start, four, six)
+            if port not in world.trunks:
+                yield from _arp_entries(world, start, four, senders)
+                yield from _nd_entries(world, start, six, senders)
+
+
+def _ip_entries(
+    world: World, start: dict[str, int], four: list[int], six: list[int]
+) -> Iterator[dict[str, int]]:
+    targets = world.special(
+        "eth_dst", BRIDGE_LOCAL, BRIDGE_LOCAL | 0xE, MULTICAST | 0x5E00_0001, *world.macs[:2]
+    )
+    for target in targets:
+        for kind in (LLDP, 0x88B5):
+            yield start | {"eth_dst": target, "eth_type": kind}
+        for source in world.special("ip_src", *four, 0, STRANGE_FOUR):
+            yield start | tcp(target, source, four[-1] if four else STRANGE_FOUR, six=False)
+        for source in world.special("ipv6_src", *six, 0, STRANGE_SIX):
+            packet = start | tcp(target, source, six[-1] if six else STRANGE_SIX, six=True)
+            yield packet
+            yield start | icmp6(target, source, packet["ipv6_dst"], 133)
+
+
+def tcp(target: int, source: int, destination: int, *, six: bool) -> dict[str, int]:
+    family = "ipv6" if six else "ip"
+    return {
+        "eth_dst": target,
+        "eth_type": IPV6 if six else IP,
+        f"{family}_src": source,
+        f"{family}_dst": destination,
+        "ip_proto": 6,
+        "tcp_src": 50_001,
+        "tcp_dst": 50_002,
+    }
+
+
+def icmp6(target: int, source: int, destination: int, kind: int) -> dict[str, int]:
+    return {
+        "eth_dst": target,
+        "eth_type": IPV6,
+        "ipv6_src": source,
+        "ipv6_dst": destination,
+        "ip_proto": 58,
+        "icmpv6_type": kind,
+        "icmpv6_code": 0,
+    }
+
+
+def _arp_entries(
+    world: World, start: dict[str, int], four: list[int], senders: list[int]
+) -> Iterator[dict[str, int]]:
+    for operation in (1, 2, 3):
+        for hardware in dict.fromkeys((start["eth_src"], *senders)):
+            for source in world.special("arp_spa", *four, 0, STRANGE_FOUR):
+                for asked in world.special("arp_tpa", *four[:1], *four[-1:]):
+                    yield start | {
+                        "eth_dst": 0xFFFF_FFFF_FFFF,
+                        "eth_type": ARP,
+                        "arp_op": operation,
+                        "arp_sha": hardware,
+                        "arp_spa": source,
+                        "arp_tpa": asked,
+                    }
+
+
+def _nd_entries(
+    world: World, start: dict[str, int], six: list[int], senders: list[int]
+) -> Iterator[dict[str, int]]:
+    for kind, option in ((SOLICIT, "nd_sll"), (ADVERTISE, "nd_tll")):
+        for link in dict.fromkeys((*senders, 0)):
+            for source in world.special("ipv6_src", *six, 0, STRANGE_SIX):
+                for asked in world.special("nd_target", *six):
+                    packet = icmp6(0x3333_0000_0001, source, six[-1] if six else 1, kind)
+                    yield start | packet | {"nd_target": asked, option: link}
+
+
+def request_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
+    """ARP and neighbour discovery for every kind of target, from every kind of port."""
+    here, held = expectation.view.switch, expectation.places.held
+    for port in (*world.edges, *world.trunks):
+        own = held.get((here, port)) or next(iter(held.values()), {})
+        for mac in list(own)[:1]:
+            start = {"in_port": port, "eth_src": mac}
+            four = [number for number in own[mac] if number < SIX]
+            six = [number ^ SIX for number in own[mac] if number >= SIX]
+            receivers = [0xFFFF_FFFF_FFFF, 0x3333_0000_0001, *world.macs, STRANGE_MAC]
+            for target in world.special("eth_dst", *receivers):
+                yield from _questions(world, start, target, four[:1], six[:1])
+
+
+def _questions(
+    world: World, start: dict[str, int], target: int, four: list[int], six: list[int]
+) -> Iterator[dict[str, int]]:
+    mac = start["eth_src"]
+    base = start | {"eth_dst": target}
+    for source in four:
+        for operation in (1, 2):
+            for asked in world.special("arp_tpa", *world.asked_four, STRANGE_FOUR):
+                yield base | {
+                    "eth_type": ARP,
+                    "arp_op": operation,
+                    "arp_sha": mac,
+                    "arp_spa": source,
+                    "arp_tpa": asked,
+                }
+    for source in six:
+        for kind, option in ((SOLICIT, "nd_sll"), (ADVERTISE, "nd_tll")):
+            for asked in world.special("nd_target", source, *world.asked_six, STRANGE_SIX):
+                packet = icmp6(target, source, source, kind)
+                yield base | packet | {"nd_target": asked, option: mac}
