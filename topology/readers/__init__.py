@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from topology.readers.contract import RecordReader, TrafficError, read_records
+from topology.readers.reader import FORMS, RecordReader, read_records
+from topology.readers.tally import RowProblem, TrafficError
 
-__all__ = ["RecordReader", "TrafficError", "read_records"]
+__all__ = ["FORMS", "RecordReader", "RowProblem", "TrafficError", "read_records"]

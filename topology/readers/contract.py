@@ -1,183 +1,111 @@
-"""Recorded traffic as contract CSV or JSON lines, gzipped or not, from a file or standard input.
-
-The form is told by looking at the bytes, not at the file's name. A bad row is
-counted, remembered with its line number and skipped; when more than a tenth of
-the rows are bad the file is not what it should be, and reading stops.
-"""
+"""Contract CSV and JSON lines: the columns are the fields of a flow record."""
 
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import json
-import sys
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, Any
+import re
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any, TextIO
 
 from topology.readers.rows import NEEDED, BadRow, to_record
+from topology.readers.table import BLOCK, CONTRACT, Row, Table
+from topology.readers.tally import Tally, TrafficError
 from topology.records import FlowRecord
 
-BAD_SHARE = 0.10
-GRACE_ROWS = 100  # rows before the share of bad ones can stop the reading early
-SHOWN = 20
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-class TrafficError(Exception):
-    """Recorded traffic that cannot be used; the message is one line for people."""
+def contract_table(columns: Sequence[str], name: str) -> Table:
+    """Raises TrafficError where a needed column is missing. The last of equal names counts."""
+    missing = [needed for needed in NEEDED if needed not in columns]
+    if missing:
+        raise TrafficError(
+            f"{name}:1: no column {', '.join(missing)}; contract CSV names its columns in the "
+            f"first line (at least {', '.join(NEEDED)}). Also read: JSON lines, Zeek conn.log, "
+            "nfdump CSV, pcap, pcapng"
+        )
+    found = {column: at for at, column in enumerate(columns) if column in CONTRACT}
+    return Table(len(columns), {field: (at, CONTRACT[field]()) for field, at in found.items()})
 
 
-@dataclass(frozen=True, slots=True)
-class RowProblem:
-    """``line`` counts from 1, as editors do."""
+def csv_columns(line: str) -> list[str]:
+    """The names of a header line."""
+    try:
+        return [cell.strip().lower() for cell in next(csv.reader([line]), [])]
+    except csv.Error:
+        return []
 
-    line: int
-    reason: str
+
+def read_contract_csv(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+    header = lines.readline()
+    table = contract_table(csv_columns(header), tally.name)
+    for block, where in csv_blocks(lines, 2, tally):
+        yield from table.take(block, where, tally)
 
 
-class RecordReader:
-    """Iterates over the records of one source (a path, or ``-`` for standard input).
-
-    After (and while) reading: ``rows`` read, ``bad`` among them, the first
-    :data:`SHOWN` ``problems``, and ``position`` in ``size`` bytes of the file for
-    a progress display (``size`` is None for standard input).
-    """
-
-    def __init__(self, source: str | Path, stdin: IO[bytes] | None = None) -> None:
-        self.name = "standard input" if str(source) == "-" else str(source)
-        self.rows = 0
-        self.bad = 0
-        self.problems: list[RowProblem] = []
-        self.size: int | None = None
-        self._raw = self._open(source, stdin)
-
-    @property
-    def position(self) -> int:
-        """Bytes read so far of the file as it lies on disk."""
+def csv_blocks(
+    lines: TextIO, first: int, tally: Tally
+) -> Iterator[tuple[list[Row], Sequence[int]]]:
+    """Rows a block at a time, each with the line it begins on; blank lines are no rows."""
+    reader = csv.reader(lines)
+    while True:
+        before = reader.line_num
+        block: list[Row] = []
+        problem = ""
         try:
-            return self._raw.tell()
-        except (OSError, ValueError):
-            return 0
+            for row in islice(reader, BLOCK):
+                block.append(row)
+        except csv.Error as error:
+            problem = str(error)
+        if not block and not problem:
+            return
+        where: Sequence[int] = range(first + before, first + before + len(block))
+        if problem or reader.line_num - before != len(block):
+            where = _lines_of(block, first + before)
+        if not all(block):
+            kept = [at for at, row in enumerate(block) if row]
+            block, where = [block[at] for at in kept], [where[at] for at in kept]
+        yield block, where
+        if problem:
+            tally.rows += 1
+            tally.note(first + reader.line_num - 1, problem)
 
-    def __iter__(self) -> Iterator[FlowRecord]:
+
+def _lines_of(block: Sequence[Row], first: int) -> list[int]:
+    """Where each row begins: a quoted cell may hold line ends."""
+    where = []
+    for row in block:
+        where.append(first)
+        first += 1 + sum(
+            len(_LINE_END.findall(cell)) for cell in row if "\n" in cell or "\r" in cell
+        )
+    return where
+
+
+def read_contract_json(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+    return read_json(lines, tally, to_record)
+
+
+def read_json(
+    lines: TextIO, tally: Tally, convert: Callable[[dict[str, Any]], FlowRecord]
+) -> Iterator[FlowRecord]:
+    """One JSON object a line; ``convert`` may raise BadRow."""
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        tally.rows += 1
         try:
-            yield from self._records()
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            raise TrafficError(f"{self.name}: the gzip data is damaged or cut short") from None
-        except UnicodeDecodeError:
-            raise TrafficError(
-                f"{self.name}: not text; give contract CSV or JSON lines, gzipped or not"
-            ) from None
-        finally:
-            if self._raw is not sys.stdin.buffer:
-                self._raw.close()
-        self._judge(final=True)
-
-    def _open(self, source: str | Path, stdin: IO[bytes] | None) -> IO[bytes]:
-        if str(source) == "-":
-            stream = stdin or sys.stdin.buffer
-            return stream if hasattr(stream, "peek") else io.BufferedReader(stream)  # type: ignore[type-var]
-        path = Path(source)
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            tally.note(number, "not a JSON object")
+            continue
         try:
-            self.size = path.stat().st_size
-            return path.open("rb")
-        except OSError as problem:
-            raise TrafficError(f"{path}: {problem.strerror or problem}") from None
-
-    def _records(self) -> Iterator[FlowRecord]:
-        peeked = self._raw.peek(2)[:2]  # type: ignore[attr-defined]
-        plain: IO[bytes] = self._raw
-        if peeked == b"\x1f\x8b":
-            plain = io.BufferedReader(gzip.GzipFile(fileobj=self._raw))
-        text = io.TextIOWrapper(plain, encoding="utf-8-sig", newline="")
-        try:
-            first = text.readline()
-            if first.lstrip().startswith("{"):
-                yield from self._from_json(first, text)
-            elif first.strip():
-                yield from self._from_csv(first, text)
-        finally:
-            text.detach()  # closing the wrapper would close a stdin that is not ours
-
-    def _from_csv(self, header: str, text: io.TextIOWrapper) -> Iterator[FlowRecord]:
-        columns = [name.strip().lower() for name in next(csv.reader([header]))]
-        missing = [name for name in NEEDED if name not in columns]
-        if missing:
-            raise TrafficError(
-                f"{self.name}:1: no column {', '.join(missing)}; "
-                f"the first line must name the columns (at least {', '.join(NEEDED)})"
-            )
-        width = len(columns)
-        reader = csv.reader(text)
-        while True:
-            try:
-                values = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as problem:
-                self.rows += 1
-                self._note(reader.line_num + 1, str(problem))
-                continue
-            if not values:
-                continue
-            self.rows += 1
-            if len(values) != width:
-                self._note(reader.line_num + 1, f"{len(values)} columns where {width} are named")
-                continue
-            record = self._one(dict(zip(columns, values, strict=True)), reader.line_num + 1)
-            if record is not None:
-                yield record
-
-    def _from_json(self, first: str, text: io.TextIOWrapper) -> Iterator[FlowRecord]:
-        number = 0
-        line = first
-        while line:
-            number += 1
-            if line.strip():
-                self.rows += 1
-                try:
-                    row: Any = json.loads(line)
-                except (ValueError, RecursionError):
-                    self._note(number, "not a JSON object")
-                else:
-                    if isinstance(row, dict):
-                        record = self._one(row, number)
-                        if record is not None:
-                            yield record
-                    else:
-                        self._note(number, "not a JSON object")
-            line = text.readline()
-
-    def _one(self, row: dict[str, Any], line: int) -> FlowRecord | None:
-        try:
-            return to_record(row)
+            record = convert(row)
         except BadRow as problem:
-            self._note(line, str(problem))
-            return None
-
-    def _note(self, line: int, reason: str) -> None:
-        self.bad += 1
-        if len(self.problems) < SHOWN:
-            self.problems.append(RowProblem(line, reason))
-        self._judge(final=False)
-
-    def _judge(self, final: bool) -> None:
-        if self.bad > BAD_SHARE * self.rows and (final or self.rows >= GRACE_ROWS):
-            first = self.problems[0]
-            raise TrafficError(
-                f"{self.name}:{first.line}: {first.reason}; {self.bad} of {self.rows} rows "
-                "are bad, more than a tenth: is this contract CSV or JSON lines?"
-            )
-
-
-def read_records(source: str | Path) -> Iterator[FlowRecord]:
-    """All records of a file, or of standard input for ``-``, in order.
-
-    Raises :class:`TrafficError` when it cannot be opened, is not contract CSV or
-    JSON lines, or more than a tenth of its rows are bad. Use :class:`RecordReader`
-    to see the bad rows.
-    """
-    return iter(RecordReader(source))
+            tally.note(number, str(problem))
+        else:
+            yield record

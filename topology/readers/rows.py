@@ -1,4 +1,4 @@
-"""One row of recorded traffic, as text or JSON values, made into a flow record.
+"""What one cell or JSON value of recorded traffic means; a value that cannot be meant is bad.
 
 The columns are those of the flow record itself; others are ignored. A row is bad
 when a needed column is missing or a value cannot be what it says it is.
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
+from topology.readers.build import record_of
 from topology.records import FlowRecord, State, VerdictWord
 
 STATES: dict[str, State] = {
@@ -20,14 +21,22 @@ STATES: dict[str, State] = {
     "unanswered": "unanswered",
     "denied": "denied",
 }
-VERDICTS: dict[str, VerdictWord] = {"allow": "allow", "would-deny": "would-deny", "deny": "deny"}
+VERDICTS: dict[str, VerdictWord] = {
+    "allow": "allow",
+    "observed": "observed",
+    "would-deny": "would-deny",
+    "deny": "deny",
+}
 PHASES: dict[str, Literal["whole", "start", "end"]] = {
     "whole": "whole",
     "start": "start",
     "end": "end",
 }
 NUMBERED = {"1": "icmp", "6": "tcp", "17": "udp", "58": "icmpv6", "132": "sctp"}
+SPELLED = {"ipv6-icmp": "icmpv6", "icmp6": "icmpv6"}
 NEEDED = ("ts", "src_ip", "dst_ip")
+LATEST = 253_402_300_800.0  # the year 10000: beyond it a time is no time in seconds
+MOST = 2**63 - 1  # what a counter can hold
 T = TypeVar("T")
 
 
@@ -36,63 +45,81 @@ class BadRow(ValueError):
 
 
 def to_record(row: Mapping[str, Any]) -> FlowRecord:
-    """Raises :class:`BadRow`."""
+    """A record of values by column name, as text or as JSON has them. Raises :class:`BadRow`."""
+    get = row.get
     for name in NEEDED:
-        if row.get(name) in (None, ""):
+        if get(name) in (None, ""):
             raise BadRow(f"{name} is missing")
-    ts = _seconds(row, "ts")
-    duration = _seconds(row, "duration") if row.get("duration") not in (None, "") else 0.0
-    proto = str(row.get("proto") or "ip").strip().lower()
-    return FlowRecord(
-        ts=ts,
-        duration=duration,
-        src_ip=_address(row["src_ip"], "src_ip"),
-        dst_ip=_address(row["dst_ip"], "dst_ip"),
-        proto=NUMBERED.get(proto, proto),
-        src_port=_port(row, "src_port"),
-        dst_port=_port(row, "dst_port"),
-        packets_out=_count(row, "packets_out"),
-        bytes_out=_count(row, "bytes_out"),
-        packets_in=_count(row, "packets_in"),
-        bytes_in=_count(row, "bytes_in"),
-        packets=_count(row, "packets"),
-        bytes=_count(row, "bytes"),
-        state=_word(row, "state", STATES),
-        phase=_word(row, "phase", PHASES) or "whole",
-        verdict=_word(row, "verdict", VERDICTS),
-        intent=_text(row, "intent"),
-        switch=_count(row, "switch"),
-        in_port=_count(row, "in_port"),
-        src_mac=_text(row, "src_mac"),
-        dst_mac=_text(row, "dst_mac"),
+    return record_of(
+        ts=moment(row["ts"], "ts"),
+        src_ip=address(row["src_ip"], "src_ip"),
+        dst_ip=address(row["dst_ip"], "dst_ip"),
+        proto=protocol(get("proto"), "proto"),
+        src_port=port(get("src_port"), "src_port"),
+        dst_port=port(get("dst_port"), "dst_port"),
+        duration=span(get("duration"), "duration"),
+        packets_out=count(get("packets_out"), "packets_out"),
+        bytes_out=count(get("bytes_out"), "bytes_out"),
+        packets_in=count(get("packets_in"), "packets_in"),
+        bytes_in=count(get("bytes_in"), "bytes_in"),
+        packets=count(get("packets"), "packets"),
+        bytes=count(get("bytes"), "bytes"),
+        state=state(get("state"), "state"),
+        phase=phase(get("phase"), "phase"),
+        verdict=verdict(get("verdict"), "verdict"),
+        intent=text(get("intent"), "intent"),
+        switch=count(get("switch"), "switch"),
+        in_port=count(get("in_port"), "in_port"),
+        src_mac=text(get("src_mac"), "src_mac"),
+        dst_mac=text(get("dst_mac"), "dst_mac"),
     )
 
 
-def _seconds(row: Mapping[str, Any], name: str) -> float:
+def moment(value: Any, name: str) -> float:
+    """Seconds since the epoch."""
+    seconds = _number(value, name)
+    if not 0 <= seconds < LATEST:
+        raise BadRow(f"{name} {_shown(value)} is not a time in seconds since 1970")
+    return seconds
+
+
+def span(value: Any, name: str) -> float:
+    """Seconds; 0 where nothing is said."""
+    if value is None or value == "":
+        return 0.0
+    seconds = _number(value, name)
+    if not 0 <= seconds < LATEST:
+        raise BadRow(f"{name} {_shown(value)} is not a number of seconds")
+    return seconds
+
+
+def _number(value: Any, name: str) -> float:
     try:
-        value = float(row[name])
-    except (TypeError, ValueError):
-        raise BadRow(f"{name} {row[name]!r} is not a number of seconds") from None
-    if not math.isfinite(value) or value < 0:
-        raise BadRow(f"{name} {row[name]!r} is not a time")
-    return value
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise BadRow(f"{name} {_shown(value)} is not a number of seconds") from None
+    if not math.isfinite(number):
+        raise BadRow(f"{name} {_shown(value)} is not a time")
+    return number
 
 
-def _address(value: Any, name: str) -> str:
-    text = str(value).strip()
-    address = _canonical(text)
-    if address is None:
-        raise BadRow(f"{name} {text!r} is not an address")
-    return address
+def address(value: Any, name: str) -> str:
+    """An IP address in its canonical form; also a MAC, as some frames have nothing else."""
+    word = str(value).strip()
+    if not word:
+        raise BadRow(f"{name} is missing")
+    found = _canonical(word)
+    if found is None:
+        raise BadRow(f"{name} {_shown(word)} is not an address")
+    return found
 
 
 @lru_cache(maxsize=65_536)
-def _canonical(text: str) -> str | None:
-    """Also a MAC passes: captures hold frames of protocols without IP addresses."""
+def _canonical(word: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text))
+        return str(ipaddress.ip_address(word))
     except ValueError:
-        parts = text.lower().split(":")
+        parts = word.lower().split(":")
         if len(parts) == 6 and all(_is_byte(part) for part in parts):
             return ":".join(parts)
         return None
@@ -102,47 +129,72 @@ def _is_byte(part: str) -> bool:
     return len(part) == 2 and all(c in "0123456789abcdef" for c in part)
 
 
-def _count(row: Mapping[str, Any], name: str) -> int | None:
-    value = row.get(name)
+def protocol(value: Any, name: str) -> str:
+    word = str(value or "ip").strip().lower()
+    return NUMBERED.get(word) or SPELLED.get(word, word)
+
+
+def count(value: Any, name: str) -> int | None:
+    """A whole number from 0; None where nothing is said."""
     if value is None or value == "":
         return None
     try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = _whole(value, name)
+        number = _whole(value) if isinstance(value, float) else int(value)
+    except (TypeError, ValueError, OverflowError):
+        try:
+            number = _whole(value)  # some exporters write counts as ``4.0``
+        except (TypeError, ValueError, OverflowError):
+            raise BadRow(f"{name} {_shown(value)} is not a whole number") from None
     if number < 0:
-        raise BadRow(f"{name} {value!r} is negative")
+        raise BadRow(f"{name} {_shown(value)} is negative")
+    if number > MOST:
+        raise BadRow(f"{name} {_shown(value)} is too large")
     return number
 
 
-def _whole(value: Any, name: str) -> int:
-    """Some exporters write counts as ``4.0``."""
-    try:
-        number = float(value)
-        if number != int(number):
-            raise ValueError
-        return int(number)
-    except (TypeError, ValueError, OverflowError):
-        raise BadRow(f"{name} {value!r} is not a whole number") from None
+def _whole(value: Any) -> int:
+    number = float(value)
+    if number != int(number):
+        raise ValueError
+    return int(number)
 
 
-def _port(row: Mapping[str, Any], name: str) -> int:
-    port = _count(row, name) or 0
-    if port > 65_535:
-        raise BadRow(f"{name} {port} is above 65535")
-    return port
+def port(value: Any, name: str) -> int:
+    number = count(value, name) or 0
+    if number > 65_535:
+        raise BadRow(f"{name} {_shown(value)} is above 65535")
+    return number
 
 
-def _word(row: Mapping[str, Any], name: str, known: Mapping[str, T]) -> T | None:
-    value = row.get(name)
+def state(value: Any, name: str) -> State | None:
+    return _word(value, name, STATES)
+
+
+def phase(value: Any, name: str) -> Literal["whole", "start", "end"]:
+    return _word(value, name, PHASES) or "whole"
+
+
+def verdict(value: Any, name: str) -> VerdictWord | None:
+    return _word(value, name, VERDICTS)
+
+
+def _word(value: Any, name: str, known: Mapping[str, T]) -> T | None:
     if value is None or value == "":
         return None
     word = known.get(str(value).strip().lower())
     if word is None:
-        raise BadRow(f"{name} {value!r} is not one of {', '.join(known)}")
+        raise BadRow(f"{name} {_shown(value)} is not one of {', '.join(known)}")
     return word
 
 
-def _text(row: Mapping[str, Any], name: str) -> str | None:
-    value = row.get(name)
+def text(value: Any, name: str) -> str | None:
     return str(value) if value not in (None, "") else None
+
+
+def _shown(value: Any) -> str:
+    """A value for a message of one line, however long it is."""
+    try:
+        shown = repr(value)
+    except ValueError:  # an integer of thousands of digits
+        return "(a very long number)"
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,0 +1,54 @@
+"""What was read of a recording, what of it was bad, and when that is too much."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+BAD_SHARE = 0.10
+GRACE_ROWS = 100  # rows before the share of bad ones can stop the reading early
+SHOWN = 20
+
+
+class TrafficError(Exception):
+    """Recorded traffic that cannot be used; the message is one line for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowProblem:
+    """``line`` counts from 1, as editors do; in a capture it is the packet's number."""
+
+    line: int
+    reason: str
+
+
+class Tally:
+    """``rows`` are the records given and the bad rows among them.
+
+    In a capture many packets make a record, so the share of bad ones is one of ``packets``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.rows = 0
+        self.bad = 0
+        self.before = 0  # blank lines that the first line read came after
+        self.packets: int | None = None
+        self.problems: list[RowProblem] = []
+
+    def note(self, line: int, reason: str) -> None:
+        """One more bad row, already counted in ``rows``. Raises TrafficError at too many."""
+        self.bad += 1
+        if len(self.problems) < SHOWN:
+            self.problems.append(RowProblem(self.before + line, reason))
+        self.judge(final=False)
+
+    def judge(self, final: bool) -> None:
+        seen, what = self.rows, "rows"
+        if self.packets is not None:
+            seen, what = self.packets, "packets"
+        if self.bad > BAD_SHARE * seen and (final or seen >= GRACE_ROWS):
+            first = self.problems[0]
+            raise TrafficError(
+                f"{self.name}:{first.line}: {first.reason}; {self.bad} of {seen} {what} "
+                "are bad, more than a tenth: is the form of this recording what it looks like?"
+            )
