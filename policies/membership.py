@@ -24,8 +24,17 @@ from ipaddress import (
     ip_address,
 )
 
-from policies.model import Adapt, Address, Envelope, Mode, Network, Policy, Selector
-from policies.regions import Span, address_at, lay_out, network_of, number_of, span_of
+from policies.model import Adapt, Address, Envelope, Host, Mode, Network, Policy, Selector
+from policies.regions import (
+    Changes,
+    Span,
+    address_at,
+    lay_out,
+    network_of,
+    number_at,
+    number_of,
+    span_of,
+)
 from topology.records import Binding
 
 _CACHED = 1 << 16
@@ -48,6 +57,7 @@ class _Known:
     labels: frozenset[tuple[str, str]]
     ports: frozenset[tuple[int, int]]
     declared: bool
+    mac: str = ""  # of a discovered host
 
 
 class AddressSet(Collection[str]):
@@ -95,8 +105,9 @@ class Membership:
     """
 
     def __init__(self, policy: Policy, bindings: Sequence[Binding] = ()) -> None:
-        self._policy = policy
-        self._hosts = _known_hosts(policy, bindings)
+        self._policy, self._bindings = policy, bindings
+        self._owned = {number_of(address) for host in policy.hosts for address in host.ips}
+        self._hosts = _known_hosts(policy, bindings, self._owned)
         self._index()
         points: dict[int, set[str]] = defaultdict(set)
         spans: list[tuple[Span, tuple[Span, ...], str]] = []
@@ -119,6 +130,8 @@ class Membership:
         self._modes: dict[frozenset[str], Mode] = {}
         self._by_name = {segment.name: segment for segment in policy.segments}
         self._name_by_address()
+        self._made_from: tuple[object, Changes] | None = None
+        self._identity = object()
 
     # Segments
 
@@ -143,6 +156,16 @@ class Membership:
     def spans(self) -> Mapping[tuple[int, int], frozenset[str]]:
         """The regions, as plain numbers: ``start`` and ``wide`` of `policies.regions.Span`."""
         return self._laid.kept
+
+    def changes_since(self, before: Membership) -> Changes:
+        """The regions that are not as they were ``before``."""
+        if before is self:
+            return {}
+        if self._made_from is not None and self._made_from[0] is before._identity:
+            return self._made_from[1]
+        old, new = before._laid.kept, self._laid.kept
+        changes: Changes = {key: names for key, names in new.items() if old.get(key) != names}
+        return changes | dict.fromkeys(old.keys() - new.keys())
 
     def identities(self) -> frozenset[frozenset[str]]:
         """Every set of segments that some address has, the empty set among them."""
@@ -201,6 +224,7 @@ class Membership:
     def _index(self) -> None:
         by_label: dict[tuple[str, str], set[int]] = defaultdict(set)
         by_port: dict[tuple[int, int], set[int]] = defaultdict(set)
+        by_mac: dict[str, set[int]] = defaultdict(set)
         by_name: dict[str, int] = {}
         for index, host in enumerate(self._hosts):
             for label in host.labels:
@@ -209,7 +233,10 @@ class Membership:
                 by_port[port].add(index)
             if host.declared:
                 by_name[host.name] = index
+            else:
+                by_mac[host.mac].add(index)
         self._by_label, self._by_port, self._by_host = by_label, by_port, by_name
+        self._by_mac = by_mac  # of discovered hosts
 
     def _matching(self, selector: Selector) -> list[_Known]:
         """Hosts that match a selector in everything but its network."""
@@ -278,32 +305,39 @@ def _without(network: Network, gaps: Sequence[Network]) -> list[Network]:
     return parts
 
 
-def _known_hosts(policy: Policy, bindings: Sequence[Binding]) -> list[_Known]:
+def _known_hosts(
+    policy: Policy, bindings: Sequence[Binding], owned: Collection[int]
+) -> list[_Known]:
     bound: dict[str, list[Binding]] = defaultdict(list)
     found: dict[tuple[str, int, int], list[Binding]] = defaultdict(list)
     declared = {host.name for host in policy.hosts}
-    owned = {address for host in policy.hosts for address in host.ips} if bindings else set()
     for binding in bindings:
         if binding.host in declared:
             bound[binding.host or ""].append(binding)
-        elif ip_address(binding.ip) not in owned:
+        elif number_at(binding.ip) not in owned:
             found[binding.mac, binding.switch, binding.port].append(binding)
-    hosts = []
-    for host in policy.hosts:
-        own = bound.get(host.name, ())
-        numbers = [number_of(address) for address in host.ips]
-        numbers += [number_of(ip_address(binding.ip)) for binding in own]
-        macs = dict.fromkeys([*((host.mac,) if host.mac else ()), *(b.mac for b in own)])
-        numbers += [number_of(link_local(mac)) for mac in macs]
-        ports = {(binding.switch, binding.port) for binding in own}
-        if host.switch is not None and host.port is not None:
-            ports.add((host.switch, host.port))
-        unique = tuple(dict.fromkeys(numbers))
-        labels = frozenset(host.labels)
-        hosts.append(_Known(host.name, unique, labels, frozenset(ports), True))
-    for (mac, switch, port), own in found.items():
-        numbers = [*(number_of(ip_address(b.ip)) for b in own), number_of(link_local(mac))]
-        unique = tuple(dict.fromkeys(numbers))
-        name = min(binding.ip for binding in own)
-        hosts.append(_Known(name, unique, frozenset(), frozenset({(switch, port)}), False))
+    hosts = [declared_host(host, bound.get(host.name, ())) for host in policy.hosts]
+    hosts += [discovered_host(own) for own in found.values()]
     return hosts
+
+
+def declared_host(host: Host, own: Sequence[Binding]) -> _Known:
+    """A host of the policy with all that is bound to its name."""
+    numbers = [number_of(address) for address in host.ips]
+    numbers += [number_at(binding.ip) for binding in own]
+    macs = dict.fromkeys([*((host.mac,) if host.mac else ()), *(b.mac for b in own)])
+    numbers += [number_of(link_local(mac)) for mac in macs]
+    ports = {(binding.switch, binding.port) for binding in own}
+    if host.switch is not None and host.port is not None:
+        ports.add((host.switch, host.port))
+    unique = tuple(dict.fromkeys(numbers))
+    return _Known(host.name, unique, frozenset(host.labels), frozenset(ports), True)
+
+
+def discovered_host(own: Sequence[Binding]) -> _Known:
+    """What is bound to one MAC on one port and to no declared host; at least one binding."""
+    mac, port = own[0].mac, (own[0].switch, own[0].port)
+    numbers = [*(number_at(b.ip) for b in own), number_of(link_local(mac))]
+    unique = tuple(dict.fromkeys(numbers))
+    name = min(binding.ip for binding in own)
+    return _Known(name, unique, frozenset(), frozenset({port}), False, mac)

@@ -14,6 +14,8 @@ from policies.model import Address, Network
 
 SIX = 1 << 128
 NOBODY: frozenset[str] = frozenset()
+# Regions by ``start`` and ``wide`` of their span: new segments, or None for a region that is gone.
+Changes = dict[tuple[int, int], frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -70,7 +72,7 @@ def network_of(span: Span) -> Network:
 class Laid:
     """Segments by longest prefix: single addresses in one dict, prefixes by their size."""
 
-    def __init__(self, kept: Mapping[tuple[int, int], frozenset[str]]) -> None:
+    def __init__(self, kept: dict[tuple[int, int], frozenset[str]]) -> None:
         self._kept = kept
         self._points = {start: names for (start, wide), names in kept.items() if wide == -1}
         sizes: dict[tuple[bool, int], dict[int, frozenset[str]]] = {}
@@ -82,10 +84,34 @@ class Laid:
         self._four = [(~(size - 1), names) for (six, size), names in ordered if not six]
         self._six = [(~(size - 1), names) for (six, size), names in ordered if six]
 
+    def with_points(self, changes: Mapping[int, Set[str]]) -> tuple[Laid, Changes]:
+        """The same with other segments for single addresses, and which regions that changes.
+
+        ``changes`` gives, for each address, all its segments: those of prefixes too.
+        """
+        kept, points = dict(self._kept), dict(self._points)
+        changed: Changes = {}
+        for number, segments in changes.items():
+            key = (number, -1)
+            names = frozenset(segments)
+            if names != self._around(number):
+                if kept.get(key) != names:
+                    kept[key] = points[number] = changed[key] = names
+            elif key in kept:
+                del kept[key], points[number]
+                changed[key] = None
+        laid = Laid.__new__(Laid)
+        laid._kept, laid._points, laid._four, laid._six = kept, points, self._four, self._six
+        return laid, changed
+
     def find(self, number: int) -> frozenset[str]:
         names = self._points.get(number)
         if names is not None:
             return names
+        return self._around(number)
+
+    def _around(self, number: int) -> frozenset[str]:
+        """What the prefixes give an address that has no region of its own."""
         for mask, starts in self._six if number & SIX else self._four:
             names = starts.get(number & mask)
             if names is not None:

@@ -10,37 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
-from typing import Any
+from itertools import chain
 
-from policies.compiler.aggregate import Aggregate
 from policies.compiler.base import base_rules, common_rules, port_rules
-from policies.compiler.hosts import (
-    Place,
-    find_rule,
-    guard_rules,
-    local_rules,
-    own_link_local,
-    place_of,
-    request_rules,
-    way_rule,
-)
-from policies.compiler.identity import IdentityRules, codes_apart, named_segments
-from policies.compiler.levels import Levels
-from policies.compiler.overlaps import Overlaps
+from policies.compiler.changes import Update, change_between
+from policies.compiler.hosts import local_rules, request_rules
+from policies.compiler.identities import Identities
+from policies.compiler.identity import named_segments
+from policies.compiler.intents import Intents
 from policies.compiler.pause import collection_paused
-from policies.compiler.tiers import (
-    default_rule,
-    intent_numbers,
-    intent_rules,
-    restriction_rules,
-    timeout_at,
-)
+from policies.compiler.placement import Placement
+from policies.compiler.tiers import intent_numbers, restriction_rules
 from policies.layout import Table
 from policies.membership import Membership
-from policies.model import Action, Policy, Restriction
-from policies.regions import SIX
+from policies.model import Policy, Restriction
 from policies.rules import Rule
+from policies.sequences import differences
 from topology.records import Binding
 
 
@@ -61,8 +46,8 @@ class SwitchView:
 class Compiler:
     """The rules of all switches under one policy, with the hosts of the moment.
 
-    Raises CompileError for a policy that the tables cannot hold. ``update``
-    leaves the compiler unusable when it raises: make another one.
+    Raises CompileError for a policy that the tables cannot hold. An `update`
+    that raises leaves a compiler that is good for nothing: make another one.
     """
 
     @collection_paused()
@@ -70,60 +55,13 @@ class Compiler:
         self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
     ) -> None:
         intent_numbers(policy)
-        self._policy, self._membership, self._bindings = policy, membership, bindings
-        self._infrastructure = policy.defaults.infrastructure
+        self._policy, self._bindings = policy, bindings
+        self._named = named_segments(policy)
+        self._placement = Placement(bindings, policy.defaults.infrastructure)
+        self._identities = Identities(self._named, membership)
+        codes, together = self._identities.codes, self._identities.together
+        self._intents = Intents(policy, codes, together, now)
         self._tables: dict[int, list[Rule]] | None = None
-        self._place(bindings)
-        self._identify(membership)
-        self._decide(policy, now)
-
-    # -- everything, from nothing ------------------------------------------------------------
-
-    def _place(self, bindings: Iterable[Binding]) -> None:
-        self._places = _count_places(bindings)
-        owners: dict[int, tuple[int, int]] = {}
-        ways: dict[int, tuple[int, int]] = {}
-        self._by_switch: dict[int, list[Place]] = {}
-        for place in sorted(self._places):
-            self._by_switch.setdefault(place.switch, []).append(place)
-            here = (place.switch, place.port)
-            ways.setdefault(place.mac, here)
-            owners.setdefault(place.number, here)
-        self._owners, self._macs = owners, ways
-        self._ways = {mac: (way_rule(mac, *here),) for mac, here in ways.items()}
-        self._finds = {number: self._find(number) for number in owners}
-        self._guards: dict[int, dict[Place, tuple[Rule, ...]]] = {}
-
-    def _find(self, number: int) -> tuple[Rule, ...]:
-        infra = self._infrastructure
-        if (infra.arp if number < SIX else infra.nd) is not Action.ALLOW:
-            return ()
-        return (find_rule(number, *self._owners[number]),)
-
-    def _identify(self, membership: Membership) -> None:
-        self._named = named_segments(self._policy)
-        self._overlaps = Overlaps(membership.spans.values())
-        self._codes = codes_apart(self._named, self._overlaps.together)
-        self._prefixes = Aggregate(membership.spans.items())
-        self._identity = IdentityRules(self._codes, membership.mode_of)
-        self._identities = {
-            prefix: self._identity.prefix(prefix, segments)
-            for prefix, segments in self._prefixes.kept()
-        }
-
-    def _decide(self, policy: Policy, now: float) -> None:
-        self._timeouts = _timeouts(policy, now)
-        self._intents = {i.name: i for i in policy.intents if i.name in self._timeouts}
-        self._levels = Levels(self._overlaps.together)
-        self._levels.change((), self._intents.values())
-        self._intended = {name: self._intent(name) for name in self._intents}
-
-    def _intent(self, name: str) -> tuple[Rule, ...]:
-        intent = self._intents[name]
-        level = self._levels.of[name]
-        return tuple(intent_rules(intent, level, self._codes, self._timeouts[name]))
-
-    # -- a switch's rules ---------------------------------------------------------------------
 
     @collection_paused()
     def rules(
@@ -133,47 +71,63 @@ class Compiler:
 
         ``restrictions`` are the machine decisions that hold at ``now``.
         """
-        tables = dict(self._common())
-        guards = list(self._guard_rules(view.switch))
+        if self._tables is None:
+            self._tables = _by_table(self._common())
+        tables = dict(self._tables)
         own = _by_table(chain(view_rules(view), restriction_rules(restrictions, now)))
-        own[Table.GUARD] = _ordered([*own[Table.GUARD], *guards])
+        guards = self._placement.guards(view.switch)
+        own[Table.GUARD] = _ordered([*own.get(Table.GUARD, ()), *guards])
         for table, rules in own.items():
             known = tables.get(table)
             tables[table] = rules if known is None else _ordered([*known, *rules])
         return tuple(chain.from_iterable(tables[table] for table in sorted(tables)))
 
-    def _common(self) -> dict[int, list[Rule]]:
-        """The rules that every switch has."""
-        if self._tables is None:
-            self._tables = _by_table(
-                chain(
-                    common_rules(),
-                    request_rules(self._infrastructure),
-                    _chained(self._ways),
-                    _chained(self._finds),
-                    self._identity.default(),
-                    _chained(self._identities),
-                    _chained(self._intended),
-                    (default_rule(self._policy.defaults.action),),
-                )
-            )
-        return self._tables
+    @collection_paused()
+    def update(
+        self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
+    ) -> Update:
+        """Follow another policy, other bindings or only time; what that does to the rules.
 
-    def _guard_rules(self, switch: int) -> Iterator[Rule]:
-        guards = self._guards.get(switch)
-        if guards is None:
-            guards = self._guards[switch] = self._guarded(self._by_switch.get(switch, ()))
-        return _chained(guards)
+        Quick where little changed and the rest is the same objects as before.
+        Other segments or defaults are compiled anew and compared.
+        """
+        old = self._policy
+        if policy.segments != old.segments or policy.defaults != old.defaults:
+            return self._anew(policy, membership, bindings, now)
+        if policy.intents is not old.intents:
+            intent_numbers(policy)
+            self._named = named_segments(policy)
+        placed, single = self._placement.change(*differences(self._bindings, bindings))
+        identities = self._identities.change(self._named, membership)
+        intents = self._intents.change(policy, self._identities.codes, identities, now)
+        self._policy, self._bindings = policy, bindings
+        everywhere = placed + identities.rules + intents
+        if everywhere:
+            self._tables = None
+        return Update(everywhere, single)
 
-    def _guarded(self, places: Iterable[Place]) -> dict[Place, tuple[Rule, ...]]:
-        """``places`` are sorted, so that the addresses of one host stand together."""
-        return {
-            Place(switch, port, mac, number): rules
-            for (switch, port, mac), own in groupby(places, key=lambda place: place[:3])
-            for number, rules in guard_rules(
-                port, mac, (place.number for place in own), self._infrastructure
-            )
+    def _anew(
+        self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
+    ) -> Update:
+        new = Compiler(policy, membership, bindings, now)
+        before, after = self._placement, new._placement
+        single = {
+            switch: change_between(before.guards(switch), after.guards(switch))
+            for switch in before.guarded()
         }
+        everywhere = change_between(self._common(), new._common())
+        self._policy, self._bindings, self._named = policy, bindings, new._named
+        self._placement, self._identities, self._intents = after, new._identities, new._intents
+        self._tables = None
+        return Update(everywhere, single)
+
+    def _common(self) -> Iterator[Rule]:
+        """The rules that every switch has."""
+        yield from common_rules()
+        yield from request_rules(self._policy.defaults.infrastructure)
+        yield from self._placement.common()
+        yield from self._identities.rules()
+        yield from self._intents.rules()
 
 
 def view_rules(view: SwitchView) -> Iterator[Rule]:
@@ -181,27 +135,6 @@ def view_rules(view: SwitchView) -> Iterator[Rule]:
     yield from base_rules(view.switch)
     yield from port_rules(view.ports, view.trunks)
     yield from local_rules(view.switch, view.next_ports)
-
-
-def _chained(rules: Mapping[Any, tuple[Rule, ...]]) -> Iterator[Rule]:
-    """By what the rules follow from, in its order: the same policy gives the same rules."""
-    return chain.from_iterable(rules[key] for key in sorted(rules))
-
-
-def _count_places(bindings: Iterable[Binding]) -> dict[Place, int]:
-    """Places with how many bindings want them: a MAC's link-local address is wanted by each."""
-    places: dict[Place, int] = {}
-    for binding in bindings:
-        place = place_of(binding)
-        for each in (place, own_link_local(place)):
-            places[each] = places.get(each, 0) + 1
-    return places
-
-
-def _timeouts(policy: Policy, now: float) -> dict[str, int]:
-    """Seconds that the switch itself gives the rules of every living intent, 0 for ever."""
-    found = ((intent.name, timeout_at(intent, now)) for intent in policy.intents)
-    return {name: timeout for name, timeout in found if timeout is not None}
 
 
 def _by_table(rules: Iterable[Rule]) -> dict[int, list[Rule]]:

@@ -89,15 +89,20 @@ class _Band:
     """The intents of one tier and action, each a bit, by what they name."""
 
     names: list[str] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)  # places in ``names`` of intents that are gone
     bits: dict[str, int] = field(default_factory=dict)
     every: int = 0
     ends: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
     services: _Services = field(default_factory=lambda: _Services())
 
     def add(self, intent: Intent) -> None:
-        bit = 1 << len(self.names)
-        self.bits[intent.name] = bit
-        self.names.append(intent.name)
+        if self.free:
+            place = self.free.pop()
+            self.names[place] = intent.name
+        else:
+            place = len(self.names)
+            self.names.append(intent.name)
+        bit = self.bits[intent.name] = 1 << place
         self.every |= bit
         for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
             for name in names:
@@ -107,6 +112,7 @@ class _Band:
 
     def discard(self, intent: Intent) -> None:
         bit = self.bits.pop(intent.name)
+        self.free.append(bit.bit_length() - 1)
         self.every &= ~bit
         for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
             for name in names:

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 class Overlaps:
     """``together`` names, for each segment, the segments that share an address with it.
 
-    It holds the segment itself, and it is always current: those who keep it see it change.
+    It holds the segment itself, lacks segments without addresses, and is always current: those
+    who keep it see it change.
     """
 
     def __init__(self, groups: Iterable[frozenset[str]]) -> None:
@@ -49,4 +50,6 @@ class Overlaps:
                     del near[other]
                 if count == (step > 0):
                     changed.add(one)
+            if not near:
+                del self._shared[one]
         return changed

@@ -1,0 +1,163 @@
+"""Where hosts are: the rules that follow from bindings, kept up as bindings come and go."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, groupby
+
+from policies.compiler.changes import Change, change_between
+from policies.compiler.hosts import (
+    Place,
+    find_rule,
+    guard_rules,
+    own_link_local,
+    place_of,
+    way_rule,
+)
+from policies.model import Action, Infrastructure
+from policies.regions import SIX
+from policies.rules import Rule
+from topology.records import Binding
+
+Here = tuple[int, int]  # switch and port
+
+
+class Placement:
+    """What hosts may send on their own switch, and on every switch the way to them.
+
+    Where a MAC or an address is bound twice, the way leads to the first by
+    switch and port.
+    """
+
+    def __init__(self, bindings: Iterable[Binding], infrastructure: Infrastructure) -> None:
+        self._infrastructure = infrastructure
+        # How many bindings want a place: a MAC's link-local address is wanted by each of them.
+        self._wanted: dict[Place, int] = {}
+        for place in _places(bindings):
+            self._wanted[place] = self._wanted.get(place, 0) + 1
+        self._macs: dict[int, Here] = {}
+        self._owners: dict[int, Here] = {}
+        self._by_switch: dict[int, list[Place]] = {}
+        for place in sorted(self._wanted):
+            here = (place.switch, place.port)
+            self._macs.setdefault(place.mac, here)
+            self._owners.setdefault(place.number, here)
+            self._by_switch.setdefault(place.switch, []).append(place)
+        self._ways = {mac: way_rule(mac, *here) for mac, here in self._macs.items()}
+        self._finds = {number: self._find(number) for number in self._owners}
+        self._guards: dict[int, dict[Place, tuple[Rule, ...]]] = {}
+
+    def common(self) -> Iterator[Rule]:
+        """The ways to all hosts, the same on every switch."""
+        yield from (self._ways[mac] for mac in sorted(self._ways))
+        yield from chain.from_iterable(self._finds[number] for number in sorted(self._finds))
+
+    def guards(self, switch: int) -> Iterator[Rule]:
+        """What the hosts on a switch may send."""
+        guards = self._guards.get(switch)
+        if guards is None:
+            guards = self._guards[switch] = self._guard(self._by_switch.get(switch, ()))
+        return chain.from_iterable(guards[place] for place in sorted(guards))
+
+    def guarded(self) -> frozenset[int]:
+        """The switches that have been asked for."""
+        return frozenset(self._guards)
+
+    def change(
+        self, gone: Iterable[Binding], come: Iterable[Binding]
+    ) -> tuple[Change, dict[int, Change]]:
+        """Follow bindings: what changes on every switch, and on those of the hosts."""
+        left, new = self._count(gone, come)
+        single: dict[int, Change] = {}
+        for place in left:
+            known = self._by_switch[place.switch]
+            del known[bisect_left(known, place)]
+        for place in new:
+            insort(self._by_switch.setdefault(place.switch, []), place)
+        for switch in {place.switch for place in (*left, *new)}:
+            fresh = self._guard(sorted(place for place in new if place.switch == switch))
+            old = [place for place in left if place.switch == switch]
+            guards = self._guards.get(switch)
+            removed = self._guard(sorted(old))
+            if guards is not None:
+                for place in old:
+                    del guards[place]
+                guards.update(fresh)
+            single[switch] = change_between(
+                chain.from_iterable(removed.values()), chain.from_iterable(fresh.values())
+            )
+        return self._lead(left, new), single
+
+    def _count(
+        self, gone: Iterable[Binding], come: Iterable[Binding]
+    ) -> tuple[list[Place], list[Place]]:
+        """The places that nobody wants any more, and those that somebody wants now."""
+        before: dict[Place, int] = {}
+        for step, bindings in ((1, come), (-1, gone)):
+            for place in _places(bindings):
+                count = self._wanted.get(place, 0)
+                before.setdefault(place, count)
+                self._wanted[place] = count + step
+        left = [place for place, count in before.items() if count and not self._wanted[place]]
+        new = [place for place, count in before.items() if not count and self._wanted[place]]
+        for place in [place for place in before if not self._wanted[place]]:
+            del self._wanted[place]
+        return left, new
+
+    def _lead(self, left: Sequence[Place], new: Sequence[Place]) -> Change:
+        """The ways to places that came or went."""
+        macs = {place.mac for place in left}
+        numbers = {place.number for place in left}
+        near = list(new)
+        if left:
+            near += [p for p in self._wanted if p.mac in macs or p.number in numbers]
+        macs.update(place.mac for place in new)
+        numbers.update(place.number for place in new)
+        before = [*self._led(macs, numbers)]
+        for place in left:
+            self._macs.pop(place.mac, None)
+            self._owners.pop(place.number, None)
+        for place in near:
+            here = (place.switch, place.port)
+            self._macs[place.mac] = min(self._macs.get(place.mac, here), here)
+            self._owners[place.number] = min(self._owners.get(place.number, here), here)
+        for mac in macs:
+            if mac in self._macs:
+                self._ways[mac] = way_rule(mac, *self._macs[mac])
+            else:
+                del self._ways[mac]
+        for number in numbers:
+            if number in self._owners:
+                self._finds[number] = self._find(number)
+            else:
+                del self._finds[number]
+        return change_between(before, self._led(macs, numbers))
+
+    def _led(self, macs: Iterable[int], numbers: Iterable[int]) -> Iterator[Rule]:
+        yield from (self._ways[mac] for mac in macs if mac in self._ways)
+        for number in numbers:
+            yield from self._finds.get(number, ())
+
+    def _find(self, number: int) -> tuple[Rule, ...]:
+        infra = self._infrastructure
+        if (infra.arp if number < SIX else infra.nd) is not Action.ALLOW:
+            return ()
+        return (find_rule(number, *self._owners[number]),)
+
+    def _guard(self, places: Iterable[Place]) -> dict[Place, tuple[Rule, ...]]:
+        """``places`` are sorted, so that the addresses of one host stand together."""
+        return {
+            Place(switch, port, mac, number): rules
+            for (switch, port, mac), own in groupby(places, key=lambda place: place[:3])
+            for number, rules in guard_rules(
+                port, mac, [place.number for place in own], self._infrastructure
+            )
+        }
+
+
+def _places(bindings: Iterable[Binding]) -> Iterator[Place]:
+    for binding in bindings:
+        place = place_of(binding)
+        yield place
+        yield own_link_local(place)
