@@ -21,13 +21,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-from console.analysis_socket import SOCKET_NAME, local_address
+from console.analysis_socket import SOCKET_NAME
 from console.background import Copy
 from policies.errors import PolicyError
 from response import messages as m
 from response.analysis import Analysis
 from response.compose import PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
+from ryu_apps.local_socket import listen_locally
 
 TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
@@ -195,20 +196,6 @@ class Shell:
         return m.Answer(done.ok, done.text)
 
 
-def open_door(state: Path) -> socket.socket:
-    """The socket on which people ask; only the owner of the state directory may."""
-    with local_address(state) as address:
-        (state / SOCKET_NAME).unlink(missing_ok=True)
-        door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            door.bind(address)
-        finally:
-            os.umask(before)
-    door.listen(MAX_ASKERS)
-    return door
-
-
 def take_turn(state: Path) -> int:
     """Wait until no other analysis writes here; the lock ends with the process."""
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -237,7 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         composed = compose(options.state, options.policy, adapt, options.seed, time.time())
         if composed.problem is not None:
             _say(composed.problem)
-        door = open_door(options.state)
+        door = listen_locally(options.state, SOCKET_NAME, MAX_ASKERS)
     except Exception as problem:  # whatever it is: one line, and the controller goes on without
         _say(f"cannot start: {_one_line(problem)}")
         return 2

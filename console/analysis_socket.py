@@ -2,40 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from console.errors import CommandError
 from response.framing import Decoder, FramingError, encode
 from response.messages import Answer, Ask
+from ryu_apps.local_socket import connect_locally
 
 SOCKET_NAME = "analysis.sock"
 TIMEOUT = 10.0  # seconds
 
 
-@contextmanager
-def local_address(state: Path) -> Iterator[str]:
-    """An address for the socket that fits the 108 bytes a Unix socket's may have, however
-    deep the state directory lies."""
-    handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{handle}/{SOCKET_NAME}"
-    finally:
-        os.close(handle)
-
-
 def ask_analysis(state: Path, ask: Ask) -> Answer:
     """The answer of the analysis that runs on ``state``. Raises `CommandError` when none does."""
     try:
-        with (
-            local_address(state) as address,
-            socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
-        ):
-            connection.settimeout(TIMEOUT)
-            connection.connect(address)
+        with connect_locally(state, SOCKET_NAME, TIMEOUT) as connection:
             connection.sendall(encode(ask))
             return _receive(connection)
     except (FileNotFoundError, ConnectionRefusedError):

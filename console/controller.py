@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from console.errors import CommandError
+from ryu_apps.local_socket import CONTROLLER_SOCKET, connect_locally
 
 TIMEOUT = 10.0
 
 
 def ask_controller(state: Path, request: dict[str, Any]) -> dict[str, Any]:
     """The controller's answer. Raises CommandError when none runs or it says no."""
-    path = state / "controller.sock"
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(TIMEOUT)
-            connection.connect(str(path))
+        with connect_locally(state, CONTROLLER_SOCKET, TIMEOUT) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = _receive(connection)
     except (FileNotFoundError, ConnectionRefusedError) as error:

@@ -89,7 +89,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._heard)
-        self.control = ControlServer(settings.state / "controller.sock", self)
+        self.control = ControlServer(settings.state, self)
         self._announced_ready = False
         tap_messages(self._tap)
 

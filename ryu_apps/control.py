@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import socket
 import time
 from collections.abc import Iterable
@@ -22,6 +21,7 @@ from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
+from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
 from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.control")
@@ -39,25 +39,18 @@ class Running(Protocol):
 
 
 class ControlServer:
-    def __init__(self, path: Path, app: Running) -> None:
-        self._path = path
+    def __init__(self, state: Path, app: Running) -> None:
+        self._state = state
         self._app = app
 
     def serve(self) -> None:
-        self._path.unlink(missing_ok=True)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        before = os.umask(0o177)
-        try:
-            listener.bind(str(self._path))
-        finally:
-            os.umask(before)
-        listener.listen(8)
+        listener = listen_locally(self._state, CONTROLLER_SOCKET, backlog=8)
         while True:
             connection, _ = listener.accept()
             hub.spawn(self._answer, connection)
 
     def close(self) -> None:
-        self._path.unlink(missing_ok=True)
+        (self._state / CONTROLLER_SOCKET).unlink(missing_ok=True)
 
     def _answer(self, connection: socket.socket) -> None:
         with connection:
