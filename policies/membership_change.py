@@ -44,7 +44,8 @@ def follow(before: Membership, policy: Policy, bindings: Sequence[Binding]) -> M
     if max(changed, left_empty) > MANY:
         return Membership(policy, bindings)
     hosts = _Hosts(before, policy, bindings, before._owned, [], [])
-    hosts.work_out(gone, come, unbound, bound)
+    if changed:
+        hosts.work_out(gone, come, unbound, bound)
     return hosts.applied()
 
 
@@ -71,11 +72,12 @@ class _Hosts:
         macs = {binding.mac for binding in (*unbound, *bound)}
         if names:
             self.owned = {*self.owned}
-            self.owned -= {number_of(address) for host in gone for address in host.ips}
+            lost = {address for host in gone for address in host.ips}
+            if lost:
+                self.owned -= {number_of(address) for address in lost}
+                kept = (a for host in self.policy.hosts for a in host.ips if a in lost)
+                self.owned |= {number_of(address) for address in kept}
             self.owned |= {number_of(address) for host in come for address in host.ips}
-            # What the policy takes, or gives back, is a discovered host's no longer, or again.
-            near = [b for b in self.bindings if b.ip in texts or b.host in names]
-            macs.update(b.mac for b in (*near, *unbound))
         declared = {host.name: host for host in come}
         for binding in (*unbound, *bound):
             if binding.host is not None and binding.host in self.before._by_host:
@@ -83,7 +85,15 @@ class _Hosts:
         own: dict[str, list[Binding]] = {name: [] for name in names}
         found: dict[tuple[str, int, int], list[Binding]] = {}
         left = {host.name for host in gone} - declared.keys()
-        for binding in self.bindings:
+        # What the policy takes, or gives back, is a discovered host's no longer, or again.
+        if names:
+            near = [b for b in self.bindings if b.mac in macs or b.host in names or b.ip in texts]
+        else:
+            near = [b for b in self.bindings if b.mac in macs]
+        if not macs.issuperset(b.mac for b in near):
+            macs.update(b.mac for b in near)
+            near = [b for b in self.bindings if b.mac in macs or b.host in names]
+        for binding in near:
             if binding.host in own:
                 own[binding.host].append(binding)
             if binding.mac in macs and not self._declares(binding.host, left, declared):
@@ -111,7 +121,8 @@ class _Hosts:
         leaving = [before._hosts[index] for index in self.gone]
         self._index(new)
         numbers = {number for host in (*leaving, *self.come) for number in host.addresses}
-        holders = [host for host in new._hosts if not numbers.isdisjoint(host.addresses)]
+        apart = numbers.isdisjoint
+        holders = [host for host in new._hosts if not apart(host.addresses)] if numbers else []
         new._laid, changed = before._laid.with_points(self._segments(new, numbers, holders))
         new._made_from = (before._identity, changed)
         bare = (host for host in self.come if not host.addresses)

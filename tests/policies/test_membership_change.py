@@ -73,7 +73,7 @@ segments = st.tuples(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(segments, st.lists(st.tuples(hosts, bindings), min_size=2, max_size=4))
 def test_following_is_making_anew(
     declared: tuple[Segment, ...], steps: list[tuple[tuple[Host, ...], tuple[Binding, ...]]]
