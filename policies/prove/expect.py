@@ -31,6 +31,7 @@ from policies.model import (
     Verdict,
 )
 from policies.prove.index import Run, register_bits
+from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
 from policies.regions import SIX, address_at, number_of
 from policies.verdict import Judge
 from topology.records import Binding
@@ -296,6 +297,9 @@ class Expectation:
             found.append("tracked in another switch's zone")
         if bool(run.learned) != wanted.learns:
             found.append("counted although it should not be" if run.learned else "not counted")
+        for learn in run.learned:
+            if not counts_one(learn, run.packet):
+                found.append("what the switch learns counts other connections too, or does more")
         if wanted.verdict is not None and wanted.outcome is not None:
             found += self._attribution(run, wanted.verdict, wanted.outcome)
         return found
@@ -368,6 +372,30 @@ def original(packet: Mapping[str, int], ct_state: int) -> Connection:
     if reply:
         src, dst = dst, src
     return Connection(address_at(src | six), address_at(dst | six), proto, port)
+
+
+def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:
+    """Whether the learned rule matches this connection and direction alone and only marks it."""
+    fixed = {spec.target: spec.value for spec in learn.match if isinstance(spec, LearnConstant)}
+    copied = {spec.source for spec in learn.match if isinstance(spec, LearnMatch)}
+    six = packet["eth_type"] == IPV6
+    family, width, proto = ("ipv6", 128) if six else ("ip", 32), 8, packet["ip_proto"]
+    whole = [Bits(f"{family[0]}_{end}", 0, family[1]) for end in ("src", "dst")]
+    if (name := PORT_NAMES.get(proto)) is not None:
+        whole += [Bits(f"{name}_src", 0, 16), Bits(f"{name}_dst", 0, 16)]
+    elif proto == (ICMPV6 if six else ICMP):
+        name = "icmpv6" if six else "icmp"
+        whole += [Bits(f"{name}_type", 0, width), Bits(f"{name}_code", 0, width)]
+    same = {Bits("eth_type", 0, 16): packet["eth_type"], Bits("ip_proto", 0, 8): proto}
+    known = all(bits in copied or fixed.get(bits) == value for bits, value in same.items())
+    return (
+        known
+        and copied.issuperset([*whole, layout.REPLY, layout.OUTCOME, layout.INTENT])
+        and all(same.get(bits) == value for bits, value in fixed.items())
+        and learn.table == layout.Table.COUNT
+        and learn.load == Load(layout.COUNTED, 1)
+        and learn.cookie == cookie(Category.COUNT)
+    )
 
 
 def _sent_text(ports: Iterable[int]) -> str:

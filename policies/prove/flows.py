@@ -84,22 +84,40 @@ def services_of(world: World, six: bool) -> Iterator[tuple[int, int]]:
         yield number, 0
 
 
-def flow_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict[str, int], int]]:
-    """Packets with the state that tracking gives them: ports × targets × services × states."""
+def flow_packets(
+    world: World, expectation: Expectation, apart: bool
+) -> Iterator[tuple[dict[str, int], int]]:
+    """Packets with the state that tracking gives them: ports × targets × services × states.
+
+    ``apart``: no rule looks at a target and at a protocol at once; then every
+    target with one service and every service with a few targets are enough.
+    """
     places, here = expectation.places, expectation.view.switch
-    for port in (*world.edges, *world.trunks):
+    for port in (*world.edge_kinds, *world.trunk_kinds):
         held = places.held.get((here, port)) or {STRANGE_MAC: {STRANGE_FOUR, STRANGE_SIX | SIX}}
         mac, numbers = next(iter(held.items()))
+        every = world.special("eth_dst", *world.macs, *held, STRANGE_MAC)
+        few = _few(every, expectation)
         for number in (min(numbers), max(numbers)):
             six = number >= SIX
             other = STRANGE_SIX | SIX if six else STRANGE_FOUR
-            for target in world.special("eth_dst", *world.macs, STRANGE_MAC):
-                for proto, far in services_of(world, six):
+            for index, (proto, far) in enumerate(services_of(world, six)):
+                for target in few if apart and index else every:
                     for state in STATES:
                         reply = bool(state & RPL)
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)
                         yield packet_of(asked, port, mac, target, state), state
+
+
+def _few(targets: list[int], expectation: Expectation) -> list[int]:
+    """One target here, one elsewhere, one nowhere."""
+    found: dict[object, int] = {}
+    for target in targets:
+        place = expectation.places.macs.get(target)
+        kind = None if place is None else place[0] == expectation.view.switch
+        found.setdefault((kind, expectation.way(place) is None), target)
+    return list(found.values())
 
 
 class Witnesses:

@@ -196,6 +196,7 @@ class Run:
     tracks: list[int] = field(default_factory=list)
     learned: list[Learn] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
+    packet: Mapping[str, int] = field(default_factory=dict)
     registers: int = 0
     lost: bool = False  # went round in circles
 
@@ -221,7 +222,7 @@ class Machine:
         counted: bool = False,
     ) -> Run:
         """The rest of a passage: from a table on, with these registers, ``now_state`` so far."""
-        run = Run(registers=registers)
+        run = Run(registers=registers, packet=packet)
         fields = dict(packet)
         fields["ct_state"] = now_state
         steps = 0

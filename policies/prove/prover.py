@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, islice
 
 from policies import layout
 from policies.compiler import SwitchView
@@ -32,14 +32,23 @@ from policies.prove.flows import (
     packet_of,
 )
 from policies.prove.index import Machine, Run, TableIndex, bits_mask, place, register_bits
-from policies.prove.judging import INTENT, SIX_BIT, TIERS, Judging, Leaf
-from policies.prove.ranges import Ranges, Undecided
+from policies.prove.judging import (
+    DEFAULT,
+    EVERY_SERVICE,
+    INTENT,
+    SIX_BIT,
+    TIERS,
+    Judging,
+    Leaf,
+)
+from policies.prove.ranges import Ranges, Undecided, meet
 from policies.prove.world import (
     LARGE,
     Loose,
     Ports,
     Targets,
     World,
+    apart,
     entry_packets,
     loose_rules,
     request_packets,
@@ -399,7 +408,7 @@ class _Switch:
     def _search_everywhere(self) -> None:
         """Without a proof, packets that every intent is about."""
         if self.shared.ends is None:
-            self._try_all(flow_packets(self.world, self.expectation))
+            self._try_all(flow_packets(self.world, self.expectation, False))
             return
         judging = self.shared.judging
         for box in (*judging.intents, *judging.rules):
@@ -436,7 +445,7 @@ class _Switch:
             entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
             if entry is not None and entry & mask == want and self._enters(run):
                 continue
-            if not self._mistaken(packet, state):
+            if not self._mistaken(packet, state, run):
                 return
             if len(self.found) >= self._limit:
                 return
@@ -450,26 +459,46 @@ class _Switch:
                     return False
         return True
 
-    def _mistaken(self, packet: dict[str, int], state: int) -> bool:
+    def _mistaken(self, packet: dict[str, int], state: int, run: Run) -> bool:
         """A real packet of this shape that goes wrong; says so when there is none."""
         judging = self.shared.judging
         six = packet["eth_type"] != IP
         base = (SIX_BIT if six else 0) | packet["ip_proto"] << 16
         asked = original(packet, state)
         ports = ((base | asked.port, base | asked.port), (base, base | 0xFFFF))
-        for box in judging.intents:
+        kinds = [self.shared.kinds(end, self.loose.matched) for end in (0, 1)]
+        asks = [(box.sources, box.targets, box.services) for box in judging.intents]
+        asks += [
+            (one, two, EVERY_SERVICE) for one in kinds[0].values() for two in kinds[1].values()
+        ]
+        for sources, targets, services in asks:
             for low, high in ports:
                 part = tuple(
                     (max(low, one), min(high, two))
-                    for one, two in box.services
+                    for one, two in services
                     if one <= high and two >= low
                 )
                 if not part:
                     continue
-                for sent in self.witnesses.packets(box.sources, box.targets, part, state):
+                for sent in self.witnesses.packets(sources, targets, part, state):
                     if self._try(sent, state):
                         return True
+        if len(kinds[0]) == len(kinds[1]) == 1 and not self._asked_for(
+            six, packet["ip_proto"], register_bits(run.registers, layout.PROTO)
+        ):
+            return True  # whatever the registers say, the default decides, in the one mode
         self.unproven.append("a connection rule writes something else than the original tuple")
+        return False
+
+    def _asked_for(self, six: bool, *protocols: int) -> bool:
+        """Whether a rule or intent but the default is about one of these protocols."""
+        judging = self.shared.judging
+        for proto in protocols:
+            low = (SIX_BIT if six else 0) | proto << 16
+            asked = ((low, low | 0xFFFF),)
+            for box in (*judging.rules, *judging.intents):
+                if box.label not in (DEFAULT, (-1, 0)) and meet(box.services, asked):
+                    return True
         return False
 
     def _flows(self) -> None:
@@ -479,8 +508,9 @@ class _Switch:
         live = self.loose.matched
         kinds = [self.shared.kinds(end, live) for end in (0, 1)]
         leaves = sorted(judging.leaves(), key=repr)
+        alive = {leaf: self._read_after(leaf.table) for leaf, _ in leaves}
         seen: set[tuple[object, ...]] = set()
-        for packet, state in flow_packets(self.world, self.expectation):
+        for packet, state in flow_packets(self.world, self.expectation, apart(self.tables)):
             for counted in (False, True):
                 run, wanted = self._passage(packet, state, counted)
                 if run is None:
@@ -503,15 +533,35 @@ class _Switch:
                 continue
             seen.add(key)
             for leaf, allow in leaves:
+                good: set[tuple[int, Mode | None]] = set()
                 for (own, mode), sources in kinds[0].items():
                     for (far, other), targets in kinds[1].items():
                         registers = entry & ~(SOURCE.own | TARGET.own) | own | far
                         stricter = max(mode, other)
+                        same = (registers & alive[leaf], None if allow else stricter)
+                        if same in good:
+                            continue
                         if self._behind(packet, state, leaf, allow, registers, stricter):
+                            good.add(same)
                             continue
                         self._confirm(packet, state, leaf, allow, sources, targets)
                         if len(self.found) >= self._limit:
                             return
+
+    def _read_after(self, table: int | None) -> int:
+        """The register bits that rules from a table on match."""
+        mask, left, seen = 0, [table], {table}
+        while left:
+            index = self.tables.get(left.pop() or -1)
+            for group in () if index is None else index.groups.values():
+                mask |= group.mask
+            for rule in () if index is None else islice(index.rules(), 500):
+                for action in rule.actions:
+                    following = getattr(action, "table", None)
+                    if following is not None and following not in seen:
+                        seen.add(following)
+                        left.append(following)
+        return mask
 
     def _passage(
         self, packet: dict[str, int], state: int, counted: bool

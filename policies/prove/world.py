@@ -66,6 +66,24 @@ class Loose:
         return tuple(value & mask == want for want, mask in self.values.get(name, ()))
 
 
+def apart(tables: Mapping[int, TableIndex]) -> bool:
+    """Whether no rule of the fixed tables looks at a target and at a protocol at once."""
+    owner = bits_mask(layout.OWNER) | bits_mask(layout.OWNER_PORT)
+    beside = owner | bits_mask(layout.FROM_EDGE)
+    for table, index in tables.items():
+        for group in index.groups.values() if table not in LARGE else ():
+            names = {name for name, _, _ in group.small} | {name for name, _ in group.big}
+            about_target = "eth_dst" in names or group.mask & owner
+            if about_target and (
+                group.mask & ~beside
+                or names & {"ct_state"}
+                or "ip_proto" in names
+                and not any(name == "icmpv6_type" for name, _, _ in group.small)
+            ):
+                return False
+    return True
+
+
 def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
     found = Loose()
     for table, index in tables.items():
@@ -260,6 +278,8 @@ class World:
 
     edges: list[int]
     trunks: list[int]
+    edge_kinds: list[int]
+    trunk_kinds: list[int]
     macs: list[int]
     asked_four: list[int]
     asked_six: list[int]
@@ -274,6 +294,7 @@ def world_of(ports: Mapping[int, Signature], targets: Targets, loose: Loose, exp
     for port, signature in ports.items():
         by_kind.setdefault(signature, []).append(port)
     view = expectation.view
+    firsts = [kind[0] for kind in by_kind.values()]
     samples = [each for kind in by_kind.values() for each in dict.fromkeys((kind[0], kind[-1]))]
     extra: dict[str, list[int]] = {}
     for name, conditions in loose.values.items():
@@ -282,6 +303,8 @@ def world_of(ports: Mapping[int, Signature], targets: Targets, loose: Loose, exp
     return World(
         [port for port in samples if port not in view.trunks],
         [port for port in samples if port in view.trunks],
+        [port for port in firsts if port not in view.trunks],
+        [port for port in firsts if port in view.trunks],
         targets.samples("eth_dst"),
         targets.samples("arp_tpa"),
         targets.samples("nd_target"),
