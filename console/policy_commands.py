@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console import policy_simulate, policy_tests, policy_trace
+from console import policy_recommend, policy_simulate, policy_tests, policy_trace
 from console.errors import NO
 from console.policy_options import At, Json, Paths, count, moment, present, print_json
 from policies.check import check_policy
@@ -93,6 +93,7 @@ def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
 policy_trace.register(policy_app)
 policy_tests.register(policy_app)
 policy_simulate.register(policy_app)
+policy_recommend.register(policy_app)
 
 
 @policy_app.command()

@@ -8,12 +8,14 @@ from ipaddress import ip_address
 from policies.errors import Diagnostic
 from policies.membership import Membership
 from policies.model import (
+    ANY,
     Action,
     Adapt,
     Intent,
     Policy,
     Segment,
     Selector,
+    Service,
     Source,
 )
 from policies.overlap import Overlaps
@@ -101,12 +103,22 @@ def _segments(policy: Policy, who: Membership) -> Iterator[Diagnostic]:
 def _unreachable(
     policy: Policy, who: Membership, reading: Overlaps, shadowed: set[int]
 ) -> Iterator[Diagnostic]:
-    reached = reading.reached(shadowed)
+    reached = reading.reached(shadowed) | _closed_on_purpose(policy)
     inhabited = {name for identity in reading.identities for name in identity}
     for segment in policy.segments:
         if segment.name in inhabited and segment.name not in reached:
             message = f"nobody can reach segment '{segment.name}': no allow leads to it"
             yield _warn("unreachable", message, segment.source)
+
+
+def _closed_on_purpose(policy: Policy) -> set[str]:
+    """Segments that an intent of the policy closes to everyone: nobody is meant to reach them."""
+    return {
+        name
+        for intent in policy.intents
+        if intent.action is Action.DENY and ANY in intent.sources and Service() in intent.services
+        for name in intent.targets
+    }
 
 
 def _protected(policy: Policy, who: Membership) -> Iterator[Diagnostic]:

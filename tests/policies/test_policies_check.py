@@ -173,6 +173,18 @@ def test_a_shadowed_allow_reaches_nobody(tmp_path: Path) -> None:
     assert sorted(found) == ["shadowed", "shadowed"] + ["unreachable"] * 3
 
 
+def test_a_segment_closed_on_purpose_is_no_oversight(tmp_path: Path) -> None:
+    text = "intents:\n- {name: a, from: web, to: db, services: tcp}\n"
+    closed = "- {name: c, from: any, to: [web, prodweb], services: any, action: deny}\n"
+    unreachable = [("unreachable", 10), ("unreachable", 11)]
+    assert warnings(tmp_path, text) == unreachable
+    assert warnings(tmp_path, text + closed) == []
+    assert warnings(tmp_path, text + closed.replace("any, to", "db, to")) == unreachable
+    assert (
+        warnings(tmp_path, text + closed.replace("services: any", "services: tcp")) == unreachable
+    )
+
+
 def test_labels_that_match_nobody(tmp_path: Path) -> None:
     text = (
         "  one: {members: [{labels: {role: mail}}, {host: d}]}\n"

@@ -1,0 +1,9 @@
+"""A least-privilege policy from observed traffic: `recommend`."""
+
+from __future__ import annotations
+
+from policies.recommendation.evidence import Edge, LeftOut
+from policies.recommendation.recommend import Recommendation, recommend
+from policies.recommendation.writing import policy_text
+
+__all__ = ["Edge", "LeftOut", "Recommendation", "policy_text", "recommend"]

@@ -1,0 +1,182 @@
+"""Who spoke to whom in a recording, as edges between nodes.
+
+A node is the name of an inventory host, the text of an address, or `OUTSIDE`,
+which stands for every address that is not inside.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_network
+
+from policies.model import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    Address,
+    Connection,
+    Host,
+    Network,
+    Service,
+)
+from policies.traffic import Traffic, connections
+
+OUTSIDE = ""  # no host can have this name
+PRIVATE = tuple(
+    ip_network(text)
+    for text in (
+        "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
+        "fc00::/7", "fe80::/10",
+    )
+)  # fmt: skip
+_ENOUGH_INSIDE = 0.9
+_MOST_NETWORKS = 8
+_WIDTH = {4: 16, 6: 48}
+
+Port = tuple[int, int]  # protocol and responder's port, or ICMP type
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """What one node was seen to ask of another; ``failed`` connections were not answered."""
+
+    client: str
+    server: str
+    port: Port
+    connections: int
+    failed: int = 0
+
+    @property
+    def key(self) -> tuple[str, str, Port]:
+        return self.client, self.server, self.port
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An edge that is not recommended, and why: for a person to decide."""
+
+    reason: str
+    edge: Edge
+
+
+def service_of(port: Port) -> Service:
+    proto, number = port
+    if proto in PORT_PROTOCOLS or proto in (ICMP, ICMPV6):
+        return Service(proto, number, number)
+    return Service(proto)
+
+
+class Places:
+    """Which node an address is, and whether it is inside."""
+
+    def __init__(self, traffic: Traffic, hosts: Iterable[Host], given: Sequence[Network]) -> None:
+        self._names = {address: host.name for host in hosts for address in host.ips}
+        self._nodes: dict[int, str] = {}
+        self._inside: dict[str, bool] = {}
+        self.addresses: dict[str, list[Address]] = {}
+        for host in hosts:
+            self.addresses.setdefault(host.name, []).extend(host.ips)
+        declared = set(self.addresses)
+        self.networks = tuple(given) or _inside_networks(traffic, self._names)
+        for connection, _, _ in connections(traffic):
+            for address in (connection.src, connection.dst):
+                if id(address) in self._nodes:
+                    continue
+                node = self._names.get(address) or str(address)
+                self._nodes[id(address)] = node
+                if node not in declared:
+                    self.addresses.setdefault(node, []).append(address)
+                self._inside[node] = (
+                    node in declared or is_group(address) or _within(address, self.networks)
+                )
+
+    def node(self, address: Address) -> str:
+        """The node of an address object of the traffic."""
+        return self._nodes[id(address)]
+
+    def is_inside(self, node: str) -> bool:
+        return self._inside.get(node, False)
+
+
+def is_group(address: Address) -> bool:
+    """Whether an address stands for many hosts: multicast, or the broadcast of everyone."""
+    return address.is_multicast or address == IPv4Address("255.255.255.255")
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def _inside_networks(traffic: Traffic, names: dict[Address, str]) -> tuple[Network, ...]:
+    """Private networks, and whichever public ones most of the traffic has an end in.
+
+    A recording is made somewhere, so nearly every connection in it has an end
+    there: networks are added, the one with the most connections first, until
+    nine in ten have.
+    """
+    left: list[tuple[Connection, int]] = []
+    total = 0
+    for connection, seen, _ in connections(traffic):
+        total += seen.connections
+        ends = (connection.src, connection.dst)
+        if not any(end in names or is_group(end) or _within(end, PRIVATE) for end in ends):
+            left.append((connection, seen.connections))
+    found: list[Network] = []
+    while left and len(found) < _MOST_NETWORKS:
+        if sum(times for _, times in left) <= (1 - _ENOUGH_INSIDE) * total:
+            break
+        ends_in: Counter[Network] = Counter()
+        for connection, times in left:
+            for network in {_around(connection.src), _around(connection.dst)}:
+                ends_in[network] += times
+        best = min(ends_in, key=lambda network: (-ends_in[network], str(network)))
+        found.append(best)
+        left = [each for each in left if best not in (_around(each[0].src), _around(each[0].dst))]
+    return (*PRIVATE, *found)
+
+
+def _around(address: Address) -> Network:
+    return ip_network(
+        (int(address) if address.version == 4 else address, _WIDTH[address.version]), strict=False
+    )
+
+
+def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut]]:
+    """Edges that got an answer, and those left out because they never did."""
+    counts: dict[tuple[str, str, Port, bool], list[int]] = {}
+    for connection, seen, through in connections(traffic):
+        client, server = places.node(connection.src), places.node(connection.dst)
+        key = (client, server, (connection.proto, connection.port), through)
+        count = counts.setdefault(key, [0, 0])
+        count[0] += seen.connections
+        count[1] += min(seen.failed, seen.connections)
+    good: list[Edge] = []
+    left: list[LeftOut] = []
+    for (client, server, port, through), (times, failed) in sorted(counts.items()):
+        edge = Edge(client, server, port, times, failed)
+        reason = _never(edge, through, places)
+        if reason is None:
+            good.append(edge)
+        else:
+            left.append(LeftOut(reason, edge))
+    return good, left
+
+
+def _never(edge: Edge, through: bool, places: Places) -> str | None:
+    if not through:
+        return "the network refused it"
+    if edge.client == edge.server:
+        return "to itself"
+    if edge.port[0] in PORT_PROTOCOLS and edge.port[1] == 0:
+        return "recorded without its port"
+    family = {ICMP: 4, ICMPV6: 6}.get(edge.port[0])
+    if edge.port[0] in (ICMP, ICMPV6):
+        if edge.port[1] > 255:
+            return "recorded without its ICMP type"
+        if not any(address.version == family for address in places.addresses[edge.server]):
+            return "ICMP of the other address family"
+    if not places.is_inside(edge.client) and not places.is_inside(edge.server):
+        return "neither end is inside"
+    return None
