@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from topology.records import Binding
 
@@ -92,6 +92,9 @@ class HostTable:
         owner = self._by_ip.get(ip)
         if owner is not None and owner.mac == mac and (owner.switch, owner.port) == here:
             return Sighting()
+        if (maker := mac_of_link_local(ip)) is not None and maker != mac:
+            # Every MAC has its own such address (RFC 4291): a host that has not been seen yet too.
+            return Sighting(spoof=f"{ip} is the link-local address of {maker}")
         for known in (owner, self._by_mac.get(mac)):
             clash = None if known is None else self._clash(known, mac, ip, here)
             if clash is not None:
@@ -145,6 +148,24 @@ class HostTable:
                 self._owners.setdefault((each.switch, each.port), each.host)
         for binding in list(self.discovered.values()):
             self._add(binding)
+
+
+def link_local(mac: str) -> str:
+    """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
+    number = int(mac.replace(":", ""), 16) ^ 0x0200_0000_0000
+    interface = number >> 24 << 40 | 0xFFFE << 24 | number & 0xFF_FFFF
+    return str(IPv6Address(0xFE80 << 112 | interface))
+
+
+def mac_of_link_local(ip: str) -> str | None:
+    """The MAC that a ``fe80::`` address was formed from; None for any other address."""
+    if not ip.startswith("fe80:"):
+        return None
+    number = int(IPv6Address(ip)) & 0xFFFF_FFFF_FFFF_FFFF
+    if number >> 24 & 0xFFFF != 0xFFFE:
+        return None
+    octets = (number >> 40 << 24 | number & 0xFF_FFFF) ^ 0x0200_0000_0000
+    return octets.to_bytes(6, "big").hex(":")
 
 
 def is_bindable(ip: str | None) -> bool:
