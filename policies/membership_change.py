@@ -35,6 +35,8 @@ def follow(before: Membership, policy: Policy, bindings: Sequence[Binding]) -> M
     quickest.
     """
     old = before._policy
+    if policy is old and bindings is before._bindings:
+        return before
     if policy.segments != old.segments or policy.defaults != old.defaults:
         return Membership(policy, bindings)
     gone, come = differences(old.hosts, policy.hosts)

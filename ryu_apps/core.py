@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from policies import layout
-from policies.compiler import SwitchView, meters
+from policies.compiler import SwitchView, Update, change_between, meters, view_rules
 from policies.compiler.base import link_discovery_rules
 from policies.layout import Category, category_of
 from policies.model import Policy
@@ -28,7 +28,7 @@ from response.messages import (
     SwitchChanged,
 )
 from ryu_apps import discovery
-from ryu_apps.desired import Desired, check_fits, decision_rules, digest_of
+from ryu_apps.desired import Desired, decision_rules, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.session import Confirmed, Phase, Session
 from ryu_apps.sightings import Watcher
@@ -75,10 +75,9 @@ class Core:
 
         Raises CompileError, and changes nothing, when it does not fit.
         """
-        check_fits(policy, now)
-        self.desired.take(policy, files, digest_of(policy))
+        update = self.desired.exchange(policy, files, now)
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
-        return [*told, *self._reconcile_all(now)]
+        return [*told, *self._bring_all(update, now)]
 
     # -- switches -------------------------------------------------------------
 
@@ -145,6 +144,11 @@ class Core:
     def _reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
         """Bring every ready switch to the desired rules; when all have said so, ``afterwards``."""
         self.desired.hosts_changed()
+        return self._bring_all(self.desired.update(now), now, afterwards)
+
+    def _bring_all(
+        self, update: Update | None, now: float, afterwards: tuple[Effect, ...] = ()
+    ) -> list[Effect]:
         ready = self._ready()
         waiting = {session.switch for session in ready}
 
@@ -158,8 +162,21 @@ class Core:
         return [
             effect
             for session in ready
-            for effect in self._reconcile(session, now, confirmed_by(session.switch))
+            for effect in self._bring(session, update, now, confirmed_by(session.switch))
         ]
+
+    def _bring(
+        self, session: Session, update: Update | None, now: float, then: Confirmed
+    ) -> list[Effect]:
+        """Send one ready switch what changed, or compare all it has where that is not known."""
+        before, view = session.view, self.view(session)
+        if update is None or before is None:
+            return self._reconcile(session, now, then)
+        change = update.on(session.switch)
+        if view != before:
+            change += change_between(view_rules(before), view_rules(view))
+        session.view = view
+        return [*session.set_meters(meters(view)), *session.change(change, now, then)]
 
     def _reconcile(
         self, session: Session, now: float, then: Confirmed | None = None
@@ -167,7 +184,7 @@ class Core:
         """Bring one switch to the desired rules; what it lacks goes out as one bundle."""
         view = self.view(session)
         first = session.phase is not Phase.READY
-        session.phase = Phase.READY
+        session.phase, session.view = Phase.READY, view
 
         def confirmed(at: float) -> list[Effect]:
             text = session.last_difference

@@ -8,13 +8,16 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from policies.compiler import (
+    CompileError,
+    Compiler,
     SwitchView,
-    compile_switch,
+    Update,
     declared_bindings,
     intent_numbers,
 )
 from policies.compiler.tiers import restriction_rules
 from policies.membership import Membership
+from policies.membership_change import follow
 from policies.model import Policy, Restriction
 from policies.rules import Rule
 from response.decisions import Decision
@@ -36,6 +39,8 @@ class Desired:
     decisions: dict[str, Decision] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     _membership: Membership | None = None
+    _compiler: Compiler | None = None
+    _bindings: tuple[Binding, ...] | None = None
 
     def restore(
         self, bindings: Iterable[Binding], links: Iterable[Link], decisions: Iterable[Decision]
@@ -66,14 +71,41 @@ class Desired:
         self.hosts.declare(complete, expected)
         self.hosts_changed()
 
+    def exchange(self, policy: Policy, files: tuple[str, ...], now: float) -> Update | None:
+        """Follow another policy, and say as `update` what that changes.
+
+        Raises CompileError, and changes nothing, when the tables cannot hold it.
+        """
+        before = (self.policy, self.files, self.digest)
+        discovered = dict(self.hosts.discovered)
+        try:
+            self.take(policy, files, digest_of(policy))
+            update = self.update(now)
+            if self._compiler is None:
+                self._compiler = self._compiled(now)
+            return update
+        except CompileError:
+            self._compiler = None
+            self.take(*before)
+            self.hosts.discovered.update(discovered)
+            raise
+
     def hosts_changed(self) -> None:
         """Call after `hosts` changed: who is in which segment is worked out again."""
-        self._membership = None
+        self._bindings = None
+
+    @property
+    def bindings(self) -> tuple[Binding, ...]:
+        if self._bindings is None:
+            self._bindings = self.hosts.bindings()
+        return self._bindings
 
     @property
     def membership(self) -> Membership:
         if self._membership is None:
-            self._membership = Membership(self.policy, self.hosts.bindings())
+            self._membership = Membership(self.policy, self.bindings)
+        else:
+            self._membership = follow(self._membership, self.policy, self.bindings)
         return self._membership
 
     def view(self, switch: int, ports: Iterable[int]) -> SwitchView:
@@ -84,16 +116,34 @@ class Desired:
             self.fabric.next_ports(switch),
         )
 
+    def update(self, now: float) -> Update | None:
+        """What changed in the rules of all switches since `rules` or `update` was called before;
+        None when that is not known, and each switch's rules must be compared as a whole.
+
+        Raises CompileError when the tables can no longer hold the rules.
+        """
+        compiler, self._compiler = self._compiler, None
+        if compiler is None:
+            return None
+        update = compiler.update(self.policy, self.membership, self.bindings, now)
+        self._compiler = compiler
+        return update
+
     def rules(self, view: SwitchView, now: float) -> tuple[Rule, ...]:
-        """The rules that a switch should have now."""
+        """The rules that a switch should have, as of the last `update`."""
+        if self._compiler is None:
+            self._compiler = self._compiled(now)
         held = [restriction(each) for each in self.decisions.values()]
-        return compile_switch(self.policy, self.membership, view, self.hosts.bindings(), now, held)
+        return self._compiler.rules(view, now, held)
+
+    def _compiled(self, now: float) -> Compiler:
+        return Compiler(self.policy, self.membership, self.bindings, now)
 
 
 def check_fits(policy: Policy, now: float) -> None:
-    """Compile for a switch nobody has. Raises CompileError when the tables cannot hold it."""
+    """Compile for nobody. Raises CompileError when the tables cannot hold the policy."""
     bindings = declared_bindings(policy)
-    compile_switch(policy, Membership(policy, bindings), SwitchView(0), bindings, now)
+    Compiler(policy, Membership(policy, bindings), bindings, now)
 
 
 def digest_of(policy: Policy) -> str:

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
 
+from policies.compiler import Change, SwitchView
 from policies.rules import Meter, Rule
 from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.reconcile import Difference, compare
 from ryu_apps.wire import messages
 from ryu_apps.wire.decode import FlowRemoved, flow_stats, multipart_more
-from ryu_apps.wire.encode import WireKey, WireRule, wire_rule
+from ryu_apps.wire.encode import WireKey, WireRule, wire_key, wire_rule
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
 READ_TIMEOUT = 10.0
@@ -59,6 +60,7 @@ class Counters:
 class Session:
     switch: int
     ports: dict[int, bytes]  # number → MAC
+    view: SwitchView | None = None  # that its rules were last made for
     phase: Phase = Phase.READING
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -132,6 +134,19 @@ class Session:
         difference = compare((wire_rule(rule) for rule in desired), self.installed)
         self.last_difference = difference.summary()
         return self._apply(difference, "policy", now, confirmed)
+
+    def change(
+        self, change: Change, now: float, confirmed: Confirmed | None = None
+    ) -> list[Effect]:
+        """Send a change of what a comparison settled before, in one bundle."""
+        added = []
+        for rule in map(wire_rule, change.added):
+            there = self.installed.get(rule.key)
+            if there is None or not rule.same_effect(there):
+                added.append(rule)
+        gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
+        removed = tuple(rule for rule in gone if rule is not None)
+        return self._apply(Difference(tuple(added), (), removed, 0), "policy", now, confirmed)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""

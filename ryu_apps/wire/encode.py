@@ -66,12 +66,16 @@ class WireRule:
 
 def wire_rule(rule: Rule) -> WireRule:
     return WireRule(
-        (rule.table, rule.priority, tuple(sorted(field_bytes(field) for field in rule.match))),
+        wire_key(rule),
         rule.cookie,
         instruction_bytes(rule.actions),
         rule.hard_timeout > 0,
         rule.hard_timeout,
     )
+
+
+def wire_key(rule: Rule) -> WireKey:
+    return (rule.table, rule.priority, tuple(sorted(field_bytes(field) for field in rule.match)))
 
 
 def field_bytes(field: Field) -> bytes:
