@@ -26,8 +26,8 @@ FILE = "septum.db"
 MAX_FLOWS = 500_000
 MAX_ALERTS = 50_000
 MAX_SNAPSHOTS = 5
-BUSY_MS = 10_000
-"""How long a writer waits for another process's commit before it gives up."""
+PATIENCE = 10.0
+"""Seconds that a writer waits for another process's commit before it gives up."""
 
 _NO_FILTER = FlowFilter()
 _flow_fields = attrgetter(*schema.FLOW_COLUMNS)
@@ -46,8 +46,17 @@ class Store:
         self._depth = 0
 
     @classmethod
-    def open(cls, directory: Path | str, now: float, *, create: bool = True) -> Store:
+    def open(
+        cls,
+        directory: Path | str,
+        now: float,
+        *,
+        create: bool = True,
+        patience: float = PATIENCE,
+    ) -> Store:
         """Open ``directory/septum.db``, made first where missing unless ``create`` is False.
+
+        ``patience`` is how many seconds a write waits for another process's.
 
         Raises `StoreError` when the directory holds no state, or one that this
         version cannot read.
@@ -60,8 +69,8 @@ class Store:
                 )
             _make_private(path)
         try:
-            connection = sqlite3.connect(path, timeout=BUSY_MS / 1000, isolation_level=None)
-            connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+            connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
+            connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             store = cls(path, connection)

@@ -7,22 +7,32 @@ is imported.
 
 from __future__ import annotations
 
+import os
 import sys
 
 from ryu_apps.runtime import patch_standard_library
 
 patch_standard_library()
 
+from response.store import StoreError  # noqa: E402
 from ryu_apps.launcher import LaunchError, LaunchSettings, launch  # noqa: E402
 
 
 def main() -> int:
     try:
         launch(LaunchSettings.from_json(sys.argv[1]))
-    except LaunchError as error:
-        print(f"septum: {error}", file=sys.stderr)
+    except (LaunchError, StoreError, OSError) as error:
+        if os.environ.get("SEPTUM_DEBUG"):
+            raise
+        print(f"septum: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -72,6 +72,12 @@ class Outbox:
         self.evidence = 0
         return taken
 
+    def give_back(self, messages: list[Message]) -> None:
+        """Messages that could not be delivered; they go before what has come since."""
+        for message in reversed(messages):
+            self.evidence += _weight(message)
+            self.waiting.appendleft(message)
+
     def _join(self, batch: list[Evidence]) -> Message:
         if isinstance(batch[0], SpoofsSeen):
             spoofs = (each.spoofs for each in batch if isinstance(each, SpoofsSeen))
@@ -185,10 +191,12 @@ class AnalysisLink:
         while True:
             self._wake.wait()
             self._wake.clear()
-            for message in self.outbox.take():
+            taken = self.outbox.take()
+            for index, message in enumerate(taken):
                 try:
                     connection.sendall(encode(message))
                 except OSError:
+                    self.outbox.give_back(taken[index:])
                     return
 
     @staticmethod

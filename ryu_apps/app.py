@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from response.interfaces import StateStore
 from response.messages import Message, Ready, Reply
+from response.store import StoreError
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
@@ -33,6 +36,7 @@ from ryu_apps.session import Phase
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
 ANNOUNCE_EVERY = 5.0
+SAVE_AGAIN = 1.0
 MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
 BUNDLE_ANSWER = 4  # OFPT_EXPERIMENTER
 MAX_PORT = 0xFFFF_FF00
@@ -91,6 +95,8 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             self.link = settings.link_of(self._greeting, self._heard)
         self.control = ControlServer(settings.state, self)
         self._announced_ready = False
+        self._unsaved: dict[str, Callable[[], None]] = {}
+        self._save_at = 0.0
         tap_messages(self._tap)
 
     def start(self) -> None:
@@ -121,11 +127,23 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
                         self.link.tell(message)
                 case Remember(bindings, links):
                     if bindings is not None:
-                        self.store.save_bindings(bindings)
+                        self._unsaved["bindings"] = partial(self.store.save_bindings, bindings)
                     if links is not None:
-                        self.store.save_links(links)
+                        self._unsaved["links"] = partial(self.store.save_links, links)
+                    self._save()
                 case Log(level, text):
                     LOG.log(level, "%s", text)
+
+    def _save(self) -> None:
+        """Write down what a restart must know; a store that is busy or full is tried again."""
+        for what, save in list(self._unsaved.items()):
+            try:
+                save()
+            except (sqlite3.Error, StoreError) as error:
+                LOG.warning("%s cannot be written down yet: %s", what, error)
+                self._save_at = time.monotonic() + SAVE_AGAIN
+                return
+            del self._unsaved[what]
 
     # -- Ryu's events ---------------------------------------------------------
 
@@ -199,6 +217,8 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             if now - announced >= ANNOUNCE_EVERY:
                 announced = now
                 self.carry_out(self.core.announce())
+            if self._unsaved and time.monotonic() >= self._save_at:
+                self._save()
             if not self._announced_ready and self._is_ready():
                 self._announced_ready = True
                 print("ready", flush=True)

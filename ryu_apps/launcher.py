@@ -28,6 +28,8 @@ from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
 from ryu_apps.core import Core
 from ryu_apps.desired import check_fits
 
+STORE_PATIENCE = 0.05  # seconds: forwarding must not wait for somebody else's write
+
 
 class LaunchError(Exception):
     """The controller cannot start; the text is one line that says what to do."""
@@ -58,7 +60,10 @@ class LaunchSettings:
 
 
 def launch(settings: LaunchSettings) -> None:
-    """Run until told to stop (SIGTERM, SIGINT). Raises LaunchError before anything is changed."""
+    """Run until told to stop (SIGTERM, SIGINT).
+
+    Raises LaunchError, StoreError or OSError before anything is changed.
+    """
     try:
         policy = load_policy(settings.policy_paths)
     except PolicyError as error:
@@ -69,7 +74,8 @@ def launch(settings: LaunchSettings) -> None:
     _check_port(settings.host, settings.port)
     ready_file = None if settings.ready_file is None else Path(settings.ready_file)
     if ready_file is not None:
-        ready_file.unlink(missing_ok=True)
+        ready_file.touch()  # fails now, in one line, where it cannot be written
+        ready_file.unlink()
     logging.basicConfig(
         level=logging.DEBUG if settings.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -83,7 +89,7 @@ def launch(settings: LaunchSettings) -> None:
         check_fits(policy, time.time())
     except CompileError as error:
         raise LaunchError(str(error)) from error
-    store = Store.open(state, time.time())
+    store = Store.open(state, time.time(), patience=STORE_PATIENCE)
     app_settings = AppSettings(state, _link_of(settings), ready_file, settings.expect_switches)
     try:
         runtime.listen_and_run(
