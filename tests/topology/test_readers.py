@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import io
+import json
+import os
+import threading
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from topology.readers import RecordReader, TrafficError, read_records
+from topology.readers.rows import BadRow, to_record
+from topology.records import FlowRecord
 
 HEADER = "ts,duration,src_ip,dst_ip,proto,dst_port,packets,bytes,label,attack\n"
 ROW = "5.5,0.25,10.0.0.1,10.0.0.2,tcp,22,4,240,1,sweep\n"
@@ -122,3 +131,139 @@ def test_position_moves_through_the_file(tmp_path: Path) -> None:
         next(records)
     assert reader.size is not None
     assert early < reader.position <= reader.size
+
+
+def test_rows_are_judged_in_blocks_as_they_are_one_by_one(tmp_path: Path) -> None:
+    """A bad row in a block of many takes nothing else with it, whichever column is bad."""
+    names = [field.name for field in fields(FlowRecord)]
+    good = dict.fromkeys(names, "") | {"ts": "5", "src_ip": "10.0.0.1", "dst_ip": "fd00::1"}
+    wrong = {"ts": "", "src_ip": "x", "dst_ip": "", "src_port": "65536", "dst_port": "-1"}
+    wrong |= {"duration": "inf", "packets_out": "1e400", "bytes_out": "9" * 5000, "bytes": "0x1"}
+    wrong |= {"state": "odd", "phase": "half", "verdict": "perhaps", "switch": "1.5"}
+    rows = []
+    for name, cell in wrong.items():
+        rows += [good] * 20 + [good | {name: cell}]
+    path = tmp_path / "flows.csv"
+    with path.open("w", newline="") as out:
+        table = csv.DictWriter(out, names)
+        table.writeheader()
+        table.writerows(rows)
+    reader = RecordReader(path)
+    assert len(list(reader)) == 20 * len(wrong)
+    assert [p.line for p in reader.problems] == [22 + 21 * at for at in range(len(wrong))]
+    for problem, name in zip(reader.problems, wrong, strict=True):
+        assert name in problem.reason
+        assert len(problem.reason) < 200
+
+
+def test_line_numbers_hold_after_quoted_cells_and_blank_lines(tmp_path: Path) -> None:
+    text = "\n\n" + HEADER + ROW * 20 + "\n" + ROW.replace(",sweep", ',"a\nb"') + "bad\n" + ROW
+    reader = RecordReader(write(tmp_path, text))
+    assert len(list(reader)) == 22
+    assert [p.line for p in reader.problems] == [27]
+    assert text.split("\n")[26] == "bad"
+
+
+cell = st.sampled_from(
+    ["", "0", "7", " 7", "7.0", "7.5", "-1", "65536", "1e3", "nan", "tcp", "6", "ICMP", "denied",
+     "ALLOW", "end", "10.0.0.1", " 10.0.0.1", "fd00::A", "::ffff:10.0.0.1",
+     "02:00:00:00:00:0A", "\u0663"]
+) | st.text(max_size=4)  # fmt: skip
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_csv_and_one_row_at_a_time_mean_the_same(data: st.DataObject) -> None:
+    known = [field.name for field in fields(FlowRecord)]
+    extra = st.lists(st.sampled_from([*known, "label"]), max_size=5)
+    names = list(dict.fromkeys(["ts", "src_ip", "dst_ip", *data.draw(extra)]))
+    plain = {"ts": "5", "src_ip": "10.0.0.1", "dst_ip": "10.0.0.2"}
+    rows = data.draw(
+        st.lists(st.dictionaries(st.sampled_from(names), cell, max_size=2), max_size=6)
+    )
+    full = [dict.fromkeys(names, "") | plain | row for row in rows]
+    out = io.StringIO()
+    table = csv.DictWriter(out, names)
+    table.writeheader()
+    # Padded with good rows, so that bad ones are never too many.
+    table.writerows([*full, *[dict.fromkeys(names, "") | plain] * 60])
+    expected = []
+    for row in full:
+        try:
+            expected.append(to_record(row))
+        except BadRow:
+            pass
+    raw = out.getvalue().encode("utf-8", "replace")
+    reader = RecordReader("-", stdin=io.BytesIO(raw))
+    assert list(reader)[: len(expected)] == expected
+    assert reader.bad == len(full) - len(expected)
+
+
+record = st.builds(
+    FlowRecord,
+    ts=st.floats(0, 2e9),
+    src_ip=st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str),
+    dst_ip=st.ip_addresses().map(str),
+    proto=st.sampled_from(["tcp", "udp", "icmp", "icmpv6", "sctp", "gre", "ip"]),
+    src_port=st.integers(0, 65_535),
+    dst_port=st.integers(0, 65_535),
+    duration=st.floats(0, 1e6),
+    packets_out=st.none() | st.integers(0, 2**63 - 1),
+    bytes_in=st.none() | st.integers(0, 2**63 - 1),
+    state=st.sampled_from([None, "established", "rejected", "unanswered", "denied"]),
+    phase=st.sampled_from(["whole", "start", "end"]),
+    verdict=st.sampled_from([None, "allow", "observed", "would-deny", "deny"]),
+    intent=st.none() | st.text('abc ,"\n-', min_size=1, max_size=8),
+    switch=st.none() | st.integers(0, 2**63 - 1),
+    src_mac=st.none() | st.just("02:00:00:00:00:01"),
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(record, max_size=20))
+def test_records_written_in_either_form_come_back(records: list[FlowRecord]) -> None:
+    out = io.StringIO()
+    table = csv.DictWriter(out, [field.name for field in fields(FlowRecord)])
+    table.writeheader()
+    table.writerows(map(asdict, records))
+    lines = "".join(json.dumps(asdict(each)) + "\n" for each in records)
+    for text in (out.getvalue(), lines):
+        for raw in (text.encode(), gzip.compress(text.encode())):
+            found = list(RecordReader("-", stdin=io.BytesIO(raw)))
+            assert found == records
+            assert all(type(each) is FlowRecord for each in found)
+
+
+def test_records_that_were_read_are_as_frozen_as_others(tmp_path: Path) -> None:
+    (found,) = read_records(write(tmp_path, HEADER + ROW))
+    with pytest.raises(AttributeError):
+        found.ts = 3.0  # type: ignore[misc]
+    assert replace(found, ts=6.0).ts == 6.0
+    assert hash(found) == hash(replace(found))
+
+
+def test_a_slow_pipe_is_read_as_it_comes() -> None:
+    """Also when its first bytes do not yet tell what they are the beginning of."""
+    data = gzip.compress((HEADER + ROW * 3).encode())
+    read_end, write_end = os.pipe()
+
+    def trickle() -> None:
+        for at in range(len(data)):
+            os.write(write_end, data[at : at + 1])
+        os.close(write_end)
+
+    writer = threading.Thread(target=trickle)
+    writer.start()
+    with os.fdopen(read_end, "rb") as stdin:
+        assert len(list(RecordReader("-", stdin=stdin))) == 3
+    writer.join()
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_anything_at_all_is_read_or_refused(data: bytes) -> None:
+    for raw in (data, gzip.compress(data), HEADER.encode() + data, b"{" + data):
+        try:
+            list(RecordReader("-", stdin=io.BytesIO(raw)))
+        except TrafficError as problem:
+            assert "\n" not in str(problem)

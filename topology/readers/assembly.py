@@ -141,11 +141,11 @@ class Assembly:
     def _oriented(self, packet: Packet) -> tuple[Key, bool]:
         """The connection of a packet, and whether the packet comes from who began it."""
         there, back, is_answer = _keys(packet)
+        if is_answer:
+            return back, False
         if there in self._flows:
             return there, True
         if back in self._flows:
-            return back, False
-        if is_answer:
             return back, False
         proto = packet.proto
         if proto == TCP and packet.flags & SYN:
