@@ -63,7 +63,8 @@ def reachable_services() -> Ranges:
     found = []
     for six in (0, SIX_BIT):
         for proto in range(256):
-            size = 65536 if proto in PORT_PROTOCOLS else 256 if proto in (ICMP, ICMPV6) else 1
+            typed = proto == (ICMPV6 if six else ICMP)
+            size = 65536 if proto in PORT_PROTOCOLS else 256 if typed else 1
             found.append((six | proto << 16, (six | proto << 16) + size - 1))
     return joined(found)
 

@@ -33,15 +33,15 @@ from policies.prove.flows import (
 )
 from policies.prove.index import Machine, Run, TableIndex, bits_mask, place, register_bits
 from policies.prove.judging import (
-    DEFAULT,
     EVERY_SERVICE,
     INTENT,
+    REACHABLE,
     SIX_BIT,
     TIERS,
     Judging,
     Leaf,
 )
-from policies.prove.ranges import Ranges, Undecided, meet
+from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.prove.world import (
     LARGE,
     Loose,
@@ -445,9 +445,9 @@ class _Switch:
             entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
             if entry is not None and entry & mask == want and self._enters(run):
                 continue
-            if not self._mistaken(packet, state, run):
-                return
-            if len(self.found) >= self._limit:
+            ends = SOURCE.identity | TARGET.identity
+            right = entry is not None and entry & ends == want & ends and self._enters(run)
+            if self._mistaken(packet, state, run, right) and len(self.found) >= self._limit:
                 return
 
     def _enters(self, run: Run) -> bool:
@@ -459,7 +459,7 @@ class _Switch:
                     return False
         return True
 
-    def _mistaken(self, packet: dict[str, int], state: int, run: Run) -> bool:
+    def _mistaken(self, packet: dict[str, int], state: int, run: Run, ends: bool) -> bool:
         """A real packet of this shape that goes wrong; says so when there is none."""
         judging = self.shared.judging
         six = packet["eth_type"] != IP
@@ -483,22 +483,28 @@ class _Switch:
                 for sent in self.witnesses.packets(sources, targets, part, state):
                     if self._try(sent, state):
                         return True
-        if len(kinds[0]) == len(kinds[1]) == 1 and not self._asked_for(
+        alone = len(kinds[0]) == len(kinds[1]) == 1
+        if (ends or alone) and not self._told_apart(
             six, packet["ip_proto"], register_bits(run.registers, layout.PROTO)
         ):
-            return True  # whatever the registers say, the default decides, in the one mode
-        self.unproven.append("a connection rule writes something else than the original tuple")
+            return False  # whatever the registers say, the same is decided
+        if (problem := "a connection rule writes something else than the original tuple") in (
+            self.unproven
+        ):
+            return False
+        self.unproven.append(problem)
         return False
 
-    def _asked_for(self, six: bool, *protocols: int) -> bool:
-        """Whether a rule or intent but the default is about one of these protocols."""
+    def _told_apart(self, six: bool, *protocols: int) -> bool:
+        """Whether some rule or intent treats one of these protocols otherwise than another, or
+        one port otherwise."""
         judging = self.shared.judging
-        for proto in protocols:
-            low = (SIX_BIT if six else 0) | proto << 16
-            asked = ((low, low | 0xFFFF),)
-            for box in (*judging.rules, *judging.intents):
-                if box.label not in (DEFAULT, (-1, 0)) and meet(box.services, asked):
-                    return True
+        base = SIX_BIT if six else 0
+        wanted = [common(REACHABLE, ((base | p << 16, base | p << 16 | 0xFFFF),)) for p in protocols]
+        for box in (*judging.rules, *judging.intents):
+            met = [meet(box.services, each) for each in wanted]
+            if any(met) and not all(not without(each, box.services) for each in wanted):
+                return True
         return False
 
     def _flows(self) -> None:
