@@ -7,6 +7,8 @@ bit, live and offline. Time comes from the records only. One pass; memory is bou
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from detection import episodes, movement, paths
 from detection.alerts import Alert, Scored
 from detection.budget import AlertBudget
@@ -82,6 +84,11 @@ class Detector:
         if evidence and host.raw > 0.0 and (host.episode or host.raw >= self._threshold(host)):
             return self._judge(host, row, now)
         return Scored(row, self._score(host))
+
+    def include(self, networks: Iterable[str]) -> None:
+        """Networks (CIDR) that are ours besides the settings' own: what a policy declares."""
+        self.territory.include(networks)
+        self._place_hosts()
 
     def suspend(self, address: str) -> None:
         """A quarantined host: what it does is scored, but nothing is learned from it."""
@@ -335,9 +342,12 @@ class Detector:
     def _notice_place(self, record: FlowRecord) -> None:
         self.territory.notice(record.src_ip, record.dst_ip)
         if self.territory.settled:
-            for host in self._hosts.values():
-                host.inside = self.territory.place(host.address) is Place.INSIDE
-            self._inside = sum(h.inside and h.spoke for h in self._hosts.values())
+            self._place_hosts()
+
+    def _place_hosts(self) -> None:
+        for host in self._hosts.values():
+            host.inside = self.territory.place(host.address) is Place.INSIDE
+        self._inside = sum(h.inside and h.spoke for h in self._hosts.values())
 
 
 __all__ = ["Detector", "DetectorHealth", "DetectorSettings"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from enum import IntEnum
 
 CACHE = 100_000
@@ -32,6 +33,7 @@ class Territory:
 
     def __init__(self, internal: tuple[str, ...] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in internal)
+        self._declared: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
         self._cache: dict[str, Place] = {}
         self._seen = 0
         self._shares: dict[int, int] = {}
@@ -44,6 +46,13 @@ class Territory:
                 self._cache.clear()
             known = self._cache[text] = self._classify(text)
         return known
+
+    def include(self, networks: Iterable[str]) -> None:
+        """Networks that are ours besides; a later call replaces those of an earlier one."""
+        declared = tuple(ipaddress.ip_network(text, strict=False) for text in networks)
+        if declared != self._declared:
+            self._declared = declared
+            self._cache.clear()
 
     @property
     def settled(self) -> bool:
@@ -73,6 +82,8 @@ class Territory:
             return Place.NOBODY
         if address.version == 4 and (text == "255.255.255.255" or text.endswith(".255")):
             return Place.NOBODY
+        if any(address in net for net in self._declared if net.version == address.version):
+            return Place.INSIDE
         if self._networks:
             ours = any(address in net for net in self._networks if net.version == address.version)
             return Place.INSIDE if ours else Place.OUTSIDE

@@ -14,7 +14,7 @@ from response.audit import Audit
 from response.decisions import Decision, DecisionAction
 from response.envelope import Judgement
 from response.explain import why, would_release_if
-from response.hosts import KnownHost
+from response.hosts import KnownHost, own_networks
 from response.interfaces import Detector, StateStore, StoredAlert, StoredFlow
 from response.lifecycle import MACHINE, Done, Lifecycle
 from response.permits import Circumstances, MembersOf, Permits
@@ -63,6 +63,7 @@ class Analysis:
         self._adapt = adapt
         self._bindings = store.bindings()
         self._permits = Permits(policy, self._bindings, members_of)
+        detector.include(own_networks(policy, self._bindings))
         self._prepared = False
         self._life = Lifecycle(store, audit, now)
         self._recent: dict[int, FlowRecord] = {}
@@ -94,6 +95,7 @@ class Analysis:
             case m.HostsChanged(bindings):
                 self._bindings = bindings
                 self._permits = Permits(self._policy, bindings, self._members_of)
+                self._detector.include(own_networks(self._policy, bindings))
                 self._prepared = False
                 return self._cover_new_addresses(now)
             case m.SpoofsSeen(spoofs):
@@ -153,6 +155,7 @@ class Analysis:
         """Go on under another policy; a decision it would not permit is released."""
         self._policy = policy
         self._permits = Permits(policy, self._bindings, self._members_of)
+        self._detector.include(own_networks(policy, self._bindings))
         self._prepared = False
         commands: list[m.Command] = []
         for decision in self._life.active():

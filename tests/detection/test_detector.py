@@ -383,3 +383,28 @@ def test_failures_seen_only_at_the_end_count() -> None:
     (alert,) = alerts(detector, records)
     assert (alert.host, alert.kind) == (DNS, "scan")
     assert alert.features[0].feature.startswith("failed_pairs")
+
+
+def test_what_a_policy_declares_is_ours_also_in_public_address_space() -> None:
+    def probes(detector: Detector) -> int:
+        records = (
+            FlowRecord(
+                10.0 + n,
+                "2a02:1:2:3::66",
+                f"2a02:1:2:3::{n + 1:x}",
+                "tcp",
+                40000 + n,
+                22,
+                state="denied",
+                phase="start",
+                verdict="deny",
+            )
+            for n in range(25)
+        )
+        return sum(detector.step(record).alert is not None for record in records)
+
+    blind, told = Detector(), Detector()
+    told.include(["2a02:1:2:3::/64"])
+    assert probes(blind) == 0
+    assert probes(told) == 1
+    assert probes(Detector.restore(told.snapshot())) == 0, "one episode, still going on"

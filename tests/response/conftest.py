@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -44,11 +44,15 @@ class ToldDetector:
 
     alerts: dict[int, Alert] = field(default_factory=dict)
     suspended: set[str] = field(default_factory=set)
+    ours: tuple[str, ...] = ()
     rows: int = 0
 
     def step(self, record: FlowRecord) -> Scored:
         row, self.rows = self.rows, self.rows + 1
         return Scored(row, 0.5, self.alerts.get(row))
+
+    def include(self, networks: Iterable[str]) -> None:
+        self.ours = tuple(networks)
 
     def suspend(self, address: str) -> None:
         self.suspended.add(address)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
-from policies.model import Host, Policy
-from response.hosts import HostDirectory
+from policies.model import Host, Policy, Segment, Selector
+from response.hosts import HostDirectory, own_networks
 from topology.records import Binding
 
 MAC = "00:00:00:00:00:01"
@@ -63,3 +63,11 @@ def test_a_stranger_cannot_take_a_declared_address() -> None:
 def test_addresses_of_nobody_are_not_found() -> None:
     assert HostDirectory(POLICY, ()).find("10.0.0.77") is None
     assert set(HostDirectory(POLICY, ()).declared()) == {"web1", "gw"}
+
+
+def test_public_networks_of_the_policy_are_ours_and_everybody_is_not() -> None:
+    host = Host("web", ips=(ip_address("2a02:1:2:3::7"), ip_address("10.0.0.1")))
+    members = (Selector(cidr=ip_network("203.0.112.0/22")), Selector(cidr=ip_network("0.0.0.0/0")))
+    policy = Policy("p", (host,), (Segment("s", members),))
+    bound = Binding("00:00:00:00:00:01", "8.8.4.4", 1, 1)
+    assert own_networks(policy, [bound]) == ("203.0.112.0/22", "2a02:1:2:3::/64", "8.8.4.0/24")
