@@ -25,6 +25,7 @@ from ipaddress import (
 )
 
 from policies.model import Adapt, Address, Envelope, Host, Mode, Network, Policy, Selector
+from policies.pause import collection_paused
 from policies.regions import (
     Changes,
     Span,
@@ -104,6 +105,7 @@ class Membership:
     dual-stack hosts takes a fraction of a second.
     """
 
+    @collection_paused()
     def __init__(self, policy: Policy, bindings: Sequence[Binding] = ()) -> None:
         self._policy, self._bindings = policy, bindings
         self._owned = {number_of(address) for host in policy.hosts for address in host.ips}

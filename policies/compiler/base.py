@@ -9,6 +9,7 @@ from policies.compiler.connection import connection_rules
 from policies.compiler.hosts import owner_fields
 from policies.compiler.observation import observation_rules
 from policies.compiler.parts import (
+    BASE,
     CT_NEW,
     CT_TRK,
     ETH_ARP,
@@ -21,7 +22,17 @@ from policies.compiler.parts import (
 )
 from policies.layout import Outcome, Reason, Table
 from policies.model import Mode
-from policies.rules import Commit, CopyToController, Field, Goto, Load, Resubmit, Rule, Track
+from policies.rules import (
+    Commit,
+    CopyToController,
+    Field,
+    Goto,
+    Load,
+    Resubmit,
+    Rule,
+    Track,
+    match,
+)
 
 
 def base_rules(switch: int) -> Iterator[Rule]:
@@ -111,23 +122,15 @@ def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[
     yield rule(Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
     for port in sorted(trunks):
         yield rule(Table.GUARD, 400, (Field("in_port", port),), Goto(Table.LOCALITY))
+    report = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
+    kinds = [match(*neighbour_fields(icmp_type)) for icmp_type in (135, 136)]
     for port in sorted(set(edge_ports) - trunks):
-        yield rule(
-            Table.GUARD,
-            10,
-            (Field("in_port", port),),
-            Load(layout.REASON, Reason.GUARD),
-            Resubmit(Table.REPORT),
-        )
+        here = Field("in_port", port)
+        yield Rule(Table.GUARD, 10, (here,), report, BASE)
         # A neighbour advertisement or solicitation passes only by a binding's own rule.
-        for icmp_type in (135, 136):
-            yield rule(
-                Table.GUARD,
-                200,
-                (Field("in_port", port), *neighbour_fields(icmp_type)),
-                Load(layout.REASON, Reason.GUARD),
-                Resubmit(Table.REPORT),
-            )
+        for eth_type, icmpv6_type, ip_proto in kinds:
+            fields = (eth_type, icmpv6_type, here, ip_proto)  # in the order of their names
+            yield Rule(Table.GUARD, 200, fields, report, BASE)
 
 
 def link_discovery_rules(ports: Iterable[int]) -> Iterator[Rule]:

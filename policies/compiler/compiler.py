@@ -18,12 +18,12 @@ from policies.compiler.hosts import local_rules, request_rules
 from policies.compiler.identities import Identities
 from policies.compiler.identity import named_segments
 from policies.compiler.intents import Intents
-from policies.compiler.pause import collection_paused
 from policies.compiler.placement import Placement
 from policies.compiler.tiers import intent_numbers, restriction_rules
 from policies.layout import Table
 from policies.membership import Membership
 from policies.model import Policy, Restriction
+from policies.pause import collection_paused
 from policies.rules import Rule
 from policies.sequences import differences
 from topology.records import Binding

@@ -20,6 +20,7 @@ from policies import layout
 from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, flag, flags, neighbour_fields
 from policies.layout import Category, Reason, Table, cookie
 from policies.model import ICMPV6, Action, Infrastructure, Policy
+from policies.pause import collection_paused
 from policies.regions import SIX, number_at
 from policies.rules import Field, Goto, Load, Output, OutputRegister, Resubmit, Rule, RuleAction
 from policies.rules import match as sorted_match
@@ -59,6 +60,7 @@ def link_local(mac: str) -> IPv6Address:
     return IPv6Address(link_local_number(mac_number(mac)))
 
 
+@collection_paused()
 def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
     """The bindings that a policy declares completely: MAC, address and port are all given."""
     return tuple(
@@ -87,39 +89,39 @@ def guard_rules(
     nd = infrastructure.nd is Action.ALLOW
     sha = Field("arp_sha", mac)
     # The link-layer option of neighbour discovery may be left out.
-    asks = tuple((Field("nd_sll", each), Field("nd_tll", each)) for each in (mac, 0))
+    sll, tll = Field("nd_sll", mac), Field("nd_tll", mac)
+    new, table, seed = Rule, Table.GUARD, mac & 0xFFFF_FFFF  # looked up once, used for every rule
     for number in numbers:
         address = number & ~SIX
-        cause = _BINDING | crc32(number.to_bytes(17, "big"), mac & 0xFFFF_FFFF)
+        cause = _BINDING | crc32(number.to_bytes(17, "big"), seed)
         if number < SIX:
-            rules = [
-                _admit(190, (source, _IP, here, Field("ip_src", address)), cause),
-            ]
+            fields = (source, _IP, here, Field("ip_src", address))
+            rules: tuple[Rule, ...] = (new(table, 190, fields, _ADMIT, cause),)
             if arp:
-                sender = Field("arp_spa", address)
+                own = (sha, Field("arp_spa", address), source, _ARP, here)
                 # An address probe (RFC 5227) asks from 0.0.0.0 for the host's own address.
-                probe = (_REQUEST, sha, _NOBODY_ARP, Field("arp_tpa", address))
+                asked = Field("arp_tpa", address)
+                probe = (_REQUEST, sha, _NOBODY_ARP, asked, source, _ARP, here)
                 rules += (
-                    _admit(210, (sha, sender, source, _ARP, here), cause),
-                    _admit(210, (*probe, source, _ARP, here), cause),
+                    new(table, 210, own, _ADMIT, cause),
+                    new(table, 210, probe, _ADMIT, cause),
                 )
-            yield number, tuple(rules)
+            yield number, rules
             continue
-        own = Field("ipv6_src", address)
-        rules = [_admit(190, (source, _IPV6, here, own), cause)]
+        sender = Field("ipv6_src", address)
+        rules = (new(table, 190, (source, _IPV6, here, sender), _ADMIT, cause),)
         if nd:
             target = Field("nd_target", address)
-            solicit = (source, _IPV6, _SOLICIT, here, _ICMPV6)
-            advertise = (source, _IPV6, _ADVERTISE, here, _ICMPV6, target)
-            rules.append(_admit(210, (*solicit, _NOBODY_ND, target), cause))
-            for sll, tll in asks:
-                rules.append(_admit(210, (*solicit, own, sll), cause))
-                rules.append(_admit(210, (*advertise, tll), cause))
-        yield number, tuple(rules)
-
-
-def _admit(priority: int, fields: tuple[Field, ...], cause: int) -> Rule:
-    return Rule(Table.GUARD, priority, fields, _ADMIT, cause)
+            ask = (source, _IPV6, _SOLICIT, here, _ICMPV6)
+            tell = (source, _IPV6, _ADVERTISE, here, _ICMPV6, target)
+            rules += (
+                new(table, 210, (*ask, _NOBODY_ND, target), _ADMIT, cause),
+                new(table, 210, (*ask, sender, sll), _ADMIT, cause),
+                new(table, 210, (*ask, sender, _NO_SLL), _ADMIT, cause),
+                new(table, 210, (*tell, tll), _ADMIT, cause),
+                new(table, 210, (*tell, _NO_TLL), _ADMIT, cause),
+            )
+        yield number, rules
 
 
 @lru_cache(maxsize=1 << 17)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Rules are made by the hundred thousand and all stay: looking for garbage among them
+    """Rules and hosts are made by the ten thousand and all stay: looking for garbage among them
     meanwhile would take as long as making them."""
     collecting = gc.isenabled()
     gc.disable()
