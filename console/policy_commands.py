@@ -10,6 +10,7 @@ import typer
 from console import policy_recommend, policy_simulate, policy_tests, policy_trace
 from console.errors import NO
 from console.policy_options import At, Json, Paths, count, moment, present, print_json
+from console.table_sizes import too_many_rules
 from policies.check import check_policy
 from policies.compiler import CompileError, intent_numbers
 from policies.compiler.identity import assign_codes, named_segments
@@ -28,6 +29,12 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 for warnings as for errors.")
     ] = False,
+    table_size: Annotated[
+        int | None,
+        typer.Option(
+            "--table-size", min=1, help="Warn where a switch's table needs more rules than this."
+        ),
+    ] = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
@@ -44,7 +51,10 @@ def check(
     if result.policy is not None:
         membership = Membership(result.policy)
         found += check_policy(result.policy, membership, moment(at))
-        found += _rule_problems(result.policy, membership)
+        problems = list(_rule_problems(result.policy, membership))
+        if table_size is not None and not problems:
+            problems += too_many_rules(result.policy, table_size, moment(at))
+        found += problems
         found.sort(key=lambda diagnostic: diagnostic.source)
     errors = sum(diagnostic.level == "error" for diagnostic in found)
     valid = not errors and result.policy is not None and not (strict and found)

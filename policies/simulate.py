@@ -128,7 +128,7 @@ class _Reader:
             kind = self._services[service] = self._judge.service_kind(connection)
         verdict = self._known.get((sources, targets, kind))
         if verdict is None:
-            verdict = self._judge.judge(sources, targets, connection, self._now)
+            verdict = self._judge.judge(sources, targets, connection, self._now, explain=False)
             self._known[sources, targets, kind] = verdict
         return verdict
 

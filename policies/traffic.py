@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 from pathlib import Path
 from typing import IO
 
@@ -27,7 +27,7 @@ from topology.readers import TrafficError, read_records
 from topology.records import FlowRecord
 
 BAD_SHARE = 0.10
-BLOCK = 8192  # rows counted together
+BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
 _PROTOCOLS = PROTOCOL_NUMBERS | {
     "igmp": 2, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "ospf": 89,
     "pim": 103, "vrrp": 112, "udplite": 136,
@@ -148,14 +148,14 @@ class _Counts:
             for number, line in zip(numbers, lines, strict=True):
                 if number == len(self.first):
                     self.first.append(line)
-        rows, total, last, short = self.rows, self.bytes, self.last, self.few
-        for number, size, moment, is_short in zip(numbers, sizes, moments, few, strict=True):
+        rows, total, last = self.rows, self.bytes, self.last
+        for number, size, moment in zip(numbers, sizes, moments, strict=True):
             rows[number] += 1
             total[number] += size
             if moment > last[number]:
                 last[number] = moment
-            if is_short:
-                short[number] += 1
+        for number in compress(numbers, few):
+            self.few[number] += 1
 
 
 # Contract CSV

@@ -92,8 +92,12 @@ class Judge:
         connection: Connection,
         now: float,
         restrictions: Sequence[Restriction] = (),
+        explain: bool = True,
     ) -> Verdict:
-        """As `verdict`, for a caller that already has the segments of both ends."""
+        """As `verdict`, for a caller that already has the segments of both ends.
+
+        Without ``explain``, a deny comes without its nearest miss.
+        """
         start, end = self._end(sources), self._end(targets)
         live = self._live(now)
         service = self._services.naming(connection)
@@ -122,7 +126,7 @@ class Judge:
             action = intent.action
         forwarded = action is Action.ALLOW or mode is not Mode.ENFORCE
         miss = None
-        if action is Action.DENY:
+        if action is Action.DENY and explain:
             miss = self._nearest_miss(start.starts, end.answers, service, live)
         return Verdict(
             action,

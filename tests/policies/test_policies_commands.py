@@ -77,6 +77,27 @@ def test_check_finds_what_the_compiler_would_refuse(
     assert code == 1 and "overlaps too many others" in out
 
 
+def test_check_knows_the_switch_s_tables_when_told_their_size(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "p.yaml"
+    ports = ", ".join(f"tcp/{port}" for port in range(1, 200, 2))
+    file.write_text(
+        HEAD
+        + "defaults: {mode: enforce}\n"
+        + "hosts: {a: {ip: 10.0.0.1, mac: '02:00:00:00:00:01', switch: 7, port: 1}}\n"
+        + "segments: {s: {members: [{host: a}]}}\n"
+        + "intents:\n- {name: few, from: s, to: s, services: tcp/9000}\n"
+        + f"- {{name: many, from: s, to: s, services: [{ports}]}}\n"
+    )
+    assert septum(capsys, "check", str(file), "--strict", "--table-size", "1000")[0] == 0
+    code, out, _ = septum(capsys, "check", str(file), "--table-size", "50")
+    assert code == 0 and f"{file}:8:3: warning: switch 7 needs 1" in out
+    assert "rules in table policy, which holds 50 (most are for 'many' (" in out
+    assert septum(capsys, "check", str(file), "--strict", "--table-size", "50")[0] == 1
+    assert septum(capsys, "check", str(file), "--table-size", "0")[0] == 2
+
+
 @pytest.mark.parametrize("command", ["check", "trace", "test"])
 def test_a_missing_file_is_one_line_and_exit_2(
     capsys: pytest.CaptureFixture[str], command: str
