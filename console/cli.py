@@ -43,7 +43,7 @@ PLACES = (
     Place("flows", "console.flow_commands", "Connections with their verdicts."),
     Place("decisions", "console.decision_commands", "Machine decisions."),
     Place("audit", "console.audit_commands", "The hash-chained record."),
-    Place("switches", "console.status_commands", "Switches, table use and drift."),
+    Place("switches", "console.status_commands", "Switches: their rules and what was sent to them."),
     Place("status", "console.status_commands", "One screen about a running controller."),
 )
 

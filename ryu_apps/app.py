@@ -35,9 +35,9 @@ from ryu_apps.session import Phase
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
-ANNOUNCE_EVERY = 5.0
+LOOK_AROUND_EVERY = 3.0
 SAVE_AGAIN = 1.0
-MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
+READ_RAW = (1, 3, 9, 10)  # multipart answers: flows, tables, meters, meter settings
 BUNDLE_ANSWER = 4  # OFPT_EXPERIMENTER
 MAX_PORT = 0xFFFF_FF00
 Greeting = Callable[[], list[Message]]
@@ -188,7 +188,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             return False
         if kind == MULTIPART:
             wanted = int.from_bytes(buf[8:10], "big")
-            if wanted not in (MULTIPART_FLOW, MULTIPART_METER_CONFIG):
+            if wanted not in READ_RAW:
                 return False
         elif kind == BUNDLE_ANSWER:
             return True  # the barrier behind every bundle says the same
@@ -210,13 +210,13 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
     # -- time -----------------------------------------------------------------
 
     def _clock(self) -> None:
-        announced = 0.0
+        looked = 0.0
         while True:
             now = time.time()
             self.carry_out(self.core.tick(now))
-            if now - announced >= ANNOUNCE_EVERY:
-                announced = now
-                self.carry_out(self.core.announce())
+            if now - looked >= LOOK_AROUND_EVERY:
+                looked = now
+                self.carry_out(self.core.look_around())
             if self._unsaved and time.monotonic() >= self._save_at:
                 self._save()
             if not self._announced_ready and self._is_ready():

@@ -124,6 +124,7 @@ def status(app: Running) -> dict[str, Any]:
                 "bundles": session.counters.bundles,
                 "failures": session.counters.failures,
                 "difference": session.last_difference,
+                "counted_connections": session.losses.counting,
             }
             for _, session in sorted(core.sessions.items())
         ],
@@ -135,6 +136,12 @@ def status(app: Running) -> dict[str, Any]:
         "decisions": sorted(desired.decisions),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
+            "copies_held_back_by_meters": sum(
+                session.losses.total for session in core.sessions.values()
+            ),
+            "switches_that_count_no_more": sum(
+                session.losses.full for session in core.sessions.values()
+            ),
             "starts_forgotten": watcher.book.forgotten,
             "stragglers": watcher.book.stragglers,
             "malformed_messages": watcher.lost.malformed,

@@ -290,9 +290,13 @@ class Core:
             effects += self._expire_intents(now)
         return effects
 
-    def announce(self) -> list[Effect]:
-        """Ask again which links there are; call every few seconds."""
-        return [effect for session in self._ready() for effect in self._announce(session)]
+    def look_around(self) -> list[Effect]:
+        """Ask again which links there are, and what was lost; call every few seconds."""
+        effects: list[Effect] = []
+        for session in self._ready():
+            effects += self._announce(session)
+            effects.append(Send(session.switch, session.losses.ask()))
+        return effects
 
     def _expire_intents(self, now: float) -> list[Effect]:
         """Intents near their end get a timer on the switch, and leave after it."""

@@ -18,6 +18,7 @@ from policies.compiler import Change, SwitchView
 from policies.rules import Meter, Rule
 from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.losses import Losses
 from ryu_apps.reconcile import Difference, compare
 from ryu_apps.wire import messages
 from ryu_apps.wire.decode import FlowRemoved, flow_stats, multipart_more
@@ -65,6 +66,7 @@ class Session:
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    losses: Losses = field(default_factory=Losses)
     settled_at: float = 0.0
     retry_at: float = 0.0
     last_difference: str = ""
@@ -95,6 +97,7 @@ class Session:
         """
         kind = self._reading.get(xid)
         if kind is None:
+            self.losses.take(xid, buf)
             return False
         if kind == "flows":
             self._found.update((rule.key, rule) for rule in flow_stats(buf))
