@@ -25,7 +25,8 @@ def too_many_rules(policy: Policy, size: int, now: float) -> Iterator[Diagnostic
     compiler = Compiler(policy, Membership(policy, bindings), bindings, now)
     names = intent_numbers(policy)
     places = {intent.name: intent.source for intent in policy.intents}
-    start = next((each.source for each in (*policy.hosts, *policy.intents)), NOWHERE)
+    sources = [each.source for each in policy.hosts] + [each.source for each in policy.intents]
+    start = sources[0] if sources else NOWHERE
     for switch in sorted({binding.switch for binding in bindings}) or [1]:
         ports = {binding.port for binding in bindings if binding.switch == switch}
         tables: dict[int, list[Rule]] = {}

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policies.bulk import no_collecting
 from policies.membership import Membership
 from policies.model import Action, Address, Connection, Policy, Verdict
+from policies.pause import collection_paused
 from policies.traffic import Seen, Traffic, connections
 from policies.verdict import Judge
 
@@ -51,7 +51,7 @@ class Simulation:
     cuts: tuple[Cut, ...]
 
 
-@no_collecting()
+@collection_paused()
 def simulate(
     traffic: Traffic,
     judge: Judge,

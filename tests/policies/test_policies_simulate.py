@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from console.cli import run
 from policies.membership import Membership
@@ -15,7 +18,7 @@ from policies.model import Connection, Policy
 from policies.questions import Questions
 from policies.reader import load_policy
 from policies.simulate import simulate
-from policies.traffic import Traffic, read_traffic, traffic_of
+from policies.traffic import Traffic, connections, read_traffic, traffic_of
 from policies.verdict import Judge
 from topology.readers import TrafficError, read_records
 
@@ -198,3 +201,63 @@ def test_a_few_bad_rows_are_counted_and_left_out(tmp_path: Path) -> None:
     assert (traffic.records, traffic.bad) == (32, 2)
     ((_, seen),) = traffic.carried
     assert seen.connections == 30
+
+
+CELLS = st.sampled_from(
+    ["", "1", "1.5", "-1", "nan", "x", "10.0.0.1", "10.0.0.2", "fd00::1", "01.2.3.4", "tcp", "icmp",
+     "6", "80", "0x8", "70000", "denied", "rejected", "start", "end", '"', '"a,b"', " 10.0.0.1 ",
+     "\x00", "é", "1_0"]
+)  # fmt: skip
+GOOD = ["2", "10.0.0.1", "10.0.0.2", "tcp", "80", "1", "9", "9", "", "", ""]
+COLUMNS = "ts,src_ip,dst_ip,proto,dst_port,src_port,packets,bytes,state,verdict,phase\n"
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10), CELLS, st.sampled_from(["\n", "\r\n", "\n\n"])),
+        max_size=8,
+    ),
+    st.integers(0, 90),
+)
+def test_any_cells_are_counted_or_bad_and_no_row_harms_another(
+    rows: list[tuple[int, str, str]], good: int
+) -> None:
+    lines = []
+    for place, cell, ending in rows:
+        row = list(GOOD)
+        row[place] = cell
+        lines.append(",".join(row) + ending)
+    text = COLUMNS + "".join(lines) + (",".join(GOOD) + "\n") * good
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "f.csv"
+        file.write_text(text, newline="")
+        try:
+            traffic = read_traffic(file)
+        except TrafficError as problem:
+            assert good < 90 and "\n" not in str(problem)
+            return
+    counted = sum(seen.connections for _, seen, _ in connections(traffic))
+    phases = sum(cell in ("start", "end") and place == 10 for place, cell, _ in rows)
+    assert good <= counted <= traffic.records - traffic.bad - traffic.unjudged
+    assert traffic.records - traffic.bad - traffic.unjudged - phases <= counted
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_as_flows(data: bytes, headed: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "f"
+        file.write_bytes(COLUMNS.encode() * headed + data)
+        try:
+            read_traffic(file)
+        except TrafficError as problem:
+            assert "\n" not in str(problem)
+
+
+def test_other_recordings_go_through_the_readers(tmp_path: Path) -> None:
+    log = (
+        "#separator \\x09\n#fields\tts\tuid\tid.orig_h\tid.orig_p\tid.resp_h\tid.resp_p\tproto\n"
+        "#types\ttime\tstring\taddr\tport\taddr\tport\tenum\n"
+        "1.5\tC1\t10.0.1.1\t50000\t10.0.2.1\t5432\ttcp\n"
+    )
+    ((connection, seen),) = read_traffic(write(tmp_path, log, "conn.log")).carried
+    assert (str(connection.dst), connection.port, seen.connections) == ("10.0.2.1", 5432, 1)
