@@ -169,8 +169,7 @@ class Shell:
     def _welcome(self) -> None:
         connection, _ = self._door.accept()
         if len(self._askers) >= MAX_ASKERS:
-            connection.close()
-            return
+            self._dismiss(next(iter(self._askers)))  # who sits there longest without asking
         connection.settimeout(1.0)
         self._askers[connection] = Decoder(MAX_ASK)
         self._selector.register(connection, selectors.EVENT_READ)
@@ -184,9 +183,12 @@ class Shell:
         except (OSError, FramingError):
             data = b""
         if not data:
-            self._selector.unregister(connection)
-            del self._askers[connection]
-            connection.close()
+            self._dismiss(connection)
+
+    def _dismiss(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        del self._askers[connection]
+        connection.close()
 
     def _answer(self, message: AnyMessage) -> m.Answer:
         if not isinstance(message, m.Ask):

@@ -64,6 +64,10 @@ def rules_of(policy: Policy, switch: int, links: list[str], now: float) -> tuple
     fabric = Fabric.of(_link(text) for text in links)
     bindings = declared_bindings(policy)
     ports = {each.port for each in bindings if each.switch == switch}
+    if not ports and not fabric.trunks(switch):
+        raise CommandError(
+            f"--switch {switch}: the policy declares no host there; give its cables with --link"
+        )
     view = SwitchView(
         switch, tuple(sorted(ports)), fabric.trunks(switch), fabric.next_ports(switch)
     )
