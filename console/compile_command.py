@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from typing import Annotated
 
 import typer
@@ -61,17 +62,26 @@ def compile_policy(
 
 def rules_of(policy: Policy, switch: int, links: list[str], now: float) -> tuple[Rule, ...]:
     """A switch's rules, with the ports that the policy declares and the given links."""
-    fabric = Fabric.of(_link(text) for text in links)
     bindings = declared_bindings(policy)
-    ports = {each.port for each in bindings if each.switch == switch}
-    if not ports and not fabric.trunks(switch):
-        raise CommandError(
-            f"--switch {switch}: the policy declares no host there; give its cables with --link"
-        )
-    view = SwitchView(
-        switch, tuple(sorted(ports)), fabric.trunks(switch), fabric.next_ports(switch)
-    )
-    return compile_switch(policy, Membership(policy, bindings), view, bindings, now)
+    view = view_of(policy, switch, fabric_of(links))
+    return compile_switch(policy, Membership(policy), view, bindings, now)
+
+
+def fabric_of(links: Iterable[str]) -> Fabric:
+    """The cables that ``--link`` names."""
+    return Fabric.of(_link(text) for text in links)
+
+
+def switches_of(policy: Policy) -> frozenset[int]:
+    """The switches that the policy declares hosts on."""
+    return frozenset(host.switch for host in policy.hosts if host.switch is not None)
+
+
+def view_of(policy: Policy, switch: int, fabric: Fabric) -> SwitchView:
+    """A switch with the ports that the policy declares and its cables."""
+    ports = {host.port for host in policy.hosts if host.switch == switch and host.port is not None}
+    trunks = fabric.trunks(switch)
+    return SwitchView(switch, tuple(sorted(ports | trunks)), trunks, fabric.next_ports(switch))
 
 
 def count_text(rules: tuple[Rule, ...]) -> str:
