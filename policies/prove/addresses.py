@@ -24,6 +24,9 @@ from policies.rules import Bits, Goto, Load, Rule
 CHAIN = (Table.MARK_SOURCE, Table.MARK_TARGET, Table.SOURCE, Table.TARGET)
 
 
+MOST_SKIPPED = 100_000
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """One end of a connection: its registers in the one number of `policies.prove.index`."""
@@ -139,8 +142,10 @@ class AddressClasses:
         tables: Mapping[int, TableIndex],
         spans: Mapping[tuple[int, int], frozenset[str]],
         find: Callable[[int], frozenset[str]],
+        read: int,
     ) -> None:
-        self.end = end
+        self.end, self._read = end, read
+        self._ragged: dict[bool, list[tuple[int, int]]] = {False: [], True: []}
         self._find = find
         self.classes = Classes()
         self.points: dict[int, int] = {}
@@ -191,9 +196,7 @@ class AddressClasses:
                     exact |= {base | key[0] >> shift for key in group.rules}
                 elif group.mask:
                     for key in group.rules:
-                        width = 128 if six else 32
-                        for low, high in masked(key[0] >> shift, group.mask >> shift, width):
-                            edges |= {base | low, (base | high) + 1}
+                        edges |= self._edges(key[0] >> shift, group.mask >> shift, six)
         found = []
         packet = {"eth_type": family}
         for number in exact:
@@ -202,15 +205,36 @@ class AddressClasses:
         starts, cells = sorted(edges), []
         for low, high in zip(starts, starts[1:], strict=False):
             free = low
-            while free in exact and free < high:
+            while free < high and (free in exact or self._is_ragged(free)):
                 free += 1
-            cells.append(
-                -1 if free == high else self._class(free, packet, single=high - low == 1)
-            )
+                if free - low > MOST_SKIPPED:
+                    raise Undecided("identity rules match addresses in too ragged a way")
+            for value, mask in self._ragged[six]:
+                inside = next_match(low, value, mask)
+                while inside is not None and inside < high and inside in exact:
+                    inside = next_match(inside + 1, value, mask)
+                if inside is not None and inside < high:
+                    found.append(self._class(inside, packet, single=False))
+            cells.append(-1 if free == high else self._class(free, packet, single=high - low == 1))
             if cells[-1] >= 0:
                 found.append(cells[-1])
         self._cells[six] = (starts, cells)
         self.classes.extend(found, six)
+
+    def _edges(self, value: int, mask: int, six: bool) -> set[int]:
+        """Where a masked match begins and ends; one in too many pieces is kept as it is."""
+        base, width = (SIX, 128) if six else (0, 32)
+        try:
+            ranges = masked(value, mask, width)
+        except Undecided:
+            self._ragged[six].append((base | value, base | mask))
+            if len(self._ragged[six]) > 1:
+                raise
+            return set()
+        return {each for low, high in ranges for each in (base | low, (base | high) + 1)}
+
+    def _is_ragged(self, number: int) -> bool:
+        return any(number & mask == value for value, mask in self._ragged[number >= SIX])
 
     def _class(self, number: int, packet: dict[str, int], *, single: bool) -> int:
         registers = self.end.put(number)
@@ -218,6 +242,8 @@ class AddressClasses:
         for index in self._tables:
             rule = index.lookup(packet, registers)
             met.append(rule)
+            if index.tied:
+                self.strange.append(number)
             if rule is None:
                 break
         key = tuple([0 if rule is None else id(rule.actions) for rule in met])
@@ -247,7 +273,7 @@ class AddressClasses:
                     at = place(action.target.field, action.target.low) or 0
                     mask |= bits
                     value = value & ~bits | action.value << at & bits
-                    strange = strange or bool(bits & ~self.end.own)
+                    strange = strange or bool(bits & ~self.end.own & self._read)
                 elif isinstance(action, Goto):
                     following = action.table
                 else:
@@ -259,8 +285,25 @@ class AddressClasses:
         known = self.points.get(number)
         if known is not None:
             return known
+        if self._is_ragged(number):
+            family = IPV6 if number >= SIX else IP
+            return self._class(number, {"eth_type": family}, single=False)
         starts, cells = self._cells[number >= SIX]
         return cells[bisect_right(starts, number) - 1]
+
+
+def next_match(start: int, value: int, mask: int) -> int | None:
+    """The smallest number from ``start`` on whose bits under ``mask`` are those of ``value``."""
+    if start & mask == value:
+        return start
+    for bit in range(130):  # the lowest bit to raise so that what lies below may be chosen
+        step = 1 << bit
+        if start & step:
+            continue
+        raised = (start | step) & ~(step - 1)
+        if raised & mask & ~(step - 1) == value & ~(step - 1):
+            return raised | value & (step - 1)
+    return None
 
 
 def usual(index: TableIndex) -> int | None:

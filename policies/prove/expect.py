@@ -31,8 +31,8 @@ from policies.model import (
     Verdict,
 )
 from policies.prove.index import Run, register_bits
-from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
 from policies.regions import SIX, address_at, number_of
+from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
 from policies.verdict import Judge
 from topology.records import Binding
 
@@ -287,7 +287,9 @@ class Expectation:
             )
         reasons = tuple(register_bits(registers, layout.REASON) for _, registers in run.copies)
         if reasons != wanted.copies:
-            found.append(f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}")
+            found.append(
+                f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}"
+            )
         if any(meter != in_port for meter, _ in run.copies):
             found.append("a copy goes through another port's meter")
         commits = [] if wanted.commit is None else [(self.zone, wanted.commit)]

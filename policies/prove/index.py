@@ -132,6 +132,7 @@ class TableIndex:
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
         self.groups: dict[Shape, Group] = {}
         self.usual: tuple[int | None] | None = None
+        self.tied = False
         for rule in rules:
             self.add(rule)
 
@@ -155,12 +156,17 @@ class TableIndex:
             for more in group.others.values():
                 yield from more
 
-    def lookup(self, packet: Mapping[str, int], registers: int) -> Rule | None:
-        """The rule that a packet meets; of several with one priority any, as on a switch."""
+    def lookup(self, packet: Mapping[str, int], registers: int, last: bool = False) -> Rule | None:
+        """The rule that a packet meets.
+
+        A switch may take any of several with one priority; ``self.tied`` says
+        that there were some which do different things, ``last`` takes another.
+        """
         best: Rule | None = None
         above = -1
+        self.tied = False
         for group in self.groups.values():
-            if group.top <= above:
+            if group.top < above:
                 continue
             for name, value, mask in group.small:
                 if packet.get(name, FULL) & mask != value:
@@ -176,8 +182,14 @@ class TableIndex:
                     if group.mask:
                         key.append(registers & group.mask)
                     rule = group.rules.get(tuple(key))
-                    if rule is not None and rule.priority > above:
-                        best, above = rule, rule.priority
+                    if rule is None or rule.priority < above:
+                        continue
+                    if rule.priority == above and best is not None:
+                        if rule.actions != best.actions or rule.cookie != best.cookie:
+                            self.tied = True
+                            best = rule if last else best
+                    else:
+                        best, above, self.tied = rule, rule.priority, False
         return best
 
 
@@ -199,13 +211,14 @@ class Run:
     packet: Mapping[str, int] = field(default_factory=dict)
     registers: int = 0
     lost: bool = False  # went round in circles
+    tied: bool = False  # a switch could have taken another rule of the same priority
 
 
 class Machine:
     """A switch in software over indexed tables."""
 
-    def __init__(self, tables: Mapping[int, TableIndex]) -> None:
-        self.tables = tables
+    def __init__(self, tables: Mapping[int, TableIndex], last: bool = False) -> None:
+        self.tables, self._last = tables, last
         self._learned: dict[int, Learn | None] = {}
 
     def run(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Run:
@@ -239,7 +252,10 @@ class Machine:
     ) -> int | None:
         run.entries.setdefault(table, run.registers)
         index = self.tables.get(table)
-        rule = None if index is None else index.lookup(fields, run.registers)
+        rule = None
+        if index is not None:
+            rule = index.lookup(fields, run.registers, self._last)
+            run.tied = run.tied or index.tied
         if rule is None:
             return None
         run.rules.append(rule)

@@ -21,7 +21,18 @@ from dataclasses import dataclass
 
 from policies import layout
 from policies.layout import Category, Table, cookie, name_number
-from policies.model import ANY, ICMP, ICMPV6, PORT_PROTOCOLS, UNKNOWN, Action, Intent, Policy, Tier
+from policies.model import (
+    ANY,
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    UNKNOWN,
+    Action,
+    Intent,
+    Policy,
+    Service,
+    Tier,
+)
 from policies.prove.addresses import SOURCE, TARGET, Classes, bitset
 from policies.prove.expect import IP, IPV6
 from policies.prove.index import TableIndex, bits_mask, place
@@ -115,6 +126,8 @@ class Judging:
         self._services: dict[tuple[int, int, int], Ranges] = {}
         self.rules: list[Box] = []
         self.intents: list[Box] = []
+        self.default = Action.DENY
+        self._actions: dict[Label, bool] = {}
 
     # -- boxes --------------------------------------------------------------------------------
 
@@ -137,7 +150,7 @@ class Judging:
         if len(rank) > 2 * len(TIERS):
             raise Undecided("the rules of the tiers lead round in circles")
         for rule in () if index is None else index.rules():
-            box = self._box(rule, index)
+            box = self._box(rule)
             if box is None:
                 continue
             sources, targets = box[0] & within[0], box[1] & within[1]
@@ -150,15 +163,13 @@ class Judging:
                 if leaf.odd or leaf.mask & ~INTENT & (SOURCE.own | TARGET.own | SERVICE):
                     raise Undecided("a rule of the tiers changes what later tiers look at")
                 part = (sources, targets, services)
-                yield from self._expand(
-                    tables, leaf.table or 0, part, below, leaf.mask, leaf.value
-                )
+                yield from self._expand(tables, leaf.table or 0, part, below, leaf.mask, leaf.value)
             else:
                 label = (leaf.value >> (place("reg1") or 0) & 0xFFFF_FFFF, rule.cookie)
                 leaf = Leaf(leaf.table, leaf.mask & ~INTENT, leaf.value & ~INTENT, leaf.odd)
                 yield Box(sources, targets, services, below, label, leaf, rule)
 
-    def _box(self, rule: Rule, index: TableIndex) -> tuple[int, int, Ranges] | None:
+    def _box(self, rule: Rule) -> tuple[int, int, Ranges] | None:
         registers = mask = 0
         families = 3
         for wanted in rule.match:
@@ -201,14 +212,16 @@ class Judging:
         every = (self.sources.every, self.targets.every, EVERY_SERVICE)
         self.intents.append(Box(*every, (9,), DEFAULT))
         self.default = policy.defaults.action
+        self._actions = {
+            box.label: (self.default if box.intent is None else box.intent.action) is Action.ALLOW
+            for box in self.intents
+        }
 
     def boxes_of(self, intent: Intent) -> Iterator[Box]:
         number = name_number(intent.name)
         label = (number, cookie(Category.INTENT, number))
         rank = _order(intent)
-        services = joined(
-            each for service in intent.services for each in service_ranges(service)
-        )
+        services = joined(each for service in intent.services for each in service_ranges(service))
         for source in intent.sources:
             starts = self._members(self.sources, source)
             for target in intent.targets if starts else ():
@@ -253,11 +266,12 @@ class Judging:
             same[box.label] = same.get(box.label, 0) | 1 << position
         found = []
         start = 0
+        equal = _equal(boxes, start) if boxes else 0
         for position, box in enumerate(boxes):
             if boxes[start].rank != box.rank:
                 start = position
+                equal = _equal(boxes, start)
             higher = (1 << start) - 1
-            equal = _equal(boxes, start) if position == start else equal
             first = before[order[box.label]]
             wrong = (higher ^ first) & ~equal | equal
             wrong &= overlap.of(box) & ~same[box.label]
@@ -324,9 +338,9 @@ class Judging:
                 break
         return None
 
-    def decided(self, leaf: Leaf, allow: bool, sources: int, targets: int, services: Ranges) -> (
-        tuple[int, int, Ranges, Box] | None
-    ):
+    def decided(
+        self, leaf: Leaf, allow: bool, sources: int, targets: int, services: Ranges
+    ) -> tuple[int, int, Ranges, Box] | None:
         """A box inside the given one where a rule with this leaf decides; None: none exists."""
         ranked = _sorted(self.rules)
         for position, rule in enumerate(ranked):
@@ -352,15 +366,7 @@ class Judging:
 
     def allows(self, label: Label) -> bool | None:
         """What the policy says where this label decides; None for one that no intent has."""
-        known = getattr(self, "_actions", None)
-        if known is None or known[0] is not self.intents:
-            actions = {
-                box.label: (self.default if box.intent is None else box.intent.action)
-                is Action.ALLOW
-                for box in self.intents
-            }
-            known = self._actions = (self.intents, actions)
-        return known[1].get(label)
+        return self._actions.get(label)
 
     def leaves(self) -> set[tuple[Leaf, bool]]:
         """Every way out of the tiers, with what the policy says there."""
@@ -405,9 +411,9 @@ def _asked(value: int, mask: int, families: int) -> Ranges:
     return joined((each | low, each | high) for each in six for low, high in ranges)
 
 
-def service_ranges(service: object) -> Iterator[tuple[int, int]]:
+def service_ranges(service: Service) -> Iterator[tuple[int, int]]:
     """A service of the policy as numbers."""
-    proto, low, high = service.proto, service.low, service.high  # type: ignore[attr-defined]
+    proto, low, high = service.proto, service.low, service.high
     if proto is None:
         yield from EVERY_SERVICE
         return
@@ -457,19 +463,18 @@ class _Overlaps:
     """Which boxes share a packet, as bitsets over their positions."""
 
     def __init__(self, boxes: Sequence[Box]) -> None:
-        self._sides = [
-            _side([box.sources for box in boxes], lambda one, other: bool(one & other)),
-            _side([box.targets for box in boxes], lambda one, other: bool(one & other)),
-            _crossing([box.services for box in boxes]),
-        ]
+        self._sources = _side([box.sources for box in boxes])
+        self._targets = _side([box.targets for box in boxes])
+        self._services = _crossing([box.services for box in boxes])
 
     def of(self, box: Box) -> int:
-        sources, targets, services = self._sides
-        return sources[box.sources] & targets[box.targets] & services[box.services]
+        ends = self._sources[box.sources] & self._targets[box.targets]
+        return ends & self._services[box.services]
 
 
-def _side(values: list[object], touch: object) -> dict[object, int]:
-    where: dict[object, list[int]] = {}
+def _side(values: Sequence[int]) -> dict[int, int]:
+    """Per set of classes the positions of those that share one."""
+    where: dict[int, list[int]] = {}
     for position, value in enumerate(values):
         where.setdefault(value, []).append(position)
     bits = {value: bitset(each, len(values)) for value, each in where.items()}
@@ -478,7 +483,7 @@ def _side(values: list[object], touch: object) -> dict[object, int]:
     for index, one in enumerate(distinct):
         mine, ours = 0, bits[one]
         for other in distinct[index:]:
-            if touch(one, other):  # type: ignore[operator]
+            if one & other:
                 mine |= bits[other]
                 found[other] |= ours
         found[one] |= mine
@@ -516,9 +521,7 @@ def _crossing(values: Sequence[Ranges]) -> dict[Ranges, int]:
 
 
 def _touch(box: Box, part: tuple[int, int, Ranges]) -> bool:
-    return bool(
-        box.sources & part[0] and box.targets & part[1] and meet(box.services, part[2])
-    )
+    return bool(box.sources & part[0] and box.targets & part[1] and meet(box.services, part[2]))
 
 
 def _inside(part: tuple[int, int, Ranges], box: Box) -> tuple[int, int, Ranges] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from policies import layout
@@ -14,12 +14,14 @@ from policies.model import Action, Connection, Mode, Policy, Tier, Verdict
 from policies.prove.addresses import CHAIN, SOURCE, TARGET, AddressClasses, Classes, End, bitset
 from policies.prove.expect import (
     IP,
+    PORT_NAMES,
     REL,
     RPL,
     TRK,
     Expectation,
     Expected,
     Places,
+    counts_one,
     original,
 )
 from policies.prove.flows import (
@@ -43,13 +45,14 @@ from policies.prove.judging import (
 )
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.prove.world import (
+    ANCHORS,
     LARGE,
     Loose,
     Ports,
     Targets,
-    World,
     apart,
     entry_packets,
+    is_anchored,
     loose_rules,
     request_packets,
     world_of,
@@ -82,6 +85,7 @@ class Counterexample:
     rules: tuple[Rule, ...]
     differences: tuple[str, ...]
     counted: bool = False
+    tied: bool = False  # two rules of one priority match, and the switch may take either
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,21 @@ def _finder(membership: Membership) -> Callable[[int], frozenset[str]]:
     return lambda number: membership.segments_of(address_at(number))
 
 
+def read_bits(tables: Mapping[int, TableIndex]) -> int:
+    """The register bits that some rule matches or reads."""
+    mask = 0
+    for index in tables.values():
+        for group in index.groups.values():
+            mask |= group.mask
+            for rule in group.rules.values() if len(group.rules) < 200 else ():
+                for action in rule.actions:
+                    for name in ("source", "mark"):
+                        bits = getattr(action, name, None)
+                        if bits is not None and place(bits.field) is not None:
+                            mask |= bits_mask(bits)
+    return mask
+
+
 class Shared:
     """What is the same for all switches whose tables before and in the tiers are the same."""
 
@@ -126,9 +145,10 @@ class Shared:
         find = _finder(membership)
         self.ends: tuple[AddressClasses, AddressClasses] | None = None
         try:
+            read = read_bits(tables)
             self.ends = (
-                AddressClasses(SOURCE, tables, membership.spans, find),
-                AddressClasses(TARGET, tables, membership.spans, find),
+                AddressClasses(SOURCE, tables, membership.spans, find, read),
+                AddressClasses(TARGET, tables, membership.spans, find, read),
             )
             self.judging = Judging(self.ends[0].classes, self.ends[1].classes)
             self.judging.read_intents(policy, now)
@@ -166,6 +186,7 @@ class Prover:
         self._now, self._limit = now, limit
         self._places = Places.of(bindings)
         self._judge = Judge(policy, membership)
+        self.connecting: list[tuple[TableIndex | None, ...]] = []
         self._shared: list[tuple[tuple[object, ...], Shared]] = []
         self._indexed: dict[int, list[tuple[Sequence[Rule], TableIndex]]] = {}
         self._targets: list[tuple[tuple[object, ...], Targets]] = []
@@ -193,12 +214,11 @@ class Prover:
         tables = {}
         for number, group in groupby(ordered, key=lambda rule: rule.table):
             own = list(group)
-            for other, index in self._indexed.get(number, ()):
-                if other == own:
-                    break
-            else:
+            known = self._indexed.setdefault(number, [])
+            index = next((index for other, index in known if other == own), None)
+            if index is None:
                 index = TableIndex(own)
-                self._indexed.setdefault(number, []).append((own, index))
+                known.append((own, index))
             tables[int(number)] = index
         return tables
 
@@ -218,7 +238,7 @@ class Prover:
             for table in sorted(tables)
             if table not in LARGE
             and any(
-                len(group.big) == 1 and group.big[0][0] in ("eth_dst", "arp_tpa", "nd_target")
+                is_anchored(group) and group.big[0][0] in ANCHORS
                 for group in tables[table].groups.values()
             )
         ]
@@ -237,12 +257,40 @@ class Prover:
         return targets
 
 
+def _example(
+    switch: int,
+    packet: dict[str, int],
+    state: int,
+    run: Run,
+    wanted: Expected,
+    differences: Sequence[str],
+    counted: bool,
+) -> Counterexample:
+    deciding = [rule for rule in run.rules if rule.table in TIERS and rule.priority]
+    blamed = deciding[-1:] or run.rules[-1:]
+    verdict = wanted.verdict
+    return Counterexample(
+        switch,
+        packet,
+        state,
+        packet["in_port"],
+        "reply" if state & RPL else "new" if state == ASKS else "later",
+        wanted.asked,
+        None if verdict is None else verdict.intent,
+        blamed[0] if blamed else None,
+        tuple(run.rules),
+        tuple(differences),
+        counted,
+    )
+
+
 class _Switch:
     """One switch's proof."""
 
     def __init__(self, prover: Prover, switch: int, tables: dict[int, TableIndex]) -> None:
         self._prover, self._switch = prover, switch
         self.tables, self.machine = tables, Machine(tables)
+        self._other = Machine(tables, last=True)
         self.expectation = Expectation(
             prover._policy,
             prover._membership,
@@ -254,11 +302,17 @@ class _Switch:
         self._limit = prover._limit
         self.found: list[Counterexample] = []
         self.unproven: list[str] = []
+        self._ties: list[Counterexample] = []
         self.statistics = {"rules": sum(1 for index in tables.values() for _ in index.rules())}
 
     # -- the steps ----------------------------------------------------------------------------
 
     def run(self) -> None:
+        """All steps; they end early once there are counterexamples enough."""
+        self._steps()
+        self.found += self._ties if not self.found else []
+
+    def _steps(self) -> None:
         self.loose = loose_rules(self.tables)
         ports = Ports(self.tables, self.expectation, self.loose).signatures()
         targets = self._prover.targets(self.tables, self.loose)
@@ -274,7 +328,7 @@ class _Switch:
                 return
         if self.shared.problem is not None:
             self._search_everywhere()
-            if not self.found:
+            if not self.found and not self._ties:
                 self.unproven.append(self.shared.problem)
 
     def _count(self, name: str, number: int = 1) -> None:
@@ -298,39 +352,17 @@ class _Switch:
         run = self.machine.run(packet, state, counted)
         wanted = self.expectation.expect(packet, state, counted)
         differences = self.expectation.differences(run, wanted, packet["in_port"])
-        if differences:
-            self._report(packet, state, run, wanted, differences, counted)
-        return bool(differences)
-
-    def _report(
-        self,
-        packet: dict[str, int],
-        state: int,
-        run: Run,
-        wanted: Expected,
-        differences: list[str],
-        counted: bool,
-    ) -> None:
-        if len(self.found) >= self._limit:
-            return
-        deciding = [rule for rule in run.rules if rule.table in TIERS and rule.priority]
-        blamed = deciding[-1:] or run.rules[-1:]
-        verdict = wanted.verdict
-        self.found.append(
-            Counterexample(
-                self._switch,
-                packet,
-                state,
-                packet["in_port"],
-                "reply" if state & RPL else "new" if state == ASKS else "later",
-                wanted.asked,
-                None if verdict is None else verdict.intent,
-                blamed[0] if blamed else None,
-                tuple(run.rules),
-                tuple(differences),
-                counted,
+        if run.tied and not self._ties:
+            other = self._other.run(packet, state, counted)
+            if found := self.expectation.differences(other, wanted, packet["in_port"]):
+                found.append("two rules of one priority match: a switch may take either")
+                example = _example(self._switch, packet, state, other, wanted, found, counted)
+                self._ties.append(replace(example, tied=True))
+        if differences and len(self.found) < self._limit:
+            self.found.append(
+                _example(self._switch, packet, state, run, wanted, differences, counted)
             )
-        )
+        return bool(differences)
 
     def _deciders(self) -> None:
         """Rules and intents name the same decider for every pair of classes and service."""
@@ -350,27 +382,26 @@ class _Switch:
             if len(self.found) >= self._limit:
                 return
 
-    def _reachable(self, box: tuple[int, int, Ranges]) -> Iterator[tuple[int, int, Ranges]]:
-        """The parts of a box that packets here can be in."""
+    def _reachable(
+        self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None
+    ) -> Iterator[tuple[int, int, Ranges]]:
+        """The parts of a box that packets here can be in: a host sends with its own addresses,
+        other switches send anything. ``edge`` and ``reply`` narrow it to such packets."""
         sources, targets, services = box
-        if self.world.trunks:
-            yield box
-            return
         for six in (False, True):
             base = SIX_BIT if six else 0
-            family = ((base, base + SIX_BIT - 1),)
-            asked = tuple(
-                (max(low, family[0][0]), min(high, family[0][1]))
-                for low, high in services
-                if low <= family[0][1] and high >= family[0][0]
-            )
-            if not asked:
+            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            starts, ends = sources & self._alive(0, six), targets & self._alive(1, six)
+            if not (asked and starts and ends):
                 continue
-            here = [self._here(end, six) for end in (0, 1)]
-            if sources & here[0]:
-                yield sources & here[0], targets & self._alive(1, six), asked
-            if targets & here[1]:
-                yield sources & self._alive(0, six), targets & here[1], asked
+            if edge is not True and self.world.trunks:
+                yield starts, ends, asked
+            if edge is False:
+                continue
+            if reply is not True and starts & self._here(0, six):
+                yield starts & self._here(0, six), ends, asked
+            if reply is not False and ends & self._here(1, six):
+                yield starts, ends & self._here(1, six), asked
 
     def _here(self, end: int, six: bool) -> int:
         local = self.witnesses.local(end, six)
@@ -430,6 +461,18 @@ class _Switch:
             if names - allowed or group.mask:
                 self.unproven.append("a connection rule looks at more than protocol and state")
                 return
+        tables = tuple(self.tables.get(table) for table in (Table.CONNECTION, *sorted(LARGE)))
+        if any(
+            all(one is other for one, other in zip(tables, known, strict=True))
+            for known in self._prover.connecting
+        ):
+            return  # another switch has the same, and it is right
+        before = len(self.found), len(self.unproven)
+        self._coded()
+        if before == (len(self.found), len(self.unproven)):
+            self._prover.connecting.append(tables)
+
+    def _coded(self) -> None:
         for packet, state in _coded_packets():
             self._count("packets")
             run = self.machine.run_from(Table.CONNECTION, packet, 0, state, state)
@@ -500,7 +543,8 @@ class _Switch:
         one port otherwise."""
         judging = self.shared.judging
         base = SIX_BIT if six else 0
-        wanted = [common(REACHABLE, ((base | p << 16, base | p << 16 | 0xFFFF),)) for p in protocols]
+        lows = [base | proto << 16 for proto in protocols]
+        wanted = [common(REACHABLE, ((low, low | 0xFFFF),)) for low in lows]
         for box in (*judging.rules, *judging.intents):
             met = [meet(box.services, each) for each in wanted]
             if any(met) and not all(not without(each, box.services) for each in wanted):
@@ -518,10 +562,10 @@ class _Switch:
         seen: set[tuple[object, ...]] = set()
         for packet, state in flow_packets(self.world, self.expectation, apart(self.tables)):
             for counted in (False, True):
-                run, wanted = self._passage(packet, state, counted)
-                if run is None:
+                if self._try(packet, state, counted) and len(self.found) >= self._limit:
                     return
-            if wanted.verdict is None:
+            run = self.machine.run(packet, state)
+            if self.expectation.expect(packet, state).verdict is None:
                 continue
             entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
             if entry is None:
@@ -569,19 +613,6 @@ class _Switch:
                         left.append(following)
         return mask
 
-    def _passage(
-        self, packet: dict[str, int], state: int, counted: bool
-    ) -> tuple[Run | None, Expected]:
-        self._count("packets")
-        run = self.machine.run(packet, state, counted)
-        wanted = self.expectation.expect(packet, state, counted)
-        differences = self.expectation.differences(run, wanted, packet["in_port"])
-        if differences:
-            self._report(packet, state, run, wanted, differences, counted)
-            if len(self.found) >= self._limit:
-                return None, wanted
-        return run, wanted
-
     def _behind(
         self,
         packet: dict[str, int],
@@ -620,6 +651,7 @@ class _Switch:
                 and run.commits == commits
                 and not run.tracks
                 and bool(run.learned) == wanted.learns
+                and all(counts_one(learn, packet) for learn in run.learned)
                 and register_bits(run.registers, layout.OUTCOME) == wanted.outcome
                 and register_bits(run.registers, layout.INTENT) == MARKED
             )
@@ -641,7 +673,9 @@ class _Switch:
         base = (SIX_BIT if six else 0) | packet["ip_proto"] << 16
         services = ((base, base | 0xFFFF),)
         try:
-            for part in self._reachable((sources, targets, services)):
+            edge = packet["in_port"] in self.expectation.edges
+            reply = bool(state & RPL)
+            for part in self._reachable((sources, targets, services), edge, reply):
                 found = self.shared.judging.decided(leaf, allow, *part)
                 if found is None:
                     continue
@@ -679,7 +713,8 @@ def _coded(six: bool, state: int, proto: int, step: int) -> dict[str, int]:
     width = 128 if six else 32
     fields = [(f"{family}_src", width), (f"{family}_dst", width)]
     fields += [(f"{tracked}_src", width), (f"{tracked}_dst", width), ("ct_tp_dst", 16)]
-    fields += [(name, 16) for name in packet if name.endswith(("_src", "_dst")) and name[:2] in ("tc", "ud", "sc")]
+    ported = tuple(PORT_NAMES.values())
+    fields += [(name, 16) for name in packet if name.startswith(ported)]
     if state & REL:
         fields.append(("ct_nw_proto", 8))
     for name, bits in fields:

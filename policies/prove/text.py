@@ -25,6 +25,7 @@ from policies.rules import (
     Load,
     Move,
     Output,
+    OutputRegister,
     Resubmit,
     Rule,
     RuleAction,
@@ -269,7 +270,7 @@ def _action(text: str) -> RuleAction:
         case "move":
             return Move(_bits(left), _bits(right))
         case "output":
-            return Output(int(rest))
+            return Output(int(rest)) if rest.isdigit() else OutputRegister(_bits(rest))
         case "goto_table":
             return Goto(int(rest))
     raise ValueError(f"action {text}")

@@ -223,7 +223,8 @@ class Targets:
                 for shape, group in index.groups.items():
                     if is_anchored(group) and group.big[0][0] == name:
                         self._collect(rules, (table, shape), group, owners, six)
-            self.kinds[name] = kinds = {}
+            kinds: dict[Signature, list[int]] = {}
+            self.kinds[name] = kinds
             for value, said in rules.items():
                 place = owners.get(value | six)
                 marks = loose.marks(name, value)
@@ -289,7 +290,10 @@ class World:
         return list(dict.fromkeys([*values, *self.extra.get(name, ())]))
 
 
-def world_of(ports: Mapping[int, Signature], targets: Targets, loose: Loose, expectation: Expectation) -> World:
+def world_of(
+    ports: Mapping[int, Signature], targets: Targets, loose: Loose, expectation: Expectation
+) -> World:
+    """One or two values of every kind."""
     by_kind: dict[Signature, list[int]] = {}
     for port, signature in ports.items():
         by_kind.setdefault(signature, []).append(port)
@@ -333,11 +337,16 @@ def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, 
     for port in (*world.edges, *world.trunks, *world.special("in_port", STRANGE_PORT)):
         own = places.held.get((here, port), {})
         theirs = next(
-            ((mac, n) for place, held in places.held.items() if place != (here, port)
-             for mac, n in held.items()),
+            (
+                (mac, n)
+                for place, held in places.held.items()
+                if place != (here, port)
+                for mac, n in held.items()
+            ),
             (STRANGE_MAC, {STRANGE_FOUR, STRANGE_SIX | SIX}),
         )
-        numbers = [*(each for held in own.values() for each in held), min(theirs[1]), max(theirs[1])]
+        numbers = [each for held in own.values() for each in held]
+        numbers += [min(theirs[1]), max(theirs[1])]
         four = [each for each in numbers if each < SIX]
         six = [each ^ SIX for each in numbers if each >= SIX]
         senders = world.special("eth_src", *own, theirs[0], STRANGE_MAC)

@@ -222,7 +222,7 @@ def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, se
         told = f"{kind}: {rule} became {after}"
         for example in proof.counterexamples:
             found += 1
-            if not example.counted:
+            if not example.counted and not example.tied:
                 one = observed(original, example.packet, example.ct_state)
                 assert one != observed(mutant, example.packet, example.ct_state), told
         if not proof.counterexamples:
@@ -241,8 +241,8 @@ def _alike(
     for (packet, state), then in zip(packets, before, strict=True):
         if observed(mutant, packet, state) != then:
             return False
-    for rule in faulty:
-        for packet, state in packets[:300] if rule is not None else ():
+    for rule in filter(None, faulty):
+        for packet, state in packets[:300]:
             aimed = towards(rule, packet)
             if observed(mutant, aimed, state) != observed(original, aimed, state):
                 return False
