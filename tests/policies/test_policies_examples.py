@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from console.cli import run
 from policies.check import check_policy
 from policies.membership import Membership
 from policies.questions import QuestionError, Questions, run_tests
@@ -28,6 +29,14 @@ def test_example(name: str) -> None:
     assert len(outcomes) >= 10
     assert [str(outcome) for outcome in outcomes if not outcome.passed] == []
     assert {outcome.test.expect for outcome in outcomes} == {"allow", "deny"}
+
+
+@pytest.mark.parametrize("name", ["shop.yaml", "office", "plant.yaml", "lab.yaml"])
+def test_example_by_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(EXAMPLES / name)
+    assert run(["policy", "check", "--strict", "--table-size", "1000", path]) == 0
+    assert run(["policy", "test", path]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_every_example_is_tested() -> None:
