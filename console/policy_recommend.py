@@ -18,7 +18,7 @@ from policies.reader import load_policy
 from policies.recommendation import Recommendation, policy_text, recommend
 from policies.recommendation.evidence import PRIVATE, service_of
 from policies.recommendation.writing import kinds
-from policies.traffic import read_traffic
+from policies.traffic import Traffic, read_traffic
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 _SHOWN = 20
@@ -67,18 +67,19 @@ def recommend_policy(
         raise CommandError(f"--rare {rare}: a share from 0 to 1")
     networks = [_network(text) for text in inside or ()]
     hosts = _hosts(inventory) if inventory else ()
-    found = recommend(read_traffic(flows), hosts, networks, rare)
+    traffic = read_traffic(flows)
+    found = recommend(traffic, hosts, networks, rare)
     include = _include(inventory, output) if inventory else None
     name = output.stem if output and output.stem else "recommended"
     text = policy_text(found, hosts, include, _name(name), Mode[mode.upper()])
     if output is not None:
         output.write_text(text, encoding="utf-8")
     if as_json:
-        print_json(_data(found, text if output is None else None))
+        print_json(_data(traffic, found, text if output is None else None))
     elif output is None:
         typer.echo(text, nl=False)
     else:
-        _print(found, output)
+        _print(traffic, found, output)
 
 
 def _network(text: str) -> Network:
@@ -114,8 +115,11 @@ def _include(inventory: str, output: Path | None) -> str | None:
     return os.path.relpath(Path(inventory).absolute(), folder)
 
 
-def _data(found: Recommendation, text: str | None) -> dict[str, Any]:
+def _data(traffic: Traffic, found: Recommendation, text: str | None) -> dict[str, Any]:
     data: dict[str, Any] = {
+        "records": traffic.records,
+        "bad": traffic.bad,
+        "unjudged": traffic.unjudged,
         "connections": found.connections,
         "coverage": found.coverage,
         "tightness": found.tightness,
@@ -139,11 +143,16 @@ def _data(found: Recommendation, text: str | None) -> dict[str, Any]:
     return data if text is None else {**data, "policy": text}
 
 
-def _print(found: Recommendation, output: Path) -> None:
+def _print(traffic: Traffic, found: Recommendation, output: Path) -> None:
     typer.echo(
         f"{printable(str(output))}: {count(len(found.roles), 'role')}, "
         f"{count(len(found.allows), 'intent')}"
     )
+    if traffic.bad or traffic.unjudged:
+        typer.echo(
+            f"of {count(traffic.records, 'record')}, {traffic.bad} are bad and "
+            f"{traffic.unjudged} name no protocol that a policy could judge"
+        )
     typer.echo(f"coverage   {found.coverage:7.2%} of {count(found.connections, 'connection')}")
     typer.echo(f"tightness  {found.tightness:7.2%} of {found.allowed} pairs × services were seen")
     ours = sorted(set(map(str, found.places.networks)) - set(map(str, PRIVATE)))

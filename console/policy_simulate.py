@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -10,8 +11,10 @@ import typer
 from console.errors import NO, CommandError
 from console.policy_options import At, Json, Paths, count, loaded, moment, print_json
 from console.policy_trace import service_text
-from policies.errors import printable
+from policies import scalars
+from policies.errors import closest, printable
 from policies.membership import Membership
+from policies.model import ANY, Policy
 from policies.simulate import Accepted, Cut, Group, Simulation, refused_cuts, simulate
 from policies.traffic import Traffic, read_traffic
 from policies.verdict import Judge
@@ -61,7 +64,7 @@ def simulate_traffic(
     """
     candidate = loaded(policy)
     membership = Membership(candidate)
-    pairs = [_pair(text) for text in accept or ()]
+    pairs = [_pair(text, candidate) for text in accept or ()]
     before = None
     if against:
         old = loaded(against)
@@ -79,11 +82,25 @@ def simulate_traffic(
     raise typer.Exit(NO if refused else 0)
 
 
-def _pair(text: str) -> tuple[str, str]:
+def _pair(text: str, policy: Policy) -> tuple[str, str]:
     source, comma, target = (part.strip() for part in text.partition(","))
     if not comma or not source or not target:
         raise CommandError(f"--accept {printable(text)}: write FROM,TO")
-    return source, target
+    known = [each.name for each in policy.segments] + [each.name for each in policy.hosts]
+    return _end(source, known), _end(target, known)
+
+
+def _end(word: str, known: Sequence[str]) -> str:
+    """A name of the policy, or an address in the form that addresses are compared in."""
+    if word == ANY or word in known:
+        return word
+    try:
+        return str(scalars.address(word))
+    except ValueError:
+        near = closest(word, known)
+        hint = f"; did you mean '{near}'?" if near else ""
+        what = "no segment or host of the policy and no address"
+        raise CommandError(f"--accept {printable(word)}: {what}{hint}") from None
 
 
 def _data(traffic: Traffic, found: Simulation, refused: tuple[Cut, ...]) -> dict[str, Any]:

@@ -159,6 +159,9 @@ def test_a_pair_that_spoke_lately_is_not_cut_by_accident(
     assert refused("--refuse-days", "30", "--accept", "web1,db1") == (1, [four])
     assert refused("--refuse-days", "30", "--accept", "web,10.0.2.1") == (1, [six])
     assert refused("--refuse-days", "30", "--accept", "web,db") == (0, [])
+    assert run([*words, "--accept", "wbe,db"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("septum: --accept wbe: no segment or host") and "'web'?" in said
 
 
 def test_simulate_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
