@@ -40,10 +40,13 @@ PLACES = (
     Place("run", "console.run_command", "Run the controller on a policy."),
     Place("policy", "console.policy_commands", "Check, compile and ask about policies."),
     Place("detect", "console.detect_commands", "Run the learners over recorded flows."),
+    Place("replay", "console.replay_command", "The whole pipeline over recorded traffic."),
     Place("flows", "console.flow_commands", "Connections with their verdicts."),
     Place("decisions", "console.decision_commands", "Machine decisions."),
     Place("audit", "console.audit_commands", "The hash-chained record."),
-    Place("switches", "console.status_commands", "Switches: their rules and what was sent to them."),
+    Place(
+        "switches", "console.status_commands", "Switches: their rules and what was sent to them."
+    ),
     Place("status", "console.status_commands", "One screen about a running controller."),
 )
 
