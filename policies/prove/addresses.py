@@ -10,13 +10,13 @@ every stretch between them, have to be looked at.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from policies import layout
 from policies.layout import Table
 from policies.prove.expect import IP, IPV6
-from policies.prove.index import FULL, TableIndex, bits_mask, place
+from policies.prove.index import FULL, TableIndex, bits_mask, place, shape_of
 from policies.prove.ranges import Undecided, masked
 from policies.regions import SIX
 from policies.rules import Bits, Goto, Load, Rule
@@ -152,7 +152,7 @@ class AddressClasses:
         self.strange: list[int] = []
         self.samples: dict[tuple[int, bool], int] = {}  # an address per class and family
         self._effects: dict[tuple[int, ...], tuple[int, int, bool]] = {}
-        self._kept: list[Rule] = []
+        self._kept: list[list[Rule | None]] = []  # so that no other rule gets their numbers
         self._tables = [
             tables[table] for table in CHAIN if table in tables and self._looks(tables[table])
         ]
@@ -188,15 +188,17 @@ class AddressClasses:
             for group in index.groups.values():
                 if any(value != family & mask for _, value, mask in group.small):
                     continue
+                keys = [key[0] for key in group.rules] if group.mask else []
                 if group.mask & ~space:
-                    if any(key[-1] & ~space for key in group.rules) and not six:
-                        continue  # wants bits that are zero for this family
-                    raise Undecided("an identity rule looks at other registers")
-                if group.mask == space:
-                    exact |= {base | key[0] >> shift for key in group.rules}
-                elif group.mask:
-                    for key in group.rules:
-                        edges |= self._edges(key[0] >> shift, group.mask >> shift, six)
+                    if six:
+                        raise Undecided("an identity rule looks at other registers")
+                    # For this family the other words are zero.
+                    keys = [key for key in keys if not key & ~space]
+                if group.mask & space == space:
+                    exact |= {base | key >> shift for key in keys}
+                elif group.mask & space:
+                    for key in keys:
+                        edges |= self._edges(key >> shift, (group.mask & space) >> shift, six)
         found = []
         packet = {"eth_type": family}
         for number in exact:
@@ -204,22 +206,93 @@ class AddressClasses:
             self.points[number] = found[-1]
         starts, cells = sorted(edges), []
         for low, high in zip(starts, starts[1:], strict=False):
-            free = low
-            while free < high and (free in exact or self._is_ragged(free)):
-                free += 1
-                if free - low > MOST_SKIPPED:
-                    raise Undecided("identity rules match addresses in too ragged a way")
-            for value, mask in self._ragged[six]:
-                inside = next_match(low, value, mask)
-                while inside is not None and inside < high and inside in exact:
-                    inside = next_match(inside + 1, value, mask)
-                if inside is not None and inside < high:
-                    found.append(self._class(inside, packet, single=False))
-            cells.append(-1 if free == high else self._class(free, packet, single=high - low == 1))
-            if cells[-1] >= 0:
-                found.append(cells[-1])
+            of_cell = self._cell(low, high, exact, packet)
+            cells.append(of_cell[0])
+            found += [each for each in of_cell if each >= 0]
         self._cells[six] = (starts, cells)
         self.classes.extend(found, six)
+
+    def _cell(
+        self, low: int, high: int, exact: Container[int], packet: dict[str, int]
+    ) -> list[int]:
+        """The class of a stretch's addresses that nothing names, -1 if there are none; then those
+        of the ones inside that ragged matches cover."""
+        free = low
+        while free < high and (free in exact or self._is_ragged(free)):
+            free += 1
+            if free - low > MOST_SKIPPED:
+                raise Undecided("identity rules match addresses in too ragged a way")
+        found = [-1 if free == high else self._class(free, packet, single=high - low == 1)]
+        for value, mask in self._ragged[low >= SIX]:
+            inside = next_match(low, value, mask)
+            while inside is not None and inside < high and inside in exact:
+                inside = next_match(inside + 1, value, mask)
+            if inside is not None and inside < high:
+                found.append(self._class(inside, packet, single=False))
+        return found
+
+    def change(self, rules: Iterable[Rule], spans: Iterable[tuple[int, int]]) -> int:
+        """Look again at the addresses that these rules or segments' prefixes cover; the classes
+        that are new, as a bitset. Raises Undecided where everything has to be looked at."""
+        before = len(self.classes.own)
+        ranges = [(start, start - wide - 1) for start, wide in spans]
+        for rule in rules:
+            if self._concerns(rule):
+                ranges += self._covered(rule)
+        numbers = {low for low, high in ranges if low == high}
+        wide = [each for each in ranges if each[0] != each[1]]
+        if wide:
+            numbers |= {
+                number for number in self.points if any(low <= number <= high for low, high in wide)
+            }
+        for six in (False, True):
+            packet = {"eth_type": IPV6 if six else IP}
+            found = []
+            for number in numbers:
+                if (number >= SIX) is six:
+                    self.points[number] = self._class(number, packet, single=True)
+                    found.append(self.points[number])
+            for low, high in wide:
+                if (low >= SIX) is six:
+                    found += self._refresh(low, high, six, packet)
+            self.classes.extend(found, six)
+        return (1 << len(self.classes.own)) - (1 << before)
+
+    def _concerns(self, rule: Rule) -> bool:
+        return any(
+            place(field.name) is not None and bits_mask(Bits(field.name, 0, 32)) & self.end.own
+            for field in rule.match
+        )
+
+    def _covered(self, rule: Rule) -> list[tuple[int, int]]:
+        """The addresses that an identity rule of one family and this end matches."""
+        (small, big, mask), key = shape_of(rule)
+        family = next((value for name, value, _ in small if name == "eth_type"), None)
+        if family not in (IP, IPV6) or len(small) != 1 or big:
+            raise Undecided("an identity rule of no one family")
+        six = family == IPV6
+        space, base, width = self.end.space(six), SIX if six else 0, 128 if six else 32
+        shift = (space & -space).bit_length() - 1
+        if mask & ~space:
+            raise Undecided("an identity rule looks at other registers")
+        pieces = masked(key[-1] >> shift, mask >> shift, width)
+        return [(base | low, base | high) for low, high in pieces]
+
+    def _refresh(self, low: int, high: int, six: bool, packet: dict[str, int]) -> list[int]:
+        """Cut the stretches at the ends of a range and look at those in it again."""
+        starts, cells = self._cells[six]
+        for edge in (low, high + 1):
+            at = bisect_right(starts, edge) - 1
+            if starts[at] != edge:
+                starts.insert(at + 1, edge)
+                cells.insert(at + 1, cells[at])
+        first = bisect_right(starts, low) - 1
+        found = []
+        for at in range(first, bisect_right(starts, high)):
+            of_cell = self._cell(starts[at], starts[at + 1], self.points, packet)
+            cells[at] = of_cell[0]
+            found += [each for each in of_cell if each >= 0]
+        return found
 
     def _edges(self, value: int, mask: int, six: bool) -> set[int]:
         """Where a masked match begins and ends; one in too many pieces is kept as it is."""
@@ -250,6 +323,7 @@ class AddressClasses:
         effect = self._effects.get(key)
         if effect is None:
             effect = self._effects[key] = self._effect(met)
+            self._kept.append(met)
         mask, value, strange = effect
         left = self.end.space(number >= SIX) & ~mask
         if strange or left and not single:

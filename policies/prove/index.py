@@ -94,10 +94,10 @@ class Group:
 
     def remove(self, key: tuple[int, ...], rule: Rule) -> None:
         rest = self.others.pop(key, [])
-        if self.rules.get(key) == rule:
+        if self.rules[key].priority == rule.priority:
             del self.rules[key]
         else:
-            rest.remove(rule)
+            rest = [each for each in rest if each.priority != rule.priority]
         for other in rest:
             self.add(key, other)
 
@@ -143,7 +143,21 @@ class TableIndex:
             group = self.groups[shape] = Group(*shape)
         group.add(key, rule)
 
+    def put(self, rule: Rule) -> Rule | None:
+        """Add a rule in place of one with the same match and priority, which is returned."""
+        shape, key = shape_of(rule)
+        group = self.groups.get(shape)
+        old = None
+        if group is not None and key in group.rules:
+            same = (group.rules[key], *group.others.get(key, ()))
+            old = next((each for each in same if each.priority == rule.priority), None)
+        if old is not None:
+            self.remove(old)
+        self.add(rule)
+        return old
+
     def remove(self, rule: Rule) -> None:
+        """Raises KeyError for a rule that is not there."""
         shape, key = shape_of(rule)
         group = self.groups[shape]
         group.remove(key, rule)

@@ -239,58 +239,15 @@ class Judging:
 
     def suspects(self) -> list[tuple[int, int, Ranges]]:
         """Boxes outside of which rules and intents agree; none when both conditions hold."""
-        found = list(self._uncovered())
-        found += self._misordered()
+        found = list(_uncovered(self.rules, self.intents))
+        found += _misordered(self.rules, self.intents)
         return found
 
-    def _uncovered(self) -> Iterator[tuple[int, int, Ranges]]:
-        ours, theirs = _by_label(self.rules), _by_label(self.intents)
-        for label in {**ours, **theirs}:
-            if label == (-1, 0):
-                continue
-            mine, other = ours.get(label, {}), theirs.get(label, {})
-            if mine != other:
-                for ends in {**mine, **other}:
-                    if mine.get(ends) != other.get(ends):
-                        for part in (mine, other):
-                            if ends in part:
-                                yield (*ends, part[ends])
-
-    def _misordered(self) -> list[tuple[int, int, Ranges]]:
-        order = {box.label: position for position, box in enumerate(_sorted(self.intents))}
-        boxes = _sorted(box for box in self.rules if box.label in order)
-        overlap = _Overlaps(boxes)
-        before = _prefixes([order[box.label] for box in boxes])
-        same: dict[Label, int] = {}
-        for position, box in enumerate(boxes):
-            same[box.label] = same.get(box.label, 0) | 1 << position
-        found = []
-        start = 0
-        equal = _equal(boxes, start) if boxes else 0
-        for position, box in enumerate(boxes):
-            if boxes[start].rank != box.rank:
-                start = position
-                equal = _equal(boxes, start)
-            higher = (1 << start) - 1
-            first = before[order[box.label]]
-            wrong = (higher ^ first) & ~equal | equal
-            wrong &= overlap.of(box) & ~same[box.label]
-            while wrong:
-                low = wrong & -wrong
-                wrong ^= low
-                other = boxes[low.bit_length() - 1]
-                if other.rank == box.rank and other.leaf == box.leaf and other.label == box.label:
-                    continue
-                found.append(
-                    (
-                        box.sources & other.sources,
-                        box.targets & other.targets,
-                        common(box.services, other.services),
-                    )
-                )
-                if len(found) > 1000:
-                    return found
-        return found
+    def agree_within(self, region: tuple[int, int, Ranges]) -> bool:
+        """Whether both conditions hold for what lies in a region."""
+        rules = [part for box in self.rules if (part := _part(box, region)) is not None]
+        intents = [part for box in self.intents if (part := _part(box, region)) is not None]
+        return not (any(_uncovered(rules, intents)) or _misordered(rules, intents))
 
     # -- exact search -------------------------------------------------------------------------
 
@@ -376,6 +333,68 @@ class Judging:
             if allow is not None and box.leaf is not None:
                 found.add((box.leaf, allow))
         return found
+
+
+def _part(box: Box, region: tuple[int, int, Ranges]) -> Box | None:
+    sources = box.sources & region[0]
+    targets = box.targets & region[1] if sources else 0
+    if not targets or not meet(box.services, region[2]):
+        return None
+    services = common(box.services, region[2])
+    return Box(sources, targets, services, box.rank, box.label, box.leaf, box.rule, box.intent)
+
+
+def _uncovered(rules: Iterable[Box], intents: Iterable[Box]) -> Iterator[tuple[int, int, Ranges]]:
+    """Where the first condition fails."""
+    ours, theirs = _by_label(rules), _by_label(intents)
+    for label in {**ours, **theirs}:
+        if label == (-1, 0):
+            continue
+        mine, other = ours.get(label, {}), theirs.get(label, {})
+        if mine != other:
+            for ends in {**mine, **other}:
+                if mine.get(ends) != other.get(ends):
+                    for part in (mine, other):
+                        if ends in part:
+                            yield (*ends, part[ends])
+
+
+def _misordered(rules: Iterable[Box], intents: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
+    """Where the second condition fails."""
+    order = {box.label: position for position, box in enumerate(_sorted(intents))}
+    boxes = _sorted(box for box in rules if box.label in order)
+    overlap = _Overlaps(boxes)
+    before = _prefixes([order[box.label] for box in boxes])
+    same: dict[Label, int] = {}
+    for position, box in enumerate(boxes):
+        same[box.label] = same.get(box.label, 0) | 1 << position
+    found = []
+    start = 0
+    equal = _equal(boxes, start) if boxes else 0
+    for position, box in enumerate(boxes):
+        if boxes[start].rank != box.rank:
+            start = position
+            equal = _equal(boxes, start)
+        higher = (1 << start) - 1
+        first = before[order[box.label]]
+        wrong = (higher ^ first) & ~equal | equal
+        wrong &= overlap.of(box) & ~same[box.label]
+        while wrong:
+            low = wrong & -wrong
+            wrong ^= low
+            other = boxes[low.bit_length() - 1]
+            if other.rank == box.rank and other.leaf == box.leaf and other.label == box.label:
+                continue
+            found.append(
+                (
+                    box.sources & other.sources,
+                    box.targets & other.targets,
+                    common(box.services, other.services),
+                )
+            )
+            if len(found) > 1000:
+                return found
+    return found
 
 
 def _order(intent: Intent) -> tuple[int, ...]:
