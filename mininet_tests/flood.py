@@ -18,7 +18,8 @@ def checksum(data: bytes) -> int:
     """RFC 1071."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     total = (total & 0xFFFF) + (total >> 16)
-    return ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    folded: int = ~((total & 0xFFFF) + (total >> 16)) & 0xFFFF
+    return folded
 
 
 def syn(source: bytes, target: bytes, number: int) -> bytes:
