@@ -22,7 +22,10 @@ from policies.rules import (
     OutputRegister,
     Resubmit,
     Rule,
+    ToController,
     Track,
+    UseMeter,
+    WriteMetadata,
 )
 
 MAX_STEPS = 64
@@ -101,6 +104,13 @@ class Interpreter:
                     passage.committed = True
                 case Learn():
                     passage.learned = True
+                case UseMeter():
+                    pass  # never too much here
+                case ToController():
+                    passage.copies.append(0)
+                case WriteMetadata(value, mask):
+                    known = passage.fields.get("metadata", 0)
+                    passage.fields["metadata"] = known & ~mask | value
                 case Goto(other):
                     following = other
         return following
@@ -116,7 +126,7 @@ def _matches(rule: Rule, fields: Mapping[str, int]) -> bool:
     for wanted in rule.match:
         value = fields.get(wanted.name)
         if value is None:
-            if not wanted.name.startswith("reg"):
+            if not wanted.name.startswith(("reg", "metadata")):
                 return False
             value = 0
         if (value if wanted.mask is None else value & wanted.mask) != wanted.value:

@@ -39,6 +39,30 @@ class Table(IntEnum):
     REPORT = 19
 
 
+class PlainTable(IntEnum):
+    """The tables of a switch without connection tracking and registers."""
+
+    GUARD = 0
+    LOCALITY = 1
+    ARP = 2
+    ND = 3
+    SOURCE = 4
+    TARGET = 5
+    EMERGENCY = 6
+    EMERGENCY_REPLY = 7
+    ADAPTIVE = 8
+    POLICY = 9
+    REPLY = 10
+    MODE = 11
+    FORWARD = 12
+
+
+class SmallTable(IntEnum):
+    """The one table of the smallest switches."""
+
+    ONLY = 0
+
+
 class Category(IntEnum):
     """Second byte of a cookie: what kind of cause its number names."""
 
@@ -108,6 +132,18 @@ TARGET_REGS = ("reg12", "reg13", "reg14", "reg15")
 SOURCE_WIDE, TARGET_WIDE = "xxreg2", "xxreg3"
 IDENTITY_FIELDS = 8
 IDENTITY_FIELD_BITS = 16
+
+# Metadata of a plain switch: flags, and both ends' segments in what bits are left.
+PLAIN_FROM_EDGE = Bits("metadata", 0, 1)
+PLAIN_DENIED = Bits("metadata", 1, 1)  # by the emergency tier, as a connection of its own
+PLAIN_REPLY_DENIED = Bits("metadata", 2, 1)  # by the emergency tier, as a reply
+PLAIN_SOURCE_KNOWN = Bits("metadata", 3, 1)
+PLAIN_TARGET_KNOWN = Bits("metadata", 4, 1)
+PLAIN_SOURCE_MODE = Bits("metadata", 5, 2)
+PLAIN_TARGET_MODE = Bits("metadata", 7, 2)
+PLAIN_SOURCE = Bits("metadata", 9, 27)
+PLAIN_TARGET = Bits("metadata", 36, 27)
+PLAIN_METER = 0xFF00  # for what goes to the controller of a plain switch
 
 REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -24,7 +25,10 @@ from policies.rules import (
     Resubmit,
     Rule,
     RuleAction,
+    ToController,
     Track,
+    UseMeter,
+    WriteMetadata,
 )
 
 MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
@@ -88,7 +92,7 @@ def _value_text(name: str, value: int) -> str:
         return str(IPv4Address(value))
     if name in IPV6:
         return str(IPv6Address(value))
-    if name == "eth_type" or name.startswith("reg"):
+    if name in ("eth_type", "metadata") or name.startswith("reg"):
         return f"{value:#x}"
     return str(value)
 
@@ -118,6 +122,12 @@ def action_text(action: RuleAction) -> str:
             return f"ct(commit,zone={zone},exec(move:{_bits(mark)}->NXM_NX_CT_MARK[]))"
         case Learn():
             return _learn_text(action)
+        case UseMeter(number):
+            return f"meter:{number}"
+        case ToController(max_len):
+            return f"CONTROLLER:{max_len}"
+        case WriteMetadata(value, mask):
+            return f"write_metadata:{value:#x}/{mask:#x}"
         case Goto(table):
             return f"goto_table:{table}"
 
@@ -141,11 +151,11 @@ def _learn_text(learn: Learn) -> str:
     return "learn(" + ",".join(parts) + ")"
 
 
-def json_rule(rule: Rule) -> dict[str, Any]:
-    """A rule as plain data: the same facts as its text."""
+def json_rule(rule: Rule, tables: type[IntEnum] = Table) -> dict[str, Any]:
+    """A rule as plain data: the same facts as its text. ``tables`` names the tables."""
     return {
         "table": int(rule.table),
-        "table_name": Table(rule.table).name.lower(),
+        "table_name": tables(rule.table).name.lower(),
         "priority": rule.priority,
         "cookie": f"{rule.cookie:#018x}",
         "hard_timeout": rule.hard_timeout,

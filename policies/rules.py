@@ -120,6 +120,28 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class UseMeter:
+    """Let a meter drop what is too much; always the first action of a rule."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ToController:
+    """The packet itself goes to the controller, without Open vSwitch's extensions."""
+
+    max_len: int = 128
+
+
+@dataclass(frozen=True, slots=True)
+class WriteMetadata:
+    """Write the masked bits of the metadata; stands before a goto and after all else."""
+
+    value: int
+    mask: int
+
+
+@dataclass(frozen=True, slots=True)
 class Goto:
     """Always the last action of a rule."""
 
@@ -136,6 +158,9 @@ RuleAction = (
     | Track
     | Commit
     | Learn
+    | UseMeter
+    | ToController
+    | WriteMetadata
     | Goto
 )
 RuleKey = tuple[int, int, tuple[Field, ...]]

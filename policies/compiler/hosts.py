@@ -34,7 +34,7 @@ _NOBODY_ARP, _NOBODY_ND = Field("arp_spa", 0), Field("ipv6_src", 0)
 _ICMPV6 = Field("ip_proto", ICMPV6)
 _SOLICIT, _ADVERTISE = (Field("icmpv6_type", each) for each in (SOLICITATION, ADVERTISEMENT))
 _NO_SLL, _NO_TLL = Field("nd_sll", 0), Field("nd_tll", 0)
-_ADMIT: tuple[RuleAction, ...] = (Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))
+ADMIT: tuple[RuleAction, ...] = (Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))
 
 
 class Place(NamedTuple):
@@ -81,9 +81,16 @@ def own_link_local(place: Place) -> Place:
 
 
 def guard_rules(
-    port: int, mac: int, numbers: Iterable[int], infrastructure: Infrastructure
+    port: int,
+    mac: int,
+    numbers: Iterable[int],
+    infrastructure: Infrastructure,
+    admit: tuple[RuleAction, ...] = ADMIT,
 ) -> Iterator[tuple[int, tuple[Rule, ...]]]:
-    """Per address, what the host may send with it from its port; nobody else may."""
+    """Per address, what the host may send with it from its port; nobody else may.
+
+    ``admit`` are the actions for a packet that is as it should be.
+    """
     source, here = Field("eth_src", mac), Field("in_port", port)
     arp = infrastructure.arp is Action.ALLOW
     nd = infrastructure.nd is Action.ALLOW
@@ -96,30 +103,30 @@ def guard_rules(
         cause = _BINDING | crc32(number.to_bytes(17, "big"), seed)
         if number < SIX:
             fields = (source, _IP, here, Field("ip_src", address))
-            rules: tuple[Rule, ...] = (new(table, 190, fields, _ADMIT, cause),)
+            rules: tuple[Rule, ...] = (new(table, 190, fields, admit, cause),)
             if arp:
                 own = (sha, Field("arp_spa", address), source, _ARP, here)
                 # An address probe (RFC 5227) asks from 0.0.0.0 for the host's own address.
                 asked = Field("arp_tpa", address)
                 probe = (_REQUEST, sha, _NOBODY_ARP, asked, source, _ARP, here)
                 rules += (
-                    new(table, 210, own, _ADMIT, cause),
-                    new(table, 210, probe, _ADMIT, cause),
+                    new(table, 210, own, admit, cause),
+                    new(table, 210, probe, admit, cause),
                 )
             yield number, rules
             continue
         sender = Field("ipv6_src", address)
-        rules = (new(table, 190, (source, _IPV6, here, sender), _ADMIT, cause),)
+        rules = (new(table, 190, (source, _IPV6, here, sender), admit, cause),)
         if nd:
             target = Field("nd_target", address)
             ask = (source, _IPV6, _SOLICIT, here, _ICMPV6)
             tell = (source, _IPV6, _ADVERTISE, here, _ICMPV6, target)
             rules += (
-                new(table, 210, (*ask, _NOBODY_ND, target), _ADMIT, cause),
-                new(table, 210, (*ask, sender, sll), _ADMIT, cause),
-                new(table, 210, (*ask, sender, _NO_SLL), _ADMIT, cause),
-                new(table, 210, (*tell, tll), _ADMIT, cause),
-                new(table, 210, (*tell, _NO_TLL), _ADMIT, cause),
+                new(table, 210, (*ask, _NOBODY_ND, target), admit, cause),
+                new(table, 210, (*ask, sender, sll), admit, cause),
+                new(table, 210, (*ask, sender, _NO_SLL), admit, cause),
+                new(table, 210, (*tell, tll), admit, cause),
+                new(table, 210, (*tell, _NO_TLL), admit, cause),
             )
         yield number, rules
 

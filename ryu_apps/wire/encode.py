@@ -25,12 +25,16 @@ from policies.rules import (
     Resubmit,
     Rule,
     RuleAction,
+    ToController,
     Track,
+    UseMeter,
+    WriteMetadata,
 )
 from ryu_apps.wire.fields import BY_NAME
 
 NX_VENDOR = 0x00002320
 RESUBMIT_IN_PORT = 0xFFF8
+CONTROLLER_PORT = 0xFFFF_FFFD
 NO_RECIRCULATION = 0xFF
 SEND_FLOW_REMOVED = 1
 OXM_MATCH = 1
@@ -118,16 +122,21 @@ def flow_mod(rule: WireRule, command: int = ADD) -> bytes:
 
 
 def instruction_bytes(actions: tuple[RuleAction, ...]) -> bytes:
-    """Everything but a final goto is one apply-actions instruction."""
-    last = actions[-1] if actions else None
-    goto = last if isinstance(last, Goto) else None
-    body = b"".join(action_bytes(each) for each in (actions[:-1] if goto else actions))
-    out = b""
+    """Meter, metadata and goto are instructions; all else is one apply-actions instruction."""
+    before, after, body = b"", b"", b""
+    for action in actions:
+        match action:
+            case UseMeter(number):
+                before += struct.pack("!HHI", 6, 8, number)
+            case WriteMetadata(value, mask):
+                after += struct.pack("!HHxxxxQQ", 2, 24, value, mask)
+            case Goto(table):
+                after += struct.pack("!HHBxxx", 1, 8, table)
+            case _:
+                body += action_bytes(action)
     if body:
-        out = struct.pack("!HHxxxx", 4, 8 + len(body)) + body
-    if goto is not None:
-        out += struct.pack("!HHBxxx", 1, 8, goto.table)
-    return out
+        body = struct.pack("!HHxxxx", 4, 8 + len(body)) + body
+    return before + body + after
 
 
 def action_bytes(action: RuleAction) -> bytes:
@@ -154,8 +163,10 @@ def action_bytes(action: RuleAction) -> bytes:
             return _ct(1, zone, NO_RECIRCULATION, move)
         case Learn():
             return _learn(action)
-        case Goto():
-            raise ValueError("goto is an instruction and only ever the last action")
+        case ToController(max_len):
+            return struct.pack("!HHIHxxxxxx", 0, 16, CONTROLLER_PORT, max_len)
+        case UseMeter() | WriteMetadata() | Goto():
+            raise ValueError(f"{action} is an instruction, not an action")
 
 
 def _offset(bits: Bits) -> int:

@@ -44,6 +44,7 @@ def _field(
 
 _ALL = (
     _field("in_port", OXM, 0, 4),
+    _field("metadata", OXM, 2, 8),
     _field("eth_dst", OXM, 3, 6, (NXM_0, 1)),
     _field("eth_src", OXM, 4, 6, (NXM_0, 2)),
     _field("eth_type", OXM, 5, 2, (NXM_0, 3)),
