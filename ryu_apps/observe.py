@@ -18,7 +18,6 @@ MAX_OPEN = 100_000  # connections whose start is remembered until they end
 MAX_ENDED = 50_000  # connections whose stragglers are recognised
 JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
-RESET_BYTES = 74  # an answer of one packet this small is a refusal
 
 WORDS: Mapping[int, VerdictWord] = {
     Outcome.ALLOW: "allow",
@@ -170,12 +169,16 @@ def _ends(fields: Mapping[str, int]) -> Tuple | None:
 
 
 def _finished(half: _Half) -> FlowRecord:
+    """The packet that makes the switch learn a counting rule is not counted by it, so each
+    direction that was seen had one packet more; its bytes are not known.
+    """
     assert half.record is not None
-    back = half.back or (0, 0)
-    state: State = "established" if back[0] else "unanswered"
-    if half.record.proto == "tcp" and back[0] == 1 and back[1] <= RESET_BYTES:
-        state = "rejected"
-    out = half.out or (0, 0)
+    out, back = (
+        (0, 0) if seen is None else (seen[0] + 1, seen[1]) for seen in (half.out, half.back)
+    )
+    state: State = "established" if half.back is not None else "unanswered"
+    if half.record.proto == "tcp" and back[0] == 1:
+        state = "rejected"  # a connection that came about has an answer to more than its SYN
     return replace(
         half.record,
         phase="end",

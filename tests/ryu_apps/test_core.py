@@ -331,7 +331,17 @@ def test_both_directions_of_an_ended_connection_are_one_record() -> None:
         rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, buf, rig.now))
     end = rig.told(RecordsSeen)[-1].records[0]
     assert (end.phase, end.ts, end.state) == ("end", start.ts, "established")
-    assert (end.packets_out, end.packets_in, end.duration) == (5, 4, 5.0)
+    assert (end.packets_out, end.packets_in, end.duration) == (6, 5, 5.0)
+
+
+def test_one_answer_to_a_syn_is_a_refusal() -> None:
+    rig = Rig()
+    rig.connect()
+    for reply in (True, False):
+        rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, ended(reply, 0), rig.now))
+    (message,) = rig.told(RecordsSeen)
+    assert message.records[0].state == "rejected"
+    assert (message.records[0].packets_out, message.records[0].packets_in) == (1, 1)
 
 
 def test_a_connection_nobody_answered_ends_too() -> None:
