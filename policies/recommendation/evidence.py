@@ -148,7 +148,7 @@ def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut
     counts: dict[tuple[str, str, Port, bool], list[int]] = {}
     for connection, seen, through in connections(traffic):
         client, server = places.node(connection.src), places.node(connection.dst)
-        key = (client, server, (connection.proto, connection.port), through)
+        key = (client, server, _port_of(connection), through)
         count = counts.setdefault(key, [0, 0])
         count[0] += seen.connections
         count[1] += min(seen.failed, seen.connections)
@@ -162,6 +162,13 @@ def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut
         else:
             left.append(LeftOut(reason, edge))
     return good, left
+
+
+def _port_of(connection: Connection) -> Port:
+    """What a policy can name of a connection's service; some protocols have no ports."""
+    proto = connection.proto
+    told = proto in PORT_PROTOCOLS or proto in (ICMP, ICMPV6)
+    return proto, connection.port if told else 0
 
 
 def _never(edge: Edge, through: bool, places: Places) -> str | None:
