@@ -231,9 +231,15 @@ class AddressClasses:
                 found.append(self._class(inside, packet, single=False))
         return found
 
-    def change(self, rules: Iterable[Rule], spans: Iterable[tuple[int, int]]) -> int:
+    def change(
+        self,
+        rules: Iterable[Rule],
+        spans: Iterable[tuple[int, int]],
+        find: Callable[[int], frozenset[str]],
+    ) -> int:
         """Look again at the addresses that these rules or segments' prefixes cover; the classes
         that are new, as a bitset. Raises Undecided where everything has to be looked at."""
+        self._find = find
         before = len(self.classes.own)
         ranges = [(start, start - wide - 1) for start, wide in spans]
         for rule in rules:

@@ -8,8 +8,9 @@ judges, and what it reports and counts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from policies import layout
 from policies.compiler import SwitchView
@@ -94,6 +95,29 @@ class Places:
         own.add(number)
         self._own(self.numbers, number, here)
 
+    def remove(self, binding: Binding) -> None:
+        """Forget an address on a port; with the last one, its MAC there."""
+        mac = int(binding.mac.replace(":", ""), 16)
+        here = (binding.switch, binding.port)
+        own = self.held[here][mac]
+        own.discard(number_of_text(binding.ip))
+        self._disown(self.numbers, number_of_text(binding.ip), here)
+        if own <= {own_address(mac)}:
+            del self.held[here][mac]
+            self._disown(self.numbers, own_address(mac), here)
+            self._disown(self.macs, mac, here)
+
+    def _disown(self, owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
+        """Who owns a MAC or address that is gone from one port."""
+        if owners.get(key) != here:
+            return
+        del owners[key]
+        for place in sorted(self.held):
+            for mac, numbers in self.held[place].items():
+                if place != here and (mac == key if owners is self.macs else key in numbers):
+                    owners[key] = place
+                    return
+
     @staticmethod
     def _own(owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
         known = owners.get(key)
@@ -102,8 +126,6 @@ class Places:
 
 
 def number_of_text(text: str) -> int:
-    from ipaddress import ip_address
-
     return number_of(ip_address(text))
 
 
@@ -121,7 +143,7 @@ class Expectation:
         self,
         policy: Policy,
         membership: Membership,
-        judge: Judge,
+        judge: Callable[[], Judge],
         places: Places,
         view: SwitchView,
         now: float,
@@ -236,7 +258,7 @@ class Expectation:
         return self.after(verdict, asked, packet["in_port"], ct_state, edge, local, way, counted)
 
     def verdict(self, asked: Connection) -> Verdict:
-        return self._judge.judge(
+        return self._judge().judge(
             self._membership.segments_of(asked.src),
             self._membership.segments_of(asked.dst),
             asked,
@@ -282,9 +304,8 @@ class Expectation:
         if run.lost:
             found.append("the rules send it round in circles")
         if sorted(run.outputs) != sorted(wanted.outputs):
-            found.append(
-                f"the rules {_sent_text(run.outputs)}, the policy says: {_sent_text(wanted.outputs)}"
-            )
+            done, said = _sent_text(run.outputs), _sent_text(wanted.outputs)
+            found.append(f"the rules {done}, the policy says: {said}")
         reasons = tuple(register_bits(registers, layout.REASON) for _, registers in run.copies)
         if reasons != wanted.copies:
             found.append(

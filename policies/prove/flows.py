@@ -137,7 +137,7 @@ class Witnesses:
     def packets(
         self, sources: int, targets: int, services: Ranges, state: int
     ) -> Iterator[dict[str, int]]:
-        """Packets that this switch judges, with a source, target and service from the given sets."""
+        """Packets that this switch judges, with ends and a service from the given sets."""
         reply = bool(state & RPL)
         near, far = (targets, sources) if reply else (sources, targets)
         for six in (False, True):

@@ -118,11 +118,25 @@ class Place:
     intent: Box
 
 
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """What a rule of the tiers matches: register masks and values per end, and services, None for
+    nothing. The rule is kept so that no other gets its id."""
+
+    rule: Rule
+    sources: tuple[int, int]
+    targets: tuple[int, int]
+    services: Ranges | None
+
+
 class Judging:
     """The boxes of rules and intents over the classes of both ends."""
 
-    def __init__(self, sources: Classes, targets: Classes) -> None:
+    def __init__(self, sources: Classes, targets: Classes, like: Judging | None = None) -> None:
+        """``like`` is an earlier one over the same classes: what it knows of rules is kept."""
         self.sources, self.targets = sources, targets
+        self._conditions: dict[int, _Condition] = {} if like is None else like._conditions
+        self._asked_by: dict[int, tuple[Intent, Ranges]] = {} if like is None else like._asked_by
         self._services: dict[tuple[int, int, int], Ranges] = {}
         self.rules: list[Box] = []
         self.intents: list[Box] = []
@@ -170,6 +184,19 @@ class Judging:
                 yield Box(sources, targets, services, below, label, leaf, rule)
 
     def _box(self, rule: Rule) -> tuple[int, int, Ranges] | None:
+        condition = self._conditions.get(id(rule))
+        if condition is None:
+            condition = self._conditions[id(rule)] = self._condition(rule)
+        if condition.services is None:
+            return None
+        sources = targets = -1
+        if condition.sources[0]:
+            sources = self.sources.where(*condition.sources)
+        if condition.targets[0]:
+            targets = self.targets.where(*condition.targets)
+        return sources, targets, condition.services
+
+    def _condition(self, rule: Rule) -> _Condition:
         registers = mask = 0
         families = 3
         for wanted in rule.match:
@@ -184,23 +211,16 @@ class Judging:
         rest = mask & ~(SOURCE.own | TARGET.own | SERVICE)
         if rest & VARYING:
             raise Undecided("a rule of the tiers looks at the packet's direction or target port")
-        if registers & rest:
-            return None  # wants a bit that nothing sets before the tiers
-        sources = targets = -1
-        if mask & SOURCE.own:
-            sources = self.sources.where(mask & SOURCE.own, registers & SOURCE.own)
-        if mask & TARGET.own:
-            targets = self.targets.where(mask & TARGET.own, registers & TARGET.own)
+        sources = (mask & SOURCE.own, registers & SOURCE.own)
+        targets = (mask & TARGET.own, registers & TARGET.own)
+        if registers & rest:  # wants a bit that nothing sets before the tiers
+            return _Condition(rule, sources, targets, None)
         shift = place(layout.PROTO.field) or 0
-        key = (
-            registers >> shift & 0xFFFF_FFFF,
-            mask >> shift & 0xFFFF_FFFF,
-            families,
-        )
+        key = (registers >> shift & 0xFFFF_FFFF, mask >> shift & 0xFFFF_FFFF, families)
         services = self._services.get(key)
         if services is None:
             services = self._services[key] = _asked(*key)
-        return sources, targets, services
+        return _Condition(rule, sources, targets, services)
 
     def read_intents(self, policy: Policy, now: float) -> None:
         live = [
@@ -221,7 +241,11 @@ class Judging:
         number = name_number(intent.name)
         label = (number, cookie(Category.INTENT, number))
         rank = _order(intent)
-        services = joined(each for service in intent.services for each in service_ranges(service))
+        known = self._asked_by.get(id(intent))
+        if known is None:
+            ranges = (each for service in intent.services for each in service_ranges(service))
+            known = self._asked_by[id(intent)] = (intent, joined(ranges))
+        services = known[1]
         for source in intent.sources:
             starts = self._members(self.sources, source)
             for target in intent.targets if starts else ():

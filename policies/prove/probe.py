@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policies.prove.prover import Counterexample
+from policies.prove.proof import Counterexample
 from policies.prove.text import CT_FLAGS
 from policies.render import field_text
 from policies.rules import Field

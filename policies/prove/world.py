@@ -10,8 +10,8 @@ name the value, with the value's own port, MAC and addresses written as such.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from policies import layout
@@ -102,11 +102,35 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
     return found
 
 
+class Alike:
+    """Small numbers for equal things, the same for as long as this lives."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[object, int] = {}
+        self._actions: dict[int, tuple[int, bool, tuple[RuleAction, ...]]] = {}
+
+    def number(self, thing: object) -> int:
+        return self._numbers.setdefault(thing, len(self._numbers))
+
+    def actions(self, actions: tuple[RuleAction, ...]) -> tuple[int, bool]:
+        """The number of some actions, and whether they copy to the controller."""
+        known = self._actions.get(id(actions))
+        if known is None:
+            copies = any(type(action) is CopyToController for action in actions)
+            # The actions are kept, so that no others get their id.
+            known = self._actions[id(actions)] = (self.number(actions), copies, actions)
+        return known[0], known[1]
+
+
 class Ports:
     """The kinds of one switch's ports."""
 
     def __init__(
-        self, tables: Mapping[int, TableIndex], expectation: Expectation, loose: Loose
+        self,
+        tables: Mapping[int, TableIndex],
+        expectation: Expectation,
+        loose: Loose,
+        alike: Alike,
     ) -> None:
         self._groups = [
             (table, shape, group)
@@ -117,16 +141,22 @@ class Ports:
         ]
         self._view = expectation.view
         self._places, self._loose = expectation.places, loose
-        self._known: dict[int, tuple[bool, tuple[RuleAction, ...]]] = {}
-        self._alike: dict[tuple[RuleAction, ...], tuple[RuleAction, ...]] = {}
+        self._alike = alike
+        self.borrowed: dict[int, dict[str, set[int]]] = {}
 
-    def signatures(self) -> dict[int, Signature]:
-        """The kind of every port that the switch has or a rule names."""
+    def signatures(self, only: Collection[int] | None = None) -> dict[int, Signature]:
+        """The kind of every port that the switch has or a rule names, or only of some.
+
+        ``borrowed`` afterwards holds the values in each port's rules that are not its own.
+        """
         found: dict[int, list[object]] = {
-            port: [] for port in (*self._view.ports, *self._view.trunks)
+            port: []
+            for port in (*self._view.ports, *self._view.trunks)
+            if only is None or port in only
         }
         symbols = {port: self._symbols(port) for port in found}
-        for number, (_, _, group) in enumerate(self._groups):
+        for table, shape, group in self._groups:
+            number = self._alike.number((table, shape))
             names = [name for name, _ in group.big]
             at = names.index("in_port")
             others = [
@@ -136,6 +166,8 @@ class Ports:
             ]
             for key, rule in group.rules.items():
                 port = key[at]
+                if only is not None and port not in only:
+                    continue
                 known = symbols.get(port)
                 if known is None:
                     known = symbols[port] = self._symbols(port)
@@ -144,21 +176,20 @@ class Ports:
                 said: list[object] = [number, rule.priority, self._actions(rule.actions, port)]
                 for index, is_mac, six in others:
                     value = key[index]
-                    said.append((macs if is_mac else numbers).get(value | six, value))
+                    symbol = (macs if is_mac else numbers).get(value | six, value)
+                    if symbol is value and value:
+                        borrowed = self.borrowed.setdefault(port, {})
+                        borrowed.setdefault(names[index], set()).add(value)
+                    said.append(symbol)
                 if group.mask:
                     said.append(key[-1])
                 found[port].append(tuple(said))
         return {port: (self._role(port), frozenset(rules)) for port, rules in found.items()}
 
     def _actions(self, actions: tuple[RuleAction, ...], port: int) -> object:
-        known = self._known.get(id(actions))
-        if known is None:
-            known = self._known[id(actions)] = (
-                any(type(action) is CopyToController for action in actions),
-                self._alike.setdefault(actions, actions),
-            )
-        if not known[0]:
-            return id(known[1])
+        number, copies = self._alike.actions(actions)
+        if not copies:
+            return number
         return tuple(
             ("own", action.max_len)
             if isinstance(action, CopyToController) and action.meter == port
@@ -212,40 +243,53 @@ class Targets:
         self._places, self._loose = places, loose
         self.kinds: dict[str, dict[Signature, list[int]]] = {}
         self._said: dict[tuple[int, tuple[int, int] | None], object] = {}
+        self._tables = tables
+        self._kept: list[tuple[RuleAction, ...]] = []
         for name in ANCHORS:
             known: Iterable[int] = places.macs if name == "eth_dst" else _addresses(places, name)
-            rules: dict[int, list[object]] = {value: [] for value in known}
-            owners = places.macs if name == "eth_dst" else places.numbers
-            six = SIX if name in SIXES else 0
-            for table, index in tables.items():
-                if table in LARGE:
-                    continue
-                for shape, group in index.groups.items():
-                    if is_anchored(group) and group.big[0][0] == name:
-                        self._collect(rules, (table, shape), group, owners, six)
             kinds: dict[Signature, list[int]] = {}
             self.kinds[name] = kinds
-            for value, said in rules.items():
-                place = owners.get(value | six)
-                marks = loose.marks(name, value)
-                signature = (None if place is None else place[0], marks, frozenset(said))
+            for value, signature in self.signatures(name, known, True).items():
                 kinds.setdefault(signature, []).append(value)
 
-    def _collect(
-        self,
-        rules: dict[int, list[object]],
-        where: object,
-        group: Group,
-        owners: Mapping[int, tuple[int, int]],
-        six: int,
-    ) -> None:
-        for key, rule in group.rules.items():
-            place = owners.get(key[0] | six)
-            said = self._said.get((id(rule.actions), place))
-            if said is None:
-                said = tuple(self._action(action, place) for action in rule.actions)
-                self._said[id(rule.actions), place] = said
-            rules.setdefault(key[0], []).append((where, key[1:], rule.priority, said))
+    def signatures(
+        self, name: str, values: Iterable[int], others: bool = False
+    ) -> dict[int, Signature]:
+        """The kinds of some values of a field; with ``others`` also of all that rules name."""
+        rules: dict[int, list[object]] = {value: [] for value in values}
+        owners = self._places.macs if name == "eth_dst" else self._places.numbers
+        six = SIX if name in SIXES else 0
+        for table, index in self._tables.items():
+            if table in LARGE:
+                continue
+            for shape, group in index.groups.items():
+                if not (is_anchored(group) and group.big[0][0] == name):
+                    continue
+                where = (table, shape)
+                if others or group.mask:
+                    named: Iterable[tuple[tuple[int, ...], Rule]] = group.rules.items()
+                else:
+                    keys = [(value,) for value in rules if (value,) in group.rules]
+                    named = [(key, group.rules[key]) for key in keys]
+                for key, rule in named:
+                    if others or key[0] in rules:
+                        said = self._actions(rule.actions, owners.get(key[0] | six))
+                        said_here = (where, key[1:], rule.priority, said)
+                        rules.setdefault(key[0], []).append(said_here)
+        found: dict[int, Signature] = {}
+        for value, said in rules.items():
+            place = owners.get(value | six)
+            marks = self._loose.marks(name, value)
+            found[value] = (None if place is None else place[0], marks, frozenset(said))
+        return found
+
+    def _actions(self, actions: tuple[RuleAction, ...], place: tuple[int, int] | None) -> object:
+        said = self._said.get((id(actions), place))
+        if said is None:
+            said = tuple(self._action(action, place) for action in actions)
+            self._said[id(actions), place] = said
+            self._kept.append(actions)
+        return said
 
     def _action(self, action: RuleAction, place: tuple[int, int] | None) -> object:
         if place is None:
@@ -257,6 +301,10 @@ class Targets:
         if isinstance(action, Output) and action.port == place[1]:
             return "out of the port"
         return action
+
+    def marks(self, name: str, value: int) -> tuple[bool, ...]:
+        """Which of the loose conditions on a field a value meets."""
+        return self._loose.marks(name, value)
 
     def samples(self, name: str) -> list[int]:
         """Two values of every kind."""
@@ -285,13 +333,25 @@ class World:
     asked_four: list[int]
     asked_six: list[int]
     extra: dict[str, list[int]]
+    borrowed: dict[int, dict[str, set[int]]]
+
+    def at_port(self, port: int) -> World:
+        """With the values that the port's own rules name beside its own."""
+        extra = {name: list(values) for name, values in self.extra.items()}
+        for name, values in self.borrowed.get(port, {}).items():
+            extra.setdefault(name, []).extend(sorted(values))
+        return replace(self, extra=extra)
 
     def special(self, name: str, *values: int) -> list[int]:
         return list(dict.fromkeys([*values, *self.extra.get(name, ())]))
 
 
 def world_of(
-    ports: Mapping[int, Signature], targets: Targets, loose: Loose, expectation: Expectation
+    ports: Mapping[int, Signature],
+    borrowed: dict[int, dict[str, set[int]]],
+    targets: Targets,
+    loose: Loose,
+    expectation: Expectation,
 ) -> World:
     """One or two values of every kind."""
     by_kind: dict[Signature, list[int]] = {}
@@ -313,6 +373,7 @@ def world_of(
         targets.samples("arp_tpa"),
         targets.samples("nd_target"),
         extra,
+        borrowed,
     )
 
 
@@ -336,6 +397,7 @@ def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, 
     places, here = expectation.places, expectation.view.switch
     for port in (*world.edges, *world.trunks, *world.special("in_port", STRANGE_PORT)):
         own = places.held.get((here, port), {})
+        near = world.at_port(port)
         theirs = next(
             (
                 (mac, n)
@@ -349,13 +411,13 @@ def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, 
         numbers += [min(theirs[1]), max(theirs[1])]
         four = [each for each in numbers if each < SIX]
         six = [each ^ SIX for each in numbers if each >= SIX]
-        senders = world.special("eth_src", *own, theirs[0], STRANGE_MAC)
+        senders = near.special("eth_src", *own, theirs[0], STRANGE_MAC)
         for sender in senders:
             start = {"in_port": port, "eth_src": sender}
-            yield from _ip_entries(world, start, four, six)
+            yield from _ip_entries(near, start, four, six)
             if port not in world.trunks:
-                yield from _arp_entries(world, start, four, senders)
-                yield from _nd_entries(world, start, six, senders)
+                yield from _arp_entries(near, start, four, senders)
+                yield from _nd_entries(near, start, six, senders)
 
 
 def _ip_entries(
@@ -404,7 +466,7 @@ def _arp_entries(
     world: World, start: dict[str, int], four: list[int], senders: list[int]
 ) -> Iterator[dict[str, int]]:
     for operation in (1, 2, 3):
-        for hardware in dict.fromkeys((start["eth_src"], *senders)):
+        for hardware in world.special("arp_sha", start["eth_src"], *senders):
             for source in world.special("arp_spa", *four, 0, STRANGE_FOUR):
                 for asked in world.special("arp_tpa", *four[:1], *four[-1:]):
                     yield start | {
@@ -421,7 +483,7 @@ def _nd_entries(
     world: World, start: dict[str, int], six: list[int], senders: list[int]
 ) -> Iterator[dict[str, int]]:
     for kind, option in ((SOLICIT, "nd_sll"), (ADVERTISE, "nd_tll")):
-        for link in dict.fromkeys((*senders, 0)):
+        for link in world.special(option, *senders, 0):
             for source in world.special("ipv6_src", *six, 0, STRANGE_SIX):
                 for asked in world.special("nd_target", *six):
                     packet = icmp6(0x3333_0000_0001, source, six[-1] if six else 1, kind)

@@ -1,0 +1,119 @@
+"""One switch's rules and what they must do, with everything that was found so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from policies.prove.addresses import Classes, bitset
+from policies.prove.expect import Expectation
+from policies.prove.flows import ANSWERS, ASKS, Witnesses
+from policies.prove.index import Machine, TableIndex
+from policies.prove.judging import REACHABLE, SIX_BIT
+from policies.prove.proof import Counterexample, example_of
+from policies.prove.ranges import Ranges, common
+from policies.prove.shared import Shared
+from policies.prove.world import Loose, World
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``connecting`` collects connection tables that are right, for the other switches."""
+
+    tables: Mapping[int, TableIndex]
+    expectation: Expectation
+    shared: Shared
+    world: World
+    loose: Loose
+    limit: int
+    connecting: list[tuple[TableIndex | None, ...]] = field(default_factory=list)
+
+
+class Attempt:
+    """Runs packets, and keeps those that go wrong."""
+
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self.tables, self.expectation = setting.tables, setting.expectation
+        self.shared, self.world, self.loose = setting.shared, setting.world, setting.loose
+        self._limit = setting.limit
+        self.machine, self._other = Machine(self.tables), Machine(self.tables, last=True)
+        if self.shared.ends is not None:
+            self.witnesses = Witnesses(self.expectation, self.world, *self.shared.ends)
+        self.found: list[Counterexample] = []
+        self.ties: list[Counterexample] = []
+        self.unproven: list[str] = []
+        self.statistics: dict[str, int] = {}
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are counterexamples enough."""
+        return len(self.found) >= self._limit
+
+    def _count(self, name: str, number: int = 1) -> None:
+        self.statistics[name] = self.statistics.get(name, 0) + number
+
+    def try_all(self, packets: Iterable[tuple[dict[str, int], int]]) -> bool:
+        for packet, state in packets:
+            if self._try(packet, state) and self.enough:
+                return True
+        return False
+
+    def _try(self, packet: dict[str, int], state: int, counted: bool = False) -> bool:
+        """Run one packet; whether it is a counterexample."""
+        self._count("packets")
+        run = self.machine.run(packet, state, counted)
+        wanted = self.expectation.expect(packet, state, counted)
+        differences = self.expectation.differences(run, wanted, packet["in_port"])
+        if run.tied and not self.ties:
+            other = self._other.run(packet, state, counted)
+            if found := self.expectation.differences(other, wanted, packet["in_port"]):
+                found.append("two rules of one priority match: a switch may take either")
+                example = example_of(
+                    self.expectation.view.switch, packet, state, other, wanted, found, counted
+                )
+                self.ties.append(replace(example, tied=True))
+        if differences and len(self.found) < self._limit:
+            self.found.append(
+                example_of(
+                    self.expectation.view.switch, packet, state, run, wanted, differences, counted
+                )
+            )
+        return bool(differences)
+
+    def _reachable(
+        self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None
+    ) -> Iterator[tuple[int, int, Ranges]]:
+        """The parts of a box that packets here can be in: a host sends with its own addresses,
+        other switches send anything. ``edge`` and ``reply`` narrow it to such packets."""
+        sources, targets, services = box
+        for six in (False, True):
+            base = SIX_BIT if six else 0
+            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            starts, ends = sources & self._alive(0, six), targets & self._alive(1, six)
+            if not (asked and starts and ends):
+                continue
+            if edge is not True and self.world.trunks:
+                yield starts, ends, asked
+            if edge is False:
+                continue
+            if reply is not True and starts & self._here(0, six):
+                yield starts & self._here(0, six), ends, asked
+            if reply is not False and ends & self._here(1, six):
+                yield starts, ends & self._here(1, six), asked
+
+    def _here(self, end: int, six: bool) -> int:
+        local = self.witnesses.local(end, six)
+        return bitset(local, max(local, default=0) + 1)
+
+    def _alive(self, end: int, six: bool) -> int:
+        assert self.shared.ends is not None
+        classes: Classes = self.shared.ends[end].classes
+        return classes.six if six else classes.four
+
+    def _witness(self, sources: int, targets: int, services: Ranges) -> bool:
+        for state in (ASKS, ANSWERS):
+            for packet in self.witnesses.packets(sources, targets, services, state):
+                if self._try(packet, state):
+                    return True
+        return False

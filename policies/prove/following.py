@@ -1,0 +1,317 @@
+"""After a change, only what it can concern is proven again.
+
+A rule that comes or goes concerns the packets it matches; an intent those it is
+about; a prefix of a segment its addresses; a host's place its port, MAC and
+addresses. Elsewhere the last proof still stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from ipaddress import ip_address
+
+from policies.compiler import SwitchView
+from policies.membership import Membership
+from policies.model import Mode, Policy
+from policies.prove.attempt import Setting
+from policies.prove.expect import Expectation, own_address
+from policies.prove.flows import flow_packets
+from policies.prove.index import Group, shape_of
+from policies.prove.judging import EVERY_SERVICE, TIERS, Box, Judging, Leaf
+from policies.prove.ranges import Ranges, joined
+from policies.prove.shared import Shared, finder
+from policies.prove.switch import SwitchProof
+from policies.prove.world import (
+    ANCHORS,
+    LARGE,
+    STRANGE_FOUR,
+    STRANGE_MAC,
+    STRANGE_SIX,
+    Alike,
+    Ports,
+    Signature,
+    Targets,
+    is_anchored,
+)
+from policies.regions import SIX, number_of
+from policies.rules import Rule
+from policies.sequences import differences
+from policies.verdict import Judge
+from topology.records import Binding
+
+MOST = 32  # changed boxes from which on starting anew is as good
+STRANGERS = {"eth_dst": STRANGE_MAC, "arp_tpa": STRANGE_FOUR, "nd_target": STRANGE_SIX}
+
+
+class StartAnew(Exception):
+    """What a change concerns cannot be told; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What rules are proven against."""
+
+    policy: Policy
+    membership: Membership
+    bindings: Sequence[Binding]
+    views: Mapping[int, SwitchView]
+    now: float
+
+    def live(self) -> dict[str, object]:
+        return {
+            intent.name: intent
+            for intent in self.policy.intents
+            if intent.expires is None or intent.expires.timestamp() > self.now
+        }
+
+
+@dataclass(slots=True)
+class _Touched:
+    """The rules of a change by what they are about."""
+
+    tiers: list[Rule]
+    chain: list[Rule]
+    ports: dict[int, set[int]]
+    targets: dict[str, set[int]]
+
+
+class Following:
+    """A proof that held, for all switches, kept up with changes."""
+
+    def __init__(
+        self,
+        switches: Mapping[int, tuple[SwitchProof, frozenset[Signature], Targets]],
+        alike: Alike,
+    ) -> None:
+        self._switches = {number: proof for number, (proof, _, _) in switches.items()}
+        self._kinds = {number: set(kinds) for number, (_, kinds, _) in switches.items()}
+        self._targets = {number: targets for number, (_, _, targets) in switches.items()}
+        self._alike = alike
+        self._shared: dict[int, Shared] = {
+            id(proof.shared): proof.shared for proof in self._switches.values()
+        }
+        self._modes: dict[int, tuple[set[tuple[int, Mode]], ...]] = {}
+        self._leaves: dict[int, set[tuple[Leaf, bool]]] = {}
+        for key, shared in self._shared.items():
+            live = self._live(key)
+            self._modes[key] = tuple(set(shared.kinds(end, live)) for end in (0, 1))
+            self._leaves[key] = shared.judging.leaves()
+
+    def _live(self, key: int) -> int:
+        mask = 0
+        for proof in self._switches.values():
+            if id(proof.shared) == key:
+                mask |= proof.loose.matched
+        return mask
+
+    def follow(
+        self,
+        before: Moment,
+        after: Moment,
+        everywhere: Sequence[Rule],
+        single: Mapping[int, Sequence[Rule]],
+    ) -> dict[str, int]:
+        """Prove what changed; how much was looked at.
+
+        Raises StartAnew, also when something does not hold: then all has to be proven, and
+        nothing of this may be used again.
+        """
+        old, new = before.policy, after.policy
+        if old.segments != new.segments or old.defaults != new.defaults:
+            raise StartAnew("segments or defaults are others")
+        touched = _Touched([], [], {number: set() for number in self._switches}, {})
+        for rule in everywhere:
+            self._sort(rule, touched, self._switches)
+        for number, rules in single.items():
+            for rule in rules:
+                self._sort(rule, touched, (number,))
+        self._move(before, after, touched)
+        self._look_at_ports(after, touched)
+        self._look_at_targets(touched)
+        regions = sum(
+            self._look_at_tiers(key, shared, before, after, touched)
+            for key, shared in self._shared.items()
+        )
+        return {
+            "rules": len(everywhere) + sum(len(rules) for rules in single.values()),
+            "ports": sum(len(ports) for ports in touched.ports.values()),
+            "targets": sum(len(values) for values in touched.targets.values()),
+            "boxes": regions,
+        }
+
+    def _sort(self, rule: Rule, touched: _Touched, switches: Iterable[int]) -> None:
+        if rule.table in TIERS:
+            touched.tiers.append(rule)
+            return
+        if rule.table in LARGE:
+            touched.chain.append(rule)
+            return
+        shape, key = shape_of(rule)
+        group = Group(*shape)
+        if not is_anchored(group):
+            raise StartAnew("a rule that stands for no one port or target is another")
+        names = [name for name, _ in group.big]
+        if "in_port" in names:
+            for number in switches:
+                touched.ports[number].add(key[names.index("in_port")])
+        else:
+            touched.targets.setdefault(names[0], set()).add(key[0])
+
+    def _move(self, before: Moment, after: Moment, touched: _Touched) -> None:
+        """Hosts that came, went or moved, and ports that did."""
+        gone, come = differences(before.bindings, after.bindings)
+        places = next(iter(self._switches.values())).expectation.places
+        for binding in gone:
+            places.remove(binding)
+        for binding in come:
+            places.add(binding)
+        # Taking an address away may have taken what another binding of the MAC needs.
+        for binding in (*gone, *come):
+            mac = int(binding.mac.replace(":", ""), 16)
+            touched.targets.setdefault("eth_dst", set()).add(mac)
+            for number in (number_of_binding(binding), own_address(mac)):
+                name = "nd_target" if number & SIX else "arp_tpa"
+                touched.targets.setdefault(name, set()).add(number & ~SIX)
+            if binding.switch in touched.ports:
+                touched.ports[binding.switch].add(binding.port)
+        for number in self._switches:
+            one, other = before.views[number], after.views[number]
+            if one.trunks != other.trunks or one.next_ports != other.next_ports:
+                raise StartAnew("links are others")
+            touched.ports[number] |= set(one.ports) ^ set(other.ports)
+
+    def _look_at_ports(self, after: Moment, touched: _Touched) -> None:
+        judge = cache(lambda: Judge(after.policy, after.membership))
+        for number, proof in self._switches.items():
+            places = proof.expectation.places
+            expectation = Expectation(
+                after.policy, after.membership, judge, places, after.views[number], after.now
+            )
+            proof.expectation = expectation
+            if not (only := touched.ports[number]):
+                continue
+            ports = Ports(proof.tables, expectation, proof.loose, self._alike)
+            for port, kind in ports.signatures(only).items():
+                if kind in self._kinds[number]:
+                    continue
+                if port in after.views[number].trunks:
+                    raise StartAnew("a port to another switch is of a new kind")
+                self._new_kind(proof, expectation, port, ports.borrowed)
+                self._kinds[number].add(kind)
+
+    def _new_kind(
+        self,
+        proof: SwitchProof,
+        expectation: Expectation,
+        port: int,
+        borrowed: dict[int, dict[str, set[int]]],
+    ) -> None:
+        """Prove a port that is like none before."""
+        world = replace(
+            proof.world,
+            edges=[port],
+            trunks=[],
+            edge_kinds=[port],
+            trunk_kinds=[],
+            borrowed=borrowed,
+        )
+        setting = Setting(proof.tables, expectation, proof.shared, world, proof.loose, 1)
+        check = SwitchProof(setting)
+        check.entries()
+        check.requests()
+        check.try_all(flow_packets(world, expectation, True))
+        if check.found or check.ties:
+            raise StartAnew("a port is treated otherwise than it should be")
+
+    def _look_at_targets(self, touched: _Touched) -> None:
+        for targets in {id(each): each for each in self._targets.values()}.values():
+            for name in ANCHORS:
+                values = touched.targets.get(name, ())
+                for kind in targets.signatures(name, values).values():
+                    if kind in targets.kinds[name]:
+                        continue
+                    place, marks, rules = kind
+                    stranger = targets.marks(name, STRANGERS[name])
+                    if place is not None or rules or marks != stranger:
+                        raise StartAnew("a target is of a new kind")
+
+    def _look_at_tiers(
+        self, key: int, shared: Shared, before: Moment, after: Moment, touched: _Touched
+    ) -> int:
+        """The addresses that changed, and what the changed rules and intents are about."""
+        assert shared.ends is not None
+        spans = _changed(before.membership.spans, after.membership.spans)
+        shared.membership = after.membership
+        fresh = []
+        for end, classes in enumerate(shared.ends):
+            new = classes.change(touched.chain, spans, finder(after.membership))
+            if classes.strange:
+                raise StartAnew("an address is identified in an unusual way")
+            fresh.append(new)
+            if new:
+                kinds = set(shared.kinds(end, self._live(key), new))
+                if not kinds <= self._modes[key][end]:
+                    raise StartAnew("an end is of a new mode")
+        one, other = before.live(), after.live()
+        names = {
+            name
+            for name in one.keys() | other.keys()
+            if one.get(name) is not other.get(name) and one.get(name) != other.get(name)
+        }
+        if not (names or touched.tiers or any(fresh)):
+            return 0
+        old = shared.judging
+        judging = Judging(shared.ends[0].classes, shared.ends[1].classes, old)
+        judging.read_intents(after.policy, after.now)
+        tables = next(p.tables for p in self._switches.values() if p.shared is shared)
+        judging.read_rules(tables)
+        if not judging.leaves() <= self._leaves[key]:
+            raise StartAnew("the tiers are left in a new way")
+        causes = {rule.cookie for rule in touched.tiers}
+        boxes = [
+            box
+            for each in (old, judging)
+            for box in (*each.rules, *each.intents)
+            if box.rule is not None
+            and box.rule.cookie in causes
+            and box.rule in touched.tiers
+            or box.intent is not None
+            and box.intent.name in names
+        ]
+        regions = _regions(boxes)
+        every = (judging.sources.every, judging.targets.every)
+        if fresh[0]:
+            regions.append((fresh[0], every[1], EVERY_SERVICE))
+        if fresh[1]:
+            regions.append((every[0], fresh[1], EVERY_SERVICE))
+        if len(regions) > MOST or not all(judging.agree_within(each) for each in regions):
+            raise StartAnew("rules and intents may differ")
+        shared.judging = judging
+        return len(regions)
+
+
+def number_of_binding(binding: Binding) -> int:
+    """The binding's address as a number."""
+    return number_of(ip_address(binding.ip))
+
+
+def _regions(boxes: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
+    """Boxes over the same ends as one."""
+    found: dict[tuple[int, int], list[Ranges]] = {}
+    for box in boxes:
+        found.setdefault((box.sources, box.targets), []).append(box.services)
+    return [
+        (*ends, joined(each for part in parts for each in part)) for ends, parts in found.items()
+    ]
+
+
+def _changed(
+    old: Mapping[tuple[int, int], frozenset[str]], new: Mapping[tuple[int, int], frozenset[str]]
+) -> set[tuple[int, int]]:
+    """Prefixes that came, went, or are of other segments."""
+    if old is new:
+        return set()
+    found = {key for key, names in new.items() if old.get(key) != names}
+    return found | (old.keys() - new.keys())

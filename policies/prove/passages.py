@@ -1,0 +1,307 @@
+"""Whether connections get to the tiers as what they are, and whether what is decided is done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from policies import layout
+from policies.layout import Table
+from policies.model import Action, Mode, Tier, Verdict
+from policies.prove.addresses import CHAIN, SOURCE, TARGET
+from policies.prove.attempt import Attempt
+from policies.prove.expect import (
+    IP,
+    PORT_NAMES,
+    REL,
+    RPL,
+    TRK,
+    counts_one,
+    original,
+)
+from policies.prove.flows import STATES, Asked, flow_packets, packet_of
+from policies.prove.index import Run, bits_mask, place, register_bits
+from policies.prove.judging import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
+from policies.prove.ranges import Undecided, common, meet, without
+from policies.prove.world import LARGE, apart
+from policies.regions import SIX, number_of
+
+MARKED = 0x5A5A_A5A5  # an intent number that stands for any
+
+
+class Passages(Attempt):
+    """The steps about connections."""
+
+    def connections(self) -> None:
+        """What stands in the registers before the tiers is the connection's original tuple.
+
+        Rules only copy bits and write constants, so packets in which every bit
+        of every field has a code of its own show where each register bit comes from.
+        """
+        index = self.tables.get(Table.CONNECTION)
+        allowed = {"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "ct_state"}
+        for group in () if index is None else index.groups.values():
+            names = {name for name, _, _ in group.small} | {name for name, _ in group.big}
+            if names - allowed or group.mask:
+                self.unproven.append("a connection rule looks at more than protocol and state")
+                return
+        tables = tuple(self.tables.get(table) for table in (Table.CONNECTION, *sorted(LARGE)))
+        if any(
+            all(one is other for one, other in zip(tables, known, strict=True))
+            for known in self._setting.connecting
+        ):
+            return  # another switch has the same, and it is right
+        before = len(self.found), len(self.unproven)
+        self._coded()
+        if before == (len(self.found), len(self.unproven)):
+            self._setting.connecting.append(tables)
+
+    def _coded(self) -> None:
+        for packet, state in _coded_packets():
+            self._count("packets")
+            run = self.machine.run_from(Table.CONNECTION, packet, 0, state, state)
+            asked = original(packet, state)
+            want = (
+                SOURCE.put(number_of(asked.src))
+                | TARGET.put(number_of(asked.dst))
+                | asked.proto << (place(layout.PROTO.field, layout.PROTO.low) or 0)
+                | asked.port << (place(layout.PORT.field, layout.PORT.low) or 0)
+            )
+            mask = SOURCE.identity | TARGET.identity
+            mask |= bits_mask(layout.PROTO) | bits_mask(layout.PORT)
+            entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
+            if entry is not None and entry & mask == want and self._enters(run):
+                continue
+            ends = SOURCE.identity | TARGET.identity
+            right = entry is not None and entry & ends == want & ends and self._enters(run)
+            if self._mistaken(packet, state, run, right) and self.enough:
+                return
+
+    def _enters(self, run: Run) -> bool:
+        """Nothing that tells addresses apart is left out."""
+        for table in CHAIN:
+            if table not in run.entries:
+                rules = list(self.tables[table].rules()) if table in self.tables else []
+                if len(rules) != 1 or len(rules[0].actions) != 1:
+                    return False
+        return True
+
+    def _mistaken(self, packet: dict[str, int], state: int, run: Run, ends: bool) -> bool:
+        """A real packet of this shape that goes wrong; says so when there is none."""
+        judging = self.shared.judging
+        six = packet["eth_type"] != IP
+        base = (SIX_BIT if six else 0) | packet["ip_proto"] << 16
+        asked = original(packet, state)
+        ports = ((base | asked.port, base | asked.port), (base, base | 0xFFFF))
+        kinds = [self.shared.kinds(end, self.loose.matched) for end in (0, 1)]
+        asks = [(box.sources, box.targets, box.services) for box in judging.intents]
+        asks += [
+            (one, two, EVERY_SERVICE) for one in kinds[0].values() for two in kinds[1].values()
+        ]
+        for sources, targets, services in asks:
+            for low, high in ports:
+                part = tuple(
+                    (max(low, one), min(high, two))
+                    for one, two in services
+                    if one <= high and two >= low
+                )
+                if not part:
+                    continue
+                for sent in self.witnesses.packets(sources, targets, part, state):
+                    if self._try(sent, state):
+                        return True
+        alone = len(kinds[0]) == len(kinds[1]) == 1
+        if (ends or alone) and not self._told_apart(
+            six, packet["ip_proto"], register_bits(run.registers, layout.PROTO)
+        ):
+            return False  # whatever the registers say, the same is decided
+        if (problem := "a connection rule writes something else than the original tuple") in (
+            self.unproven
+        ):
+            return False
+        self.unproven.append(problem)
+        return False
+
+    def _told_apart(self, six: bool, *protocols: int) -> bool:
+        """Whether some rule or intent treats one of these protocols otherwise than another, or
+        one port otherwise."""
+        judging = self.shared.judging
+        base = SIX_BIT if six else 0
+        lows = [base | proto << 16 for proto in protocols]
+        wanted = [common(REACHABLE, ((low, low | 0xFFFF),)) for low in lows]
+        for box in (*judging.rules, *judging.intents):
+            met = [meet(box.services, each) for each in wanted]
+            if any(met) and not all(not without(each, box.services) for each in wanted):
+                return True
+        return False
+
+    def flows(self) -> None:
+        """Every kind of packet, and behind the tiers every kind of outcome."""
+        assert self.shared.ends is not None
+        judging = self.shared.judging
+        live = self.loose.matched
+        kinds = [self.shared.kinds(end, live) for end in (0, 1)]
+        leaves = sorted(judging.leaves(), key=repr)
+        alive = {leaf: self._read_after(leaf.table) for leaf, _ in leaves}
+        seen: set[tuple[object, ...]] = set()
+        for packet, state in flow_packets(self.world, self.expectation, apart(self.tables)):
+            for counted in (False, True):
+                if self._try(packet, state, counted) and self.enough:
+                    return
+            run = self.machine.run(packet, state)
+            if self.expectation.expect(packet, state).verdict is None:
+                continue
+            entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
+            if entry is None:
+                continue
+            ends = SOURCE.own | TARGET.own | bits_mask(layout.PROTO) | bits_mask(layout.PORT)
+            key = (
+                entry & ~ends,
+                packet["in_port"],
+                packet["eth_type"],
+                packet["ip_proto"],
+                packet["eth_dst"],
+                state,
+            )
+            if key in seen:
+                continue
+            seen.add(key)
+            for leaf, allow in leaves:
+                good: set[tuple[int, Mode | None]] = set()
+                for (own, mode), sources in kinds[0].items():
+                    for (far, other), targets in kinds[1].items():
+                        registers = entry & ~(SOURCE.own | TARGET.own) | own | far
+                        stricter = max(mode, other)
+                        same = (registers & alive[leaf], None if allow else stricter)
+                        if same in good:
+                            continue
+                        if self._behind(packet, state, leaf, allow, registers, stricter):
+                            good.add(same)
+                            continue
+                        self._confirm(packet, state, leaf, allow, sources, targets)
+                        if self.enough:
+                            return
+
+    def _read_after(self, table: int | None) -> int:
+        """The register bits that rules from a table on match."""
+        mask, left, seen = 0, [table], {table}
+        while left:
+            index = self.tables.get(left.pop() or -1)
+            for group in () if index is None else index.groups.values():
+                mask |= group.mask
+            for rule in () if index is None else islice(index.rules(), 500):
+                for action in rule.actions:
+                    following = getattr(action, "table", None)
+                    if following is not None and following not in seen:
+                        seen.add(following)
+                        left.append(following)
+        return mask
+
+    def _behind(
+        self,
+        packet: dict[str, int],
+        state: int,
+        leaf: Leaf,
+        allow: bool,
+        registers: int,
+        mode: Mode,
+    ) -> bool:
+        """Whether the tables behind the tiers do the right thing with a packet decided so."""
+        if leaf.odd:
+            return False
+        at = place("reg1") or 0
+        registers = registers & ~(leaf.mask | INTENT) | leaf.value | MARKED << at
+        action = Action.ALLOW if allow else Action.DENY
+        forwarded = allow or mode is not Mode.ENFORCE
+        verdict = Verdict(action, forwarded, mode, Tier.DEFAULT, None, (), ())
+        expect = self.expectation
+        edge = packet["in_port"] in expect.edges
+        mac = expect.places.macs.get(packet["eth_dst"])
+        local = mac is not None and mac[0] == expect.view.switch
+        asked = original(packet, state)
+        for counted in (False, True):
+            self._count("passages behind the tiers")
+            run = self.machine.run_from(leaf.table, packet, registers, state, state, counted)
+            wanted = expect.after(
+                verdict, asked, packet["in_port"], state, edge, local, expect.way(mac), counted
+            )
+            commits = [] if wanted.commit is None else [(expect.zone, MARKED)]
+            reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
+            good = (
+                not run.lost
+                and sorted(run.outputs) == sorted(wanted.outputs)
+                and reasons == wanted.copies
+                and all(meter == packet["in_port"] for meter, _ in run.copies)
+                and run.commits == commits
+                and not run.tracks
+                and bool(run.learned) == wanted.learns
+                and all(counts_one(learn, packet) for learn in run.learned)
+                and register_bits(run.registers, layout.OUTCOME) == wanted.outcome
+                and register_bits(run.registers, layout.INTENT) == MARKED
+            )
+            if not good:
+                return False
+        return True
+
+    def _confirm(
+        self,
+        packet: dict[str, int],
+        state: int,
+        leaf: Leaf,
+        allow: bool,
+        sources: int,
+        targets: int,
+    ) -> None:
+        """A wrong passage behind the tiers counts if a real packet takes it."""
+        six = packet["eth_type"] != IP
+        base = (SIX_BIT if six else 0) | packet["ip_proto"] << 16
+        services = ((base, base | 0xFFFF),)
+        try:
+            edge = packet["in_port"] in self.expectation.edges
+            reply = bool(state & RPL)
+            for part in self._reachable((sources, targets, services), edge, reply):
+                found = self.shared.judging.decided(leaf, allow, *part)
+                if found is None:
+                    continue
+                for sent in self.witnesses.packets(*found[:3], state):
+                    for counted in (False, True):
+                        if self._try(sent, state, counted):
+                            return
+        except Undecided as problem:
+            self.unproven.append(str(problem))
+
+
+def _coded_packets() -> Iterator[tuple[dict[str, int], int]]:
+    """Connection packets in which bit number i of the fields is bit k of i in packet k."""
+    for six in (False, True):
+        for state in STATES:
+            if state & ~TRK & 0x10:
+                continue
+            for proto in (1, 6, 17, 58, 132, 0, 47, 255):
+                for step in range(10):
+                    yield _coded(six, state, proto, step), state
+            for kind in range(256):
+                proto = 58 if six else 1
+                base = SIX if six else 0
+                packet = packet_of(Asked(base | 1, base | 2, proto, 0), 1, 1, 2, state)
+                packet["icmpv6_type" if six else "icmp_type"] = kind
+                yield packet, state
+
+
+def _coded(six: bool, state: int, proto: int, step: int) -> dict[str, int]:
+    base = SIX if six else 0
+    packet = packet_of(Asked(base, base, proto, 0), 1, 1, 2, state)
+    at = 1
+    family = "ipv6" if six else "ip"
+    tracked = "ct_ipv6" if six else "ct_nw"
+    width = 128 if six else 32
+    fields = [(f"{family}_src", width), (f"{family}_dst", width)]
+    fields += [(f"{tracked}_src", width), (f"{tracked}_dst", width), ("ct_tp_dst", 16)]
+    ported = tuple(PORT_NAMES.values())
+    fields += [(name, 16) for name in packet if name.startswith(ported)]
+    if state & REL:
+        fields.append(("ct_nw_proto", 8))
+    for name, bits in fields:
+        packet[name] = sum((at + bit >> step & 1) << bit for bit in range(bits))
+        at += bits
+    return packet

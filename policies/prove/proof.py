@@ -1,0 +1,74 @@
+"""What a proof says: that it holds, or a packet that shows it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from policies.model import Connection
+from policies.prove.expect import RPL, Expected
+from policies.prove.flows import ASKS
+from policies.prove.index import Run
+from policies.prove.judging import TIERS
+from policies.rules import Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A packet that the rules treat otherwise than the policy says.
+
+    ``packet`` has Open vSwitch's fields, ``ct_state`` what connection tracking
+    says of it; ``connection`` is None where no connection is judged.
+    """
+
+    switch: int
+    packet: Mapping[str, int]
+    ct_state: int
+    in_port: int
+    direction: str
+    connection: Connection | None
+    intent: str | None
+    rule: Rule | None
+    rules: tuple[Rule, ...]
+    differences: tuple[str, ...]
+    counted: bool = False
+    tied: bool = False  # two rules of one priority match, and the switch may take either
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """``holds`` only when every packet was covered and none differs; ``unproven`` says what could
+    not be covered, ``statistics`` how much was looked at."""
+
+    holds: bool
+    counterexamples: tuple[Counterexample, ...] = ()
+    unproven: tuple[str, ...] = ()
+    statistics: Mapping[str, int] = field(default_factory=dict)
+
+
+def example_of(
+    switch: int,
+    packet: dict[str, int],
+    state: int,
+    run: Run,
+    wanted: Expected,
+    differences: Sequence[str],
+    counted: bool,
+) -> Counterexample:
+    """What a run has shown; the rule named is the one that decided, or else the last one met."""
+    deciding = [rule for rule in run.rules if rule.table in TIERS and rule.priority]
+    blamed = deciding[-1:] or run.rules[-1:]
+    verdict = wanted.verdict
+    return Counterexample(
+        switch,
+        packet,
+        state,
+        packet["in_port"],
+        "reply" if state & RPL else "new" if state == ASKS else "later",
+        wanted.asked,
+        None if verdict is None else verdict.intent,
+        blamed[0] if blamed else None,
+        tuple(run.rules),
+        tuple(differences),
+        counted,
+    )

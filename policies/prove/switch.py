@@ -1,0 +1,84 @@
+"""The proof for one switch, step by step."""
+
+from __future__ import annotations
+
+from policies.prove.flows import ASKS, flow_packets
+from policies.prove.passages import Passages
+from policies.prove.ranges import Undecided
+from policies.prove.world import entry_packets, request_packets
+from policies.regions import address_at
+
+MANY = 64  # strange addresses to look at one by one
+
+
+class SwitchProof(Passages):
+    """What `run` leaves behind: ``found``, ``unproven`` and ``statistics``."""
+
+    def run(self) -> None:
+        """All steps; they end early once there are counterexamples enough."""
+        self._count("rules", sum(1 for index in self.tables.values() for _ in index.rules()))
+        steps = [self.entries, self.requests]
+        if self.shared.ends is not None:
+            steps += [self._deciders, self._strange, self.connections, self.flows]
+        for step in steps:
+            step()
+            if self.enough:
+                return
+        if self.shared.problem is not None:
+            self._search_everywhere()
+            if not self.found and not self.ties:
+                self.unproven.append(self.shared.problem)
+        self.found += self.ties if not self.found else []
+
+    def entries(self) -> None:
+        """Who may send what."""
+        self.try_all((packet, ASKS) for packet in entry_packets(self.world, self.expectation))
+
+    def requests(self) -> None:
+        """Where questions for an address go."""
+        self.try_all((packet, ASKS) for packet in request_packets(self.world, self.expectation))
+
+    def _deciders(self) -> None:
+        """Rules and intents name the same decider for every pair of classes and service."""
+        judging = self.shared.judging
+        self._count("boxes", len(judging.rules))
+        for box in self.shared.suspects:
+            self._count("suspects")
+            try:
+                for part in self._reachable(box):
+                    place = judging.differ(part)
+                    if place is None:
+                        continue
+                    if self._witness(place.sources, place.targets, place.services):
+                        break
+            except Undecided as problem:
+                self.unproven.append(str(problem))
+            if self.enough:
+                return
+
+    def _strange(self) -> None:
+        """Addresses that leave the identity tables in an unusual way, one by one."""
+        assert self.shared.ends is not None
+        for end, classes in enumerate(self.shared.ends):
+            for number in classes.strange[:MANY]:
+                mine = 1 << classes.class_of(number)
+                before = len(self.found)
+                for box in self.shared.judging.intents:
+                    ends = (box.sources, box.targets)
+                    ends = (mine, ends[1]) if end == 0 else (ends[0], mine)
+                    if self._witness(*ends, box.services):
+                        break
+                if len(self.found) == before:
+                    self.unproven.append(
+                        f"{address_at(number)} is identified in a way this proof does not follow"
+                    )
+
+    def _search_everywhere(self) -> None:
+        """Without a proof, packets that every intent is about."""
+        if self.shared.ends is None:
+            self.try_all(flow_packets(self.world, self.expectation, False))
+            return
+        judging = self.shared.judging
+        for box in (*judging.intents, *judging.rules):
+            if self._witness(box.sources, box.targets, box.services):
+                return
