@@ -6,13 +6,14 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable
+from enum import IntEnum
 from typing import Annotated
 
 import typer
 
-from console.errors import CommandError
-from policies.compiler import SwitchView, compile_switch, declared_bindings
-from policies.layout import Table
+from console.errors import NO, CommandError
+from policies.compiler import SwitchView, declared_bindings
+from policies.compiler.targets import LOSSES, TABLES, Target, overflows, rules_for
 from policies.membership import Membership
 from policies.model import Policy
 from policies.reader import load_policy
@@ -32,10 +33,27 @@ def compile_policy(
     policy: Annotated[list[str], typer.Argument(help="Policy files or directories.")],
     switch: Annotated[int, typer.Option(help="Datapath id of the switch.")],
     format: Annotated[str, typer.Option(help="ovs, json or count.")] = "ovs",
+    target: Annotated[
+        Target,
+        typer.Option(
+            help="stateful: Open vSwitch; stateless: OpenFlow 1.3 with several tables;"
+            " single: one small table."
+        ),
+    ] = Target.STATEFUL,
     link: Annotated[
         list[str] | None,
         typer.Option(help="A cable between switches, SWITCH:PORT=SWITCH:PORT; repeatable."),
     ] = None,
+    table_size: Annotated[
+        int | None,
+        typer.Option("--table-size", min=1, help="Rules that each table holds; exit 1 beyond."),
+    ] = None,
+    port_masks: Annotated[
+        bool,
+        typer.Option(
+            "--port-masks/--no-port-masks", help="Whether a plain switch masks ports in matches."
+        ),
+    ] = True,
     at: Annotated[
         float | None, typer.Option(help="Compile as of this time (seconds since the epoch).")
     ] = None,
@@ -44,6 +62,7 @@ def compile_policy(
 
     `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, one
     per port, must be there first. The way to hosts on other switches is known only from --link.
+    What a target other than stateful loses is said on standard error.
 
     Example:
 
@@ -51,20 +70,23 @@ def compile_policy(
     """
     if format not in FORMATS:
         raise CommandError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    rules = rules_of(load_policy(policy), switch, link or [], time.time() if at is None else at)
+    read = load_policy(policy)
+    now = time.time() if at is None else at
+    view = view_of(read, switch, fabric_of(link or []))
+    bindings = declared_bindings(read)
+    rules = rules_for(target, read, Membership(read), view, bindings, now, port_masks=port_masks)
+    if table_size is not None:
+        too_small = overflows(target, read, rules, table_size)
+        if too_small:
+            raise CommandError(f"switch {switch}: {'; '.join(map(str, too_small))}", NO)
+    for loss in LOSSES[target]:
+        typer.echo(f"{target.value}: {loss}", err=True)
     if format == "ovs":
         typer.echo(ovs_lines(rules), nl=False)
     elif format == "json":
-        typer.echo(json.dumps([json_rule(rule) for rule in rules], indent=1))
+        typer.echo(json.dumps([json_rule(rule, TABLES[target]) for rule in rules], indent=1))
     else:
-        typer.echo(count_text(rules), nl=False)
-
-
-def rules_of(policy: Policy, switch: int, links: list[str], now: float) -> tuple[Rule, ...]:
-    """A switch's rules, with the ports that the policy declares and the given links."""
-    bindings = declared_bindings(policy)
-    view = view_of(policy, switch, fabric_of(links))
-    return compile_switch(policy, Membership(policy), view, bindings, now)
+        typer.echo(count_text(rules, TABLES[target]), nl=False)
 
 
 def fabric_of(links: Iterable[str]) -> Fabric:
@@ -84,10 +106,10 @@ def view_of(policy: Policy, switch: int, fabric: Fabric) -> SwitchView:
     return SwitchView(switch, tuple(sorted(ports | trunks)), trunks, fabric.next_ports(switch))
 
 
-def count_text(rules: tuple[Rule, ...]) -> str:
+def count_text(rules: tuple[Rule, ...], tables: type[IntEnum]) -> str:
     counts = Counter(rule.table for rule in rules)
-    lines = [f"{Table(table).name.lower():12} {counts[table]:7}" for table in sorted(counts)]
-    return "\n".join([*lines, f"{'total':12} {len(rules):7}"]) + "\n"
+    lines = [f"{tables(table).name.lower():15} {counts[table]:7}" for table in sorted(counts)]
+    return "\n".join([*lines, f"{'total':15} {len(rules):7}"]) + "\n"
 
 
 def _link(text: str) -> Link:

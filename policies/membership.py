@@ -149,6 +149,10 @@ class Membership:
             self._cache[address] = found
         return found
 
+    def segments_of_number(self, number: int) -> frozenset[str]:
+        """As `segments_of`, for an address as `policies.regions.number_of` has it."""
+        return self._laid.find(number)
+
     def regions(self) -> tuple[Region, ...]:
         """Prefixes in address order, IPv4 first; the longest that covers an address gives its
         segments, addresses that none covers are in no segment."""

@@ -272,11 +272,11 @@ def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[R
         for address, side in product(restriction.addresses, ("src", "dst")):
             number = int(address) | (SIX if address.version == 6 else 0)
             fields, _ = prefix_fields((number, -1), side)
-            yield Rule(
-                PlainTable.ADAPTIVE,
-                100,
-                match(*fields),
-                (),
-                cookie(Category.DECISION, restriction.number),
-                max(1, min(MAX_TIMEOUT, round(remaining))),
-            )
+            cause = cookie(Category.DECISION, restriction.number)
+            left = max(1, min(MAX_TIMEOUT, round(remaining)))
+            yield Rule(PlainTable.ADAPTIVE, 100, match(*fields), (), cause, left)
+            # What the emergency tier denies is its own, and may be watched only.
+            for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
+                priority = 201 if denied is layout.PLAIN_DENIED else 200
+                matched, on = match(*fields, _is(denied)), (Goto(PlainTable.MODE),)
+                yield Rule(PlainTable.ADAPTIVE, priority, matched, on, cause, left)

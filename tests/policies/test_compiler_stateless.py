@@ -32,7 +32,6 @@ from policies.model import (
     Restriction,
     Service,
     Tier,
-    Verdict,
 )
 from policies.rules import Commit, CopyToController, Learn, Load, Move, Resubmit, Rule, Track
 from policies.verdict import Judge
@@ -86,11 +85,7 @@ def reversed_of(asked: Connection) -> Connection | None:
     return Connection(src, dst, proto)
 
 
-def passes(verdict: Verdict) -> bool:
-    return verdict.action is Action.ALLOW
-
-
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(policies(), connections(), st.booleans())
 def test_a_packet_passes_as_a_first_one_or_as_a_reply(
     policy: Policy, asked: Connection, quarantined: bool
@@ -101,11 +96,11 @@ def test_a_packet_passes_as_a_first_one_or_as_a_reply(
     wanted = judge.verdict(asked, NOW, held)
     answered = reversed_of(asked)
     expected = wanted.forwarded or (
-        answered is not None and passes(judge.verdict(answered, NOW, held))
+        answered is not None and judge.verdict(answered, NOW, held).forwarded
     )
     arrived, _ = travel(switches, policy, asked, reply=False)
     assert arrived == expected
-    if wanted.forwarded and asked.proto != 1 or passes(wanted):
+    if wanted.forwarded:
         back, _ = travel(switches, policy, asked, reply=True)
         assert back, "replies of what is forwarded pass"
 
@@ -132,8 +127,8 @@ def test_a_stream_to_a_low_port_is_never_a_reply() -> None:
 
 
 def test_too_many_overlapping_segments_are_refused_with_a_reason() -> None:
-    names = frozenset(f"s{number}" for number in range(600))
-    groups = [sorted(names)[start : start + 200] for start in (0, 200, 400)]
+    names = frozenset(f"s{number}" for number in range(300))
+    groups = [sorted(names)[start : start + 100] for start in (0, 100, 200)]
     together = {
         name: {name, *(other for group in groups for other in group if name not in group)}
         for group in groups
