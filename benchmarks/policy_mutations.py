@@ -51,9 +51,11 @@ def mutations(rules: Sequence[Rule], random: Random, count: int) -> Iterator[Mut
         if changed is None or (rule, changed[0]) in seen:
             continue
         (after,) = changed
-        if after is not None and after != rule and after.key in {
-            other.key for other in tables[table] if other is not rule
-        }:
+        if (
+            after is not None
+            and after != rule
+            and after.key in {other.key for other in tables[table] if other is not rule}
+        ):
             continue
         if after == rule:
             continue

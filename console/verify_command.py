@@ -57,7 +57,7 @@ def verify(
 
         septum policy verify policies/examples/shop.yaml
 
-        ovs-ofctl -O OpenFlow13 --no-stats dump-flows s1 | septum policy verify P --switch 1 --rules -
+        ovs-ofctl --no-stats dump-flows s1 | septum policy verify P --switch 1 --rules -
     """
     found = loaded(policy)
     now = moment(at)
