@@ -11,7 +11,7 @@ SOURCES := $(CODE) tests scripts conftest.py
 
 help:
 	@echo 'make demo             the main job: a network under attack, contained (root)'
-	@echo 'make test             all tests; FAST=1: only those without root and switches'
+	@echo 'make test             all tests; FAST=1: the quick ones without root and switches'
 	@echo 'make check            formatting, lint, types, import layers'
 	@echo 'make bench [NAME=x]   measurements, one line each'
 	@echo 'make setup            .venv/ and missing Debian packages (the others call it)'
@@ -28,7 +28,7 @@ demo: setup
 
 ifeq ($(FAST),1)
 test: setup-python
-	@$(PYTHON) -m pytest tests $(ARGS)
+	@$(PYTHON) -m pytest tests -m 'not thorough' $(ARGS)
 else
 test: setup
 	@$(WITH_OVS) $(PYTHON) -m pytest $(ARGS)

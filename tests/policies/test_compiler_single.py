@@ -79,6 +79,7 @@ def reversed_of(asked: Connection) -> Connection | None:
     return Connection(src, dst, proto)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(policies(), connections(), st.booleans())
 def test_one_table_passes_what_the_policy_forwards_and_replies(

@@ -11,6 +11,7 @@ import pytest
 HARNESS = Path(__file__).with_name("fuzz_policy_input.py")
 
 
+@pytest.mark.thorough
 def test_a_few_thousand_inputs(tmp_path: Path) -> None:
     # Wheels exist for Linux on x86-64 only, as requirements-dev.txt says.
     pytest.importorskip("atheris")

@@ -205,6 +205,7 @@ def test_the_compiler_s_rules_hold(network: Network) -> None:
     assert proof.statistics["rules"] == len(network.rules)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(4))
 def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, seed: int) -> None:
     random = Random(seed)
