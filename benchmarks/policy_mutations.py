@@ -93,12 +93,20 @@ def _field(change: Callable[[Field, Random], Field | None]) -> Callable[[Rule, R
             return None
         old = random.choice(rule.match)
         new = change(old, random)
-        if new == old:
+        if new == old or _is_needed(old, rule):
             return None
         rest = [each for each in rule.match if each is not old]
         return (replace(rule, match=match(*rest, *(() if new is None else (new,)))),)
 
     return changed
+
+
+def _is_needed(field: Field, rule: Rule) -> bool:
+    """Whether a switch would refuse the rule without this field, for others depend on it."""
+    if field.name not in ("eth_type", "ip_proto", "icmpv6_type"):
+        return False
+    plain = all(each.name.startswith("reg") or each is field for each in rule.match)
+    return not plain or not all(isinstance(each, Load | Goto) for each in rule.actions)
 
 
 def _value(old: Field, random: Random) -> Field:

@@ -66,12 +66,13 @@ class Classes:
     segments: list[frozenset[str]] = field(default_factory=list)
     four: int = 0
     six: int = 0
-    _index: dict[tuple[int, frozenset[str]], int] = field(default_factory=dict)
+    _index: dict[tuple[int, frozenset[str], int], int] = field(default_factory=dict)
     _by_mask: dict[int, dict[int, int]] = field(default_factory=dict)
     _by_name: dict[str, int] = field(default_factory=dict)
 
-    def add(self, own: int, segments: frozenset[str]) -> int:
-        key = (own, segments)
+    def add(self, own: int, segments: frozenset[str], alone: int = 0) -> int:
+        """The class of some bits and segments; with ``alone`` one of its own."""
+        key = (own, segments, alone)
         known = self._index.get(key)
         if known is None:
             known = self._index[key] = len(self.own)
@@ -318,11 +319,11 @@ class AddressClasses:
     def _class(self, number: int, packet: dict[str, int], *, single: bool) -> int:
         registers = self.end.put(number)
         met = []
+        tied = False
         for index in self._tables:
             rule = index.lookup(packet, registers)
             met.append(rule)
-            if index.tied:
-                self.strange.append(number)
+            tied = tied or index.tied
             if rule is None:
                 break
         key = tuple([0 if rule is None else id(rule.actions) for rule in met])
@@ -332,10 +333,11 @@ class AddressClasses:
             self._kept.append(met)
         mask, value, strange = effect
         left = self.end.space(number >= SIX) & ~mask
-        if strange or left and not single:
+        strange = strange or tied or bool(left) and not single
+        if strange:
             self.strange.append(number)
         own = (registers & ~mask | value) & self.end.own
-        found = self.classes.add(own, self._find(number))
+        found = self.classes.add(own, self._find(number), number if strange else 0)
         self.samples.setdefault((found, number >= SIX), number)
         return found
 

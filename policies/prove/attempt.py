@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.prove.addresses import Classes, bitset
-from policies.prove.expect import Expectation
+from policies.prove.expect import REL, Expectation
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
 from policies.prove.index import Machine, TableIndex
 from policies.prove.judging import REACHABLE, SIX_BIT
@@ -14,6 +14,10 @@ from policies.prove.proof import Counterexample, example_of
 from policies.prove.ranges import Ranges, common
 from policies.prove.shared import Shared
 from policies.prove.world import Loose, World
+
+TRACKED = frozenset(
+    {"ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_dst"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +40,13 @@ class Attempt:
         self._setting = setting
         self.tables, self.expectation = setting.tables, setting.expectation
         self.shared, self.world, self.loose = setting.shared, setting.world, setting.loose
-        self._limit = setting.limit
+        self._limit, self._switch = setting.limit, self.expectation.view.switch
         self.machine, self._other = Machine(self.tables), Machine(self.tables, last=True)
         if self.shared.ends is not None:
             self.witnesses = Witnesses(self.expectation, self.world, *self.shared.ends)
         self.found: list[Counterexample] = []
-        self.ties: list[Counterexample] = []
+        # Reported where nothing plainer is found: ties, and ICMP errors about a connection.
+        self.later: list[Counterexample] = []
         self.unproven: list[str] = []
         self.statistics: dict[str, int] = {}
 
@@ -65,21 +70,24 @@ class Attempt:
         run = self.machine.run(packet, state, counted)
         wanted = self.expectation.expect(packet, state, counted)
         differences = self.expectation.differences(run, wanted, packet["in_port"])
-        if run.tied and not self.ties:
+        if run.tied and not any(each.tied for each in self.later):
             other = self._other.run(packet, state, counted)
             if found := self.expectation.differences(other, wanted, packet["in_port"]):
                 found.append("two rules of one priority match: a switch may take either")
-                example = example_of(
-                    self.expectation.view.switch, packet, state, other, wanted, found, counted
-                )
-                self.ties.append(replace(example, tied=True))
-        if differences and len(self.found) < self._limit:
-            self.found.append(
-                example_of(
-                    self.expectation.view.switch, packet, state, run, wanted, differences, counted
-                )
-            )
-        return bool(differences)
+                example = example_of(self._switch, packet, state, other, wanted, found, counted)
+                self.later.append(replace(example, tied=True))
+        if not differences:
+            return False
+        example = example_of(self._switch, packet, state, run, wanted, differences, counted)
+        if state & REL and any(packet[name] for name in packet if name in TRACKED):
+            if not any(not each.tied for each in self.later):
+                self.later.append(example)
+                # A switch's trace knows no original tuple: the same with an empty one is plainer.
+                empty = {name: 0 for name in packet if name in TRACKED}
+                self._try(packet | empty, state, counted)
+        elif not self.enough:
+            self.found.append(example)
+        return True
 
     def _reachable(
         self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None

@@ -24,6 +24,7 @@ from policies.prove.judging import REACHABLE, SIX_BIT
 from policies.prove.ranges import Ranges, common
 from policies.prove.world import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX, World
 from policies.regions import SIX
+from policies.rules import Rule
 
 ANSWER_OF = {(proto, query): answer for (proto, answer), query in QUERY_OF.items()}
 NEAR = 50_001
@@ -80,6 +81,7 @@ def services_of(world: World, six: bool) -> Iterator[tuple[int, int]]:
     yield from ((6, 50_002), (17, 50_003), (132, 50_004), (47, 0))
     yield (ICMPV6, 128) if six else (ICMP, 8)
     yield (ICMPV6, 1) if six else (ICMP, 3)
+    yield (ICMP, 0) if six else (ICMPV6, 0)  # in the other family just a number
     for number in world.extra.get("ip_proto", ()):
         yield number, 0
 
@@ -108,6 +110,21 @@ def flow_packets(
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)
                         yield packet_of(asked, port, mac, target, state), state
+
+
+def aimed_packets(
+    world: World, expectation: Expectation, rule: Rule
+) -> Iterator[tuple[dict[str, int], int]]:
+    """Packets of connections with the values that a rule matches."""
+    wanted = {each.name: each.value for each in rule.match}
+    six = wanted.get("eth_type", IPV6 if "ipv6_dst" in wanted else IP) == IPV6
+    named = (number for number, name in PORT_NAMES.items() if any(name in each for each in wanted))
+    protos = [wanted.get("ip_proto", next(named, 6))]
+    if "ip_proto" not in wanted and protos == [6]:
+        protos += [ICMPV6 if six else ICMP, 17]
+    for packet, state in flow_packets(world, expectation, True):
+        if (packet["eth_type"] == IPV6) is six and packet["ip_proto"] in protos:
+            yield packet | {name: wanted[name] for name in wanted if name in packet}, state
 
 
 def _few(targets: list[int], expectation: Expectation) -> list[int]:

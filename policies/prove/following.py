@@ -222,7 +222,7 @@ class Following:
         check.entries()
         check.requests()
         check.try_all(flow_packets(world, expectation, True))
-        if check.found or check.ties:
+        if check.found or check.later:
             raise StartAnew("a port is treated otherwise than it should be")
 
     def _look_at_targets(self, touched: _Touched) -> None:
@@ -286,7 +286,7 @@ class Following:
             regions.append((fresh[0], every[1], EVERY_SERVICE))
         if fresh[1]:
             regions.append((every[0], fresh[1], EVERY_SERVICE))
-        if len(regions) > MOST or not all(judging.agree_within(each) for each in regions):
+        if len(regions) > MOST or not judging.agree_within(regions):
             raise StartAnew("rules and intents may differ")
         shared.judging = judging
         return len(regions)
@@ -311,7 +311,7 @@ def _changed(
     old: Mapping[tuple[int, int], frozenset[str]], new: Mapping[tuple[int, int], frozenset[str]]
 ) -> set[tuple[int, int]]:
     """Prefixes that came, went, or are of other segments."""
-    if old is new:
+    if old is new or old == new:
         return set()
     found = {key for key, names in new.items() if old.get(key) != names}
     return found | (old.keys() - new.keys())

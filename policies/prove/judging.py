@@ -34,7 +34,7 @@ from policies.model import (
     Tier,
 )
 from policies.prove.addresses import SOURCE, TARGET, Classes, bitset
-from policies.prove.expect import IP, IPV6
+from policies.prove.expect import ADVERTISE, IP, IPV6, SOLICIT
 from policies.prove.index import TableIndex, bits_mask, place
 from policies.prove.ranges import (
     Ranges,
@@ -76,7 +76,11 @@ def reachable_services() -> Ranges:
         for proto in range(256):
             typed = proto == (ICMPV6 if six else ICMP)
             size = 65536 if proto in PORT_PROTOCOLS else 256 if typed else 1
-            found.append((six | proto << 16, (six | proto << 16) + size - 1))
+            low = six | proto << 16
+            if typed and six:  # neighbour discovery is no connection
+                found += [(low, low + SOLICIT - 1), (low + ADVERTISE + 1, low + size - 1)]
+            else:
+                found.append((low, low + size - 1))
     return joined(found)
 
 
@@ -137,6 +141,13 @@ class Judging:
         self.sources, self.targets = sources, targets
         self._conditions: dict[int, _Condition] = {} if like is None else like._conditions
         self._asked_by: dict[int, tuple[Intent, Ranges]] = {} if like is None else like._asked_by
+        self._every = (sources.every, targets.every)
+        self._named: dict[tuple[int, str], int] = {}
+        self._cut: dict[tuple[int, tuple[int, int]], int] = {}
+        self._left: dict[tuple[int, int, int], tuple[object, Leaf]] = {}
+        self._labels: dict[tuple[int, int], tuple[Leaf, Label, Leaf]] = {}
+        if like is not None:
+            self._left, self._labels = like._left, like._labels
         self._services: dict[tuple[int, int, int], Ranges] = {}
         self.rules: list[Box] = []
         self.intents: list[Box] = []
@@ -146,7 +157,7 @@ class Judging:
     # -- boxes --------------------------------------------------------------------------------
 
     def read_rules(self, tables: Mapping[int, TableIndex]) -> None:
-        every = (self.sources.every, self.targets.every, EVERY_SERVICE)
+        every = (*self._every, EVERY_SERVICE)
         self.rules = list(self._expand(tables, TIERS[0], every, (), 0, 0))
         lowest = (1 << 20,)
         self.rules.append(Box(*every, lowest, (-1, 0), Leaf(None, 0, 0)))
@@ -167,21 +178,41 @@ class Judging:
             box = self._box(rule)
             if box is None:
                 continue
-            sources, targets = box[0] & within[0], box[1] & within[1]
-            services = box[2] if within[2] is EVERY_SERVICE else common(box[2], within[2])
+            sources = box[0] if within[0] is self._every[0] else box[0] & within[0]
+            targets = box[1] if within[1] is self._every[1] else box[1] & within[1]
+            if within[2] is EVERY_SERVICE:
+                services = box[2]
+            else:
+                services = common(box[2], within[2])
             if not (sources and targets and services):
                 continue
             below = (*rank, -rule.priority)
-            leaf = _leaf(rule, mask, value)
+            leaf = self._leaf(rule, mask, value)
             if leaf.table in TIERS:
                 if leaf.odd or leaf.mask & ~INTENT & (SOURCE.own | TARGET.own | SERVICE):
                     raise Undecided("a rule of the tiers changes what later tiers look at")
                 part = (sources, targets, services)
                 yield from self._expand(tables, leaf.table or 0, part, below, leaf.mask, leaf.value)
             else:
-                label = (leaf.value >> (place("reg1") or 0) & 0xFFFF_FFFF, rule.cookie)
-                leaf = Leaf(leaf.table, leaf.mask & ~INTENT, leaf.value & ~INTENT, leaf.odd)
+                label, leaf = self._label(leaf, rule)
                 yield Box(sources, targets, services, below, label, leaf, rule)
+
+    def _leaf(self, rule: Rule, mask: int, value: int) -> Leaf:
+        key = (id(rule.actions), mask, value)
+        known = self._left.get(key)
+        if known is None:
+            known = self._left[key] = (rule.actions, _leaf(rule, mask, value))
+        return known[1]
+
+    def _label(self, leaf: Leaf, rule: Rule) -> tuple[Label, Leaf]:
+        """The intent that a rule names, and the way out without it."""
+        key = (id(leaf), rule.cookie)
+        known = self._labels.get(key)
+        if known is None:
+            number = leaf.value >> (place("reg1") or 0) & 0xFFFF_FFFF
+            plain = Leaf(leaf.table, leaf.mask & ~INTENT, leaf.value & ~INTENT, leaf.odd)
+            known = self._labels[key] = (leaf, (number, rule.cookie), plain)
+        return known[1], known[2]
 
     def _box(self, rule: Rule) -> tuple[int, int, Ranges] | None:
         condition = self._conditions.get(id(rule))
@@ -189,12 +220,19 @@ class Judging:
             condition = self._conditions[id(rule)] = self._condition(rule)
         if condition.services is None:
             return None
-        sources = targets = -1
-        if condition.sources[0]:
-            sources = self.sources.where(*condition.sources)
-        if condition.targets[0]:
-            targets = self.targets.where(*condition.targets)
+        sources = self._bits(0, self.sources, condition.sources)
+        targets = self._bits(1, self.targets, condition.targets)
         return sources, targets, condition.services
+
+    def _bits(self, end: int, classes: Classes, condition: tuple[int, int]) -> int:
+        """The classes that a condition on one end holds for, the same object every time."""
+        if not condition[0]:
+            return self._every[end]
+        known = self._cut.get((end, condition))
+        if known is None:
+            known = classes.where(*condition) & self._every[end]
+            self._cut[end, condition] = known
+        return known
 
     def _condition(self, rule: Rule) -> _Condition:
         registers = mask = 0
@@ -219,7 +257,9 @@ class Judging:
         key = (registers >> shift & 0xFFFF_FFFF, mask >> shift & 0xFFFF_FFFF, families)
         services = self._services.get(key)
         if services is None:
-            services = self._services[key] = _asked(*key)
+            services = _asked(*key)
+            services = EVERY_SERVICE if services == EVERY_SERVICE else services
+            self._services[key] = services
         return _Condition(rule, sources, targets, services)
 
     def read_intents(self, policy: Policy, now: float) -> None:
@@ -229,7 +269,7 @@ class Judging:
             if intent.expires is None or intent.expires.timestamp() > now
         ]
         self.intents = [box for intent in live for box in self.boxes_of(intent)]
-        every = (self.sources.every, self.targets.every, EVERY_SERVICE)
+        every = (*self._every, EVERY_SERVICE)
         self.intents.append(Box(*every, (9,), DEFAULT))
         self.default = policy.defaults.action
         self._actions = {
@@ -247,17 +287,21 @@ class Judging:
             known = self._asked_by[id(intent)] = (intent, joined(ranges))
         services = known[1]
         for source in intent.sources:
-            starts = self._members(self.sources, source)
+            starts = self._members(0, source)
             for target in intent.targets if starts else ():
-                ends = self._members(self.targets, target)
+                ends = self._members(1, target)
                 if ends:
                     yield Box(starts, ends, services, rank, label, intent=intent)
 
-    @staticmethod
-    def _members(classes: Classes, name: str) -> int:
+    def _members(self, end: int, name: str) -> int:
         if name == ANY:
-            return classes.every
-        return classes.named("" if name == UNKNOWN else name) & classes.every
+            return self._every[end]
+        known = self._named.get((end, name))
+        if known is None:
+            classes = self.targets if end else self.sources
+            known = classes.named("" if name == UNKNOWN else name) & self._every[end]
+            self._named[end, name] = known
+        return known
 
     # -- the two conditions -------------------------------------------------------------------
 
@@ -267,11 +311,21 @@ class Judging:
         found += _misordered(self.rules, self.intents)
         return found
 
-    def agree_within(self, region: tuple[int, int, Ranges]) -> bool:
-        """Whether both conditions hold for what lies in a region."""
-        rules = [part for box in self.rules if (part := _part(box, region)) is not None]
-        intents = [part for box in self.intents if (part := _part(box, region)) is not None]
-        return not (any(_uncovered(rules, intents)) or _misordered(rules, intents))
+    def agree_within(self, regions: Sequence[tuple[int, int, Ranges]]) -> bool:
+        """Whether both conditions hold for what lies in the regions."""
+        every = (*self.rules, *self.intents)
+        for region in regions:
+            # Few different sets stand in many boxes.
+            starts = _meeting((box.sources for box in every), region[0])
+            ends = _meeting((box.targets for box in every), region[1])
+            here = [box for box in every if id(box.sources) in starts and id(box.targets) in ends]
+            known: dict[int, Ranges] = {}
+            parts = [part for box in here if (part := _part(box, region, known)) is not None]
+            rules = [part for part in parts if part.leaf is not None]
+            intents = [part for part in parts if part.leaf is None]
+            if any(_uncovered(rules, intents)) or _misordered(rules, intents):
+                return False
+        return True
 
     # -- exact search -------------------------------------------------------------------------
 
@@ -359,12 +413,20 @@ class Judging:
         return found
 
 
-def _part(box: Box, region: tuple[int, int, Ranges]) -> Box | None:
-    sources = box.sources & region[0]
-    targets = box.targets & region[1] if sources else 0
-    if not targets or not meet(box.services, region[2]):
+def _meeting(sets: Iterable[int], bits: int) -> set[int]:
+    """The ids of the sets that share something with one."""
+    distinct = {id(each): each for each in sets}
+    return {key for key, each in distinct.items() if each & bits}
+
+
+def _part(box: Box, region: tuple[int, int, Ranges], known: dict[int, Ranges]) -> Box | None:
+    """The part of a box in a region; ``known`` keeps what services they share, by identity."""
+    services = known.get(id(box.services))
+    if services is None:
+        services = known[id(box.services)] = common(box.services, region[2])
+    if not services:
         return None
-    services = common(box.services, region[2])
+    sources, targets = box.sources & region[0], box.targets & region[1]
     return Box(sources, targets, services, box.rank, box.label, box.leaf, box.rule, box.intent)
 
 

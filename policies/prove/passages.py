@@ -7,22 +7,25 @@ from itertools import islice
 
 from policies import layout
 from policies.layout import Table
-from policies.model import Action, Mode, Tier, Verdict
+from policies.model import ICMP, ICMPV6, Action, Mode, Tier, Verdict
 from policies.prove.addresses import CHAIN, SOURCE, TARGET
 from policies.prove.attempt import Attempt
 from policies.prove.expect import (
+    ADVERTISE,
     IP,
     PORT_NAMES,
     REL,
     RPL,
+    SOLICIT,
     TRK,
+    Expected,
     counts_one,
     original,
 )
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
 from policies.prove.index import Run, bits_mask, place, register_bits
 from policies.prove.judging import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
-from policies.prove.ranges import Undecided, common, meet, without
+from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.prove.world import LARGE, apart
 from policies.regions import SIX, number_of
 
@@ -108,28 +111,32 @@ class Passages(Attempt):
                 if not part:
                     continue
                 for sent in self.witnesses.packets(sources, targets, part, state):
+                    for name in ("icmp_type", "icmpv6_type"):
+                        if name in sent and name in packet:
+                            sent[name] = packet[name]
                     if self._try(sent, state):
                         return True
         alone = len(kinds[0]) == len(kinds[1]) == 1
-        if (ends or alone) and not self._told_apart(
-            six, packet["ip_proto"], register_bits(run.registers, layout.PROTO)
-        ):
-            return False  # whatever the registers say, the same is decided
-        if (problem := "a connection rule writes something else than the original tuple") in (
-            self.unproven
-        ):
-            return False
-        self.unproven.append(problem)
+        if not (ends or alone) or self._told_apart(packet, state, run):
+            problem = "a connection rule writes something else than the original tuple"
+            if problem not in self.unproven:
+                self.unproven.append(problem)
         return False
 
-    def _told_apart(self, six: bool, *protocols: int) -> bool:
-        """Whether some rule or intent treats one of these protocols otherwise than another, or
-        one port otherwise."""
-        judging = self.shared.judging
-        base = SIX_BIT if six else 0
-        lows = [base | proto << 16 for proto in protocols]
-        wanted = [common(REACHABLE, ((low, low | 0xFFFF),)) for low in lows]
-        for box in (*judging.rules, *judging.intents):
+    def _told_apart(self, packet: dict[str, int], state: int, run: Run) -> bool:
+        """Whether some rule or intent treats the service that the packet is about otherwise than
+        the one in the registers; for protocols with ports, than any port of either."""
+        asked = original(packet, state)
+        base = SIX_BIT if packet["eth_type"] != IP else 0
+        proto = register_bits(run.registers, layout.PROTO)
+        port = register_bits(run.registers, layout.PORT)
+        wanted: list[Ranges] = []
+        for number, at in ((asked.proto, asked.port), (proto, port)):
+            low = base | number << 16
+            exact = asked.proto in (ICMP, ICMPV6)
+            part = ((low | at, low | at),) if exact else ((low, low | 0xFFFF),)
+            wanted.append(part if exact else common(REACHABLE, part))
+        for box in (*self.shared.judging.rules, *self.shared.judging.intents):
             met = [meet(box.services, each) for each in wanted]
             if any(met) and not all(not without(each, box.services) for each in wanted):
                 return True
@@ -221,27 +228,33 @@ class Passages(Attempt):
         asked = original(packet, state)
         for counted in (False, True):
             self._count("passages behind the tiers")
-            run = self.machine.run_from(leaf.table, packet, registers, state, state, counted)
+            runs = [self.machine.run_from(leaf.table, packet, registers, state, state, counted)]
+            if runs[0].tied:
+                other = self._other.run_from(leaf.table, packet, registers, state, state, counted)
+                runs.append(other)
             wanted = expect.after(
                 verdict, asked, packet["in_port"], state, edge, local, expect.way(mac), counted
             )
-            commits = [] if wanted.commit is None else [(expect.zone, MARKED)]
-            reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
-            good = (
-                not run.lost
-                and sorted(run.outputs) == sorted(wanted.outputs)
-                and reasons == wanted.copies
-                and all(meter == packet["in_port"] for meter, _ in run.copies)
-                and run.commits == commits
-                and not run.tracks
-                and bool(run.learned) == wanted.learns
-                and all(counts_one(learn, packet) for learn in run.learned)
-                and register_bits(run.registers, layout.OUTCOME) == wanted.outcome
-                and register_bits(run.registers, layout.INTENT) == MARKED
-            )
-            if not good:
+            if not all(self._does(run, wanted, packet) for run in runs):
                 return False
         return True
+
+    def _does(self, run: Run, wanted: Expected, packet: dict[str, int]) -> bool:
+        """Whether the tables behind the tiers did what is wanted, for any intent."""
+        commits = [] if wanted.commit is None else [(self.expectation.zone, MARKED)]
+        reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
+        return (
+            not run.lost
+            and sorted(run.outputs) == sorted(wanted.outputs)
+            and reasons == wanted.copies
+            and all(meter == packet["in_port"] for meter, _ in run.copies)
+            and run.commits == commits
+            and not run.tracks
+            and bool(run.learned) == wanted.learns
+            and all(counts_one(learn, packet) for learn in run.learned)
+            and register_bits(run.registers, layout.OUTCOME) == wanted.outcome
+            and register_bits(run.registers, layout.INTENT) == MARKED
+        )
 
     def _confirm(
         self,
@@ -280,7 +293,9 @@ def _coded_packets() -> Iterator[tuple[dict[str, int], int]]:
             for proto in (1, 6, 17, 58, 132, 0, 47, 255):
                 for step in range(10):
                     yield _coded(six, state, proto, step), state
-            for kind in range(256):
+            for kind in (
+                each for each in range(256) if not six or each not in (SOLICIT, ADVERTISE)
+            ):
                 proto = 58 if six else 1
                 base = SIX if six else 0
                 packet = packet_of(Asked(base | 1, base | 2, proto, 0), 1, 1, 2, state)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.model import Connection
-from policies.prove.expect import RPL, Expected
+from policies.prove.expect import REL, RPL, Expected
 from policies.prove.flows import ASKS
 from policies.prove.index import Run
 from policies.prove.judging import TIERS
@@ -33,6 +33,13 @@ class Counterexample:
     differences: tuple[str, ...]
     counted: bool = False
     tied: bool = False  # two rules of one priority match, and the switch may take either
+
+    @property
+    def traceable(self) -> bool:
+        """Whether ``ofproto/trace`` can show it: a trace takes one of tied rules, and knows no
+        connection that an ICMP error is about."""
+        quoted = any(self.packet.get(name) for name in ("ct_nw_src", "ct_ipv6_src"))
+        return not self.tied and not (self.ct_state & REL and quoted)
 
 
 @dataclass(frozen=True, slots=True)

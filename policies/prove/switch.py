@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from policies.prove.flows import ASKS, flow_packets
+from policies.layout import Table
+from policies.prove.flows import ASKS, aimed_packets, flow_packets
 from policies.prove.passages import Passages
 from policies.prove.ranges import Undecided
 from policies.prove.world import entry_packets, request_packets
@@ -17,7 +18,7 @@ class SwitchProof(Passages):
     def run(self) -> None:
         """All steps; they end early once there are counterexamples enough."""
         self._count("rules", sum(1 for index in self.tables.values() for _ in index.rules()))
-        steps = [self.entries, self.requests]
+        steps = [self.entries, self.requests, self._unusual]
         if self.shared.ends is not None:
             steps += [self._deciders, self._strange, self.connections, self.flows]
         for step in steps:
@@ -26,9 +27,9 @@ class SwitchProof(Passages):
                 return
         if self.shared.problem is not None:
             self._search_everywhere()
-            if not self.found and not self.ties:
+            if not self.found and not self.later:
                 self.unproven.append(self.shared.problem)
-        self.found += self.ties if not self.found else []
+        self.found += self.later[:1] if not self.found else []
 
     def entries(self) -> None:
         """Who may send what."""
@@ -37,6 +38,16 @@ class SwitchProof(Passages):
     def requests(self) -> None:
         """Where questions for an address go."""
         self.try_all((packet, ASKS) for packet in request_packets(self.world, self.expectation))
+
+    def _unusual(self) -> None:
+        """Rules that look at what this proof does not tell apart in their tables."""
+        for rule in self.loose.unusual[:MANY]:
+            if self.try_all(aimed_packets(self.world, self.expectation, rule)):
+                return
+        if self.loose.unusual:
+            rule = self.loose.unusual[0]
+            table = Table(rule.table).name.lower()
+            self.unproven.append(f"a rule of table {table} looks at more than this proof follows")
 
     def _deciders(self) -> None:
         """Rules and intents name the same decider for every pair of classes and service."""

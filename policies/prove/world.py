@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from policies import layout
+from policies.layout import Table
 from policies.prove.addresses import CHAIN
 from policies.prove.expect import (
     ADVERTISE,
@@ -44,6 +45,22 @@ STRANGE_FOUR = 0xC633_64FE
 STRANGE_SIX = 0x20010DB8_FFFF_FFFF_FFFF_FFFF_FFFF_FFFE
 STRANGE_PORT = 0xFE01
 Signature = tuple[object, ...]
+# Fields that the packets below take all combinations of, as far as rules name values.
+KNOWN = frozenset(
+    {
+        *("in_port", "eth_src", "eth_dst", "ip_src", "ipv6_src"),
+        *("arp_sha", "arp_spa", "arp_tpa", "nd_sll", "nd_tll", "nd_target"),
+        *("eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state"),
+    }
+)
+USUAL = {
+    "eth_type": (IP, ARP, IPV6, LLDP),
+    "ip_proto": (1, 6, 17, 58, 132),
+    "arp_op": (1, 2, 3),
+    "ct_state": range(64),
+    "icmp_type": range(256),
+    "icmpv6_type": range(256),
+}
 
 
 def is_anchored(group: Group) -> bool:
@@ -60,6 +77,7 @@ class Loose:
     rules: list[Rule] = field(default_factory=list)
     values: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     matched: int = 0  # register bits that some rule outside of the large tables matches
+    unusual: list[Rule] = field(default_factory=list)  # that look at what only connections have
 
     def marks(self, name: str, value: int) -> tuple[bool, ...]:
         """Which of the loose conditions on a field a value meets."""
@@ -84,6 +102,14 @@ def apart(tables: Mapping[int, TableIndex]) -> bool:
     return True
 
 
+def _types(group: Group) -> bool:
+    """Whether a group looks at other ICMP types than those of neighbour discovery."""
+    return any(
+        name == "icmp_type" or name == "icmpv6_type" and value not in (SOLICIT, ADVERTISE)
+        for name, value, _ in group.small
+    )
+
+
 def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
     found = Loose()
     for table, index in tables.items():
@@ -91,6 +117,12 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
             continue
         for group in index.groups.values():
             found.matched |= group.mask
+            for name, value, _ in group.small:
+                if value not in USUAL.get(name, ()):
+                    found.values.setdefault(name, []).append((value, FULL))
+            names = {name for name, _ in group.big} | {name for name, _, _ in group.small}
+            if names - KNOWN or table != Table.CONNECTION and _types(group):
+                found.unusual += group.rules.values()
             if is_anchored(group):
                 continue
             found.rules += group.rules.values()
@@ -393,7 +425,10 @@ def _inside(name: str, value: int, mask: int, places: Places) -> Iterator[int]:
 
 
 def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
-    """Packets about who may send what: every mixture of own and others' addresses."""
+    """Packets about who may send what: every mixture of own and others' addresses.
+
+    Another host's addresses stand for all that no rule of the port names.
+    """
     places, here = expectation.places, expectation.view.switch
     for port in (*world.edges, *world.trunks, *world.special("in_port", STRANGE_PORT)):
         own = places.held.get((here, port), {})
@@ -411,7 +446,7 @@ def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, 
         numbers += [min(theirs[1]), max(theirs[1])]
         four = [each for each in numbers if each < SIX]
         six = [each ^ SIX for each in numbers if each >= SIX]
-        senders = near.special("eth_src", *own, theirs[0], STRANGE_MAC)
+        senders = near.special("eth_src", *own, theirs[0])
         for sender in senders:
             start = {"in_port": port, "eth_src": sender}
             yield from _ip_entries(near, start, four, six)
@@ -427,11 +462,11 @@ def _ip_entries(
         "eth_dst", BRIDGE_LOCAL, BRIDGE_LOCAL | 0xE, MULTICAST | 0x5E00_0001, *world.macs[:2]
     )
     for target in targets:
-        for kind in (LLDP, 0x88B5):
+        for kind in world.special("eth_type", LLDP, 0x88B5):
             yield start | {"eth_dst": target, "eth_type": kind}
-        for source in world.special("ip_src", *four, 0, STRANGE_FOUR):
+        for source in world.special("ip_src", *four, 0):
             yield start | tcp(target, source, four[-1] if four else STRANGE_FOUR, six=False)
-        for source in world.special("ipv6_src", *six, 0, STRANGE_SIX):
+        for source in world.special("ipv6_src", *six, 0):
             packet = start | tcp(target, source, six[-1] if six else STRANGE_SIX, six=True)
             yield packet
             yield start | icmp6(target, source, packet["ipv6_dst"], 133)
@@ -465,9 +500,9 @@ def icmp6(target: int, source: int, destination: int, kind: int) -> dict[str, in
 def _arp_entries(
     world: World, start: dict[str, int], four: list[int], senders: list[int]
 ) -> Iterator[dict[str, int]]:
-    for operation in (1, 2, 3):
+    for operation in world.special("arp_op", 1, 2, 3):
         for hardware in world.special("arp_sha", start["eth_src"], *senders):
-            for source in world.special("arp_spa", *four, 0, STRANGE_FOUR):
+            for source in world.special("arp_spa", *four, 0):
                 for asked in world.special("arp_tpa", *four[:1], *four[-1:]):
                     yield start | {
                         "eth_dst": 0xFFFF_FFFF_FFFF,
@@ -484,7 +519,7 @@ def _nd_entries(
 ) -> Iterator[dict[str, int]]:
     for kind, option in ((SOLICIT, "nd_sll"), (ADVERTISE, "nd_tll")):
         for link in world.special(option, *senders, 0):
-            for source in world.special("ipv6_src", *six, 0, STRANGE_SIX):
+            for source in world.special("ipv6_src", *six, 0):
                 for asked in world.special("nd_target", *six):
                     packet = icmp6(0x3333_0000_0001, source, six[-1] if six else 1, kind)
                     yield start | packet | {"nd_target": asked, option: link}
