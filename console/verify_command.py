@@ -48,7 +48,7 @@ def verify(
     as_json: Json = False,
     at: At = None,
 ) -> None:
-    """Prove that the rules of every switch mean what the intents say, for all packets.
+    """Prove that rules mean what the intents say, for all packets.
 
     Exit 0: proven; 1: a packet is treated otherwise (it is printed, with the intent and the
     rule), or a part could not be covered (it is named).
@@ -82,6 +82,8 @@ def verify(
         print_json(_proof_data(proof, given))
     else:
         _print(proof, given, found)
+        if len(known) > 1 and not link:
+            typer.echo("no --link is given: what comes from other switches is not part of this")
     raise typer.Exit(0 if proof.holds else NO)
 
 

@@ -340,14 +340,14 @@ class Expectation:
         have = register_bits(run.registers, layout.INTENT)
         if have != number:
             found.append(f"attributed to intent number {have:#x}, not {number:#x}")
-        causes = [rule.cookie for rule in run.rules if rule.cookie >> 48 & 0xFF in _DECIDING]
+        causes = [rule.cookie for rule in run.rules if rule.cookie >> 48 & 0xFF in DECIDING]
         if causes != [cause]:
             named = ", ".join(f"{each:#x}" for each in causes) or "none"
             found.append(f"the deciding rule's cookie is {named}, not {cause:#x}")
         return found
 
 
-_DECIDING = (Category.INTENT, Category.DEFAULT)
+DECIDING = (Category.INTENT, Category.DEFAULT)
 
 
 def label_of(verdict: Verdict) -> tuple[int, int]:

@@ -194,11 +194,13 @@ class Witnesses:
         reply = bool(state & RPL)
         here = self.local(int(reply), six)
         senders = [member for index, member in here.items() if near >> index & 1][:3]
-        for other in self._sample(int(not reply), far, six):
-            for port, mac, number in senders:
-                ends = (other, number) if reply else (number, other)
-                for target in self._towards(other, port, local=False):
-                    yield packet_of(Asked(*ends, *service), port, mac, target, state)
+        others = self._sample(int(not reply), far, six)
+        pairs = [(other, sender) for other in others for sender in senders]
+        # A host that talks to itself shows as much, but says less to a person.
+        for other, (port, mac, number) in sorted(pairs, key=lambda each: each[0] == each[1][2]):
+            ends = (other, number) if reply else (number, other)
+            for target in self._towards(other, port, local=False):
+                yield packet_of(Asked(*ends, *service), port, mac, target, state)
 
     def _from_trunks(
         self, near: int, far: int, six: bool, service: tuple[int, int], state: int

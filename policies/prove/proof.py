@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.model import Connection
-from policies.prove.expect import REL, RPL, Expected
+from policies.prove.expect import DECIDING, REL, RPL, Expected
 from policies.prove.flows import ASKS
 from policies.prove.index import Run
 from policies.prove.judging import TIERS
@@ -63,7 +63,9 @@ def example_of(
     counted: bool,
 ) -> Counterexample:
     """What a run has shown; the rule named is the one that decided, or else the last one met."""
-    deciding = [rule for rule in run.rules if rule.table in TIERS and rule.priority]
+    deciding = [
+        rule for rule in run.rules if rule.table in TIERS and rule.cookie >> 48 & 0xFF in DECIDING
+    ]
     blamed = deciding[-1:] or run.rules[-1:]
     verdict = wanted.verdict
     return Counterexample(
