@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from policies.prove.addresses import Classes, bitset
+from policies.prove.boxes import REACHABLE, SIX_BIT
+from policies.prove.classes import Classes, bitset
 from policies.prove.expect import REL, Expectation
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
 from policies.prove.index import Machine, TableIndex
-from policies.prove.judging import REACHABLE, SIX_BIT
+from policies.prove.kinds import Loose
 from policies.prove.proof import Counterexample, example_of
 from policies.prove.ranges import Ranges, common
 from policies.prove.shared import Shared
-from policies.prove.world import Loose, World
+from policies.prove.world import World
 
 TRACKED = frozenset(
     {"ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_dst"}

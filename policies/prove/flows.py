@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from policies.model import ICMP, ICMPV6
-from policies.prove.addresses import AddressClasses, indices
+from policies.prove.addresses import AddressClasses
+from policies.prove.boxes import REACHABLE, SIX_BIT
+from policies.prove.classes import indices
 from policies.prove.expect import (
     EST,
     INV,
@@ -20,9 +22,9 @@ from policies.prove.expect import (
     TRK,
     Expectation,
 )
-from policies.prove.judging import REACHABLE, SIX_BIT
+from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
 from policies.prove.ranges import Ranges, common
-from policies.prove.world import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX, World
+from policies.prove.world import World
 from policies.regions import SIX
 from policies.rules import Rule
 

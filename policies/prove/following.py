@@ -16,14 +16,12 @@ from policies.compiler import SwitchView
 from policies.membership import Membership
 from policies.model import Mode, Policy
 from policies.prove.attempt import Setting
-from policies.prove.expect import Expectation, own_address
+from policies.prove.boxes import EVERY_SERVICE, TIERS, Box, Leaf
+from policies.prove.expect import Expectation
 from policies.prove.flows import flow_packets
 from policies.prove.index import Group, shape_of
-from policies.prove.judging import EVERY_SERVICE, TIERS, Box, Judging, Leaf
-from policies.prove.ranges import Ranges, joined
-from policies.prove.shared import Shared, finder
-from policies.prove.switch import SwitchProof
-from policies.prove.world import (
+from policies.prove.judging import Judging
+from policies.prove.kinds import (
     ANCHORS,
     LARGE,
     STRANGE_FOUR,
@@ -35,6 +33,10 @@ from policies.prove.world import (
     Targets,
     is_anchored,
 )
+from policies.prove.places import own_address
+from policies.prove.ranges import Ranges, joined
+from policies.prove.shared import Shared, finder
+from policies.prove.switch import SwitchProof
 from policies.regions import SIX, number_of
 from policies.rules import Rule
 from policies.sequences import differences

@@ -10,6 +10,7 @@ from policies.layout import Table
 from policies.model import ICMP, ICMPV6, Action, Mode, Tier, Verdict
 from policies.prove.addresses import CHAIN, SOURCE, TARGET
 from policies.prove.attempt import Attempt
+from policies.prove.boxes import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
 from policies.prove.expect import (
     ADVERTISE,
     IP,
@@ -24,9 +25,8 @@ from policies.prove.expect import (
 )
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
 from policies.prove.index import Run, bits_mask, place, register_bits
-from policies.prove.judging import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
+from policies.prove.kinds import LARGE, apart
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
-from policies.prove.world import LARGE, apart
 from policies.regions import SIX, number_of
 
 MARKED = 0x5A5A_A5A5  # an intent number that stands for any

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.model import Connection
+from policies.prove.boxes import TIERS
 from policies.prove.expect import DECIDING, REL, RPL, Expected
 from policies.prove.flows import ASKS
 from policies.prove.index import Run
-from policies.prove.judging import TIERS
 from policies.rules import Rule
 
 

@@ -10,14 +10,10 @@ from policies.compiler import SwitchView, Update
 from policies.membership import Membership
 from policies.model import Policy
 from policies.prove.attempt import Setting
-from policies.prove.expect import Expectation, Places
+from policies.prove.expect import Expectation
 from policies.prove.following import Following, Moment, StartAnew
 from policies.prove.index import TableIndex
-from policies.prove.proof import Proof
-from policies.prove.ranges import Undecided
-from policies.prove.shared import Shared
-from policies.prove.switch import SwitchProof
-from policies.prove.world import (
+from policies.prove.kinds import (
     ANCHORS,
     LARGE,
     Alike,
@@ -27,8 +23,13 @@ from policies.prove.world import (
     Targets,
     is_anchored,
     loose_rules,
-    world_of,
 )
+from policies.prove.places import Places
+from policies.prove.proof import Proof
+from policies.prove.ranges import Undecided
+from policies.prove.shared import Shared
+from policies.prove.switch import SwitchProof
+from policies.prove.world import world_of
 from policies.rules import Rule
 from policies.verdict import Judge
 from topology.records import Binding

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 
 from policies.membership import Membership
 from policies.model import Mode, Policy
-from policies.prove.addresses import SOURCE, TARGET, AddressClasses, bitset, indices
+from policies.prove.addresses import SOURCE, TARGET, AddressClasses
+from policies.prove.classes import bitset, indices
 from policies.prove.index import TableIndex, bits_mask, place
 from policies.prove.judging import Judging
 from policies.prove.ranges import Ranges, Undecided

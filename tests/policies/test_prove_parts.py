@@ -13,9 +13,11 @@ from policies import layout
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.membership import Membership
 from policies.model import Connection
-from policies.prove.addresses import SOURCE, TARGET, AddressClasses, bitset, indices, next_match
+from policies.prove.addresses import SOURCE, TARGET, AddressClasses, next_match
+from policies.prove.boxes import SIX_BIT, Box
+from policies.prove.classes import bitset, indices
 from policies.prove.index import Machine, TableIndex
-from policies.prove.judging import SIX_BIT, Box, Judging
+from policies.prove.judging import Judging
 from policies.prove.ranges import Undecided, common, joined, masked, meet, without
 from policies.prove.shared import finder, read_bits
 from policies.prove.text import RuleTextError, read_rule, read_rules
