@@ -63,7 +63,12 @@ def _load_place(place: Place) -> Command:
     if place.name != "policy":
         command = _commands_of(module.register)[place.name]
     else:
-        for more in ("console.compile_command", "console.diff_command", "console.apply_command"):
+        for more in (
+            "console.compile_command",
+            "console.diff_command",
+            "console.verify_command",
+            "console.apply_command",
+        ):
             importlib.import_module(more).register(module.policy_app)
         module.policy_app.rich_markup_mode = None
         command = get_group(module.policy_app)
