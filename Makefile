@@ -28,7 +28,7 @@ demo: setup
 
 ifeq ($(FAST),1)
 test: setup-python
-	@$(PYTHON) -m pytest tests -m 'not thorough' $(ARGS)
+	@$(PYTHON) -m pytest tests -m 'not thorough' -n 2 $(ARGS)
 else
 test: setup
 	@$(WITH_OVS) $(PYTHON) -m pytest $(ARGS)
