@@ -57,6 +57,7 @@ NXM = {
     "ct_nw_dst": "NXM_NX_CT_NW_DST",
     "ct_ipv6_src": "NXM_NX_CT_IPV6_SRC",
     "ct_ipv6_dst": "NXM_NX_CT_IPV6_DST",
+    "ct_tp_src": "NXM_NX_CT_TP_SRC",
     "ct_tp_dst": "NXM_NX_CT_TP_DST",
 }
 

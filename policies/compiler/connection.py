@@ -27,16 +27,23 @@ def connection_rules() -> Iterator[Rule]:
     yield rule(Table.CONNECTION, 300, (Field("ct_state", tracked, tracked),))
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
-        yield rule(
-            Table.CONNECTION,
-            250,
-            (family, Field("ct_state", CT_TRK | CT_REL, CT_TRK | CT_REL)),
-            *_addresses(eth_type, swapped=False, tracked=True),
-            Move(Bits("ct_nw_proto", 0, 8), layout.PROTO),
-            Move(Bits("ct_tp_dst", 0, 16), layout.PORT),
-            Load(layout.RELATED, 1),
-            Goto(Table.MARK_SOURCE),
-        )
+        error = (family, Field("ct_state", CT_TRK | CT_REL, CT_TRK | CT_REL))
+        query = Field("ct_nw_proto", ICMP if eth_type == ETH_IP else ICMPV6)
+        # Of an ICMP query tracking keeps the type as source port, and its code as the other.
+        for priority, fields, port in (
+            (251, (*error, query), "ct_tp_src"),
+            (250, error, "ct_tp_dst"),
+        ):
+            yield rule(
+                Table.CONNECTION,
+                priority,
+                fields,
+                *_addresses(eth_type, swapped=False, tracked=True),
+                Move(Bits("ct_nw_proto", 0, 8), layout.PROTO),
+                Move(Bits(port, 0, 16), layout.PORT),
+                Load(layout.RELATED, 1),
+                Goto(Table.MARK_SOURCE),
+            )
         for reply in (False, True):
             state = Field("ct_state", CT_TRK | (CT_RPL if reply else 0), CT_TRK | CT_RPL)
             yield from _tuple_rules(eth_type, (family, state), reply)

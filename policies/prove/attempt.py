@@ -17,7 +17,15 @@ from policies.prove.shared import Shared
 from policies.prove.world import World
 
 TRACKED = frozenset(
-    {"ct_nw_src", "ct_nw_dst", "ct_ipv6_src", "ct_ipv6_dst", "ct_nw_proto", "ct_tp_dst"}
+    {
+        "ct_nw_src",
+        "ct_nw_dst",
+        "ct_ipv6_src",
+        "ct_ipv6_dst",
+        "ct_nw_proto",
+        "ct_tp_src",
+        "ct_tp_dst",
+    }
 )
 
 

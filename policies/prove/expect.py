@@ -308,7 +308,9 @@ def original(packet: Mapping[str, int], ct_state: int) -> Connection:
     if ct_state & REL:
         name = "nw" if family == "ip" else "ipv6"
         src, dst = packet[f"ct_{name}_src"], packet[f"ct_{name}_dst"]
-        proto, port = packet["ct_nw_proto"], packet["ct_tp_dst"]
+        proto = packet["ct_nw_proto"]
+        query = proto == (ICMP if family == "ip" else ICMPV6)
+        port = packet["ct_tp_src" if query else "ct_tp_dst"]
         return Connection(address_at(src | six), address_at(dst | six), proto, port)
     src, dst = packet[f"{family}_src"], packet[f"{family}_dst"]
     proto, reply = packet["ip_proto"], bool(ct_state & RPL)

@@ -61,7 +61,9 @@ def packet_of(asked: Asked, in_port: int, eth_src: int, eth_dst: int, state: int
     packet["eth_type"] = IPV6 if six else IP
     tracked = "ipv6" if six else "nw"
     packet |= {f"ct_{tracked}_src": src, f"ct_{tracked}_dst": dst}
-    packet |= {"ct_nw_proto": proto, "ct_tp_dst": port, "ct_tp_src": NEAR}
+    query = proto == (ICMPV6 if six else ICMP)  # tracked with its type as source port
+    near, far = (port, 0) if query else (NEAR, port)
+    packet |= {"ct_nw_proto": proto, "ct_tp_src": near, "ct_tp_dst": far}
     reply = bool(state & RPL)
     if reply:
         src, dst = dst, src

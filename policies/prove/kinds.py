@@ -114,7 +114,8 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
                 if value not in USUAL.get(name, ()):
                     found.values.setdefault(name, []).append((value, FULL))
             names = {name for name, _ in group.big} | {name for name, _, _ in group.small}
-            if names - KNOWN or table != Table.CONNECTION and _types(group):
+            told_apart = KNOWN | {"ct_nw_proto"} if table == Table.CONNECTION else KNOWN
+            if names - told_apart or table != Table.CONNECTION and _types(group):
                 found.unusual += group.rules.values()
             if is_anchored(group):
                 continue

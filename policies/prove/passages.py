@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from policies import layout
@@ -24,7 +24,7 @@ from policies.prove.expect import (
     original,
 )
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
-from policies.prove.index import Run, bits_mask, place, register_bits
+from policies.prove.index import FULL, Run, bits_mask, place, register_bits
 from policies.prove.kinds import LARGE, apart
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.regions import SIX, number_of
@@ -43,8 +43,14 @@ class Passages(Attempt):
         """
         index = self.tables.get(Table.CONNECTION)
         allowed = {"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "ct_state"}
+        protocols = {1, 6, 17, 58, 132, 0, 47, 255}
         for group in () if index is None else index.groups.values():
-            names = {name for name, _, _ in group.small} | {name for name, _ in group.big}
+            names = {name for name, _, _ in group.small}
+            protocols |= {value for name, value, _ in group.small if name == "ip_proto"}
+            if group.big == (("ct_nw_proto", FULL),):
+                protocols |= {key[0] for key in group.rules}
+            elif group.big:
+                names |= {"other"}
             if names - allowed or group.mask:
                 self.unproven.append("a connection rule looks at more than protocol and state")
                 return
@@ -55,12 +61,12 @@ class Passages(Attempt):
         ):
             return  # another switch has the same, and it is right
         before = len(self.found), len(self.unproven)
-        self._coded()
+        self._coded(sorted(protocols))
         if before == (len(self.found), len(self.unproven)):
             self._setting.connecting.append(tables)
 
-    def _coded(self) -> None:
-        for packet, state in _coded_packets():
+    def _coded(self, protocols: Sequence[int]) -> None:
+        for packet, state in _coded_packets(protocols):
             self._count("packets")
             run = self.machine.run_from(Table.CONNECTION, packet, 0, state, state)
             asked = original(packet, state)
@@ -284,15 +290,18 @@ class Passages(Attempt):
             self.unproven.append(str(problem))
 
 
-def _coded_packets() -> Iterator[tuple[dict[str, int], int]]:
+def _coded_packets(protocols: Sequence[int]) -> Iterator[tuple[dict[str, int], int]]:
     """Connection packets in which bit number i of the fields is bit k of i in packet k."""
     for six in (False, True):
         for state in STATES:
             if state & ~TRK & 0x10:
                 continue
-            for proto in (1, 6, 17, 58, 132, 0, 47, 255):
+            for proto in protocols:
                 for step in range(10):
-                    yield _coded(six, state, proto, step), state
+                    packet = _coded(six, state, proto, step)
+                    yield packet, state
+                    if state & REL:
+                        yield packet | {"ct_nw_proto": proto}, state
             for kind in (
                 each for each in range(256) if not six or each not in (SOLICIT, ADVERTISE)
             ):
@@ -311,7 +320,12 @@ def _coded(six: bool, state: int, proto: int, step: int) -> dict[str, int]:
     tracked = "ct_ipv6" if six else "ct_nw"
     width = 128 if six else 32
     fields = [(f"{family}_src", width), (f"{family}_dst", width)]
-    fields += [(f"{tracked}_src", width), (f"{tracked}_dst", width), ("ct_tp_dst", 16)]
+    fields += [
+        (f"{tracked}_src", width),
+        (f"{tracked}_dst", width),
+        ("ct_tp_src", 16),
+        ("ct_tp_dst", 16),
+    ]
     ported = tuple(PORT_NAMES.values())
     fields += [(name, 16) for name in packet if name.startswith(ported)]
     if state & REL:

@@ -13,6 +13,7 @@ from policies import layout
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.hosts import link_local
 from policies.compiler.identity import assign_codes
+from policies.compiler.parts import CT_REL, CT_TRK
 from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.compiler.tiers import port_masks
 from policies.interpreter import Interpreter, Passage
@@ -221,3 +222,27 @@ def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:
 
 def test_link_local_addresses_follow_the_mac() -> None:
     assert str(link_local("00:00:00:00:01:11")) == "fe80::200:ff:fe00:111"
+
+
+@pytest.mark.parametrize(
+    ("asked", "source", "target"),
+    [
+        (Service(1, 8, 8), 8, 0),  # a query's type is tracked as its source port
+        (Service(17, 53, 53), 40_000, 53),
+    ],
+)
+def test_an_error_about_an_allowed_connection_passes(
+    asked: Service, source: int, target: int
+) -> None:
+    ask = Intent("ask", ("web",), ("db",), (asked,))
+    assert asked.proto is not None
+    web, db = HOSTS[3], HOSTS[1]
+    bindings = declared_bindings(shop(ask))
+    asker, asking = (binding_of(str(host.ips[0]), bindings) for host in (web, db))
+    assert asker is not None and asking is not None and asker.switch == asking.switch
+    error = packet_of(Connection(db.ips[0], web.ips[0], 1, 3), asking, asker, in_port=asking.port)
+    error |= {"ct_nw_src": int(web.ips[0]), "ct_nw_dst": int(db.ips[0])}
+    error |= {"ct_nw_proto": asked.proto, "ct_tp_src": source, "ct_tp_dst": target}
+    for intents, arrives in (((ask,), True), ((), False)):
+        passage = compiled(shop(*intents))[asking.switch].run(error, CT_TRK | CT_REL)
+        assert passage.outputs == ([asker.port] if arrives else [])
