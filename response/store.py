@@ -56,7 +56,7 @@ class Store:
     ) -> Store:
         """Open ``directory/septum.db``, made first where missing unless ``create`` is False.
 
-        ``patience`` is how many seconds a write waits for another process's.
+        ``patience`` is how many seconds a write waits for another process's, once open.
 
         Raises `StoreError` when the directory holds no state, or one that this
         version cannot read.
@@ -69,12 +69,13 @@ class Store:
                 )
             _make_private(path)
         try:
-            connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
-            connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
+            connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             store = cls(path, connection)
-            store._prepare(now)
+            if not store._prepared():
+                store._prepare(now)
+            connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
         except sqlite3.Error as problem:
             raise StoreError(f"{path}: cannot be used: {problem}") from None
         return store
@@ -82,16 +83,20 @@ class Store:
     def close(self) -> None:
         self._db.close()
 
+    def _prepared(self) -> bool:
+        """Whether the tables are there; looked up without waiting for who writes."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, schema.VERSION):
+            raise StoreError(
+                f"{self.path}: has layout {version}, this septum reads {schema.VERSION}; "
+                "use the version that wrote it"
+            )
+        return bool(version == schema.VERSION)
+
     def _prepare(self, now: float) -> None:
         with self.transaction():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == schema.VERSION:
+            if self._prepared():  # another process was quicker
                 return
-            if version != 0:
-                raise StoreError(
-                    f"{self.path}: has layout {version}, this septum reads {schema.VERSION}; "
-                    "use the version that wrote it"
-                )
             for statement in _statements(schema.TABLES):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version={schema.VERSION}")

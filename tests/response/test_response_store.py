@@ -4,6 +4,7 @@ import dataclasses
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -224,9 +225,22 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         number = mine.next_decision_number()
         mine.save_decision(decision(number))
         assert len({b.ip for b in mine.bindings()}) <= 1
+        time.sleep(0.002)  # SQLite is not fair: who never pauses can keep the other out
     assert other.returncode == 0
     assert len(mine.decisions()) == number
     assert mine.bindings() == (Binding("00:00:00:00:00:01", "10.0.0.39", 1, 1),) * 3
+
+
+def test_opening_does_not_wait_for_a_writer(tmp_path: Path) -> None:
+    """A controller starts while the analysis of the one before still writes."""
+    writer = Store.open(tmp_path, 1.0)
+    with writer.transaction():
+        writer.set_meta("x", "1")
+        second = Store.open(tmp_path, 2.0, patience=0.01)
+        assert second.owner_id() == writer.owner_id()
+        with pytest.raises(StoreError, match="locked"):
+            second.set_meta("y", "2")
+    second.set_meta("y", "2")
 
 
 flow_records = st.builds(
