@@ -8,27 +8,22 @@ import ipaddress
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from console.errors import CommandError
+from console.recording import Flows, Form, progress, tell_bad_rows
 from detection.alerts import Alert
 from detection.detector import Detector, DetectorSettings
 from topology.readers import RecordReader
 
 REFRESH_ROWS = 2_000
-LONG_INPUT = 1_000_000  # bytes; a shorter file is done before a bar is seen
 
-Flows = Annotated[
-    str, typer.Option("--flows", help="Recorded flows: contract CSV or JSON lines, or - for stdin.")
-]
 Scores = Annotated[Path, typer.Option("--scores", help="Where row,score,alert goes (CSV).")]
 Alerts = Annotated[Path | None, typer.Option("--alerts", help="Where alerts go (JSON lines).")]
 Internal = Annotated[
@@ -75,6 +70,7 @@ def detect(
     internal: Internal = None,
     seed: Seed = 0,
     alert_budget: Budget = 5.0,
+    form: Form = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Run the learners over recorded flows: a score for every record, alerts with their reasons.
@@ -86,11 +82,15 @@ def detect(
 
         septum detect --flows flows.csv.gz --scores scores.csv --alerts alerts.jsonl
     """
-    reader = RecordReader(flows)
+    reader = RecordReader(flows, form=form)
     detector = Detector(_settings(internal or [], alert_budget), seed)
     found: list[Alert] = []
     numbers = RowNumbers()
-    with _replacing(scores) as out, _replacing(alerts) as alert_out, _progress(reader) as advance:
+    with (
+        _replacing(scores) as out,
+        _replacing(alerts) as alert_out,
+        progress(reader, "learning") as advance,
+    ):
         rows = csv.writer(out, lineterminator="\n")
         rows.writerow(("row", "score", "alert"))
         for number, record in enumerate(reader):
@@ -149,19 +149,6 @@ def _is_replaceable(path: Path) -> bool:
     return not path.exists() or path.is_file()
 
 
-@contextmanager
-def _progress(reader: RecordReader) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while a long file is read, and nothing where nobody watches."""
-    console = Console(stderr=True)
-    if not console.is_terminal or reader.size is None or reader.size < LONG_INPUT:
-        yield lambda: None
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
-        task = bar.add_task("learning", total=reader.size)
-        yield lambda: bar.update(task, completed=reader.position)
-
-
 def _report(reader: RecordReader, found: list[Alert], as_json: bool) -> None:
     if as_json:
         summary = {
@@ -172,10 +159,7 @@ def _report(reader: RecordReader, found: list[Alert], as_json: bool) -> None:
         }
         typer.echo(json.dumps(summary, indent=1))
         return
-    for problem in reader.problems:
-        typer.echo(f"{reader.name}:{problem.line}: {problem.reason}; row skipped", err=True)
-    if reader.bad > len(reader.problems):
-        typer.echo(f"and {reader.bad - len(reader.problems)} more bad rows", err=True)
+    tell_bad_rows(reader.name, reader.bad, reader.problems)
     for alert in found:
         main = ", ".join(c.feature for c in alert.features[:3])
         typer.echo(

@@ -11,6 +11,7 @@ import typer
 
 from console.errors import CommandError
 from console.policy_options import count, present, print_json
+from console.recording import Flows, Form, recorded
 from policies import scalars
 from policies.errors import printable
 from policies.model import Host, Mode, Network
@@ -18,7 +19,7 @@ from policies.reader import load_policy
 from policies.recommendation import Recommendation, policy_text, recommend
 from policies.recommendation.evidence import PRIVATE, service_of
 from policies.recommendation.writing import kinds
-from policies.traffic import Traffic, read_traffic
+from policies.traffic import Traffic
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 _SHOWN = 20
@@ -29,7 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def recommend_policy(
-    flows: Annotated[str, typer.Option("--flows", help="Recorded flows, or - for standard input.")],
+    flows: Flows,
     inventory: Annotated[
         str | None,
         typer.Option("--inventory", help="Hosts with labels: CSV, or a policy that has them."),
@@ -46,6 +47,7 @@ def recommend_policy(
         typer.Option("--rare", help="At most this share is left out for being rare alone."),
     ] = 0.005,
     mode: Annotated[str, typer.Option("--mode", help="Mode of the policy's defaults.")] = "audit",
+    form: Form = "auto",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print figures and what was left out as JSON.")
     ] = False,
@@ -67,7 +69,7 @@ def recommend_policy(
         raise CommandError(f"--rare {rare}: a share from 0 to 1")
     networks = [_network(text) for text in inside or ()]
     hosts = _hosts(inventory) if inventory else ()
-    traffic = read_traffic(flows)
+    traffic = recorded(flows, form)
     found = recommend(traffic, hosts, networks, rare)
     include = _include(inventory, output) if inventory else None
     name = output.stem if output and output.stem else "recommended"

@@ -11,12 +11,13 @@ import typer
 from console.errors import NO, CommandError
 from console.policy_options import At, Json, Paths, count, loaded, moment, print_json
 from console.policy_trace import service_text
+from console.recording import Flows, Form, recorded
 from policies import scalars
 from policies.errors import closest, printable
 from policies.membership import Membership
 from policies.model import ANY, Policy
 from policies.simulate import Accepted, Cut, Group, Simulation, refused_cuts, simulate
-from policies.traffic import Traffic, read_traffic
+from policies.traffic import Traffic
 from policies.verdict import Judge
 
 WORDS = {
@@ -35,7 +36,7 @@ def register(app: typer.Typer) -> None:
 
 def simulate_traffic(
     policy: Paths,
-    flows: Annotated[str, typer.Option("--flows", help="Recorded flows, or - for standard input.")],
+    flows: Flows,
     against: Annotated[
         list[str] | None,
         typer.Option("--against", help="Compare with this policy, not with what was recorded."),
@@ -50,6 +51,7 @@ def simulate_traffic(
         list[str] | None,
         typer.Option("--accept", help="A pair that may be cut, FROM,TO: host, address, segment."),
     ] = None,
+    form: Form = "auto",
     as_json: Json = False,
     at: At = None,
 ) -> None:
@@ -69,7 +71,7 @@ def simulate_traffic(
     if against:
         old = loaded(against)
         before = Judge(old, Membership(old))
-    traffic = read_traffic(flows)
+    traffic = recorded(flows, form)
     found = simulate(traffic, Judge(candidate, membership), moment(at), before)
     refused: tuple[Cut, ...] = ()
     if refuse_days is not None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from topology.readers import FORMS, RecordReader
+from policies.errors import printable
+from policies.traffic import Traffic, TrafficReader
+from topology.readers import FORMS, RowProblem
 
 LONG_INPUT = 1_000_000  # bytes; a shorter file is done before a bar is seen
 
@@ -28,8 +30,17 @@ Form = Annotated[
 ]
 
 
+class Reading(Protocol):
+    """A recording being read: how far of how many bytes."""
+
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def position(self) -> int: ...
+
+
 @contextmanager
-def progress(reader: RecordReader, what: str) -> Iterator[Callable[[], None]]:
+def progress(reader: Reading, what: str) -> Iterator[Callable[[], None]]:
     """A bar on standard error while a long file is read, and nothing where nobody watches.
 
     The callable that is given brings the bar up to where the reader is.
@@ -44,9 +55,18 @@ def progress(reader: RecordReader, what: str) -> Iterator[Callable[[], None]]:
         yield lambda: bar.update(task, completed=reader.position)
 
 
-def tell_bad_rows(reader: RecordReader) -> None:
+def tell_bad_rows(name: str, bad: int, problems: Sequence[RowProblem]) -> None:
     """The first bad rows with their line (of a capture: packet), on standard error."""
-    for problem in reader.problems:
-        typer.echo(f"{reader.name}:{problem.line}: {problem.reason}; row skipped", err=True)
-    if reader.bad > len(reader.problems):
-        typer.echo(f"and {reader.bad - len(reader.problems)} more bad rows", err=True)
+    for problem in problems:
+        typer.echo(printable(f"{name}:{problem.line}: {problem.reason}; row skipped"), err=True)
+    if bad > len(problems):
+        typer.echo(f"and {bad - len(problems)} more bad rows", err=True)
+
+
+def recorded(flows: str, form: str) -> Traffic:
+    """All of a recording, counted, with a bar meanwhile and its bad rows told."""
+    reader = TrafficReader(flows, form)
+    with progress(reader, "reading") as advance:
+        traffic = reader.read(advance)
+    tell_bad_rows(reader.name, traffic.bad, traffic.problems)
+    return traffic

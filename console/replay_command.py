@@ -66,7 +66,7 @@ def replay(
         store, done, span = _played(reader, rules, seed, not no_adapt, state, stack, advance)
         alerts = store.alerts(_ALL) if store is not None else ()
         proposals = store.decisions("proposed") if store is not None else ()
-    tell_bad_rows(reader)
+    tell_bad_rows(reader.name, reader.bad, reader.problems)
     if as_json:
         print_json(_data(reader, done, alerts))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -9,9 +10,9 @@ from itertools import compress, repeat
 
 from policies import scalars
 from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
-from topology.readers import TrafficError
+from topology.readers import RowProblem, TrafficError
+from topology.readers.tally import BAD_SHARE, SHOWN
 
-BAD_SHARE = 0.10
 ICMP_WORDS = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _PROTOCOLS = PROTOCOL_NUMBERS | {
     "igmp": 2, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "ospf": 89,
@@ -43,8 +44,9 @@ class Seen:
 class Traffic:
     """Distinct connections with their counts, split by whether the network let them through.
 
-    ``records`` were read, ``bad`` of them left out; ``unjudged`` name no
-    protocol that a policy could judge. Equal addresses are one object.
+    ``records`` were read, ``bad`` of them left out, the first of them in
+    ``problems``; ``unjudged`` name no protocol or no IP address that a policy
+    could judge. Equal addresses are one object.
     """
 
     carried: list[tuple[Connection, Seen]] = field(default_factory=list)
@@ -52,6 +54,7 @@ class Traffic:
     records: int = 0
     bad: int = 0
     unjudged: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
 
     @property
     def newest(self) -> float:
@@ -113,24 +116,29 @@ class Counts:
             self.few[number] += 1
 
 
-def traffic_from(counts: Counts, total: int, bad: int, name: str) -> Traffic:
-    """Turn counted text into connections; what cannot be one is bad, as often as it was seen."""
-    traffic = Traffic(records=total, bad=bad)
+def traffic_from(
+    counts: Counts, total: int, bad: int, name: str, problems: Iterable[RowProblem] = ()
+) -> Traffic:
+    """Turn counted text into connections; what cannot be one is bad, as often as it was seen.
+
+    ``bad`` rows were left out before counting, ``problems`` the first of them. Raises
+    TrafficError where more than a tenth of ``total`` rows is bad.
+    """
+    traffic = Traffic(records=total, bad=bad, problems=list(problems))
     ends, services, marks = _Ends(), _Services(), _Marks()
     known: dict[tuple[int, int, tuple[int, int], bool], Seen] = {}
     phases: dict[int, list[int]] = {}
-    problem = ""
     for key, number in counts.index.items():
         rows = counts.rows[number]
         try:
             src, dst, service = ends[key[0]], ends[key[1]], services[key[2:4]]
-            if src.version != dst.version:
+            if src is not None and dst is not None and src.version != dst.version:
                 raise ValueError("ends of two address families")
         except ValueError as error:
-            problem = problem or f"{name}:{counts.first[number]}: {error}"
+            traffic.problems.append(RowProblem(counts.first[number], str(error)))
             traffic.bad += rows
             continue
-        if service is None:
+        if src is None or dst is None or service is None:
             traffic.unjudged += rows
             continue
         mark = marks[key[4:]]
@@ -154,9 +162,12 @@ def traffic_from(counts: Counts, total: int, bad: int, name: str) -> Traffic:
             seen.failed += rows
         elif mark.failed is None and service[0] == TCP:
             seen.failed += counts.few[number]
+    traffic.problems = sorted(traffic.problems, key=lambda each: each.line)[:SHOWN]
     if traffic.bad > BAD_SHARE * total:
-        where = problem or name
-        raise TrafficError(f"{where}; {traffic.bad} of {total} rows are bad, more than a tenth")
+        first = "".join(f"{each.line}: {each.reason}; " for each in traffic.problems[:1])
+        raise TrafficError(
+            f"{name}:{first}{traffic.bad} of {total} rows are bad, more than a tenth"
+        )
     return traffic
 
 
@@ -181,13 +192,20 @@ class _Marks(dict[tuple[str, ...], _Mark]):
         return mark
 
 
-class _Ends(dict[str, Address]):
-    """Addresses as written, each looked at once; equal ones are one object."""
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+
+
+class _Ends(dict[str, Address | None]):
+    """Addresses as written, each looked at once; equal ones are one object. None: a MAC, which
+    is all that some frames have."""
 
     def __init__(self) -> None:
         self._same: dict[tuple[int, int], Address] = {}
 
-    def __missing__(self, text: str) -> Address:
+    def __missing__(self, text: str) -> Address | None:
+        if _MAC.fullmatch(text.strip()):
+            self[text] = None
+            return None
         value = _plain_address(text) or scalars.address(text.strip())
         found = self[text] = self._same.setdefault((value.version, int(value)), value)
         return found

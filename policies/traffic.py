@@ -13,38 +13,80 @@ import gzip
 import io
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import IO
 
 from policies.counting import ICMP_WORDS, Counts, Key, Seen, Traffic, connections, traffic_from
 from policies.pause import collection_paused
-from topology.readers import TrafficError, read_records
+from topology.readers import RecordReader, RowProblem, TrafficError
+from topology.readers.rows import BadRow, to_record
+from topology.readers.tally import SHOWN
 from topology.records import FlowRecord
 
-__all__ = ["Seen", "Traffic", "connections", "read_traffic", "traffic_of"]
+__all__ = ["Seen", "Traffic", "TrafficReader", "connections", "read_traffic", "traffic_of"]
 
 BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
 LONGEST_HEADER = 1 << 16
 _TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
 
 
-def read_traffic(source: str | Path) -> Traffic:
+def read_traffic(source: str | Path, form: str = "auto") -> Traffic:
     """Count a recording. Raises TrafficError for one that cannot be read or is mostly bad."""
-    if str(source) == "-":
-        return traffic_of(read_records(source))
-    try:
-        with collection_paused(), _open(Path(source)) as binary:
-            columns = _columns(binary.readline(LONGEST_HEADER))
-            if columns is not None:
-                text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
-                return _from_cells(columns, text, str(source))
-    except OSError as problem:
-        raise TrafficError(f"{source}: {problem.strerror or problem}") from None
-    except (EOFError, zlib.error, ValueError, csv.Error) as problem:
-        raise TrafficError(f"{source}: damaged or not text ({problem})") from None
-    return traffic_of(read_records(source))
+    return TrafficReader(source, form).read()
+
+
+class TrafficReader:
+    """Counts one recording: a path, or ``-`` for standard input; ``form`` as for `RecordReader`.
+
+    While it is read, ``position`` of ``size`` bytes are done (None: of how many is not known).
+    """
+
+    def __init__(self, source: str | Path, form: str = "auto") -> None:
+        self._source = source
+        self._records = RecordReader(source, form=form)
+        self._raw: IO[bytes] | None = None
+        self.name = self._records.name
+        self.size = self._records.size
+
+    @property
+    def position(self) -> int:
+        return self._records.position if self._raw is None else self._raw.tell()
+
+    def read(self, advance: Callable[[], None] = lambda: None) -> Traffic:
+        """Count all of it; ``advance`` is called now and then. Raises TrafficError."""
+        if self.size is None or self._records.form not in ("auto", "contract"):
+            return self._from_records(advance)
+        try:
+            with collection_paused(), Path(self._source).open("rb") as raw:
+                self._raw = raw
+                binary = gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+                columns = _columns(binary.readline(LONGEST_HEADER))
+                if columns is not None:
+                    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+                    return _from_cells(columns, text, self.name, advance)
+        except OSError as problem:
+            raise TrafficError(f"{self.name}: {problem.strerror or problem}") from None
+        except (EOFError, zlib.error, ValueError, csv.Error) as problem:
+            raise TrafficError(f"{self.name}: damaged or not text ({problem})") from None
+        finally:
+            self._raw = None
+        return self._from_records(advance)
+
+    def _from_records(self, advance: Callable[[], None]) -> Traffic:
+        records = self._records
+        traffic = traffic_of(_watched(records, advance))
+        traffic.records, traffic.bad = records.rows, traffic.bad + records.bad
+        traffic.problems = [*records.problems, *traffic.problems][:SHOWN]
+        return traffic
+
+
+def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iterator[FlowRecord]:
+    for number, record in enumerate(records):
+        if number % BLOCK == 0:
+            advance()
+        yield record
 
 
 def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
@@ -66,13 +108,6 @@ def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
     return traffic_from(counts, total, 0, "the records")
 
 
-def _open(path: Path) -> IO[bytes]:
-    raw = path.open("rb")
-    if raw.peek(2)[:2] == b"\x1f\x8b":
-        return gzip.open(raw)  # type: ignore[return-value]
-    return raw
-
-
 def _columns(header: bytes) -> list[str] | None:
     """The column names of contract CSV, or None for any other form."""
     try:
@@ -83,27 +118,34 @@ def _columns(header: bytes) -> list[str] | None:
     return names if {"ts", "src_ip", "dst_ip"} <= set(names) else None
 
 
-def _from_cells(columns: Sequence[str], text: Iterable[str], name: str) -> Traffic:
+def _from_cells(
+    columns: Sequence[str], text: Iterable[str], name: str, advance: Callable[[], None]
+) -> Traffic:
     counts = Counts()
+    problems: list[RowProblem] = []
     total = bad = 0
     start = 2  # the header is line 1
     stream = iter(text)
     while lines := list(islice(stream, BLOCK)):
+        advance()
         where: Sequence[int] = range(start, start + len(lines))
         block = _plain_block(columns, lines)
         if block is None:
             # Row by row, as a bad row must not take others with it. No cell may span lines.
             rows = [next(csv.reader([line]), []) for line in lines]
-            good = [at for at, row in enumerate(rows) if _is_good(columns, row)]
+            reasons = [_problem(columns, row) if row else "" for row in rows]
+            good = [at for at, reason in enumerate(reasons) if rows[at] and reason is None]
             total += sum(map(bool, rows))
             bad += sum(map(bool, rows)) - len(good)
+            problems += (RowProblem(start + at, each) for at, each in enumerate(reasons) if each)
+            del problems[SHOWN:]
             where = [where[at] for at in good]
             block = _Block(columns, list(zip(*(rows[at] for at in good), strict=True)))
         else:
             total += len(lines)
         counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
         start += len(lines)
-    return traffic_from(counts, total, bad, name)
+    return traffic_from(counts, total, bad, name, problems)
 
 
 def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
@@ -123,11 +165,19 @@ def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
         return None
 
 
-def _is_good(columns: Sequence[str], row: Sequence[str]) -> bool:
+def _problem(columns: Sequence[str], row: Sequence[str]) -> str | None:
+    """Why a row cannot be counted; None for one that can."""
+    if len(row) != len(columns):
+        return f"{len(row)} columns, the header has {len(columns)}"
     try:
-        return len(row) == len(columns) and bool(_Block(columns, [[cell] for cell in row]).moments)
+        _Block(columns, [[cell] for cell in row])
     except ValueError:
-        return False
+        try:
+            to_record(dict(zip(columns, row, strict=True)))
+        except BadRow as problem:
+            return str(problem)
+        return "a time or a size is no number"
+    return None
 
 
 class _Block:

@@ -18,7 +18,13 @@ from policies.model import Connection, Policy
 from policies.questions import Questions
 from policies.reader import load_policy
 from policies.simulate import simulate
-from policies.traffic import Traffic, connections, read_traffic, traffic_of
+from policies.traffic import (
+    Traffic,
+    TrafficReader,
+    connections,
+    read_traffic,
+    traffic_of,
+)
 from policies.verdict import Judge
 from topology.readers import TrafficError, read_records
 
@@ -264,3 +270,27 @@ def test_other_recordings_go_through_the_readers(tmp_path: Path) -> None:
     )
     ((connection, seen),) = read_traffic(write(tmp_path, log, "conn.log")).carried
     assert (str(connection.dst), connection.port, seen.connections) == ("10.0.2.1", 5432, 1)
+
+
+def test_bad_rows_are_told_with_their_lines(tmp_path: Path) -> None:
+    good = f"{DAY},1,10.0.1.1,10.0.2.1,tcp,1,80,1,1,,0\n" * 40
+    bad = ["short\n", f"{DAY},1,x,10.0.2.1,tcp,1,80,1,1,,0\n", "never" + good.split("\n")[0] + "\n"]
+    file = write(tmp_path, HEADER + bad[0] + good + bad[1] + bad[2], "f.csv")
+    traffic = read_traffic(file)
+    assert (traffic.records, traffic.bad) == (43, 3)
+    assert [problem.line for problem in traffic.problems] == [2, 43, 44]
+    reasons = " / ".join(problem.reason for problem in traffic.problems)
+    assert "1 columns" in reasons and "'x'" in reasons and "seconds" in reasons
+
+
+def test_a_frame_without_ip_is_not_judged_and_not_bad(tmp_path: Path) -> None:
+    traffic = recorded(tmp_path, f"{DAY},1,00:00:00:00:00:01,00:00:00:00:00:02,,,,1,1,,0\n")
+    assert (traffic.records, traffic.bad, traffic.unjudged) == (1, 0, 1)
+
+
+def test_reading_tells_how_far_it_is(tmp_path: Path) -> None:
+    file = write(tmp_path, HEADER + ROWS, "f.csv")
+    reader = TrafficReader(file)
+    seen: list[int] = []
+    reader.read(lambda: seen.append(reader.position))
+    assert reader.size == Path(file).stat().st_size == seen[-1]
