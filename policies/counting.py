@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from itertools import compress, repeat
+from math import inf
 
 from policies import scalars
 from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
@@ -28,7 +29,8 @@ Key = tuple[str, str, str, str, str, str, str]
 
 @dataclass(slots=True)
 class Seen:
-    """What was recorded of one kind of connection; times in seconds since the epoch.
+    """What was recorded of one kind of connection; times in seconds since the epoch, ``first`` as
+    the recording has them in order.
 
     ``failed`` of the connections were refused or never answered, as far as
     the recording tells.
@@ -38,6 +40,7 @@ class Seen:
     bytes: int = 0
     last: float = 0.0
     failed: int = 0
+    first: float = inf
 
 
 @dataclass(slots=True)
@@ -86,7 +89,8 @@ class Counts:
         self.bytes: list[int] = []
         self.last: list[float] = []
         self.few: list[int] = []
-        self.first: list[int] = []
+        self.line: list[int] = []
+        self.first: list[float] = []
 
     def add(
         self,
@@ -97,15 +101,16 @@ class Counts:
         lines: Iterable[int],
     ) -> None:
         """Count rows that stand on ``lines`` of the file."""
-        numbers = list(map(self.index.__getitem__, keys))
+        numbers, moments = list(map(self.index.__getitem__, keys)), list(moments)
         new = len(self.index) - len(self.rows)
         for each in (self.rows, self.bytes, self.few):
             each.extend(repeat(0, new))
         self.last.extend(repeat(0.0, new))
         if new:
-            for number, line in zip(numbers, lines, strict=True):
-                if number == len(self.first):
-                    self.first.append(line)
+            for number, line, moment in zip(numbers, lines, moments, strict=True):
+                if number == len(self.line):
+                    self.line.append(line)
+                    self.first.append(moment)
         rows, total, last = self.rows, self.bytes, self.last
         for number, size, moment in zip(numbers, sizes, moments, strict=True):
             rows[number] += 1
@@ -135,7 +140,7 @@ def traffic_from(
             if src is not None and dst is not None and src.version != dst.version:
                 raise ValueError("ends of two address families")
         except ValueError as error:
-            traffic.problems.append(RowProblem(counts.first[number], str(error)))
+            traffic.problems.append(RowProblem(counts.line[number], str(error)))
             traffic.bad += rows
             continue
         if src is None or dst is None or service is None:
@@ -158,6 +163,7 @@ def traffic_from(
             seen.connections += max(counted) - before
         seen.bytes += counts.bytes[number]
         seen.last = max(seen.last, counts.last[number])
+        seen.first = min(seen.first, counts.first[number])
         if mark.failed:
             seen.failed += rows
         elif mark.failed is None and service[0] == TCP:

@@ -30,6 +30,8 @@ __all__ = ["Seen", "Traffic", "TrafficReader", "connections", "read_traffic", "t
 BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
 LONGEST_HEADER = 1 << 16
 _TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
+_BARELY = frozenset({"3", "4"})  # packets: with nothing in them, tries that were turned down
+BARE = 60  # bytes of an IP packet with TCP's header, its options, and nothing in it
 
 
 def read_traffic(source: str | Path, form: str = "auto") -> Traffic:
@@ -103,7 +105,9 @@ def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
         size = record.bytes
         if size is None:
             size = (record.bytes_out or 0) + (record.bytes_in or 0)
-        few = record.packets is not None and record.packets < 3 or record.packets_in == 0
+        few = record.packets_in == 0
+        if record.packets is not None:
+            few = record.packets < 3 or record.packets < 5 and size <= BARE * record.packets
         counts.add([key], [size], [record.ts], [few and record.phase != "start"], [total])
     return traffic_from(counts, total, 0, "the records")
 
@@ -219,5 +223,9 @@ class _Block:
     def few(self) -> Iterator[bool]:
         """Whether each row tells too few packets for a TCP connection to have come about."""
         if "packets" in self._cells:
-            return map(_TOO_FEW.__contains__, self._column("packets"))
+            packets = self._column("packets")
+            return (
+                count in _TOO_FEW or count in _BARELY and size <= BARE * int(count)
+                for count, size in zip(packets, self.sizes, strict=True)
+            )
         return map("0".__eq__, self._column("packets_in"))

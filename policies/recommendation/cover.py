@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from policies.recommendation.evidence import OUTSIDE, Edge, Places, Port
 from policies.recommendation.roles import Role
-from policies.recommendation.suspicion import ADMINISTRATION, POPULAR, popular
+from policies.recommendation.suspicion import ADMINISTRATION, HABIT, POPULAR, popular
 
 FITS = 0.5  # of a role's pairs that were seen make the rest worth allowing too
 
@@ -32,21 +32,26 @@ def fold_outside(edges: Sequence[Edge], places: Places) -> list[Edge]:
     """One node for outside addresses, where they are many or the service is the Internet's.
 
     A service that a few outside addresses alone serve, or alone use, stays
-    theirs. Administration from outside always does.
+    theirs; so does one that a client uses by habit of a few. Administration
+    from outside always does.
     """
     common = popular(edges, places)
     peers: dict[str, set[str]] = defaultdict(set)
+    on_port: dict[tuple[str, Port], set[str]] = defaultdict(set)
     users: dict[str, set[str]] = defaultdict(set)
     for edge in edges:
         if not places.is_inside(edge.server) and edge.port not in common:
             peers[edge.client].add(edge.server)
+            on_port[edge.client, edge.port].add(edge.server)
         if not places.is_inside(edge.client) and edge.port not in ADMINISTRATION:
             users[edge.server].add(edge.client)
     folded: dict[Triple, list[int]] = {}
     for edge in edges:
         client, server = edge.client, edge.server
         if not places.is_inside(server):
-            if edge.port in common or len(peers[client]) >= POPULAR:
+            many = len(on_port[client, edge.port]) >= POPULAR
+            passing = len(peers[client]) >= POPULAR and edge.connections < HABIT
+            if edge.port in common or many or passing:
                 server = OUTSIDE
         elif not places.is_inside(client):
             if edge.port not in ADMINISTRATION and len(users[server]) >= POPULAR:

@@ -23,6 +23,7 @@ from policies.model import (
 )
 from policies.traffic import Traffic, connections
 
+REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name
 PRIVATE = tuple(
     ip_network(text)
@@ -40,13 +41,15 @@ Port = tuple[int, int]  # protocol and responder's port, or ICMP type
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """What one node was seen to ask of another; ``failed`` connections were not answered."""
+    """What one node was seen to ask of another, the ``first`` time (seconds since the epoch) when;
+    ``failed`` connections were not answered."""
 
     client: str
     server: str
     port: Port
     connections: int
     failed: int = 0
+    first: float = 0.0
 
     @property
     def key(self) -> tuple[str, str, Port]:
@@ -146,16 +149,19 @@ def _around(address: Address) -> Network:
 def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut]]:
     """Edges that got an answer, and those left out because they never did."""
     counts: dict[tuple[str, str, Port, bool], list[int]] = {}
+    began: dict[tuple[str, str, Port, bool], float] = {}
     for connection, seen, through in connections(traffic):
         client, server = places.node(connection.src), places.node(connection.dst)
         key = (client, server, _port_of(connection), through)
         count = counts.setdefault(key, [0, 0])
         count[0] += seen.connections
         count[1] += min(seen.failed, seen.connections)
+        began[key] = min(began.get(key, seen.first), seen.first)
     good: list[Edge] = []
     left: list[LeftOut] = []
-    for (client, server, port, through), (times, failed) in sorted(counts.items()):
-        edge = Edge(client, server, port, times, failed)
+    for key, (times, failed) in sorted(counts.items()):
+        client, server, port, through = key
+        edge = Edge(client, server, port, times, failed, began[key])
         reason = _never(edge, through, places)
         if reason is None:
             good.append(edge)
@@ -173,7 +179,7 @@ def _port_of(connection: Connection) -> Port:
 
 def _never(edge: Edge, through: bool, places: Places) -> str | None:
     if not through:
-        return "the network refused it"
+        return REFUSED
     if edge.client == edge.server:
         return "to itself"
     if edge.port[0] in PORT_PROTOCOLS and edge.port[1] == 0:

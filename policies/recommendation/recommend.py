@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from policies.model import Host, Network
 from policies.recommendation.cover import Allow, cover, fold_outside, rarest
-from policies.recommendation.evidence import OUTSIDE, Edge, LeftOut, Places, edges_of
+from policies.recommendation.evidence import OUTSIDE, REFUSED, Edge, LeftOut, Places, edges_of
 from policies.recommendation.roles import Role, find_roles
-from policies.recommendation.suspicion import suspicious
+from policies.recommendation.suspicion import HARDLY, NEVER, suspicious
 from policies.traffic import Traffic, connections
 
 RARE_SHARE = 0.005
@@ -59,7 +59,7 @@ def recommend(
     """
     places = Places(traffic, hosts, inside)
     edges, left = edges_of(traffic, places)
-    doubtful = suspicious(edges, places)
+    doubtful = suspicious(edges, places, [each.edge for each in left if each.reason == REFUSED])
     avoid = {each.edge.key for each in doubtful}
     left += doubtful
     folded = fold_outside([edge for edge in edges if edge.key not in avoid], places)
@@ -69,7 +69,7 @@ def recommend(
     good = [edge for edge in folded if edge.key not in avoid]
     # What is out of doubt for one client of a role must not come to it through the role.
     labels = {host.name: tuple(sorted(host.labels)) for host in hosts}
-    suspects = {each.edge.client for each in doubtful if each.reason != "never answered"}
+    suspects = {each.edge.client for each in doubtful if each.reason not in (NEVER, HARDLY)}
     roles = find_roles(good, labels, suspects)
     allows = cover(good, roles, avoid)
     admits = _Admits(allows, places)

@@ -12,7 +12,8 @@ services need no failures, because a stolen password works.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 from policies.model import TCP, UDP
@@ -32,7 +33,11 @@ OUTWARD_FAN_OUT = 20
 PORTS = 15  # of one server
 POPULAR = 5  # outside addresses that serve it: a service of the Internet, not of one peer
 HABIT = 3  # connections: an edge so often used is somebody's habit
+OFTEN = 20  # connections: enough to tell a server that is down now and then from one that is none
+IN_VAIN = 0.95
 _OTHERS = 2  # clients of good standing make a service an established one
+
+NEVER, HARDLY = "never answered", "hardly ever answered"
 
 T = TypeVar("T", bound=Hashable)
 
@@ -64,13 +69,23 @@ def popular(edges: Iterable[Edge], places: Places) -> frozenset[Port]:
     )
 
 
-def suspicious(edges: Sequence[Edge], places: Places) -> list[LeftOut]:
-    """The edges that nobody should recommend unseen, each with one reason."""
-    looking = _sweeps(edges, places) | _port_scans(edges)
+def suspicious(
+    edges: Sequence[Edge], places: Places, refused: Sequence[Edge] = ()
+) -> list[LeftOut]:
+    """The edges that nobody should recommend unseen, each with one reason.
+
+    ``refused`` are what the network let nobody do; they tell who was looking around.
+    """
+    tried = [*edges, *(replace(edge, failed=edge.connections) for edge in refused)]
+    looking = _sweeps(tried, places) | _port_scans(tried)
     suspects = {client for client, _, _ in looking}
     rest = [edge for edge in edges if edge.key not in looking]
     common = popular((e for e in rest if e.client not in suspects), places)
-    followed = _of_suspects(rest, looking, common, places)
+    began: dict[str, float] = {}
+    for edge in tried:
+        if edge.key in looking:
+            began[edge.client] = min(began.get(edge.client, edge.first), edge.first)
+    followed = _of_suspects(rest, looking, began, common, places)
     reasons = looking | followed
     # Whom a suspect meets outside on a service of its own, others should not meet unseen.
     met = {
@@ -89,10 +104,19 @@ def suspicious(edges: Sequence[Edge], places: Places) -> list[LeftOut]:
             reasons.setdefault(edge.key, "administration from outside, not a habit")
     found = [LeftOut(reasons[edge.key], edge) for edge in edges if edge.key in reasons]
     return found + [
-        LeftOut("never answered", edge)
+        LeftOut(_unanswered(edge), edge)
         for edge in edges
-        if edge.key not in reasons and edge.failed >= edge.connections
+        if edge.key not in reasons and _unanswered(edge)
     ]
+
+
+def _unanswered(edge: Edge) -> str:
+    """Whether a person would call this no service: what is tried again and again in vain."""
+    if edge.failed >= edge.connections:
+        return NEVER
+    if edge.connections >= OFTEN and edge.failed >= IN_VAIN * edge.connections:
+        return HARDLY
+    return ""
 
 
 Reasons = dict[tuple[str, str, Port], str]
@@ -142,10 +166,14 @@ def _port_scans(edges: Sequence[Edge]) -> Reasons:
 
 
 def _of_suspects(
-    edges: Sequence[Edge], looking: Reasons, common: frozenset[Port], places: Places
+    edges: Sequence[Edge],
+    looking: Reasons,
+    began: Mapping[str, float],
+    common: frozenset[Port],
+    places: Places,
 ) -> Reasons:
     """What else a sweeping client did, but for what others of good standing do too, and not to
-    those it looked at."""
+    those it looked at, and for what it did inside before it ``began`` to look around."""
     suspects = {client for client, _, _ in looking}
     looked_at = {(client, server) for client, server, _ in looking}
     standing = _grouped(
@@ -160,6 +188,9 @@ def _of_suspects(
             continue
         others = len(standing.get((edge.server, edge.port), ()))
         seen = (edge.client, edge.server) in looked_at
-        if seen or edge.port in ADMINISTRATION or others < _OTHERS:
+        # A host that was taken over goes on with its work.
+        habit = edge.connections - edge.failed >= HABIT and edge.first < began[edge.client]
+        work = habit and places.is_inside(edge.server) and (others > 0 or not seen)
+        if edge.port in ADMINISTRATION or not (work or (others >= _OTHERS and not seen)):
             found[edge.key] = "by a host that swept or scanned others"
     return found

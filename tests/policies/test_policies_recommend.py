@@ -163,6 +163,35 @@ def test_what_the_network_refused_or_nobody_answered_is_not_allowed() -> None:
     assert reasons[desk(2)] == "the network refused it"
 
 
+def test_who_was_refused_everywhere_is_not_trusted_with_administration() -> None:
+    """A server at work is taken over, is refused nearly everywhere, and hops where ssh is open."""
+    work = [flow(web(1), "10.0.4.1", "tcp/9000", ts=1.0)] * 200
+    refused = [
+        FlowRecord(100.0, web(1), desk(n), "tcp", 5, 3389, state="denied") for n in range(1, 12)
+    ]
+    hop = [flow(web(1), web(2), "tcp/22", 60, ts=150.0)] * 5
+    shell = [flow(web(1), web(2), "tcp/4444", 60, ts=160.0)] * 30
+    policy = built(recommend(traffic_of([*office(), *work, *refused, *hop, *shell])))
+    assert admitted(policy, traffic_of([*refused, *hop, *shell])) == 0
+    assert admitted(policy, traffic_of(work)) == 1
+
+
+def test_what_is_tried_again_and_again_in_vain_is_left_out() -> None:
+    calls = [flow(desk(4), "192.0.2.7", "tcp/5888", 4)] * 99
+    once = flow(desk(4), "192.0.2.7", "tcp/5888", 40)
+    found = recommend(traffic_of([*office(), *calls, once]))
+    assert admitted(built(found), traffic_of([*calls, once])) == 0
+    assert "hardly ever answered" in {each.reason for each in found.left_out}
+
+
+def test_one_hosts_own_service_outside_opens_no_more_than_its_server() -> None:
+    many = [flow(desk(4), f"192.0.2.{n}", f"tcp/{7000 + n}", 9) for n in range(1, 9)]
+    own = [flow(desk(4), "192.0.2.99", "tcp/1194", 30)] * 20
+    policy = built(recommend(traffic_of([*office(), *many, *own])))
+    assert admitted(policy, traffic_of(own)) == 1
+    assert admitted(policy, traffic_of([flow(desk(4), "192.0.2.98", "tcp/1194")])) == 0
+
+
 def test_administration_from_outside_needs_a_habit() -> None:
     stranger, partner = flow("192.0.2.1", web(1), "tcp/22"), flow("192.0.2.2", web(1), "tcp/22")
     policy = built(recommend(traffic_of([*office(), stranger, *[partner] * 5])))
