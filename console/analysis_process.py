@@ -112,7 +112,7 @@ class Shell:
         for message in self._decoder.feed(data):
             if isinstance(message, m.RecordsSeen):
                 self._records(message)
-            elif isinstance(message, (m.Ready, m.Enforce, m.Release, m.Ask, m.Answer)):
+            elif isinstance(message, (m.Ready, m.Enforce, m.Release, m.ListFeed, m.Ask, m.Answer)):
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
             else:
                 self._send(self._analysis.step(message, time.time()))

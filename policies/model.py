@@ -248,6 +248,21 @@ class Restriction:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedBlock:
+    """What one threat feed lists now, as the policy engine sees it.
+
+    ``mode`` `Mode.ENFORCE` denies every connection from or to what is listed, below tier
+    ``emergency``; `Mode.AUDIT` records as would-deny what the tiers let pass; `Mode.OBSERVE` does
+    nothing. ``prefixes`` are those of `policies.prefixes.fewest`: each its first address (as in
+    `policies.regions`: IPv6 above bit 128) and its negative size.
+    """
+
+    feed: str
+    mode: Mode
+    prefixes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NearestMiss:
     intent: str
     failed: tuple[str, ...]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policies.model import FeedBlock, Mode
+from policies.prefixes import packed, unpacked
 from response.decisions import Decision, InstalledRule
 from topology.records import Binding, FlowRecord, SpoofSeen
 
@@ -84,6 +86,29 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class ListFeed:
+    """Analysis → controller: all that a feed lists now, in place of what it listed before.
+
+    ``mode`` is a `policies.model.Mode`, ``prefixes`` are `policies.prefixes.packed`; a feed
+    that lists nothing is forgotten. Said again it changes nothing, and of a change only the
+    difference goes to the switches.
+    """
+
+    feed: str
+    mode: int
+    prefixes: bytes
+
+    @classmethod
+    def of(cls, block: FeedBlock) -> ListFeed:
+        return cls(block.feed, int(block.mode), packed(block.prefixes))
+
+    @property
+    def block(self) -> FeedBlock:
+        """Raises ValueError for bytes or a mode that do not exist."""
+        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes))
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """Analysis → controller, once: everything is loaded and records may come.
 
@@ -119,4 +144,5 @@ class Answer:
 
 Message = RecordsSeen | HostsChanged | SpoofsSeen | RulesConfirmed | SwitchChanged | PolicyApplied
 Command = Enforce | Release
-Reply = Ready | Command
+Order = Command | ListFeed
+Reply = Ready | Order

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 FLOW_COLUMNS = (
     "ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "duration",
@@ -33,6 +33,7 @@ CREATE INDEX decisions_by_state ON decisions(state, expires);
 CREATE TABLE bindings(
     mac TEXT, ip TEXT, switch INTEGER, port INTEGER, host TEXT);
 CREATE TABLE links(switch INTEGER, port INTEGER, peer_switch INTEGER, peer_port INTEGER);
+CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes BLOB NOT NULL);
 CREATE TABLE flows(row INTEGER PRIMARY KEY, {_FLOW_FIELDS}, score REAL,
     UNIQUE({", ".join(FLOW_KEY)}));
 CREATE TABLE alerts(

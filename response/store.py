@@ -20,6 +20,7 @@ from response import schema, values
 from response.chain import AuditEntry, AuditHead
 from response.decisions import Decision, DecisionState
 from response.interfaces import FlowFilter, StoredAlert, StoredFlow
+from response.messages import ListFeed
 from topology.records import Binding, FlowRecord, Link
 
 FILE = "septum.db"
@@ -236,6 +237,21 @@ class Store:
     def links(self) -> tuple[Link, ...]:
         rows = self._db.execute("SELECT * FROM links ORDER BY rowid")
         return tuple(Link(*row) for row in rows)
+
+    def save_feed_block(self, listed: ListFeed) -> None:
+        """All that a feed lists now; one that lists nothing is forgotten."""
+        with self.transaction():
+            self._db.execute("DELETE FROM feed_blocks WHERE feed=?", (listed.feed,))
+            if listed.block.prefixes:
+                self._db.execute(
+                    "INSERT INTO feed_blocks VALUES(?,?,?)",
+                    (listed.feed, listed.mode, listed.prefixes),
+                )
+
+    def feed_blocks(self) -> tuple[ListFeed, ...]:
+        """What every feed listed last, by name."""
+        rows = self._db.execute("SELECT feed, mode, prefixes FROM feed_blocks ORDER BY feed")
+        return tuple(ListFeed(*row) for row in rows)
 
     # -- what was seen ---------------------------------------------------------
 

@@ -205,7 +205,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
 
     def _heard(self, message: Reply) -> None:
         if not isinstance(message, Ready):
-            self.carry_out(self.core.command(message, time.time()))
+            self.carry_out(self.core.order(message, time.time()))
 
     # -- time -----------------------------------------------------------------
 

@@ -21,7 +21,9 @@ from response.messages import (
     Command,
     Enforce,
     HostsChanged,
+    ListFeed,
     Message,
+    Order,
     PolicyApplied,
     Release,
     RulesConfirmed,
@@ -253,6 +255,20 @@ class Core:
         return [*seen.effects, *changed]
 
     # -- decisions ------------------------------------------------------------
+
+    def order(self, order: Order, now: float) -> list[Effect]:
+        """Carry out what the analysis wants."""
+        if isinstance(order, ListFeed):
+            return self.list_feed(order)
+        return self.command(order, now)
+
+    def list_feed(self, listed: ListFeed) -> list[Effect]:
+        """Know what a feed lists now; of its rules only the difference is sent."""
+        try:
+            self.desired.list_feed(listed.block)
+        except ValueError as error:
+            return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
+        return []
 
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""

@@ -18,7 +18,7 @@ from policies.compiler import (
 from policies.compiler.tiers import restriction_rules
 from policies.membership import Membership
 from policies.membership_change import follow
-from policies.model import Policy, Restriction
+from policies.model import FeedBlock, Policy, Restriction
 from policies.rules import Rule
 from response.decisions import Decision
 from ryu_apps.wire.encode import WireRule, wire_rule
@@ -37,6 +37,7 @@ class Desired:
     hosts: HostTable = field(default_factory=HostTable)
     fabric: Fabric = field(default_factory=Fabric)
     decisions: dict[str, Decision] = field(default_factory=dict)
+    feeds: dict[str, FeedBlock] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
     _membership: Membership | None = None
     _compiler: Compiler | None = None
@@ -89,6 +90,13 @@ class Desired:
             self.take(*before)
             self.hosts.discovered.update(discovered)
             raise
+
+    def list_feed(self, block: FeedBlock) -> None:
+        """Take all that a feed lists now; one that lists nothing is forgotten."""
+        if block.prefixes:
+            self.feeds[block.feed] = block
+        else:
+            self.feeds.pop(block.feed, None)
 
     def hosts_changed(self) -> None:
         """Call after `hosts` changed: who is in which segment is worked out again."""

@@ -32,6 +32,7 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         float: st.floats(allow_nan=False),
         str: st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
         bool: st.booleans(),
+        bytes: st.binary(max_size=20),
         type(None): st.none(),
     }
     return plain[hint]

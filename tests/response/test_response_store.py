@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.alerts import Alert, Contribution, Hop
+from policies.model import FeedBlock, Mode
+from policies.prefixes import fewest, prefix_of
 from response import schema, store, values
 from response.decisions import Decision, InstalledRule
 from response.interfaces import FlowFilter, StoredAlert, StoredFlow
+from response.messages import ListFeed
 from response.store import Store, StoreError
 from topology.records import Binding, FlowRecord, Link
 
@@ -266,3 +270,16 @@ def test_values_come_back_from_json(record: FlowRecord) -> None:
 def test_values_of_other_versions_can_be_read() -> None:
     known = {"switch": 1, "port": 2, "peer_switch": 3, "peer_port": 4, "speed": "10G"}
     assert values.load(Link, known) == Link(1, 2, 3, 4)
+
+
+def test_what_a_feed_lists_is_kept_whole_and_forgotten_when_it_lists_nothing(
+    tmp_path: Path,
+) -> None:
+    store = Store.open(tmp_path, 0.0)
+    prefixes = fewest(prefix_of(ip_network(text)) for text in ("192.0.2.0/25", "2001:db8::/48"))
+    listed = ListFeed.of(FeedBlock("drop", Mode.ENFORCE, prefixes))
+    store.save_feed_block(listed)
+    assert store.feed_blocks() == (listed,)
+    assert store.feed_blocks()[0].block == FeedBlock("drop", Mode.ENFORCE, prefixes)
+    store.save_feed_block(ListFeed.of(FeedBlock("drop", Mode.AUDIT, ())))
+    assert store.feed_blocks() == ()
