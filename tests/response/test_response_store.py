@@ -275,11 +275,11 @@ def test_values_of_other_versions_can_be_read() -> None:
 def test_what_a_feed_lists_is_kept_whole_and_forgotten_when_it_lists_nothing(
     tmp_path: Path,
 ) -> None:
-    store = Store.open(tmp_path, 0.0)
+    kept = Store.open(tmp_path, 0.0)
     prefixes = fewest(prefix_of(ip_network(text)) for text in ("192.0.2.0/25", "2001:db8::/48"))
     listed = ListFeed.of(FeedBlock("drop", Mode.ENFORCE, prefixes))
-    store.save_feed_block(listed)
-    assert store.feed_blocks() == (listed,)
-    assert store.feed_blocks()[0].block == FeedBlock("drop", Mode.ENFORCE, prefixes)
-    store.save_feed_block(ListFeed.of(FeedBlock("drop", Mode.AUDIT, ())))
-    assert store.feed_blocks() == ()
+    kept.save_feed_block(listed)
+    assert kept.feed_blocks() == (listed,)
+    assert kept.feed_blocks()[0].block == FeedBlock("drop", Mode.ENFORCE, prefixes)
+    kept.save_feed_block(ListFeed.of(FeedBlock("drop", Mode.AUDIT, ())))
+    assert kept.feed_blocks() == ()
