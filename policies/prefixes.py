@@ -82,6 +82,8 @@ def unpacked(data: bytes) -> tuple[Prefix, ...]:
             (high << 64 | low | SIX, -1 << 128 - length)
             for high, low, length in _SIX.iter_unpack(data[middle:])
         ]
+        if len(four) != count:
+            raise ValueError("it is cut short")
     except (struct.error, ValueError) as error:
         raise ValueError(f"no list of prefixes: {error}") from None
     return (*four, *six)

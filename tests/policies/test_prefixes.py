@@ -26,7 +26,7 @@ six: st.SearchStrategy[Network] = st.builds(
     st.integers(0, 63),
     st.integers(120, 128),
 )
-networks = st.lists(four | six, max_size=30)
+networks: st.SearchStrategy[list[Network]] = st.lists(st.one_of(four, six), max_size=30)
 
 
 @given(networks)
