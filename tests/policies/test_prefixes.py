@@ -31,7 +31,7 @@ networks: st.SearchStrategy[list[Network]] = st.lists(st.one_of(four, six), max_
 
 @given(networks)
 def test_the_fewest_prefixes_are_what_the_standard_library_finds(given: list[Network]) -> None:
-    wanted = [
+    wanted: list[Network] = [
         *collapse_addresses(each for each in given if isinstance(each, IPv4Network)),
         *collapse_addresses(each for each in given if isinstance(each, IPv6Network)),
     ]
