@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Annotated
 
 import typer
 
 from console.errors import NO, CommandError
-from policies.compiler import SwitchView, declared_bindings
+from console.network_options import Links, Network, SwitchesFile
+from console.policy_options import At, Paths, loaded, moment
+from policies.compiler import declared_bindings
 from policies.compiler.targets import LOSSES, TABLES, Target, overflows, rules_for
 from policies.membership import Membership
-from policies.model import Policy
-from policies.reader import load_policy
 from policies.render import json_rule, ovs_lines
 from policies.rules import Rule
-from topology.fabric import Fabric
-from topology.records import Link
 
 FORMATS = ("ovs", "json", "count")
 
@@ -30,33 +26,30 @@ def register(policy_app: typer.Typer) -> None:
 
 
 def compile_policy(
-    policy: Annotated[list[str], typer.Argument(help="Policy files or directories.")],
+    policy: Paths,
     switch: Annotated[int, typer.Option(help="Datapath id of the switch.")],
     format: Annotated[str, typer.Option(help="ovs, json or count.")] = "ovs",
     target: Annotated[
-        Target,
+        Target | None,
         typer.Option(
             help="stateful: Open vSwitch; stateless: OpenFlow 1.3 with several tables;"
-            " single: one small table."
+            " single: one small table. Left out: what --switches says, or else stateful."
         ),
-    ] = Target.STATEFUL,
-    link: Annotated[
-        list[str] | None,
-        typer.Option(help="A cable between switches, SWITCH:PORT=SWITCH:PORT; repeatable."),
     ] = None,
+    switches: SwitchesFile = None,
+    link: Links = None,
     table_size: Annotated[
         int | None,
         typer.Option("--table-size", min=1, help="Rules that each table holds; exit 1 beyond."),
     ] = None,
     port_masks: Annotated[
-        bool,
+        bool | None,
         typer.Option(
-            "--port-masks/--no-port-masks", help="Whether a plain switch masks ports in matches."
+            "--port-masks/--no-port-masks",
+            help="Whether a plain switch masks ports in matches. Left out: as --switches says.",
         ),
-    ] = True,
-    at: Annotated[
-        float | None, typer.Option(help="Compile as of this time (seconds since the epoch).")
     ] = None,
+    at: At = None,
 ) -> None:
     """Print the rules that a switch gets from a policy.
 
@@ -70,15 +63,24 @@ def compile_policy(
     """
     if format not in FORMATS:
         raise CommandError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    read = load_policy(policy)
-    now = time.time() if at is None else at
-    view = view_of(read, switch, fabric_of(link or []))
+    read = loaded(policy)
+    network = Network.of(switches, link)
+    setting = network.setting(switch)
+    target = target or setting.target
+    masks = setting.port_masks if port_masks is None else port_masks
     bindings = declared_bindings(read)
-    rules = rules_for(target, read, Membership(read), view, bindings, now, port_masks=port_masks)
-    if table_size is not None:
-        too_small = overflows(target, read, rules, table_size)
-        if too_small:
-            raise CommandError(f"switch {switch}: {'; '.join(map(str, too_small))}", NO)
+    rules = rules_for(
+        target,
+        read,
+        Membership(read, bindings),
+        network.view(read, switch),
+        bindings,
+        moment(at),
+        port_masks=masks,
+    )
+    sizes = setting.sizes(target) if table_size is None else table_size
+    if too_small := overflows(target, read, rules, sizes):
+        raise CommandError(f"switch {switch}: {'; '.join(map(str, too_small))}", NO)
     for loss in LOSSES[target]:
         typer.echo(f"{target.value}: {loss}", err=True)
     if format == "ovs":
@@ -89,32 +91,7 @@ def compile_policy(
         typer.echo(count_text(rules, TABLES[target]), nl=False)
 
 
-def fabric_of(links: Iterable[str]) -> Fabric:
-    """The cables that ``--link`` names."""
-    return Fabric.of(_link(text) for text in links)
-
-
-def switches_of(policy: Policy) -> frozenset[int]:
-    """The switches that the policy declares hosts on."""
-    return frozenset(host.switch for host in policy.hosts if host.switch is not None)
-
-
-def view_of(policy: Policy, switch: int, fabric: Fabric) -> SwitchView:
-    """A switch with the ports that the policy declares and its cables."""
-    ports = {host.port for host in policy.hosts if host.switch == switch and host.port is not None}
-    trunks = fabric.trunks(switch)
-    return SwitchView(switch, tuple(sorted(ports | trunks)), trunks, fabric.next_ports(switch))
-
-
 def count_text(rules: tuple[Rule, ...], tables: type[IntEnum]) -> str:
     counts = Counter(rule.table for rule in rules)
     lines = [f"{tables(table).name.lower():15} {counts[table]:7}" for table in sorted(counts)]
     return "\n".join([*lines, f"{'total':15} {len(rules):7}"]) + "\n"
-
-
-def _link(text: str) -> Link:
-    try:
-        ends = [int(part, 0) for end in text.split("=") for part in end.split(":")]
-        return Link(*ends)
-    except (TypeError, ValueError) as error:
-        raise CommandError(f"--link {text}: write SWITCH:PORT=SWITCH:PORT, as 1:3=2:4") from error

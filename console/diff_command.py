@@ -6,14 +6,13 @@ from typing import Annotated, Any
 
 import typer
 
-from console.compile_command import fabric_of, switches_of, view_of
 from console.errors import NO
+from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, count, loaded, moment, print_json
 from policies.compiler import Change
 from policies.difference import Decided, Difference, Side, differences, rule_changes
 from policies.errors import printable
 from policies.model import Policy
-from topology.fabric import Fabric
 
 HEADINGS = {
     "opened": "may newly talk",
@@ -30,10 +29,8 @@ def register(policy_app: typer.Typer) -> None:
 def diff(
     old: Annotated[str, typer.Argument(help="Policy file or directory now in force.")],
     new: Annotated[str, typer.Argument(help="Policy file or directory that is to replace it.")],
-    link: Annotated[
-        list[str] | None,
-        typer.Option(help="A cable between switches, SWITCH:PORT=SWITCH:PORT; repeatable."),
-    ] = None,
+    switches: SwitchesFile = None,
+    link: Links = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
@@ -49,7 +46,7 @@ def diff(
     before, after = loaded([old]), loaded([new])
     now = moment(at)
     found = differences(before, after, now)
-    changes = rules_changed(before, after, fabric_of(link or []), now)
+    changes = rules_changed(before, after, Network.of(switches, link), now)
     if as_json:
         print_json(diff_data(found, changes))
     else:
@@ -57,13 +54,11 @@ def diff(
     raise typer.Exit(NO if found else 0)
 
 
-def rules_changed(old: Policy, new: Policy, fabric: Fabric, now: float) -> dict[int, Change]:
-    """Per switch that either policy declares a host on, the rules that come and go."""
-    switches = sorted({*switches_of(old), *switches_of(new)})
-    views = {
-        switch: (view_of(old, switch, fabric), view_of(new, switch, fabric)) for switch in switches
-    }
-    return rule_changes(old, new, views, now)
+def rules_changed(old: Policy, new: Policy, network: Network, now: float) -> dict[int, Change]:
+    """Per switch that either policy or the network names, the rules that come and go."""
+    known = sorted({*network.known(old), *network.known(new)})
+    views = {switch: (network.view(old, switch), network.view(new, switch)) for switch in known}
+    return rule_changes(old, new, views, now, network.settings.forms(known))
 
 
 def diff_text(found: tuple[Difference, ...], changes: dict[int, Change]) -> str:

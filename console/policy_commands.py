@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 
 from console import policy_recommend, policy_simulate, policy_tests, policy_trace
 from console.errors import NO
+from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, Paths, count, moment, present, print_json
-from console.table_sizes import too_many_rules
+from console.rule_problems import Fallback, fallbacks, rule_problems
 from policies.check import check_policy
-from policies.compiler import CompileError, intent_numbers
-from policies.compiler.identity import assign_codes, named_segments
 from policies.errors import Diagnostic, printable, render
 from policies.json_schema import schema_text
 from policies.membership import Membership
-from policies.model import NOWHERE, Policy
 from policies.reader import read_policy
 
 policy_app = typer.Typer(no_args_is_help=True, help="Check, compile and ask about policies.")
@@ -32,30 +29,35 @@ def check(
     table_size: Annotated[
         int | None,
         typer.Option(
-            "--table-size", min=1, help="Warn where a switch's table needs more rules than this."
+            "--table-size",
+            min=1,
+            help="Warn where a switch's table needs more rules than this and --switches gives no "
+            "size.",
         ),
     ] = None,
+    switches: SwitchesFile = None,
+    link: Links = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
     """Say everything that is wrong with a policy, and what is probably not meant.
 
-    Exit 0: valid; 1: it has an error (with --strict also: a warning).
+    With --switches also what switches without connection tracking lose, and which of their tables
+    are too small. Exit 0: valid; 1: it has an error (with --strict also: a warning).
 
     Example:
 
         septum policy check policies/examples/shop.yaml --strict
     """
     result = read_policy(present(policy))
+    network = Network.of(switches, link)
+    weaker: tuple[Fallback, ...] = ()
     found = list(result.diagnostics)
     if result.policy is not None:
-        membership = Membership(result.policy)
-        found += check_policy(result.policy, membership, moment(at))
-        problems = list(_rule_problems(result.policy, membership))
-        if table_size is not None and not problems:
-            problems += too_many_rules(result.policy, table_size, moment(at))
-        found += problems
+        found += check_policy(result.policy, Membership(result.policy), moment(at))
+        found += rule_problems(result.policy, network, table_size, moment(at))
         found.sort(key=lambda diagnostic: diagnostic.source)
+        weaker = fallbacks(result.policy, network)
     errors = sum(diagnostic.level == "error" for diagnostic in found)
     valid = not errors and result.policy is not None and not (strict and found)
     if as_json:
@@ -66,25 +68,24 @@ def check(
                 "errors": errors,
                 "warnings": len(found) - errors,
                 "diagnostics": [_diagnostic_data(diagnostic) for diagnostic in found],
+                "fallbacks": [
+                    {"kind": each.target.value, "switches": each.switches, "loses": each.losses}
+                    for each in weaker
+                ],
             }
         )
     else:
         for diagnostic in found:
             typer.echo(render(diagnostic, result.texts))
+        for each in weaker:
+            names = ", ".join(map(str, each.switches))
+            typer.echo(f"{each.target.value} rules, without connection tracking, on {names} lose:")
+            for loss in each.losses:
+                typer.echo(f"  - {loss}")
         word = "valid" if valid else "not valid"
         counts = f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}"
         typer.echo(f"{printable(' '.join(policy))}: {word}, {counts}")
     raise typer.Exit(0 if valid else NO)
-
-
-def _rule_problems(policy: Policy, membership: Membership) -> Iterator[Diagnostic]:
-    """What would make the compiler refuse a policy that is otherwise right."""
-    try:
-        intent_numbers(policy)
-        assign_codes(named_segments(policy), membership.regions())
-    except CompileError as problem:
-        where = policy.intents[0].source if policy.intents else NOWHERE
-        yield Diagnostic("error", "rules", str(problem), where)
 
 
 def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from console.errors import NO, CommandError
+from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, Paths, count, loaded, moment, print_json
-from policies.compiler import Compiler, SwitchView, declared_bindings
+from policies.compiler import Compiler, declared_bindings
+from policies.compiler.targets import Target
 from policies.layout import Category, Table, category_of
 from policies.membership import Membership
 from policies.model import Policy
@@ -19,8 +20,6 @@ from policies.prove import Counterexample, Proof, Prover, read_rules
 from policies.prove.probe import packet_text, trace_command
 from policies.render import ovs_text
 from policies.rules import Rule
-from topology.fabric import Fabric
-from topology.records import Binding, Link
 
 
 def register(policy_app: typer.Typer) -> None:
@@ -40,10 +39,8 @@ def verify(
             "`policy compile --format ovs` or `ovs-ofctl dump-flows`; - reads standard input."
         ),
     ] = None,
-    link: Annotated[
-        list[str] | None,
-        typer.Option(help="A cable between switches, SWITCH:PORT=SWITCH:PORT; repeatable."),
-    ] = None,
+    switches: SwitchesFile = None,
+    link: Links = None,
     limit: Annotated[int, typer.Option(min=1, help="Counterexamples to look for per switch.")] = 1,
     as_json: Json = False,
     at: At = None,
@@ -63,13 +60,15 @@ def verify(
     now = moment(at)
     bindings = declared_bindings(found)
     membership = Membership(found, bindings)
-    fabric = Fabric.of(_link(text) for text in link or [])
-    linked = {each for cable in fabric.links for each in (cable.switch, cable.peer_switch)}
-    known = sorted({each.switch for each in bindings} | linked)
-    chosen = switch or known
+    network = Network.of(switches, link)
+    known = network.known(found)
+    chosen = switch or list(known)
     if strange := [each for each in chosen if each not in known]:
         raise CommandError(f"--switch {strange[0]}: no host or link of the policy is on it")
-    views = {each: _view(each, bindings, fabric) for each in chosen}
+    if plain := [s for s in chosen if network.setting(s).target is not Target.STATEFUL]:
+        kind = network.setting(plain[0]).target.value
+        raise CommandError(f"switch {plain[0]} is {kind}: only stateful rules can be proven")
+    views = {each: network.view(found, each) for each in chosen}
     if rules is not None:
         if len(chosen) != 1:
             raise CommandError("--rules are those of one switch: name it with --switch")
@@ -82,21 +81,9 @@ def verify(
         print_json(_proof_data(proof, given))
     else:
         _print(proof, given, found)
-        if len(known) > 1 and not link:
-            typer.echo("no --link is given: what comes from other switches is not part of this")
+        if len(known) > 1 and not network.fabric.links:
+            typer.echo("no cables are given: what comes from other switches is not part of this")
     raise typer.Exit(0 if proof.holds else NO)
-
-
-def _link(text: str) -> Link:
-    try:
-        return Link(*(int(part, 0) for end in text.split("=") for part in end.split(":")))
-    except (TypeError, ValueError) as error:
-        raise CommandError(f"--link {text}: write SWITCH:PORT=SWITCH:PORT, as 1:3=2:4") from error
-
-
-def _view(switch: int, bindings: Sequence[Binding], fabric: Fabric) -> SwitchView:
-    ports = sorted({each.port for each in bindings if each.switch == switch})
-    return SwitchView(switch, tuple(ports), fabric.trunks(switch), fabric.next_ports(switch))
 
 
 def _read(path: str) -> tuple[Rule, ...]:

@@ -194,6 +194,9 @@ class Table:
                 findings.error("name", str(problem), key.source, key.width)
                 continue
             entry = self.item.read(value, findings)
+            if named in entries:
+                findings.error("duplicate-key", f"'{text}' is given twice", key.source, key.width)
+                continue
             entries[named] = None if entry is None else Read(entry.value, key.source, key.width)
         return Read(entries, node.source)
 

@@ -77,6 +77,46 @@ def rules_for(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one switch is to be given its rules."""
+
+    target: Target = Target.STATEFUL
+    port_masks: bool = True
+
+
+class RulesOfAll:
+    """The rules of switches of several kinds; those that track connections share a compiler.
+
+    A switch that ``forms`` does not name tracks connections.
+    """
+
+    def __init__(
+        self,
+        forms: Mapping[int, Form],
+        policy: Policy,
+        membership: Membership,
+        bindings: Sequence[Binding],
+        now: float,
+    ) -> None:
+        self._forms, self._now = forms, now
+        self._policy, self._membership, self._bindings = policy, membership, bindings
+        self._compiler: Compiler | None = None
+
+    def rules(self, view: SwitchView) -> tuple[Rule, ...]:
+        """All rules of one switch. Raises CompileError as `rules_for` does."""
+        form = self._forms.get(view.switch, Form())
+        policy, membership, bindings = self._policy, self._membership, self._bindings
+        if form.target is not Target.STATEFUL:
+            masks = form.port_masks
+            return rules_for(
+                form.target, policy, membership, view, bindings, self._now, port_masks=masks
+            )
+        if self._compiler is None:
+            self._compiler = Compiler(policy, membership, bindings, self._now)
+        return self._compiler.rules(view, self._now)
+
+
 def plain_meters() -> tuple[Meter, ...]:
     """What rules of the plain kinds name."""
     return (Meter(layout.PLAIN_METER, layout.REPORT_RATE, layout.REPORT_BURST),)

@@ -93,7 +93,10 @@ def test_check_knows_the_switch_s_tables_when_told_their_size(
     assert septum(capsys, "check", str(file), "--strict", "--table-size", "1000")[0] == 0
     code, out, _ = septum(capsys, "check", str(file), "--table-size", "50")
     assert code == 0 and f"{file}:8:3: warning: switch 7 needs 1" in out
-    assert "rules in table policy, which holds 50 (most are for 'many' (" in out
+    assert (
+        "rules in table policy, which holds 50 (most are for intent many (100), intent few (1)"
+        in out
+    )
     assert septum(capsys, "check", str(file), "--strict", "--table-size", "50")[0] == 1
     assert septum(capsys, "check", str(file), "--table-size", "0")[0] == 2
 
