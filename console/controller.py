@@ -13,10 +13,12 @@ from ryu_apps.local_socket import CONTROLLER_SOCKET, connect_locally
 TIMEOUT = 10.0
 
 
-def ask_controller(state: Path, request: dict[str, Any]) -> dict[str, Any]:
+def ask_controller(
+    state: Path, request: dict[str, Any], timeout: float = TIMEOUT
+) -> dict[str, Any]:
     """The controller's answer. Raises CommandError when none runs or it says no."""
     try:
-        with connect_locally(state, CONTROLLER_SOCKET, TIMEOUT) as connection:
+        with connect_locally(state, CONTROLLER_SOCKET, timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = _receive(connection)
     except (FileNotFoundError, ConnectionRefusedError) as error:

@@ -11,10 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from console.controller import ask_controller
+from console.errors import NO
 
 State = Annotated[Path, typer.Option(help="State directory of the controller.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STATE = Path("septum-state")
+CHECK_TIMEOUT = 20.0  # seconds: longer than a switch may take to be read
+SHOWN_RULES = 20  # of each kind and switch; --json has all
 
 
 def register(app: typer.Typer) -> None:
@@ -52,18 +55,32 @@ def _switch_line(found: list[dict[str, Any]]) -> str:
     return f"{ready} of {len(found)} ready"
 
 
-def switches(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def switches(
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare every switch with the policy now.")
+    ] = False,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
     """Connected switches: rules, what was sent to them, ports that lead to other switches.
+
+    With `--check` each is read and compared: rules that are missing, extra or altered are named,
+    and the exit code is 1 where there are any, or where a switch could not be read. A running
+    controller puts such faults right by itself within seconds, and one that it put right in the
+    last three seconds is named too.
 
     Example:
 
-        septum switches --state ./septum-state
+        septum switches --check --state ./septum-state
     """
+    if check:
+        _check(ask_controller(state, {"do": "check"}, CHECK_TIMEOUT)["switches"], as_json)
+        return
     answer = ask_controller(state, {"do": "status"})
     if as_json:
         typer.echo(json.dumps(answer["switches"], indent=1))
         return
-    table = Table("switch", "state", "rules", "flow-mods", "refused", "trunks", "at connect")
+    table = Table("switch", "state", "rules", "flow-mods", "refused", "trunks", "drifts", "checked")
     for each in answer["switches"]:
         table.add_row(
             str(each["switch"]),
@@ -72,6 +89,36 @@ def switches(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             str(each["flow_mods"]),
             str(each["failures"]),
             ", ".join(str(port) for port in each["trunks"]) or "none",
-            each["difference"],
+            str(each["drifts"]),
+            each["last_check"] or each["difference"],
         )
     Console().print(table)
+
+
+def _check(found: list[dict[str, Any]], as_json: bool) -> None:
+    """Print the comparison of each switch; ends the command with 1 unless all are right."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+    for each in () if as_json else found:
+        typer.echo(f"switch {each['switch']}: {_check_line(each)}")
+        for kind in ("missing", "extra", "altered"):
+            rules = each.get(kind, ())
+            for rule in rules[:SHOWN_RULES]:
+                typer.echo(f"  {kind}: {rule}")
+            if len(rules) > SHOWN_RULES:
+                typer.echo(f"  {kind}: {len(rules) - SHOWN_RULES} more")
+        for meter in each.get("meters", ()):
+            typer.echo(f"  altered: meter {meter}")
+    if not found:
+        typer.echo("no switch is connected")
+    if any(each["state"] != "right" for each in found):
+        raise typer.Exit(NO)
+
+
+def _check_line(each: dict[str, Any]) -> str:
+    if each["state"] == "unread":
+        return f"not compared: {each['failure']}"
+    counts = ", ".join(f"{len(each[kind])} {kind}" for kind in ("missing", "extra", "altered"))
+    when = each["repaired_seconds_ago"]
+    repaired = "" if when is None else f" (put right {when:g} s ago)"
+    return f"{each['right']} rules right, {counts}{repaired}"

@@ -53,7 +53,8 @@ class RulesConfirmed:
 class SwitchChanged:
     """Controller → analysis: a reconciliation or connection event, for the audit.
 
-    ``what`` is ``connected``, ``disconnected``, ``reconciled`` or ``failed``.
+    ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
+    else changed its rules), ``repaired`` or ``unread`` (its rules could not be read).
     """
 
     ts: float

@@ -22,11 +22,16 @@ from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
 from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
+from ryu_apps.reading import TIMEOUT as READING_TIMEOUT
 from ryu_apps.runtime import hub
+from ryu_apps.session import Phase, Session
+from ryu_apps.wire.text import rule_text
 
 LOG = logging.getLogger("septum.control")
 MAX_REQUEST = 64 * 1024
 TIMEOUT = 10.0
+CHECK_PAUSE = 0.01
+JUST_BEFORE = 3.0  # seconds
 
 
 class Running(Protocol):
@@ -77,10 +82,12 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer ``status``, ``rules`` (of one switch) or ``apply`` (a policy)."""
+    """Answer ``status``, ``check``, ``rules`` (of one switch) or ``apply`` (a policy)."""
     what = request["do"]
     if what == "status":
         return {"ok": True, **status(app)}
+    if what == "check":
+        return {"ok": True, "switches": check(app)}
     if what == "rules":
         session = app.core.sessions[int(request["switch"])]
         rules = app.core.desired.rules(app.core.view(session), time.time())
@@ -101,6 +108,48 @@ def apply_policy(app: Running, paths: list[str]) -> dict[str, Any]:
         return {"ok": False, "errors": [str(error)]}
     app.carry_out(effects)
     return {"ok": True, "policy": result.policy.name}
+
+
+def check(app: Running) -> list[dict[str, Any]]:
+    """Read every connected switch now and compare it with the policy; waits for the answers."""
+    asked = time.time()
+    app.carry_out(app.core.check(asked))
+    waiting = set(app.core.sessions)
+    while waiting and time.time() - asked < READING_TIMEOUT + 1:
+        hub.sleep(CHECK_PAUSE)
+        waiting = {
+            number
+            for number, session in app.core.sessions.items()
+            if session.phase is Phase.READY
+            and (session.checked is None or session.checked.at < asked)
+        }
+    return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
+
+
+def _checked(session: Session, asked: float) -> dict[str, Any]:
+    """One switch's comparison. A fault that was put right just before the question counts too:
+    whoever asks after a change of their own must not be told that there was none."""
+    answer: dict[str, Any] = {"switch": session.switch, "state": "right", "failure": None}
+    checked, repaired = session.checked, None
+    if session.phase is not Phase.READY or checked is None or checked.at < asked:
+        failure = "no answer in time" if session.phase is Phase.READY else "not ready yet"
+        return {**answer, "state": "unread", "failure": failure}
+    if checked.failure:
+        return {**answer, "state": "unread", "failure": checked.failure}
+    drifted = session.drifted
+    if checked.right and drifted is not None and asked - drifted.at < JUST_BEFORE:
+        checked, repaired = drifted, round(asked - drifted.at, 1)
+    difference = checked.difference
+    return {
+        **answer,
+        "state": "right" if checked.right else "drift",
+        "repaired_seconds_ago": repaired,
+        "right": difference.proper,
+        "missing": [rule_text(rule) for rule in difference.missing],
+        "extra": [rule_text(rule) for rule in difference.excess],
+        "altered": [rule_text(rule) for rule in difference.altered],
+        "meters": list(checked.meters),
+    }
 
 
 def status(app: Running) -> dict[str, Any]:
@@ -124,6 +173,11 @@ def status(app: Running) -> dict[str, Any]:
                 "bundles": session.counters.bundles,
                 "failures": session.counters.failures,
                 "difference": session.last_difference,
+                "checks": session.counters.checks,
+                "drifts": session.counters.drifts,
+                "unread": session.counters.unread,
+                "last_check": None if session.checked is None else session.checked.summary(),
+                "last_drift": None if session.drifted is None else session.drifted.summary(),
                 "counted_connections": session.losses.counting,
             }
             for _, session in sorted(core.sessions.items())

@@ -16,6 +16,7 @@ from policies.compiler import SwitchView, Update, change_between, meters, view_r
 from policies.compiler.base import link_discovery_rules
 from policies.layout import Category, category_of
 from policies.model import Policy
+from policies.rules import Rule
 from response.decisions import Decision, InstalledRule
 from response.messages import (
     Command,
@@ -29,10 +30,11 @@ from response.messages import (
     RulesConfirmed,
     SwitchChanged,
 )
-from ryu_apps import discovery
+from ryu_apps import discovery, drift
 from ryu_apps.desired import Desired, decision_rules, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.session import Confirmed, Phase, Session
+from ryu_apps.reading import Reading
+from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Confirmed, Phase, Session, error_code
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode
 from ryu_apps.wire.encode import WireRule
@@ -187,6 +189,8 @@ class Core:
         view = self.view(session)
         first = session.phase is not Phase.READY
         session.phase, session.view = Phase.READY, view
+        if first:
+            session.check_at = now + CHECK_EVERY
 
         def confirmed(at: float) -> list[Effect]:
             text = session.last_difference
@@ -235,10 +239,38 @@ class Core:
         if kind == BARRIER:
             return session.barrier(xid, now)
         if kind == ERROR:
-            return session.error(xid, buf, now)
-        if kind == MULTIPART and session.multipart(xid, buf, now):
-            return self._discover_links(session, now)
+            return self._error(session, xid, buf, now)
+        if kind == MULTIPART and (reading := session.multipart(xid, buf)) is not None:
+            return self._read(session, reading, now)
         return []
+
+    def _error(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
+        if session.reading is None or not session.reading.asked(xid):
+            return session.error(xid, buf, now)
+        if session.phase is Phase.READING:
+            session.retry_at = now + RETRY_AFTER
+        kind, code = error_code(buf)
+        return drift.unread(session, f"it answered with error {kind}/{code}", now)
+
+    def _read(self, session: Session, reading: Reading, now: float) -> list[Effect]:
+        """A switch has said what it holds."""
+        if session.phase is Phase.READING:
+            session.settle(reading, now)
+            return self._discover_links(session, now)
+        if session.phase is not Phase.READY:
+            return []
+
+        def desired() -> tuple[Rule, ...]:
+            return self.desired.rules(self.view(session), now)
+
+        def repair(then: Confirmed) -> list[Effect]:
+            return self._reconcile(session, now, then)
+
+        return drift.judge(session, reading, desired, repair, now)
+
+    def check(self, now: float) -> list[Effect]:
+        """Compare every ready switch with the policy itself, now; `Session.checked` will say."""
+        return [effect for session in self._ready() for effect in session.check(now, thorough=True)]
 
     def _discover_links(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
@@ -296,8 +328,12 @@ class Core:
                 effects += self._reconcile(session, now)
             elif session.read_failed(now):
                 session.retry_at = 0.0
+                if session.reading is not None:
+                    effects += drift.unread(session, "no answer in time", now)
                 text = f"switch {session.switch}: reading its rules again"
                 effects += [Log(logging.WARNING, text), *session.read(now)]
+            else:
+                effects += drift.look(session, now)
         effects += self.watcher.overdue(now)
         decisions = self.desired.decisions
         for decision in [each for each in decisions.values() if each.expires <= now]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policies.layout import Category, category_of
+from policies.layout import Category, Table, category_of
 from ryu_apps.wire.encode import ADD, DELETE_STRICT, WireKey, WireRule, flow_mod
+from ryu_apps.wire.text import rule_text
+
+SHOWN = 5  # rules named of each kind of difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,16 @@ class Difference:
             f"{len(self.excess)} extra, {self.proper} right"
         )
 
+    def examples(self, most: int = SHOWN) -> Iterator[str]:
+        """A few of its rules in words, the first of each kind."""
+        for what, rules in (
+            ("missing", self.missing),
+            ("altered", self.altered),
+            ("extra", self.excess),
+        ):
+            for rule in rules[:most]:
+                yield f"{what}: {rule_text(rule)}"
+
 
 def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> Difference:
     """Compare by bytes; rules that the switch learned itself are left out."""
@@ -54,6 +67,20 @@ def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) 
     return Difference(tuple(missing), tuple(altered), excess, proper)
 
 
+def drift(believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule]) -> Difference:
+    """What others changed on a switch that was as ``believed``; exact, timeouts included."""
+    missing, altered = [], []
+    for key, rule in believed.items():
+        there = found.get(key)
+        if there is None:
+            missing.append(rule)
+        elif there is not rule and there != rule:
+            altered.append(rule)
+    excess = tuple(rule for key, rule in found.items() if key not in believed and ours(rule))
+    proper = len(believed) - len(missing) - len(altered)
+    return Difference(tuple(missing), tuple(altered), excess, proper)
+
+
 def ours(rule: WireRule) -> bool:
     """Whether reconciliation looks after a rule: all but the switch's own counting rules."""
-    return category_of(rule.cookie) != Category.COUNT
+    return category_of(rule.cookie) != Category.COUNT or rule.key[0] != Table.COUNT

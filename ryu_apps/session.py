@@ -2,14 +2,14 @@
 
 A session goes *reading* (rules and meters are asked for) → *settling* (link
 discovery may answer) → *ready*. It never clears a table: it sends the
-difference, and nothing where there is none.
+difference, and nothing where there is none. When ready it reads again every few
+seconds, to find what others changed on the switch.
 """
 
 from __future__ import annotations
 
 import logging
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
@@ -19,14 +19,16 @@ from policies.rules import Meter, Rule
 from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.losses import Losses
+from ryu_apps.reading import Reading
 from ryu_apps.reconcile import Difference, compare
 from ryu_apps.wire import messages
-from ryu_apps.wire.decode import FlowRemoved, flow_stats, multipart_more
+from ryu_apps.wire.decode import FlowRemoved
 from ryu_apps.wire.encode import WireKey, WireRule, wire_key, wire_rule
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
-READ_TIMEOUT = 10.0
 RETRY_AFTER = 2.0
+ENDED_BY_ITSELF = (0, 1)  # idle and hard timeout
+CHECK_EVERY = 4.0  # seconds from one comparison to the next
 FIRST_XID = 0x5300_0000  # apart from the library's own, which count from a random start
 
 _xids = count(FIRST_XID)
@@ -55,6 +57,32 @@ class Counters:
     flow_mods: int = 0
     bundles: int = 0
     failures: int = 0
+    checks: int = 0
+    drifts: int = 0
+    unread: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the last comparison of a ready switch with what it should have came to.
+
+    ``failure`` says why it could not be made, and then the rest says nothing.
+    """
+
+    at: float
+    difference: Difference
+    meters: tuple[int, ...] = ()
+    failure: str = ""
+
+    @property
+    def right(self) -> bool:
+        return not (self.failure or self.difference.changes or self.meters)
+
+    def summary(self) -> str:
+        if self.failure:
+            return self.failure
+        changed = f", {len(self.meters)} meters changed" if self.meters else ""
+        return self.difference.summary() + changed
 
 
 @dataclass(slots=True)
@@ -70,9 +98,11 @@ class Session:
     settled_at: float = 0.0
     retry_at: float = 0.0
     last_difference: str = ""
-    _reading: dict[int, str] = field(default_factory=dict)
-    _read_since: float = 0.0
-    _found: dict[WireKey, WireRule] = field(default_factory=dict)
+    check_at: float = 0.0
+    checked: Checked | None = None
+    drifted: Checked | None = None  # the last comparison that found something
+    reading: Reading | None = None
+    _known: Mapping[bytes, WireRule] = field(default_factory=dict)
     _pending: dict[int, Pending] = field(default_factory=dict)
 
     @property
@@ -81,42 +111,44 @@ class Session:
         return not self._pending
 
     def read(self, now: float) -> list[Effect]:
-        """Ask for everything the switch has; `message` takes the answers."""
-        flows, meters = next(_xids), next(_xids)
+        """Ask for everything the switch has; `multipart` takes the answers."""
         self.phase = Phase.READING
-        self._reading = {flows: "flows", meters: "meters"}
-        self._read_since = now
-        self._found = {}
         self._pending = {}
-        return [Send(self.switch, messages.read_flows(flows) + messages.read_meters(meters))]
+        return self.check(now)
 
-    def multipart(self, xid: int, buf: bytes, now: float) -> bool:
-        """Take one answer to `read`; True when the last one is in.
+    def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
+        """Ask the same while everything goes on."""
+        self.reading = Reading(now, self._known, thorough)
+        return [Send(self.switch, self.reading.ask())]
+
+    def multipart(self, xid: int, buf: bytes) -> Reading | None:
+        """Take one answer; the reading that it completes, if it does.
 
         Raises Malformed for bytes that are no such answer.
         """
-        kind = self._reading.get(xid)
-        if kind is None:
+        reading = self.reading
+        if reading is None or not reading.asked(xid):
             self.losses.take(xid, buf)
-            return False
-        if kind == "flows":
-            self._found.update((rule.key, rule) for rule in flow_stats(buf))
-        else:
-            self.meters.update(messages.meter_entries(buf))
-        if multipart_more(buf):
-            return False
-        del self._reading[xid]
-        if self._reading:
-            return False
-        self.installed = self._found
+            return None
+        reading.take(xid, buf)
+        if not reading.complete:
+            return None
+        self.reading = None
+        self._known = reading.seen
+        return reading
+
+    def settle(self, reading: Reading, now: float) -> None:
+        """Take the first reading for what the switch has."""
+        self.installed, self.meters = reading.found, reading.meters
         self.phase = Phase.SETTLING
         self.settled_at = now + SETTLE
-        return True
 
     def read_failed(self, now: float) -> bool:
-        """A read that was never answered; it does not mean that rules are missing."""
-        late = self.phase is Phase.READING and now - self._read_since > READ_TIMEOUT
-        return late or (self.retry_at > 0 and now >= self.retry_at)
+        """A first reading that was never answered; it does not mean that rules are missing."""
+        late = self.reading is not None and self.reading.late(now)
+        return (self.phase is Phase.READING and late) or (
+            self.retry_at > 0 and now >= self.retry_at
+        )
 
     def set_meters(self, meters: Iterable[Meter]) -> list[Effect]:
         """Meters cannot ride in a bundle, so they go first."""
@@ -128,6 +160,8 @@ class Session:
             command = messages.METER_ADD if known is None else messages.METER_MODIFY
             data += messages.meter_mod(next(_xids), meter, command)
             self.meters[meter.number] = (meter.rate, meter.burst)
+            if self.reading is not None:
+                self.reading.touched_meters.add(meter.number)
         return [Send(self.switch, data + messages.barrier(next(_xids)))] if data else []
 
     def reconcile(
@@ -177,6 +211,9 @@ class Session:
             self.installed[rule.key] = rule
         for rule in difference.excess:
             self.installed.pop(rule.key, None)
+        if self.reading is not None:
+            changed = (*difference.missing, *difference.altered, *difference.excess)
+            self.reading.touched.update(rule.key for rule in changed)
         xid = next(_xids)
         self._pending[xid] = Pending(what, now, confirmed)
         self.counters.flow_mods += difference.changes
@@ -196,7 +233,7 @@ class Session:
         pending = self._pending.pop(xid, None)
         if pending is None:
             return []
-        kind, code = struct.unpack_from("!HH", buf, 8) if len(buf) >= 12 else (0, 0)
+        kind, code = error_code(buf)
         self.counters.failures += 1
         self.retry_at = now + RETRY_AFTER
         text = f"switch {self.switch} refused the change for {pending.what}: error {kind}/{code}"
@@ -206,6 +243,18 @@ class Session:
         ]
 
     def flow_removed(self, removed: FlowRemoved) -> None:
-        """A rule ended by its own timeout is no longer installed."""
+        """A rule ended by its own timeout is no longer installed; one that somebody took away is
+        found missing when the switch is read again."""
+        if removed.reason not in ENDED_BY_ITSELF:
+            return
         key = (removed.table, removed.priority, tuple(sorted(removed.key)))
         self.installed.pop(key, None)
+        if self.reading is not None:
+            self.reading.touched.add(key)
+
+
+def error_code(buf: bytes) -> tuple[int, int]:
+    """Type and code of an OpenFlow error message."""
+    if len(buf) < 12:
+        return 0, 0
+    return int.from_bytes(buf[8:10], "big"), int.from_bytes(buf[10:12], "big")

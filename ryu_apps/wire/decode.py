@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ryu_apps.wire.encode import WireRule
 from ryu_apps.wire.fields import BY_HEADER
@@ -78,23 +79,34 @@ def multipart_more(buf: bytes) -> bool:
     return bool(int.from_bytes(buf[10:12], "big") & MORE)
 
 
-def flow_stats(buf: bytes) -> Iterator[WireRule]:
-    """The rules in one multipart reply, ready to be compared byte by byte."""
+def flow_stats(
+    buf: bytes, known: Mapping[bytes, WireRule] = MappingProxyType({})
+) -> Iterator[tuple[bytes, WireRule]]:
+    """The rules in one multipart reply, ready to be compared byte by byte.
+
+    Each comes with those of its bytes that do not change while it is in force;
+    one whose bytes are ``known`` is not parsed again.
+    """
     at = MULTIPART_SIZE
     while at < len(buf):
-        try:
-            (length, table, _, _, priority, _, hard, _, cookie, _, _) = _FLOW_STATS.unpack_from(
-                buf, at
-            )
-            _, key, end = _read_match(buf, at + _FLOW_STATS.size)
-        except (struct.error, IndexError) as error:
-            raise Malformed(f"flow statistics at byte {at}: {error}") from error
+        length = int.from_bytes(buf[at : at + 2], "big")
         if length < _FLOW_STATS.size or at + length > len(buf):
             raise Malformed(f"flow statistics at byte {at}: length {length}")
-        yield WireRule(
-            (table, priority, tuple(sorted(key))), cookie, buf[end : at + length], hard > 0, hard
-        )
+        entry = buf[at : at + length]
+        raw = entry[2:3] + entry[12:20] + entry[24:32] + entry[48:]
+        yield raw, known.get(raw) or _rule(entry, at)
         at += length
+
+
+def _rule(entry: bytes, at: int) -> WireRule:
+    try:
+        (_, table, _, _, priority, idle, hard, _, cookie, _, _) = _FLOW_STATS.unpack_from(entry)
+        _, key, end = _read_match(entry, _FLOW_STATS.size)
+    except (struct.error, IndexError) as error:
+        raise Malformed(f"flow statistics at byte {at}: {error}") from error
+    return WireRule(
+        (table, priority, tuple(sorted(key))), cookie, entry[end:], hard > 0, hard, idle
+    )
 
 
 def _read_match(buf: bytes, start: int) -> tuple[dict[str, int], tuple[bytes, ...], int]:

@@ -58,13 +58,15 @@ class WireRule:
     instructions: bytes
     timed: bool
     hard_timeout: int = 0
+    idle_timeout: int = 0
 
     def same_effect(self, other: WireRule) -> bool:
         """Equal but for the time that is left on a timed rule."""
-        return (self.cookie, self.instructions, self.timed) == (
+        return (self.cookie, self.instructions, self.timed, self.idle_timeout) == (
             other.cookie,
             other.instructions,
             other.timed,
+            other.idle_timeout,
         )
 
 
@@ -108,7 +110,7 @@ def flow_mod(rule: WireRule, command: int = ADD) -> bytes:
             0xFFFF_FFFF_FFFF_FFFF if deleting else 0,
             table,
             command,
-            0,
+            rule.idle_timeout,
             rule.hard_timeout,
             priority,
             NO_BUFFER,

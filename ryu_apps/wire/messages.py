@@ -22,6 +22,7 @@ BUNDLE_CONTROL, BUNDLE_ADD = 2300, 2301
 BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_COMMITTED = 0, 4, 5
 ATOMIC_ORDERED = 3
 CONTROLLER_PORT, ANY = 0xFFFF_FFFD, 0xFFFF_FFFF
+ALL_TABLES = 0xFF
 METER_ADD, METER_MODIFY = 0, 1
 METER_PACKETS, METER_BURST = 2, 4
 
@@ -36,9 +37,9 @@ def barrier(xid: int) -> bytes:
     return message(BARRIER_REQUEST, xid, b"")
 
 
-def read_flows(xid: int) -> bytes:
-    """Ask for every rule of every table."""
-    body = struct.pack("!BxxxIIxxxxQQHHxxxx", 0xFF, ANY, ANY, 0, 0, 1, 4)
+def read_flows(xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0) -> bytes:
+    """Ask for every rule of a table, or of all, whose cookie is the given one under ``mask``."""
+    body = struct.pack("!BxxxIIxxxxQQHHxxxx", table, ANY, ANY, cookie, mask, 1, 4)
     return message(MULTIPART_REQUEST, xid, struct.pack("!HHxxxx", MULTIPART_FLOW, 0) + body)
 
 

@@ -11,7 +11,8 @@ FIXED = struct.Struct("!HBxIIHHHHxxxxQQQ")
 
 
 class FakeSwitch:
-    """``refuse`` makes the next bundle fail as a whole."""
+    """``refuse`` makes the next bundle fail as a whole; kinds of multipart questions that are
+    ``unanswered`` get no answer, ``unreadable`` ones an error."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -19,6 +20,9 @@ class FakeSwitch:
         self.flow_mods = 0
         self.refuse = False
         self.packet_outs: list[bytes] = []
+        self.meters: dict[int, tuple[int, int]] = {}
+        self.unanswered: set[int] = set()
+        self.unreadable: set[int] = set()
         self._bundle: list[bytes] = []
 
     def take(self, effects: Iterable[Effect]) -> list[Answer]:
@@ -36,11 +40,19 @@ class FakeSwitch:
     def _one(self, data: bytes) -> list[Answer]:
         kind, xid = data[1], int.from_bytes(data[4:8], "big")
         if kind == messages.MULTIPART_REQUEST:
-            return [self._multipart(int.from_bytes(data[8:10], "big"), xid)]
+            kind = int.from_bytes(data[8:10], "big")
+            if kind in self.unanswered:
+                return []
+            if kind in self.unreadable:
+                return [(1, xid, messages.message(1, xid, struct.pack("!HH", 1, 2)))]
+            return [self._multipart(kind, xid, data[16:])]
         if kind == messages.BARRIER_REQUEST:
             return [(21, xid, messages.message(21, xid, b""))]
         if kind == messages.PACKET_OUT:
             self.packet_outs.append(data)
+        if kind == messages.METER_MOD:
+            number, rate, burst = struct.unpack_from("!I4xII", data, 12)
+            self.meters[number] = (rate, burst)
         if kind != messages.EXPERIMENTER:
             return []
         exp = struct.unpack_from("!I", data, 12)[0]
@@ -70,10 +82,16 @@ class FakeSwitch:
         else:
             self.rules.pop(key, None)
 
-    def _multipart(self, kind: int, xid: int) -> Answer:
+    def _multipart(self, kind: int, xid: int, asked: bytes) -> Answer:
         body = b""
+        if kind == messages.MULTIPART_METER_CONFIG:
+            for number, (rate, burst) in self.meters.items():
+                body += struct.pack("!HHIHHIIxxxx", 24, 5, number, 1, 16, rate, burst)
         if kind == messages.MULTIPART_FLOW:
+            wanted_table, wanted, mask = struct.unpack_from("!B15xQQ", asked)
             for (table, priority, found), (cookie, hard, rest) in self.rules.items():
+                if cookie & mask != wanted or wanted_table not in (table, messages.ALL_TABLES):
+                    continue
                 size = FIXED.size + len(found) + len(rest)
                 fixed = FIXED.pack(size, table, 1, 0, priority, 0, hard, 0, cookie, 0, 0)
                 body += fixed + found + rest

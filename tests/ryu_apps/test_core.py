@@ -34,7 +34,8 @@ from response.messages import (
 )
 from ryu_apps.core import FLOW_REMOVED, PACKET_IN, Core
 from ryu_apps.effects import Effect, Remember, Tell
-from ryu_apps.session import READ_TIMEOUT, RETRY_AFTER, SETTLE, Phase
+from ryu_apps.reading import TIMEOUT as READ_TIMEOUT
+from ryu_apps.session import RETRY_AFTER, SETTLE, Phase
 from ryu_apps.wire import messages
 from ryu_apps.wire.encode import field_bytes, match_bytes
 from ryu_apps.wire.frames import lldp_frame
