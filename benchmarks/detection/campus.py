@@ -1,105 +1,114 @@
 """Administration-port sweeps injected into campus traffic: found, and at what cost?
 
 Every episode is one internal host that never used the port, trying internal addresses at one
-new peer per 1 to 300 s. Half of the episodes reach services that answer, half mostly do not.
+new peer per 1 to 300 s: one pass over the whole recording for each. Half of the episodes reach
+services that answer, half mostly do not.
+
+For poisoning the sources are hosts with traffic of their own to hide in, and each of them spends
+5 % of it, from the recording's start to its sweep, on connections to other peers on the port that
+it is going to sweep, all of which succeed. Two sources share a pass; the same passes without the
+poison are the comparison.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
-from benchmarks.detection.recordings import labelled, run
+from benchmarks.detection.episodes import Episode, Stage, campus_sweep, poison
+from benchmarks.detection.recordings import labelled
+from benchmarks.detection.trials import Find, Trial, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
 from topology.records import FlowRecord
 
 FILE = "campus-background.csv.gz"
-INTERNAL = "147.32."
-PORTS = (22, 135, 445, 3389, 5985)
-GAPS = (1.0, 5.0, 30.0, 60.0, 120.0, 300.0)
-FEWEST_PEERS, MOST_PEERS = 12, 60
-LONGEST = 3600.0  # seconds that an episode may take beyond its fewest peers
-EPISODES = 24
+SEEDS = 50
+POISONED = 20  # passes, with two sources each
+BUSY = 60  # records before the sweep, so that 5 % is something
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """``peers`` tried up to the first alert (None: missed); ``others`` internal hosts alerted."""
-
-    gap: float
-    peers: int | None
-    others: frozenset[str]
-
-
-def episode(
-    seed: int, hosts: Sequence[str], targets: Sequence[str], begin: float, end: float
-) -> tuple[float, list[FlowRecord]]:
-    """The pause between peers in seconds, and the sweep's records."""
-    rng = random.Random(seed)
-    gap = GAPS[seed % len(GAPS)]
-    count = max(FEWEST_PEERS, min(MOST_PEERS, int(LONGEST / gap)))
-    src = rng.choice(hosts)
-    peers = rng.sample([t for t in targets if t != src], count)
-    ts = begin + rng.uniform(0.0, max(0.0, end - begin - 1.2 * count * gap))
-    port = PORTS[seed % len(PORTS)]
-    answering = seed % 2 == 0
-    records = []
-    for peer in peers:
-        answers = answering or rng.random() < 0.3
-        records.append(
-            FlowRecord(
-                ts=ts,
-                src_ip=src,
-                dst_ip=peer,
-                proto="tcp",
-                dst_port=port,
-                duration=1.0,
-                packets=14 if answers else 2,
-                bytes=2_100 if answers else 120,
-            )
-        )
-        ts += gap * rng.uniform(0.8, 1.2)
-    return gap, records
+def inside(host: str) -> bool:
+    return host.startswith("147.32.")
 
 
 @cache
-def outcomes() -> tuple[Outcome, ...]:
-    background = [row.record for row in labelled(FILE)]
-    begin, end = background[0].ts, background[-1].ts
-    hosts = sorted({r.src_ip for r in background if r.src_ip.startswith(INTERNAL)})
-    targets = sorted({r.dst_ip for r in background if r.dst_ip.startswith(INTERNAL)})
-    found = []
-    for seed in range(EPISODES):
-        gap, attack = episode(seed, hosts, targets, begin, end)
-        src, first = attack[0].src_ip, attack[0].ts
-        mixed = sorted([*background, *attack], key=lambda r: r.ts)
-        alerts = run(mixed, Detector(seed=seed)).alerts
-        hits = [a.ts for a in alerts if a.host == src and a.ts >= first]
-        peers = sum(r.ts <= hits[0] for r in attack) if hits else None
-        inside = frozenset(a.host for a in alerts if a.host != src and a.host.startswith(INTERNAL))
-        found.append(Outcome(gap, peers, inside))
-    return tuple(found)
+def background() -> tuple[list[FlowRecord], Stage]:
+    records = [row.record for row in labelled(FILE)]
+    return records, Stage.of(records, inside)
+
+
+@cache
+def trials() -> tuple[Trial, ...]:
+    records, stage = background()
+    return tuple(
+        play(Detector(seed=seed), records, [campus_sweep(seed, stage)], inside)
+        for seed in range(SEEDS)
+    )
 
 
 def recall() -> Figure:
     """Share of episodes that were alerted before they ended."""
-    hits = [o.peers for o in outcomes() if o.peers is not None]
-    return Figure(
-        len(hits) / len(outcomes()),
-        f"{len(outcomes())} episodes, median {median(hits) if hits else 0:.0f} peers to alert",
-    )
+    finds = [trial.finds[0] for trial in trials()]
+    return share_found(finds)
+
+
+def share_found(finds: list[Find]) -> Figure:
+    hits = [find.peers for find in finds if find.peers is not None]
+    middle = f"median {median(hits):.0f} peers to alert" if hits else "none found"
+    return Figure(len(hits) / len(finds), f"{len(finds)} episodes, {middle}")
 
 
 def others_alerted() -> Figure:
     """The most other internal hosts alerted in any run over the 2.15 h."""
-    return Figure(max(len(o.others) for o in outcomes()), f"worst of {len(outcomes())} runs")
+    return Figure(max(len(set(t.others)) for t in trials()), f"worst of {SEEDS} runs")
+
+
+def busy_sweeps(seed: int, stage: Stage) -> list[Episode]:
+    """Two sweeps in the second half, by hosts that have been busy in the first."""
+    half = (stage.begin + stage.end) / 2.0
+    rng = random.Random(seed)
+    able = {h: sum(r.ts < half for r in records) for h, records in stage.used.items()}
+    busy = tuple(sorted(h for h, count in able.items() if count >= BUSY))
+    narrowed = Stage(busy, stage.targets, half, stage.end, stage.form, stage.used)
+    one = campus_sweep(2 * seed, narrowed, begin=half + rng.uniform(0.0, 240.0))
+    other = campus_sweep(
+        2 * seed + 1, narrowed, {*one.sources, *one.targets}, half + rng.uniform(0.0, 240.0)
+    )
+    return [one, other]
+
+
+@cache
+def poisoning() -> tuple[int, int, int, int]:
+    """Episodes, found without poison, found with it, and records of poison."""
+    records, stage = background()
+    count = clean = with_poison = spent = 0
+    for seed in range(POISONED):
+        episodes = busy_sweeps(seed, stage)
+        rng = random.Random(seed)
+        dose = [record for e in episodes for record in poison(rng, stage, e)]
+        for amount in ([], dose):
+            found = play(Detector(seed=seed), records, episodes, inside, amount).finds
+            alerted = sum(find.alerted for find in found)
+            if amount is dose:
+                with_poison += alerted
+            else:
+                clean += alerted
+        count += len(episodes)
+        spent += len(dose)
+    return count, clean, with_poison, spent
+
+
+def poison_costs() -> Figure:
+    """Points of recall lost."""
+    count, clean, left, spent = poisoning()
+    note = f"{count} episodes, found {clean} without and {left} with {spent} poison records"
+    return Figure(100.0 * (clean - left) / count, note)
 
 
 BENCHMARKS = [
     Benchmark("detection.campus-sweeps.recall", Target(">=", 0.9), recall),
     Benchmark("detection.campus-sweeps.other-hosts", Target("<=", 3), others_alerted),
+    Benchmark("detection.poisoning.recall-lost", Target("<=", 10, "points"), poison_costs),
 ]
