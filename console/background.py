@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Callable
 from typing import IO
@@ -25,6 +26,8 @@ class Copy:
     def _compute(self, work: Callable[[], bytes], handles: tuple[int, ...]) -> None:
         code = 1
         try:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
             for handle in handles:
                 os.close(handle)
             os.nice(10)  # the parent comes first
@@ -44,3 +47,8 @@ class Copy:
                 return True, None
             file.seek(0)
             return True, file.read()
+
+    def kill(self) -> None:
+        """End the child, whatever it is at; its bytes are lost."""
+        os.kill(self._pid, signal.SIGKILL)
+        self.result(wait=True)

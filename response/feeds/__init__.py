@@ -1,0 +1,7 @@
+"""Threat feeds: what others say is hostile, read with suspicion.
+
+`read` turns a feed's bytes into `Entry` values (`lists`, `table`, `stix`), `admission` refuses
+what would hurt this network, `aggregate` makes the fewest prefixes of the rest, and `keeper`
+knows which feed is due, what it last said and how old that is. Nothing here opens a socket:
+fetching is `console.feed_fetcher`'s.
+"""

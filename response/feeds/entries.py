@@ -1,0 +1,127 @@
+"""What a feed lists, one entry at a time, and what was wrong with the rest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network, summarize_address_range
+from typing import Literal
+
+from policies.model import Network, Service
+
+Direction = Literal["any", "to", "from"]
+"""Of the listed address: it is the responder (``to``), the initiator (``from``), or either."""
+
+MAX_ENTRIES = 1_000_000
+MAX_NOTES = 100
+"""Remarks kept with their place; the rest are counted by reason."""
+
+MAX_SHOWN = 80  # characters of a feed's own text in a remark
+
+
+class FeedError(ValueError):
+    """A feed cannot be used as a whole; what it said before stays. One line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``line`` is the line of a text, or the number of an object in a bundle, from 1.
+
+    ``service`` None is every service. ``confidence`` 0 to 100, None where the feed gives none;
+    it holds from ``starts`` until ``ends``, in seconds since the epoch, None for no limit.
+    """
+
+    line: int
+    network: Network
+    service: Service | None = None
+    direction: Direction = "any"
+    confidence: int | None = None
+    starts: float | None = None
+    ends: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark about one entry: where it stands, its text, and why it is not used."""
+
+    line: int
+    text: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Notes:
+    """Remarks, the first `MAX_NOTES` with their places, all of them counted by reason."""
+
+    first: list[Note] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, line: int, text: str, reason: str) -> None:
+        self.counts[reason] += 1
+        if len(self.first) < MAX_NOTES:
+            shown = "".join(c if c.isprintable() else "?" for c in text[:MAX_SHOWN])
+            self.first.append(Note(line, shown, reason))
+
+    @property
+    def total(self) -> int:
+        return self.counts.total()
+
+
+@dataclass(slots=True)
+class Reading:
+    """All that one feed's bytes gave: entries in order, and remarks on what gave none.
+
+    ``bad`` is unreadable, ``passed_over`` is readable and of no use here (a file's hash, a
+    revoked indicator).
+    """
+
+    entries: list[Entry] = field(default_factory=list)
+    bad: Notes = field(default_factory=Notes)
+    passed_over: Notes = field(default_factory=Notes)
+
+    def add(self, entry: Entry) -> None:
+        if len(self.entries) >= MAX_ENTRIES:
+            raise FeedError(f"more than {MAX_ENTRIES:,} entries")
+        self.entries.append(entry)
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """The networks of ``10.0.0.0/8``, ``10.0.0.1``, or a range ``10.0.0.1-10.0.0.9``.
+
+    Raises ValueError with a reason that does not repeat the text. Set host bits are an error:
+    whether the address or the network is meant cannot be known.
+    """
+    first, dash, last = text.partition("-")
+    try:
+        if dash:
+            low, high = ip_address(first.strip()), ip_address(last.strip())
+            return tuple(summarize_address_range(low, high))  # type: ignore[type-var]
+        return (ip_network(text),)
+    except (ValueError, TypeError):
+        pass
+    try:
+        ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError("no address, network or range") from None
+    raise ValueError("host bits are set")
+
+
+def port_of(text: str, proto: str = "") -> Service:
+    """A service from a port (``443``, ``8000-8010``, empty) and a protocol (``tcp`` if left out).
+
+    Raises ValueError.
+    """
+    numbers = {"": 6, "tcp": 6, "udp": 17, "sctp": 132}
+    word = proto.strip().lower()
+    if word not in numbers:
+        raise ValueError("an unknown protocol")
+    low, dash, high = text.strip().partition("-")
+    if not low:
+        return Service(numbers[word])
+    if not (low.isascii() and low.isdigit() and (not dash or high.isascii() and high.isdigit())):
+        raise ValueError("no port")
+    first = int(low)
+    last = int(high) if dash else first
+    if not 0 <= first <= last <= 0xFFFF:
+        raise ValueError("no port")
+    return Service(numbers[word], first, last)

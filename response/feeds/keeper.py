@@ -1,0 +1,249 @@
+"""When each feed is due, what it last said, how old that is, and when it is too old to act on.
+
+Pure bookkeeping: `Keeper` is told the time and what came of a fetch, and answers what to do
+next. `console.feed_service` carries it out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import urlsplit
+
+from policies.model import Feed, Mode
+from response.feeds.entries import Note, Notes
+from response.feeds.load import Loaded
+
+Age = Literal["waiting", "fresh", "stale", "aged out"]
+
+MIN_REFRESH = {False: 1.0, True: 30.0}
+"""Seconds between two looks at a file, and at somebody's server."""
+
+FIRST_RETRY = 30.0  # seconds; doubled with every failure, up to the feed's refresh
+STALE_AFTER = 2  # refreshes without a good answer
+AGED_OUT_AFTER = 24  # refreshes
+AGED_OUT_AT_LEAST = 86_400.0  # seconds: a night of a broken server empties no list
+
+
+@dataclass(frozen=True, slots=True)
+class FeedRecord:
+    """One feed as it is kept: written to the state directory, shown by ``septum feeds list``.
+
+    ``source`` tells a feed whose address or format has changed; ``good_at`` is when its source
+    last gave, or confirmed, what is in force; ``shown`` is its address without anything secret.
+    """
+
+    name: str
+    source: str
+    shown: str
+    format: str
+    mode: str
+    refresh: float
+    due_at: float = 0.0
+    tried_at: float | None = None
+    good_at: float | None = None
+    etag: str | None = None
+    modified: str | None = None
+    digest: str = ""
+    error: str | None = None
+    failures: int = 0
+    changes_at: float | None = None
+    entries: int = 0
+    in_force: int = 0
+    prefixes: int = 0
+    unsure: int = 0
+    not_yet: int = 0
+    ended: int = 0
+    bad: tuple[Note, ...] = ()
+    refused: tuple[Note, ...] = ()
+    bad_count: int = 0
+    refused_count: int = 0
+    passed_over_count: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+
+    def age(self, now: float) -> Age:
+        """How far what it says may be believed at ``now``."""
+        if self.good_at is None:
+            return "waiting"
+        old = now - self.good_at
+        if old >= max(AGED_OUT_AFTER * self.refresh, AGED_OUT_AT_LEAST):
+            return "aged out"
+        return "stale" if self.failures and old >= STALE_AFTER * self.refresh else "fresh"
+
+    @property
+    def ages_out_at(self) -> float | None:
+        if self.good_at is None:
+            return None
+        return self.good_at + max(AGED_OUT_AFTER * self.refresh, AGED_OUT_AT_LEAST)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Load a feed: from its source (``fetch``), or again from what was kept."""
+
+    feed: Feed
+    record: FeedRecord
+    fetch: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a source said. ``unchanged`` means that what was kept still holds."""
+
+    unchanged: bool
+    etag: str | None = None
+    modified: str | None = None
+    digest: str = ""
+
+
+class Keeper:
+    """The feeds of the policy in force. ``records`` are what an earlier run kept, by name."""
+
+    def __init__(self, feeds: Iterable[Feed], records: Mapping[str, FeedRecord]) -> None:
+        self._records = dict(records)
+        self._feeds: dict[str, Feed] = {}
+        self._busy: set[str] = set()
+        self._reload: set[str] = set()
+        self._listed: set[str] = set()
+        self.use(feeds)
+
+    def use(self, feeds: Iterable[Feed]) -> tuple[str, ...]:
+        """Follow another policy; the names of feeds that are gone or come from elsewhere now,
+        of which nothing may stay in force."""
+        before = self._feeds
+        self._feeds = {feed.name: feed for feed in feeds}
+        gone = [name for name in before if name not in self._feeds]
+        for name, feed in self._feeds.items():
+            fresh = FeedRecord(
+                name, source_of(feed), shown(feed.path), feed.format, feed.mode.name.lower(),
+                max(feed.refresh, MIN_REFRESH[is_remote(feed.path)]),
+            )  # fmt: skip
+            known = self._records.get(name)
+            if known is None or known.source != fresh.source:
+                self._records[name] = fresh
+                if known is not None:
+                    gone.append(name)
+            else:
+                self._records[name] = replace(known, mode=fresh.mode, refresh=fresh.refresh)
+                self._reload.add(name)
+        self._records = {n: record for n, record in self._records.items() if n in self._feeds}
+        self._listed.difference_update(gone)
+        return tuple(gone)
+
+    def again(self) -> None:
+        """Who must not be listed may have changed: judge what is kept again."""
+        self._reload.update(self._feeds)
+
+    def refresh(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Make feeds due now (none named: all); the names that no feed has."""
+        wanted = tuple(names) or tuple(self._feeds)
+        for name in wanted:
+            if name in self._records:
+                self._records[name] = replace(self._records[name], due_at=0.0)
+        return tuple(name for name in wanted if name not in self._feeds)
+
+    def due(self, now: float) -> Work | None:
+        """What to do next, if anything; `done` or `failed` must follow."""
+        for name, feed in self._feeds.items():
+            if name in self._busy:
+                continue
+            record = self._records[name]
+            kept = record.good_at is not None and record.age(now) != "aged out"
+            if name in self._reload and kept:
+                self._reload.discard(name)
+                self._busy.add(name)
+                return Work(feed, record, fetch=False)
+            if record.due_at <= now:
+                self._busy.add(name)
+                return Work(feed, record, fetch=True)
+            if kept and record.changes_at is not None and record.changes_at <= now:
+                self._busy.add(name)
+                return Work(feed, record, fetch=False)
+        return None
+
+    def done(self, work: Work, answer: Answer, loaded: Loaded, now: float) -> FeedRecord | None:
+        """Take in what was loaded; None when the policy has moved on meanwhile."""
+        record = self._finish(work)
+        if record is None:
+            return None
+        if work.fetch:
+            record = replace(
+                record, tried_at=now, good_at=now, error=None, failures=0,
+                due_at=now + record.refresh,
+                etag=answer.etag, modified=answer.modified, digest=answer.digest or record.digest,
+            )  # fmt: skip
+        record = replace(
+            record, changes_at=loaded.changes_at, entries=loaded.entries,
+            in_force=loaded.in_force, prefixes=loaded.prefixes, unsure=loaded.unsure,
+            not_yet=loaded.not_yet, ended=loaded.ended,
+            bad=tuple(loaded.bad.first), refused=tuple(loaded.refused.first),
+            bad_count=loaded.bad.total, refused_count=loaded.refused.total,
+            passed_over_count=loaded.passed_over.total,
+            reasons=_reasons(loaded.refused, loaded.bad, loaded.passed_over),
+        )  # fmt: skip
+        self._records[record.name] = record
+        self._listed.add(record.name)
+        return record
+
+    def failed(self, work: Work, error: str, now: float) -> FeedRecord | None:
+        """Keep what there is, say why, and try again: soon at first, then less often."""
+        record = self._finish(work)
+        if record is None:
+            return None
+        failures = record.failures + 1
+        wait = min(record.refresh, FIRST_RETRY * 2 ** min(failures - 1, 16))
+        record = replace(
+            record, tried_at=now, error=error, failures=failures, due_at=now + wait,
+            changes_at=record.changes_at if work.fetch else None,
+        )  # fmt: skip
+        self._records[record.name] = record
+        return record
+
+    def aged_out(self, now: float) -> tuple[FeedRecord, ...]:
+        """Feeds in force whose word has become too old; each is told once."""
+        old = [self._records[n] for n in self._listed if self._records[n].age(now) == "aged out"]
+        self._listed.difference_update(record.name for record in old)
+        return tuple(old)
+
+    def records(self) -> tuple[FeedRecord, ...]:
+        return tuple(self._records[name] for name in self._feeds)
+
+    def mode(self, name: str) -> Mode:
+        return self._feeds[name].mode
+
+    def _finish(self, work: Work) -> FeedRecord | None:
+        self._busy.discard(work.feed.name)
+        record = self._records.get(work.feed.name)
+        return record if record is not None and record.source == work.record.source else None
+
+
+def source_of(feed: Feed) -> str:
+    """What tells one source from another."""
+    return hashlib.sha256(f"{feed.format}\0{feed.path}".encode()).hexdigest()[:32]
+
+
+def is_remote(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def shown(path: str) -> str:
+    """An address as it may be printed: no credentials, and no query, where tokens stand."""
+    if not is_remote(path):
+        return path
+    try:
+        parts = urlsplit(path)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return f"{path.partition(':')[0]}://…"
+    host = f"[{host}]" if ":" in host else host
+    who = "…@" if "@" in parts.netloc else ""
+    return f"{parts.scheme}://{who}{host}{port}{parts.path}" + ("?…" if parts.query else "")
+
+
+def _reasons(*notes: Notes) -> tuple[tuple[str, int], ...]:
+    """Every reason with how often it was found, most often first."""
+    together = sum((each.counts for each in notes[1:]), notes[0].counts)
+    return tuple(together.most_common(20))

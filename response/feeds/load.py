@@ -1,0 +1,104 @@
+"""From a feed's bytes to what is blocked now: read, judge, sift by time and confidence, merge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from policies.model import Feed, Service
+from policies.regions import span_of
+from response.feeds.admission import Guard
+from response.feeds.entries import Direction, Entry, Notes
+from response.feeds.read import read_feed
+
+Prefix = tuple[int, int]
+Aggregate = Callable[[Iterable[Prefix]], tuple[Prefix, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The fewest prefixes of what a feed lists for one service (None: all of them).
+
+    With a service, ``direction`` says which end is the listed one; without, either is.
+    """
+
+    service: Service | None
+    direction: Direction
+    prefixes: tuple[Prefix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What one feed says now. All but ``listings`` is for people.
+
+    ``changes_at`` is when an entry begins or ends to hold, so that it must be loaded again.
+    """
+
+    listings: tuple[Listing, ...]
+    entries: int
+    in_force: int
+    unsure: int
+    not_yet: int
+    ended: int
+    bad: Notes
+    passed_over: Notes
+    refused: Notes
+    changes_at: float | None
+
+    @property
+    def prefixes(self) -> int:
+        return sum(len(each.prefixes) for each in self.listings)
+
+
+def load(data: bytes, feed: Feed, guard: Guard, now: float, fewest: Aggregate) -> Loaded:
+    """Raises `FeedError` where the bytes as a whole are not to be trusted."""
+    reading = read_feed(data, feed.format)
+    holding: list[Entry] = []
+    unsure = not_yet = ended = 0
+    moments: list[float] = []
+    for entry in reading.entries:
+        if entry.confidence is not None and entry.confidence < feed.min_confidence:
+            unsure += 1
+        elif entry.ends is not None and entry.ends <= now:
+            ended += 1
+        elif entry.starts is not None and entry.starts > now:
+            not_yet += 1
+            moments.append(entry.starts)
+        else:
+            holding.append(entry)
+            if entry.ends is not None:
+                moments.append(entry.ends)
+    refused = Notes()
+    admitted = guard.admit(holding, refused)
+    return Loaded(
+        listings=_listings(admitted, fewest),
+        entries=len(reading.entries),
+        in_force=len(admitted),
+        unsure=unsure,
+        not_yet=not_yet,
+        ended=ended,
+        bad=reading.bad,
+        passed_over=reading.passed_over,
+        refused=refused,
+        changes_at=min(moments, default=None),
+    )
+
+
+def _listings(entries: Iterable[Entry], fewest: Aggregate) -> tuple[Listing, ...]:
+    groups: dict[tuple[Service | None, Direction], list[Prefix]] = {}
+    for entry in entries:
+        span = span_of(entry.network)
+        direction: Direction = "any" if entry.service is None else entry.direction
+        if entry.service is not None and direction == "any":
+            direction = "to"  # a port is the responder's
+        key = entry.service, direction
+        groups.setdefault(key, []).append((span.start, span.wide))
+    return tuple(
+        Listing(service, direction, fewest(found))
+        for (service, direction), found in sorted(groups.items(), key=_order)
+    )
+
+
+def _order(item: tuple[tuple[Service | None, Direction], list[Prefix]]) -> tuple[bool, str, str]:
+    (service, direction), _ = item
+    return service is not None, str(service), direction
