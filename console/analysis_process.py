@@ -23,10 +23,10 @@ from typing import cast
 
 from console.analysis_socket import SOCKET_NAME
 from console.background import Copy
+from console.feed_service import FeedService
 from policies.errors import PolicyError
 from response import messages as m
-from response.analysis import Analysis
-from response.compose import PolicyFollower, compose
+from response.compose import Composed, PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
 from ryu_apps.local_socket import listen_locally
 
@@ -46,12 +46,13 @@ class Shell:
 
     def __init__(
         self,
-        analysis: Analysis,
+        composed: Composed,
+        state: Path,
         link: socket.socket,
         door: socket.socket,
         follower: PolicyFollower,
     ) -> None:
-        self._analysis = analysis
+        self._analysis = composed.analysis
         self._link = link
         self._door = door
         self._follower = follower
@@ -61,6 +62,9 @@ class Shell:
         self._selector = selectors.DefaultSelector()
         self._open = True
         self._copy: Copy | None = None
+        self._feeds = FeedService(
+            state, composed.policy, composed.store, composed.audit, _say, self._handles
+        )
 
     def serve(self, model: str) -> None:
         """Until the controller closes its side, or `stop`."""
@@ -77,10 +81,12 @@ class Shell:
                 self._attend(cast("socket.socket", key.fileobj), events)
             if time.monotonic() >= due:
                 self._send(self._analysis.tick(time.time()))
+                self._send(self._feeds.tick(time.time()))
                 self._learned(time.time())
                 due = time.monotonic() + TICK
         if self._copy is not None:
             self._copy.result(wait=True)
+        self._feeds.close()
         self._analysis.finish(time.time())
 
     def stop(self, *_: object) -> None:
@@ -116,6 +122,7 @@ class Shell:
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
             else:
                 self._send(self._analysis.step(message, time.time()))
+                self._feeds.hear(message, time.time())
                 if isinstance(message, m.PolicyApplied):
                     self._follow_policy(message)
 
@@ -135,6 +142,7 @@ class Shell:
             return
         if policy is not None:
             self._send(self._analysis.use_policy(policy, time.time()))
+            self._feeds.use_policy(policy)
 
     def _send(self, messages: Iterable[m.Reply]) -> None:
         for message in messages:
@@ -153,8 +161,7 @@ class Shell:
     def _learned(self, now: float) -> None:
         """Keep what was learned from time to time; a copy writes it down, nothing waits."""
         if self._copy is None and self._analysis.snapshot_due(now):
-            sockets = (self._link, self._door, *self._askers)
-            self._copy = Copy(self._analysis.snapshot, tuple(each.fileno() for each in sockets))
+            self._copy = Copy(self._analysis.snapshot, self._handles())
         elif self._copy is not None:
             done, data = self._copy.result()
             if done:
@@ -163,6 +170,10 @@ class Shell:
                     _say("what was learned could not be kept; trying again later")
                 else:
                     self._analysis.keep_snapshot(data, now)
+
+    def _handles(self) -> tuple[int, ...]:
+        """Sockets that belong to this process alone."""
+        return tuple(each.fileno() for each in (self._link, self._door, *self._askers))
 
     # -- people ----------------------------------------------------------------
 
@@ -193,6 +204,8 @@ class Shell:
     def _answer(self, message: AnyMessage) -> m.Answer:
         if not isinstance(message, m.Ask):
             return m.Answer(False, "not a request")
+        if message.what == "refresh":
+            return self._feeds.ask(message)
         done = self._analysis.ask(message, time.time())
         self._send(done.commands)
         return m.Answer(done.ok, done.text)
@@ -230,7 +243,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as problem:  # whatever it is: one line, and the controller goes on without
         _say(f"cannot start: {_one_line(problem)}")
         return 2
-    shell = Shell(composed.analysis, link, door, PolicyFollower(options.policy))
+    shell = Shell(composed, options.state, link, door, PolicyFollower(options.policy))
     signal.signal(signal.SIGTERM, shell.stop)
     gc.freeze()  # what is loaded now stays; collections need not walk it again
     try:

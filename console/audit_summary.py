@@ -71,6 +71,15 @@ def _policy(data: dict[str, Any]) -> str:
     return f"{_short(data['files'])} {what}, digest {data['digest'][:16]}"
 
 
+def _feed(data: dict[str, Any]) -> str:
+    if data["what"] == "failed":
+        return f"{data['feed']} failed: {data['problem']}"
+    if data["what"] == "aged out":
+        return f"{data['feed']} is too old, nothing of it is in force"
+    counts = f"{data['in_force']} of {data['entries']} entries as {data['prefixes']} prefixes"
+    return f"{data['feed']} loaded ({data['mode']}): {counts}, {data['refused']} refused"
+
+
 def _hold(data: dict[str, Any]) -> str:
     return f"automatic action {'stopped' if data['on'] else 'resumed'} by {data['by']}"
 
@@ -92,5 +101,6 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "lost": _lost,
     "switch": _switch,
     "policy": _policy,
+    "feed": _feed,
     "hold": _hold,
 }

@@ -43,6 +43,7 @@ PLACES = (
     Place("replay", "console.replay_command", "The whole pipeline over recorded traffic."),
     Place("flows", "console.flow_commands", "Connections with their verdicts."),
     Place("decisions", "console.decision_commands", "Machine decisions."),
+    Place("feeds", "console.feed_commands", "Threat feeds."),
     Place("audit", "console.audit_commands", "The hash-chained record."),
     Place(
         "switches", "console.status_commands", "Switches: their rules and what was sent to them."

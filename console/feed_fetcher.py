@@ -71,11 +71,11 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def _over_http(path: str, etag: str | None, modified: str | None) -> Fetched:
     try:
-        parts = urlsplit(path)
-        if "@" in parts.netloc:
-            raise FeedError("credentials in a feed's address are not accepted")
+        where = urlsplit(path).netloc
     except ValueError:
         raise FeedError("not an address") from None
+    if "@" in where:
+        raise FeedError("credentials in a feed's address are not accepted")
     request = urllib.request.Request(path)
     request.add_header("User-Agent", "septum")
     request.add_header("Accept-Encoding", "gzip")

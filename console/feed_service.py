@@ -15,32 +15,25 @@ from typing import Any
 
 from console.background import Copy
 from console.feed_fetcher import MAX_SECONDS, fetch
+from console.own_addresses import local_addresses
 from policies.membership import Membership
-from policies.model import Mode, Policy
-from policies.prefixes import fewest
+from policies.model import FeedBlock, Mode, Policy
+from response import messages as m
+from response.audit import Audit
 from response.feeds.admission import guard_of
 from response.feeds.archive import FeedArchive
 from response.feeds.entries import FeedError
 from response.feeds.keeper import Answer, FeedRecord, Keeper, Work
-from response.feeds.load import Listing, load
+from response.feeds.load import load
 from response.feeds.outcome import Outcome, dumps, loads
-from topology.records import Binding
+from response.interfaces import StateStore
+from response.store import StoreError
 
 AT_ONCE = 2  # children
 DEADLINE = MAX_SECONDS + 60.0  # seconds for fetching and working out
 JUDGE_AGAIN_AFTER = 5.0  # seconds: hosts come in crowds
 
-Report = Callable[[float, dict[str, Any]], None]
-"""Takes the time and what an audit entry of kind ``feed`` says."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """All that one feed lists now, in place of what it listed before."""
-
-    feed: str
-    mode: Mode
-    listings: tuple[Listing, ...]
+Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -57,20 +50,27 @@ class FeedService:
         self,
         state: Path,
         policy: Policy,
-        report: Report,
+        store: StateStore,
+        audit: Audit,
+        say: Say,
         handles: Callable[[], tuple[int, ...]] = tuple,
     ) -> None:
-        """``handles`` are open sockets that a child must not hold."""
+        """``say`` takes a line for the log; ``handles`` are open sockets that a child must not
+        hold."""
         self._archive = FeedArchive(state)
         self._policy = policy
-        self._report = report
+        self._store = store
+        self._audit = audit
+        self._say = say
         self._handles = handles
-        self._bindings: tuple[Binding, ...] = ()
-        self._own: tuple[str, ...] = ()
-        self._keeper = Keeper(policy.feeds, self._archive.records())
+        self._bindings = store.bindings()
+        self._own = local_addresses()
+        listed = [block.feed for block in store.feed_blocks()]
+        self._keeper = Keeper(policy.feeds, self._archive.records(), listed)
         self._running: list[_Running] = []
         self._judge_at: float | None = None
-        self._to_withdraw: list[str] = []
+        self._to_withdraw = list(self._keeper.gone)
+        self._archive.forget(n for n in self._archive.records() if not self._keeper.has(n))
         for record in self._keeper.records():
             self._archive.keep(record)
 
@@ -83,25 +83,28 @@ class FeedService:
         for record in self._keeper.records():
             self._archive.keep(record)
 
-    def use_bindings(self, bindings: tuple[Binding, ...], now: float) -> None:
-        if bindings != self._bindings:
-            self._bindings = bindings
+    def hear(self, message: m.Message, now: float) -> None:
+        """Who must not be listed may change with hosts and switches."""
+        if isinstance(message, m.HostsChanged) and message.bindings != self._bindings:
+            self._bindings = message.bindings
             self._judge_again(now)
+        elif isinstance(message, m.OwnAddresses):
+            own = tuple(sorted({*local_addresses(), *message.addresses}))
+            if own != self._own:
+                self._own = own
+                self._judge_again(now)
 
-    def use_own_addresses(self, addresses: tuple[str, ...], now: float) -> None:
-        """Of switches and of this machine: no feed may list them."""
-        if addresses != self._own:
-            self._own = addresses
-            self._judge_again(now)
+    def ask(self, ask: m.Ask) -> m.Answer:
+        """``refresh``: fetch one feed, or all, now; `septum feeds refresh` watches what comes."""
+        unknown = self._keeper.refresh((ask.decision,) if ask.decision else ())
+        if unknown:
+            return m.Answer(False, f"{unknown[0]}: the policy in force has no such feed")
+        return m.Answer(True, "refreshing")
 
-    def refresh(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Fetch feeds now (none named: all); the names that no feed has."""
-        return self._keeper.refresh(names)
-
-    def tick(self, now: float) -> list[Listed]:
+    def tick(self, now: float) -> list[m.ListFeed]:
         """Start what is due, take in what is done; what the controller must hear."""
         withdrawn, self._to_withdraw = self._to_withdraw, []
-        listed = [Listed(name, Mode.OBSERVE, ()) for name in withdrawn]
+        listed = [FeedBlock(name, Mode.OBSERVE, ()) for name in withdrawn]
         if self._judge_at is not None and now >= self._judge_at:
             self._judge_at = None
             self._keeper.again()
@@ -114,16 +117,32 @@ class FeedService:
                 self._running.remove(running)
                 listed += self._take(running.work, data, now)
         for record in self._keeper.aged_out(now):
-            listed.append(Listed(record.name, self._keeper.mode(record.name), ()))
+            listed.append(FeedBlock(record.name, self._keeper.mode(record.name), ()))
             self._report(now, {"feed": record.name, "what": "aged out", "good_at": record.good_at})
+            self._say(f"feed {record.name}: too old to act on; nothing of it is in force")
         while len(self._running) < AT_ONCE and (work := self._keeper.due(now)) is not None:
             self._start(work, now)
-        return listed
+        return [self._remembered(block) for block in listed]
 
     def close(self) -> None:
         for running in self._running:
             running.child.kill()
         self._running = []
+
+    def _remembered(self, block: FeedBlock) -> m.ListFeed:
+        """Written down before it is sent, so that a controller that restarts starts with it."""
+        message = m.ListFeed.of(block)
+        try:
+            self._store.save_feed_block(message)
+        except StoreError as problem:
+            self._say(f"feed {block.feed}: a restart of the controller will not know it: {problem}")
+        return message
+
+    def _report(self, now: float, data: dict[str, Any]) -> None:
+        try:
+            self._audit.append(now, "feed", data)
+        except StoreError as problem:
+            self._say(f"feed {data['feed']}: {data['what']}, not in the audit: {problem}")
 
     def _judge_again(self, now: float) -> None:
         if self._judge_at is None:
@@ -134,12 +153,12 @@ class FeedService:
 
         def child() -> bytes:
             guard = guard_of(policy, Membership(policy, bindings), own)
-            return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now, fewest)))
+            return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now)))
 
         running = Copy(child, self._handles())
         self._running.append(_Running(work, running, time.monotonic() + DEADLINE))
 
-    def _take(self, work: Work, data: bytes | None, now: float) -> list[Listed]:
+    def _take(self, work: Work, data: bytes | None, now: float) -> list[FeedBlock]:
         try:
             if data is None:
                 raise FeedError("reading it failed")
@@ -151,6 +170,7 @@ class FeedService:
                 if failed.error != work.record.error:
                     told = {"feed": failed.name, "what": "failed", "problem": failed.error}
                     self._report(now, told)
+                    self._say(f"feed {failed.name}: {failed.error}; what it said before stays")
             return []
         record = self._keeper.done(work, answer, loaded, now)
         if record is None:
@@ -158,7 +178,13 @@ class FeedService:
         self._archive.keep(record)
         if _differs(record, work.record):
             self._report(now, _told(record))
-        return [Listed(record.name, self._keeper.mode(record.name), loaded.listings)]
+            self._say(
+                f"feed {record.name}: {record.in_force} entries in force as {record.prefixes} "
+                f"prefixes, {record.refused_count} refused"
+            )
+        whole = [each.prefixes for each in loaded.listings if each.service is None]
+        prefixes = whole[0] if whole else ()
+        return [FeedBlock(record.name, self._keeper.mode(record.name), prefixes)]
 
 
 def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,8 @@ from rich.table import Table
 
 from console.controller import ask_controller
 from console.errors import NO
+from console.feed_commands import feed_data, feed_line, records_of
+from policies.errors import printable
 
 State = Annotated[Path, typer.Option(help="State directory of the controller.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -33,7 +36,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         septum status --state ./septum-state
     """
     answer = ask_controller(state, {"do": "status"})
+    feeds, now = records_of(state), time.time()
     if as_json:
+        answer["feeds"] = [feed_data(each, now) for each in feeds]
         typer.echo(json.dumps(answer, indent=1))
         return
     analysis = answer["analysis"]
@@ -46,6 +51,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
     typer.echo(f"hosts      {len({each['mac'] for each in answer['hosts']})}")
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
+    for each in feeds:
+        typer.echo(printable(f"feed       {feed_line(each, now)}"))
     typer.echo(f"analysis   {learner}")
     typer.echo(f"lost       {lost or 'nothing'}")
 

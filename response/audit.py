@@ -28,6 +28,7 @@ Kind = Literal[
     "extended",  # its host took another address, which it now covers too
     "enforce", "withdraw",  # what was asked of the controller
     "confirmed", "removed",  # what a switch acknowledged by barrier
+    "feed",  # a threat feed was loaded, failed, or became too old
     "hold",  # automatic action was stopped or resumed
 ]  # fmt: skip
 

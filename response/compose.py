@@ -21,6 +21,9 @@ class Composed:
     """``model`` is ``fresh`` or ``restored``; ``problem`` says why what was learned is not used."""
 
     analysis: Analysis
+    policy: Policy
+    store: Store
+    audit: Audit
     model: str
     problem: str | None = None
 
@@ -61,5 +64,6 @@ def compose(
             detector, model = Detector.restore(kept[2]), "restored"
         except ValueError as error:
             problem = f"starts to learn anew: {error}"
-    analysis = Analysis(policy, Membership, detector, store, Audit(store), now, adapt=adapt)
-    return Composed(analysis, model, problem)
+    audit = Audit(store)
+    analysis = Analysis(policy, Membership, detector, store, audit, now, adapt=adapt)
+    return Composed(analysis, policy, store, audit, model, problem)

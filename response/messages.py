@@ -72,6 +72,13 @@ class PolicyApplied:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnAddresses:
+    """Controller → analysis: where its switches connect from; no feed may list them."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Enforce:
     """Analysis → controller: put this decision's rules on the switches."""
 
@@ -143,7 +150,15 @@ class Answer:
     text: str
 
 
-Message = RecordsSeen | HostsChanged | SpoofsSeen | RulesConfirmed | SwitchChanged | PolicyApplied
+Message = (
+    RecordsSeen
+    | HostsChanged
+    | SpoofsSeen
+    | RulesConfirmed
+    | SwitchChanged
+    | PolicyApplied
+    | OwnAddresses
+)
 Command = Enforce | Release
 Order = Command | ListFeed
 Reply = Ready | Order

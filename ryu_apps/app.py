@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from response.interfaces import StateStore
-from response.messages import Message, Ready, Reply
+from response.messages import Message, OwnAddresses, Ready, Reply
 from response.store import StoreError
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
@@ -90,6 +90,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         self.store = store
         self.settings = settings
         self.outgoing: dict[int, Outgoing] = {}
+        self.addresses: set[str] = set()  # that switches connect from
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._heard)
@@ -161,6 +162,8 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
                 if number < MAX_PORT
             }
             self.carry_out(self.core.switch_up(datapath.id, ports, time.time()))
+            self.addresses.add(datapath.address[0])
+            self.carry_out([Tell(OwnAddresses(tuple(sorted(self.addresses))))])
         elif known is not None and known.datapath is datapath:
             del self.outgoing[datapath.id]
             self.carry_out(self.core.switch_down(datapath.id, time.time()))
@@ -201,7 +204,8 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
 
     def _greeting(self) -> list[Message]:
         """What an analysis that just started must know."""
-        return self.core.greeting(time.time())
+        own = OwnAddresses(tuple(sorted(self.addresses)))
+        return [*self.core.greeting(time.time()), own]
 
     def _heard(self, message: Reply) -> None:
         if not isinstance(message, Ready):

@@ -172,15 +172,15 @@ def _extents(members: Membership) -> dict[str, list[list[Range]]]:
     return {
         name: [
             union(r for r in ranges if r[0] < SIX),
-            union(r for r in ranges if r[0] >= SIX and not _LINK_LOCAL[0] <= r[0] <= _LINK_LOCAL[1]),
+            union(
+                r for r in ranges if r[0] >= SIX and not _LINK_LOCAL[0] <= r[0] <= _LINK_LOCAL[1]
+            ),
         ]
         for name, ranges in found.items()
     }
 
 
-def _note(
-    found: dict[str, list[Range]], names: frozenset[str], first: int, last: int
-) -> None:
+def _note(found: dict[str, list[Range]], names: frozenset[str], first: int, last: int) -> None:
     for name in names:
         found.setdefault(name, []).append((first, last))
 

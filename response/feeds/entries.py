@@ -95,7 +95,7 @@ def networks_of(text: str) -> tuple[Network, ...]:
     try:
         if dash:
             low, high = ip_address(first.strip()), ip_address(last.strip())
-            return tuple(summarize_address_range(low, high))  # type: ignore[type-var]
+            return tuple(summarize_address_range(low, high))
         return (ip_network(text),)
     except (ValueError, TypeError):
         pass

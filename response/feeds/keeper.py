@@ -101,13 +101,22 @@ class Answer:
 class Keeper:
     """The feeds of the policy in force. ``records`` are what an earlier run kept, by name."""
 
-    def __init__(self, feeds: Iterable[Feed], records: Mapping[str, FeedRecord]) -> None:
+    def __init__(
+        self,
+        feeds: Iterable[Feed],
+        records: Mapping[str, FeedRecord],
+        listed: Iterable[str] = (),
+    ) -> None:
+        """``listed`` are the feeds that an earlier run left in force; after this, ``gone`` are
+        those of them that may not stay so."""
         self._records = dict(records)
         self._feeds: dict[str, Feed] = {}
         self._busy: set[str] = set()
         self._reload: set[str] = set()
-        self._listed: set[str] = set()
-        self.use(feeds)
+        self._listed = set(listed)
+        changed = self.use(feeds)
+        self.gone = (*changed, *(name for name in sorted(self._listed) if not self.has(name)))
+        self._listed.difference_update(self.gone)
 
     def use(self, feeds: Iterable[Feed]) -> tuple[str, ...]:
         """Follow another policy; the names of feeds that are gone or come from elsewhere now,
@@ -209,6 +218,9 @@ class Keeper:
 
     def records(self) -> tuple[FeedRecord, ...]:
         return tuple(self._records[name] for name in self._feeds)
+
+    def has(self, name: str) -> bool:
+        return name in self._feeds
 
     def mode(self, name: str) -> Mode:
         return self._feeds[name].mode

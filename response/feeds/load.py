@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.model import Feed, Service
-from policies.regions import span_of
+from policies.prefixes import Prefix, fewest, prefix_of
 from response.feeds.admission import Guard
-from response.feeds.entries import Direction, Entry, Notes
+from response.feeds.entries import Direction, Entry, FeedError, Notes
 from response.feeds.read import read_feed
 
-Prefix = tuple[int, int]
-Aggregate = Callable[[Iterable[Prefix]], tuple[Prefix, ...]]
+MAX_PREFIXES = 200_000
+"""In force for one feed: what one message to the controller holds, and switches beyond that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Loaded:
         return sum(len(each.prefixes) for each in self.listings)
 
 
-def load(data: bytes, feed: Feed, guard: Guard, now: float, fewest: Aggregate) -> Loaded:
+def load(data: bytes, feed: Feed, guard: Guard, now: float) -> Loaded:
     """Raises `FeedError` where the bytes as a whole are not to be trusted."""
     reading = read_feed(data, feed.format)
     holding: list[Entry] = []
@@ -70,8 +70,11 @@ def load(data: bytes, feed: Feed, guard: Guard, now: float, fewest: Aggregate) -
                 moments.append(entry.ends)
     refused = Notes()
     admitted = guard.admit(holding, refused)
+    listings = _listings(admitted)
+    if sum(len(each.prefixes) for each in listings) > MAX_PREFIXES:
+        raise FeedError(f"more than {MAX_PREFIXES:,} prefixes, merged")
     return Loaded(
-        listings=_listings(admitted, fewest),
+        listings=listings,
         entries=len(reading.entries),
         in_force=len(admitted),
         unsure=unsure,
@@ -84,15 +87,14 @@ def load(data: bytes, feed: Feed, guard: Guard, now: float, fewest: Aggregate) -
     )
 
 
-def _listings(entries: Iterable[Entry], fewest: Aggregate) -> tuple[Listing, ...]:
+def _listings(entries: Iterable[Entry]) -> tuple[Listing, ...]:
     groups: dict[tuple[Service | None, Direction], list[Prefix]] = {}
     for entry in entries:
-        span = span_of(entry.network)
         direction: Direction = "any" if entry.service is None else entry.direction
         if entry.service is not None and direction == "any":
             direction = "to"  # a port is the responder's
         key = entry.service, direction
-        groups.setdefault(key, []).append((span.start, span.wide))
+        groups.setdefault(key, []).append(prefix_of(entry.network))
     return tuple(
         Listing(service, direction, fewest(found))
         for (service, direction), found in sorted(groups.items(), key=_order)

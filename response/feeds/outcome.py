@@ -52,7 +52,7 @@ def loads(data: bytes) -> Outcome:
     row = msgpack.unpackb(data)
     if row[0] is not None:
         return Outcome(str(row[0]))
-    _, said, listings, counts, notes, changes_at = row
+    _, said, listings, (entries, in_force, unsure, not_yet, ended), notes, changes_at = row
     bad, passed_over, refused = (
         Notes([Note(*note) for note in first], Counter(found)) for first, found in notes
     )
@@ -64,7 +64,11 @@ def loads(data: bytes) -> Outcome:
                 Listing(None if service is None else Service(*service), direction, unpacked(found))
                 for service, direction, found in listings
             ),
-            *counts,
+            entries,
+            in_force,
+            unsure,
+            not_yet,
+            ended,
             bad,
             passed_over,
             refused,

@@ -107,11 +107,27 @@ def test_every_kind_of_entry_has_a_summary(state: Path) -> None:
         ("withdraw", {}),
         ("removed", {"rules": [[2, 3, 4]]}),
         ("hold", {"on": True, "by": "ana"}),
+        ("feed", {"feed": "drop", "what": "failed", "problem": "the server says 500"}),
+        ("feed", {"feed": "drop", "what": "aged out", "good_at": 1.0}),
+        (
+            "feed",
+            {
+                "feed": "drop",
+                "what": "loaded",
+                "mode": "audit",
+                "in_force": 2,
+                "entries": 3,
+                "prefixes": 1,
+                "refused": 1,
+            },
+        ),
     ]
     told = [summary(audit.append(1.0, kind, {"decision": "d1", **data})) for kind, data in more]
     assert told[0] == "d1: by ana"
     assert "10.0.0.77" in told[4]
     assert "stopped by ana" in told[7]
+    assert told[8] == "d1: drop failed: the server says 500"
+    assert "2 of 3 entries as 1 prefixes, 1 refused" in told[10]
 
 
 def test_audit_verify_answers_with_its_exit_code(septum: Any, state: Path) -> None:
