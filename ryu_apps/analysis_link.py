@@ -98,8 +98,10 @@ class AnalysisLink:
     """Starts, feeds, hears and restarts the analysis process.
 
     ``greeting`` gives the messages that a fresh process must hear first;
-    ``heard`` takes what it says. ``arguments`` follow the module's name.
+    ``heard`` takes what it says. ``arguments`` follow the name of the ``module`` that is run.
     """
+
+    module = "console.analysis_process"
 
     def __init__(
         self,
@@ -151,7 +153,7 @@ class AnalysisLink:
         command = [
             sys.executable,
             "-m",
-            "console.analysis_process",
+            self.module,
             "--socket-fd",
             str(theirs.fileno()),
             *self._arguments,
