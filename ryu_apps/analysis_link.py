@@ -126,7 +126,8 @@ class AnalysisLink:
 
     def tell(self, message: Message) -> None:
         self.outbox.put(message)
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def serve(self) -> None:
         """Keep a process running until `close`. Runs in a green thread of its own."""

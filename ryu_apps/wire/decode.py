@@ -7,13 +7,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from policies.layout import INTENT, OUTCOME, REASON
 from ryu_apps.wire.encode import WireRule
-from ryu_apps.wire.fields import BY_HEADER
+from ryu_apps.wire.fields import BY_HEADER, BY_NAME
 
 _PACKET_IN = struct.Struct("!IHBBQ")
 _FLOW_REMOVED = struct.Struct("!QHBBIIHHQQ")
 _FLOW_STATS = struct.Struct("!HBxIIHHHHxxxxQQQ")
 _MATCH = struct.Struct("!HH")
+_OXM = struct.Struct("!I")
+_TOLD = {
+    BY_NAME[name].header: name for name in ("in_port", REASON.field, OUTCOME.field, INTENT.field)
+}
 HEADER_SIZE = 8
 MULTIPART_SIZE = 16
 MORE = 1
@@ -21,7 +26,8 @@ MORE = 1
 
 @dataclass(frozen=True, slots=True)
 class PacketIn:
-    """``fields`` are the registers and the port the copy came with; ``frame`` may be cut short."""
+    """``fields`` are the port the copy came with and the registers that say why (no others are
+    read); ``frame`` may be cut short."""
 
     table: int
     cookie: int
@@ -54,7 +60,7 @@ def packet_in(buf: bytes) -> PacketIn:
     try:
         _, _, _, table, cookie = _PACKET_IN.unpack_from(buf, HEADER_SIZE)
         start = HEADER_SIZE + _PACKET_IN.size
-        fields, _, end = _read_match(buf, start)
+        fields, end = _read_told(buf, start)
     except (struct.error, IndexError) as error:
         raise Malformed(f"packet-in of {len(buf)} bytes: {error}") from error
     return PacketIn(table, cookie, fields, buf[end + 2 :])
@@ -107,6 +113,24 @@ def _rule(entry: bytes, at: int) -> WireRule:
     return WireRule(
         (table, priority, tuple(sorted(key))), cookie, entry[end:], hard > 0, hard, idle
     )
+
+
+def _read_told(buf: bytes, start: int) -> tuple[dict[str, int], int]:
+    """The fields that packet copies are read for, and where what follows the match begins."""
+    _, length = _MATCH.unpack_from(buf, start)
+    at, stop = start + 4, start + length
+    if stop > len(buf):
+        raise IndexError(f"match of {length} bytes runs past the end")
+    fields: dict[str, int] = {}
+    while at < stop and len(fields) < len(_TOLD):
+        (header,) = _OXM.unpack_from(buf, at)
+        at += 4
+        after = at + (header & 0xFF)
+        name = _TOLD.get(header)
+        if name is not None:
+            fields[name] = int.from_bytes(buf[at:after], "big")
+        at = after
+    return fields, start + (length + 7) // 8 * 8
 
 
 def _read_match(buf: bytes, start: int) -> tuple[dict[str, int], tuple[bytes, ...], int]:

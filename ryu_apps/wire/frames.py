@@ -6,7 +6,8 @@ import hashlib
 import hmac
 import struct
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
+from socket import inet_ntoa
 
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 0x8100
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
@@ -60,7 +61,7 @@ def _read(data: bytes) -> Frame:
         return _read_ipv6(data, at, src_mac, dst_mac)
     if eth_type == ETH_ARP:
         op, spa, tpa = struct.unpack_from("!H6x4s6x4s", data, at + 6)
-        sender, target = str(IPv4Address(spa)), str(IPv4Address(tpa))
+        sender, target = inet_ntoa(spa), inet_ntoa(tpa)
         return Frame(
             eth_type, src_mac, dst_mac, sender, target, "arp", target=target, query=op == 1
         )
@@ -75,8 +76,8 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ETH_IP,
         src_mac,
         dst_mac,
-        str(IPv4Address(src)),
-        str(IPv4Address(dst)),
+        inet_ntoa(src),
+        inet_ntoa(dst),
         NAMES.get(proto, str(proto)),
         ports,
         opens=_opens(data, at, proto),
