@@ -59,7 +59,10 @@ class RuleTrace:
             return ()
 
     def _rules_met(self, connection: Connection, reply: bool) -> Iterator[RuleMet]:
-        ends = [binding_of(str(end), self._bindings) for end in (connection.src, connection.dst)]
+        hosts = self._policy.hosts
+        ends = [
+            binding_of(str(end), self._bindings, hosts) for end in (connection.src, connection.dst)
+        ]
         sender, receiver = (end or Binding(_ELSEWHERE, "", 0, 0) for end in ends)
         start, goal = (receiver, sender) if reply else (sender, receiver)
         for switch in dict.fromkeys(end.switch for end in (start, goal) if end.switch):

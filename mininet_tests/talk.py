@@ -3,8 +3,8 @@
 ::
 
     python3 talk.py answer ADDRESS PORT
-    python3 talk.py talk ADDRESS PORT SECONDS     # one line each 20 ms on one connection
-    python3 talk.py knock ADDRESS PORT SECONDS    # a new connection each 100 ms
+    python3 talk.py talk ADDRESS PORT SECONDS [FROM]     # one line each 20 ms on one connection
+    python3 talk.py knock ADDRESS PORT SECONDS [FROM]    # a new connection each 100 ms
 
 ``talk`` and ``knock`` print one JSON object at their end. It uses the standard
 library only, so that it runs in any namespace as it is.
@@ -39,12 +39,15 @@ def _echo(connection: socket.socket) -> None:
             return
 
 
-def talk(address: str, port: int, seconds: float) -> dict[str, float]:
-    """Lines sent and answered over one connection, and the longest wait for an answer."""
+def talk(address: str, port: int, seconds: float, origin: str = "") -> dict[str, float]:
+    """Lines sent and answered over one connection, and the longest wait for an answer.
+
+    ``origin`` is the address to speak from.
+    """
     sent = answered = 0
     longest = 0.0
     until = time.monotonic() + seconds
-    with socket.create_connection((address, port), timeout=PATIENCE) as connection:
+    with socket.create_connection((address, port), PATIENCE, (origin, 0)) as connection:
         connection.settimeout(PATIENCE)
         while time.monotonic() < until:
             asked = time.monotonic()
@@ -61,14 +64,14 @@ def talk(address: str, port: int, seconds: float) -> dict[str, float]:
     return {"sent": sent, "answered": answered, "longest": longest}
 
 
-def knock(address: str, port: int, seconds: float) -> dict[str, float]:
-    """New connections tried, and how many exchanged a line."""
+def knock(address: str, port: int, seconds: float, origin: str = "") -> dict[str, float]:
+    """New connections tried, and how many exchanged a line; ``origin`` is one's own address."""
     tried = opened = 0
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         tried += 1
         try:
-            with socket.create_connection((address, port), timeout=PATIENCE) as connection:
+            with socket.create_connection((address, port), PATIENCE, (origin, 0)) as connection:
                 connection.settimeout(PATIENCE)
                 connection.sendall(b"line\n")
                 opened += connection.recv(4096) == b"line\n"
@@ -83,4 +86,6 @@ if __name__ == "__main__":
     if what == "answer":
         answer(where, number)
     else:
-        print(json.dumps({"talk": talk, "knock": knock}[what](where, number, float(sys.argv[4]))))
+        seconds = float(sys.argv[4])
+        done = knock if what == "knock" else talk
+        print(json.dumps(done(where, number, seconds, *sys.argv[5:])))

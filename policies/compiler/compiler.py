@@ -19,6 +19,7 @@ from policies.compiler.identities import Identities
 from policies.compiler.identity import named_segments
 from policies.compiler.intents import Intents
 from policies.compiler.placement import Placement
+from policies.compiler.routers import Routers
 from policies.compiler.tiers import intent_numbers, restriction_rules
 from policies.layout import Table
 from policies.membership import Membership
@@ -58,6 +59,7 @@ class Compiler:
         self._policy, self._bindings = policy, bindings
         self._named = named_segments(policy)
         self._placement = Placement(bindings, policy.defaults.infrastructure)
+        self._routers = Routers(policy.hosts, bindings)
         self._identities = Identities(self._named, membership)
         codes, together = self._identities.codes, self._identities.together
         self._intents = Intents(policy, codes, together, now)
@@ -75,7 +77,7 @@ class Compiler:
             self._tables = _by_table(self._common())
         tables = dict(self._tables)
         own = _by_table(chain(view_rules(view), restriction_rules(restrictions, now)))
-        guards = self._placement.guards(view.switch)
+        guards = self._guards(view.switch)
         own[Table.GUARD] = _ordered([*own.get(Table.GUARD, ()), *guards])
         for table, rules in own.items():
             known = tables.get(table)
@@ -97,7 +99,11 @@ class Compiler:
         if policy.intents is not old.intents:
             intent_numbers(policy)
             self._named = named_segments(policy)
-        placed, single = self._placement.change(*differences(self._bindings, bindings))
+        gone, come = differences(self._bindings, bindings)
+        placed, single = self._placement.change(gone, come)
+        for switch, change in self._routers.change(policy.hosts, bindings, gone, come).items():
+            if change:
+                single[switch] = single[switch] + change if switch in single else change
         identities = self._identities.change(self._named, membership)
         intents = self._intents.change(policy, self._identities.codes, identities, now)
         self._policy, self._bindings = policy, bindings
@@ -110,16 +116,21 @@ class Compiler:
         self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
     ) -> Update:
         new = Compiler(policy, membership, bindings, now)
-        before, after = self._placement, new._placement
         single = {
-            switch: change_between(before.guards(switch), after.guards(switch))
-            for switch in before.guarded()
+            switch: change_between(self._guards(switch), new._guards(switch))
+            for switch in self._placement.guarded()
         }
         everywhere = change_between(self._common(), new._common())
         self._policy, self._bindings, self._named = policy, bindings, new._named
-        self._placement, self._identities, self._intents = after, new._identities, new._intents
+        self._placement, self._routers = new._placement, new._routers
+        self._identities, self._intents = new._identities, new._intents
         self._tables = None
         return Update(everywhere, single)
+
+    def _guards(self, switch: int) -> Iterator[Rule]:
+        """What the hosts and routers on a switch may send."""
+        yield from self._placement.guards(switch)
+        yield from self._routers.rules(switch)
 
     def _common(self) -> Iterator[Rule]:
         """The rules that every switch has."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from policies.compiler.hosts import mac_number
 from policies.compiler.parts import CT_EST, CT_NEW, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6
-from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection
+from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection, Host
+from policies.regions import number_at, span_of
 from topology.records import Binding
 
 PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
@@ -16,8 +18,25 @@ NEW = CT_TRK | CT_NEW
 ESTABLISHED_REPLY = CT_TRK | CT_EST | CT_RPL
 
 
-def binding_of(address: str, bindings: Sequence[Binding]) -> Binding | None:
-    return next((each for each in bindings if each.ip == address), None)
+def binding_of(
+    address: str, bindings: Sequence[Binding], hosts: Sequence[Host] = ()
+) -> Binding | None:
+    """Where an address is: on its own port, else behind the router with the longest route to it."""
+    found = next((each for each in bindings if each.ip == address), None)
+    if found is not None:
+        return found
+    number = number_at(address)
+    behind = [
+        (-route.prefixlen, host.name)
+        for host in hosts
+        for route in host.routes
+        if number in span_of(route)
+    ]
+    for _, name in sorted(behind):
+        router = next((each for each in bindings if each.host == name), None)
+        if router is not None:
+            return replace(router, ip=address)
+    return None
 
 
 def packet_of(

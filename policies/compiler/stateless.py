@@ -22,6 +22,13 @@ from policies.compiler.overlaps import Overlaps
 from policies.compiler.packed import SOURCE, TARGET, PackedCodes, PackedEnd
 from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, ETH_LLDP, neighbour_fields
 from policies.compiler.plain_services import Fields, never_replies, service_matches
+from policies.compiler.routers import (
+    bound_prefixes,
+    elsewhere_rule,
+    overlap,
+    route_rules,
+    routers_of,
+)
 from policies.compiler.tiers import MAX_TIMEOUT, TIER_BASE, intent_numbers, timeout_at
 from policies.layout import Category, PlainTable, cookie, name_number
 from policies.membership import Membership
@@ -72,6 +79,7 @@ def stateless_rules(
     rules = chain(
         _entrance(view),
         _hosts(view, bindings, policy.defaults.infrastructure),
+        _routers(policy, view, bindings),
         _identities(policy, membership, codes),
         _between(policy.defaults.action, port_masks),
         _restrictions(restrictions, now),
@@ -144,6 +152,18 @@ def _hosts(
             unicast = Field("eth_dst", 0, 1 << 40)
             yield _rule(table, 100, (*answer, unicast), Goto(PlainTable.FORWARD))
             yield _rule(table, 10, (_is(layout.PLAIN_FROM_EDGE),), *_REPORT)
+
+
+def _routers(policy: Policy, view: SwitchView, bindings: Sequence[Binding]) -> Iterator[Rule]:
+    """What routers may send from the prefixes behind them."""
+    admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    here = [each for each in routers_of(policy.hosts, bindings) if each.switch == view.switch]
+    for router in here:
+        yield from route_rules(router, admit, _REPORT)
+    lent = [route for router in here if not router.routed for route in router.routes]
+    for key, _ in bound_prefixes(bindings).kept() if lent else ():
+        if any(overlap(key, route) for route in lent):
+            yield elsewhere_rule(key, _REPORT)
 
 
 def _request(number: int, port: int, infrastructure: Infrastructure) -> Iterator[Rule]:

@@ -10,7 +10,7 @@ every stretch between them, have to be looked at.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policies import layout
@@ -289,6 +289,17 @@ class AddressClasses:
                     strange = True
             strange = strange or following != usual(index)
         return mask, value, strange
+
+    def members(self, six: bool) -> Iterator[tuple[int, int]]:
+        """Addresses with their class: all that something names, and the first of each stretch."""
+        for number, found in self.points.items():
+            if (number >= SIX) is six:
+                yield number, found
+        for start, found in zip(*self._cells[six], strict=False):
+            while start in self.points:
+                start += 1
+            if found >= 0:
+                yield start, found
 
     def class_of(self, number: int) -> int:
         known = self.points.get(number)

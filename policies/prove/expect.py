@@ -126,14 +126,15 @@ class Expectation:
             return False
         kind = packet["eth_type"]
         if kind == IP:
-            return packet["ip_src"] in own
+            return packet["ip_src"] in own or self._forwards(packet, packet["ip_src"])
         if kind == ARP:
             return self._admits_arp(packet, sender, own)
         if kind != IPV6:
             return False
         neighbour = neighbour_type(packet)
         if not neighbour:
-            return packet["ipv6_src"] | SIX in own
+            source = packet["ipv6_src"] | SIX
+            return source in own or self._forwards(packet, source)
         if self._infra.nd is not Action.ALLOW:
             return False
         target = packet["nd_target"] | SIX in own
@@ -142,6 +143,10 @@ class Expectation:
         if packet["ipv6_src"] == 0:
             return target
         return packet["ipv6_src"] | SIX in own and packet["nd_sll"] in (sender, 0)
+
+    def _forwards(self, packet: Mapping[str, int], number: int) -> bool:
+        here = (self.view.switch, packet["in_port"], packet["eth_src"])
+        return self.places.forwards(*here, number)
 
     def _admits_arp(self, packet: Mapping[str, int], sender: int, own: set[int]) -> bool:
         if self._infra.arp is not Action.ALLOW or packet["arp_sha"] != sender:

@@ -180,7 +180,24 @@ class Witnesses:
                         for index, classes in enumerate(self._ends):
                             found = self._local[index, number >= SIX]
                             found.setdefault(classes.class_of(number), (port, mac, number))
+            self._behind_routers(self._local)
         return self._local[end, six]
+
+    def _behind_routers(
+        self, local: dict[tuple[int, bool], dict[int, tuple[int, int, int]]]
+    ) -> None:
+        """Addresses that routers here may send from, one per class."""
+        places, here = self._expectation.places, self._expectation.view.switch
+        for switch, port, mac in sorted(places.routers):
+            if switch != here or port not in self._expectation.edges:
+                continue
+            for index, classes in enumerate(self._ends):
+                for six in (False, True):
+                    for number, found in classes.members(six):
+                        if found not in local[index, six] and places.forwards(
+                            switch, port, mac, number
+                        ):
+                            local[index, six][found] = (port, mac, number)
 
     def _sample(self, end: int, bits: int, six: bool) -> list[int]:
         samples = self._ends[end].samples

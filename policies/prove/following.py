@@ -8,7 +8,7 @@ addresses. Elsewhere the last proof still stands.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from ipaddress import ip_address
 
@@ -32,17 +32,19 @@ from policies.prove.kinds import (
     Signature,
     Targets,
     is_anchored,
+    is_lent,
 )
 from policies.prove.places import own_address
 from policies.prove.ranges import Ranges, joined
 from policies.prove.shared import Shared, finder
-from policies.prove.switch import SwitchProof
+from policies.prove.switch import SwitchProof, covered
 from policies.regions import SIX, number_of
 from policies.rules import Rule
 from policies.sequences import differences
 from policies.verdict import Judge
 from topology.records import Binding
 
+MOST_BOUND = 4096  # addresses of a changed prefix to look at one by one
 MOST = 32  # changed boxes from which on starting anew is as good
 STRANGERS = {"eth_dst": STRANGE_MAC, "arp_tpa": STRANGE_FOUR, "nd_target": STRANGE_SIX}
 
@@ -77,6 +79,8 @@ class _Touched:
     chain: list[Rule]
     ports: dict[int, set[int]]
     targets: dict[str, set[int]]
+    lent: dict[int, list[Rule]] = field(default_factory=dict)  # switch -> rules
+    numbers: set[int] = field(default_factory=set)  # addresses that are bound or no longer
 
 
 class Following:
@@ -131,6 +135,7 @@ class Following:
                 self._sort(rule, touched, (number,))
         self._move(before, after, touched)
         self._look_at_ports(after, touched)
+        self._look_at_lent(touched)
         self._look_at_targets(touched)
         regions = sum(
             self._look_at_tiers(key, shared, before, after, touched)
@@ -152,6 +157,10 @@ class Following:
             return
         shape, key = shape_of(rule)
         group = Group(*shape)
+        if is_lent(rule.table, group):
+            for number in switches:
+                touched.lent.setdefault(number, []).append(rule)
+            return
         if not is_anchored(group):
             raise StartAnew("a rule that stands for no one port or target is another")
         names = [name for name, _ in group.big]
@@ -163,8 +172,18 @@ class Following:
 
     def _move(self, before: Moment, after: Moment, touched: _Touched) -> None:
         """Hosts that came, went or moved, and ports that did."""
-        gone, come = differences(before.bindings, after.bindings)
         places = next(iter(self._switches.values())).expectation.places
+        gone, come = differences(before.bindings, after.bindings)
+        if any(
+            host.routes
+            for some in differences(before.policy.hosts, after.policy.hosts)
+            for host in some
+        ):
+            raise StartAnew("routers are others")
+        names = {host.name for known in places.routers.values() for host in known}
+        if any(binding.host in names for binding in (*gone, *come)):
+            raise StartAnew("routers are elsewhere")
+        touched.numbers |= {number_of_binding(each) for each in (*gone, *come)}
         for binding in gone:
             places.remove(binding)
         for binding in come:
@@ -202,6 +221,22 @@ class Following:
                     raise StartAnew("a port to another switch is of a new kind")
                 self._new_kind(proof, expectation, port, ports.borrowed)
                 self._kinds[number].add(kind)
+
+    def _look_at_lent(self, touched: _Touched) -> None:
+        """Addresses that are bound now, or no longer, where routers must not borrow them."""
+        for number, proof in self._switches.items():
+            rules = touched.lent.get(number, [])
+            places = proof.expectation.places
+            if not rules and not any(switch == number for switch, _, _ in places.routers):
+                continue
+            numbers = set(touched.numbers)
+            for low, high in (each for rule in rules for each in covered(rule)):
+                if high - low > MOST_BOUND:
+                    raise StartAnew("a large prefix is bound, or no longer")
+                numbers |= set(range(low, high + 1))
+            proof.lent(rules, numbers)
+            if proof.found or proof.later:
+                raise StartAnew("an address may be borrowed")
 
     def _new_kind(
         self,

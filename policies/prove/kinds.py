@@ -63,11 +63,25 @@ def is_anchored(group: Group) -> bool:
     return len(group.big) == 1 and group.big[0][0] in ANCHORS and group.big[0][1] == FULL
 
 
+def is_lent(table: int, group: Group) -> bool:
+    """Whether a group's rules say of prefixes, whatever the port, that nobody may borrow them."""
+    return (
+        table == Table.GUARD
+        and not group.mask
+        and [name for name, _, _ in group.small] == ["eth_type"]
+        and [name for name, _ in group.big] in (["ip_src"], ["ipv6_src"])
+    )
+
+
 @dataclass(slots=True)
 class Loose:
-    """Rules of the fixed tables that stand for no one port or target."""
+    """Rules of the fixed tables that stand for no one port or target.
+
+    ``lent`` are the guard's rules for bound addresses, which `lent_packets` are for.
+    """
 
     rules: list[Rule] = field(default_factory=list)
+    lent: list[Rule] = field(default_factory=list)
     values: dict[str, list[tuple[int, int]]] = field(default_factory=dict)
     matched: int = 0  # register bits that some rule outside of the large tables matches
     unusual: list[Rule] = field(default_factory=list)  # that look at what only connections have
@@ -117,6 +131,11 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
             told_apart = KNOWN | {"ct_nw_proto"} if table == Table.CONNECTION else KNOWN
             if names - told_apart or table != Table.CONNECTION and _types(group):
                 found.unusual += group.rules.values()
+            if is_lent(table, group):
+                found.lent += group.rules.values()
+                for more in group.others.values():
+                    found.lent += more
+                continue
             if is_anchored(group):
                 continue
             found.rules += group.rules.values()

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
-from policies.regions import SIX, number_of
+from policies.model import Host
+from policies.regions import SIX, number_of, span_of
 from topology.records import Binding
+
+# Nobody forwards from these: this host, loopback, link-local, groups and broadcast (RFC 6890).
+_NEVER = tuple(
+    span_of(ip_network(text))
+    for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
+)
 
 
 @dataclass(slots=True)
@@ -21,13 +28,29 @@ class Places:
     held: dict[tuple[int, int], dict[int, set[int]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
+    # (switch, port, MAC) -> the routers there
+    routers: dict[tuple[int, int, int], list[Host]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bindings: Iterable[Binding]) -> Places:
+    def of(cls, bindings: Iterable[Binding], hosts: Iterable[Host] = ()) -> Places:
         places = cls()
+        routers = {host.name: host for host in hosts if host.routes}
         for binding in bindings:
             places.add(binding)
+            if binding.host in routers:
+                mac = int(binding.mac.replace(":", ""), 16)
+                there = places.routers.setdefault((binding.switch, binding.port, mac), [])
+                if routers[binding.host] not in there:
+                    there.append(routers[binding.host])
         return places
+
+    def forwards(self, switch: int, port: int, mac: int, number: int) -> bool:
+        """Whether a router there may send from an address that is not its own."""
+        return not any(number in span for span in _NEVER) and any(
+            (host.routed or number not in self.numbers)
+            and any(number in span_of(route) for route in host.routes)
+            for host in self.routers.get((switch, port, mac), ())
+        )
 
     def add(self, binding: Binding) -> None:
         mac = int(binding.mac.replace(":", ""), 16)

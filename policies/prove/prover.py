@@ -53,7 +53,7 @@ class Prover:
     ) -> None:
         self._policy, self._membership, self._views = policy, membership, dict(views)
         self._bindings, self._now, self._limit = bindings, now, limit
-        self._places = Places.of(bindings)
+        self._places = Places.of(bindings, policy.hosts)
         self._alike = Alike()
         self._forget()
         self._tables: dict[int, dict[int, TableIndex]] = {}
@@ -137,7 +137,7 @@ class Prover:
             statistics = self._following.follow(Moment(*before), Moment(*after), everywhere, single)
             return Proof(True, statistics=statistics)
         except (StartAnew, Undecided):
-            self._places = Places.of(bindings)
+            self._places = Places.of(bindings, policy.hosts)
             return self._everything()
 
     def _expectation(self, switch: int, judge: Callable[[], Judge]) -> Expectation:

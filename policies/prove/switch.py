@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from policies.layout import Table
 from policies.prove.flows import ASKS, aimed_packets, flow_packets
 from policies.prove.passages import Passages
-from policies.prove.ranges import Undecided
-from policies.prove.world import entry_packets, request_packets
-from policies.regions import address_at
+from policies.prove.ranges import Undecided, masked
+from policies.prove.world import entry_packets, lent_packets, request_packets
+from policies.regions import SIX, address_at
+from policies.rules import Rule
 
 MANY = 64  # strange addresses to look at one by one
+
+
+def covered(rule: Rule) -> list[tuple[int, int]]:
+    """First and last address of what a rule matches as source; raises Undecided for too ragged
+    a match."""
+    (wanted,) = (each for each in rule.match if each.name in ("ip_src", "ipv6_src"))
+    six = wanted.name == "ipv6_src"
+    base, width = (SIX, 128) if six else (0, 32)
+    mask = (1 << width) - 1 if wanted.mask is None else wanted.mask
+    return [(base | low, base | high) for low, high in masked(wanted.value, mask, width)]
 
 
 class SwitchProof(Passages):
@@ -18,7 +31,7 @@ class SwitchProof(Passages):
     def run(self) -> None:
         """All steps; they end early once there are counterexamples enough."""
         self._count("rules", sum(1 for index in self.tables.values() for _ in index.rules()))
-        steps = [self.entries, self.requests, self._unusual]
+        steps = [self.entries, self._lent, self.requests, self._unusual]
         if self.shared.ends is not None:
             steps += [self._deciders, self._strange, self.connections, self.flows]
         for step in steps:
@@ -34,6 +47,19 @@ class SwitchProof(Passages):
     def entries(self) -> None:
         """Who may send what."""
         self.try_all((packet, ASKS) for packet in entry_packets(self.world, self.expectation))
+
+    def _lent(self) -> None:
+        """Nobody sends from an address that is bound elsewhere, and its owner does."""
+        places, here = self.expectation.places, self.expectation.view.switch
+        routers = any(switch == here for switch, _, _ in places.routers)
+        if self.loose.lent or routers:
+            self.lent(self.loose.lent, places.numbers)
+
+    def lent(self, rules: Iterable[Rule], numbers: Iterable[int]) -> None:
+        """The same for some of the guard's rules about bound addresses, and some addresses."""
+        prefixes = [each for rule in rules for each in covered(rule)]
+        packets = lent_packets(self.expectation, prefixes, numbers)
+        self.try_all((packet, ASKS) for packet in packets)
 
     def requests(self) -> None:
         """Where questions for an address go."""

@@ -214,6 +214,47 @@ def _nd_entries(
                     yield start | packet | {"nd_target": asked, option: link}
 
 
+def lent_packets(
+    expectation: Expectation, prefixes: Iterable[tuple[int, int]], also: Iterable[int] = ()
+) -> Iterator[dict[str, int]]:
+    """Packets from bound addresses, and from those around the prefixes that rules name: sent by
+    each router here, by a host that is none, by another switch, and by their owner.
+
+    ``prefixes`` are first and last address, ``also`` more addresses to send from.
+    """
+    places, here = expectation.places, expectation.view.switch
+    routers = [key[1:] for key in sorted(places.routers) if key[0] == here]
+    others = [
+        (port, next(iter(held)))
+        for (switch, port), held in sorted(places.held.items())
+        if switch == here and held and port not in {port for port, _ in routers}
+    ]
+    trunks = [(port, STRANGE_MAC) for port in sorted(expectation.view.trunks)]
+    senders = [*routers, *others[:1], *trunks[:1]]
+    numbers = set(also)
+    for first, last in prefixes:
+        numbers |= {first - 1, first, last, last + 1}
+    numbers -= {-1, 1 << 32, SIX - 1, 2 * SIX}
+    target = next(iter(places.macs), STRANGE_MAC)
+    for number in sorted(numbers):
+        six = number >= SIX
+        packet = tcp(target, number & ~SIX, STRANGE_SIX if six else STRANGE_FOUR, six=six)
+        owners = [
+            (port, mac)
+            for port, held in _owned(places, here, number)
+            for mac, own in held.items()
+            if number in own
+        ]
+        for port, mac in (*senders, *owners):
+            yield packet | {"in_port": port, "eth_src": mac}
+
+
+def _owned(places: Places, here: int, number: int) -> Iterator[tuple[int, dict[int, set[int]]]]:
+    place = places.numbers.get(number)
+    if place is not None and place[0] == here:
+        yield place[1], places.held[place]
+
+
 def request_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
     """ARP and neighbour discovery for every kind of target, from every kind of port."""
     here, held = expectation.view.switch, expectation.places.held
