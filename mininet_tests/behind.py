@@ -16,7 +16,8 @@ class Behind:
     """A namespace behind ``router``, which forwards; it ends with the lab.
 
     ``near`` is the router's address on the cable, ``addresses`` are those of the
-    far end, all with their prefix length; the far end sends everything to the first of ``near`` of each family.
+    far end, all with their prefix length; the far end sends everything to the first
+    of ``near`` of each family.
     """
 
     def __init__(self, router: RunningHost, near: Sequence[str], addresses: Sequence[str]) -> None:

@@ -18,12 +18,14 @@ apiVersion: septum/v1
 kind: SegmentPolicy
 metadata: {name: routers}
 hosts:
-  gw:  {mac: "02:00:00:00:00:01", ip: [10.0.0.1, "fd00::1"], switch: 1, port: 1, routes: [0.0.0.0/0, "2000::/3"]}
-  web: {mac: "02:00:00:00:00:02", ip: [10.0.0.2, "fd00::2"], switch: 1, port: 2, labels: {role: web}}
-  db:  {mac: "02:00:00:00:00:03", ip: [10.0.0.3, "fd00::3"], switch: 2, port: 1, labels: {role: db}}
+  gw:
+    {mac: "02:00:00:00:00:01", ip: [10.0.0.1, "fd00::1"], switch: 1, port: 1,
+     routes: [0.0.0.0/0, "2000::/3"]}
+  web: {mac: "02:00:00:00:00:02", ip: [10.0.0.2, "fd00::2"], switch: 1, port: 2, labels: {at: web}}
+  db: {mac: "02:00:00:00:00:03", ip: [10.0.0.3, "fd00::3"], switch: 2, port: 1, labels: {at: db}}
 segments:
-  web: {members: [{labels: {role: web}}], mode: enforce}
-  db: {members: [{labels: {role: db}}], mode: enforce}
+  web: {members: [{labels: {at: web}}], mode: enforce}
+  db: {members: [{labels: {at: db}}], mode: enforce}
   branch: {members: [{cidr: 10.9.0.0/24}], mode: enforce}
   internet:
     members: [{cidr: 0.0.0.0/0, except: [10.0.0.0/8]}, {cidr: "2000::/3"}]
