@@ -9,7 +9,7 @@ import pytest
 
 from mininet_tests.behind import Behind
 from mininet_tests.controlled import controlled
-from mininet_tests.lab import Lab
+from mininet_tests.lab import Lab, RunningHost
 from mininet_tests.outage import TALK
 from topology.records import Link
 
@@ -39,14 +39,16 @@ defaults: {action: deny, mode: enforce}
 INTERNET, INTERNET6, BRANCH = "203.0.113.9", "2001:db8::9", "10.9.0.9"
 
 
-def knocks(runner: Behind | object, address: str, port: int, source: str | None = None) -> bool:
+def knocks(
+    runner: Behind | RunningHost, address: str, port: int, source: str | None = None
+) -> bool:
     words = [sys.executable, TALK, "knock", address, str(port), "0.05"]
-    done = runner.run([*words, *([source] if source else [])], timeout=10)  # type: ignore[attr-defined]
+    done = runner.run([*words, *([source] if source else [])], timeout=10)
     return '"opened": 1' in done.stdout
 
 
-def serve(runner: object, address: str, port: int) -> None:
-    runner.start([sys.executable, TALK, "answer", address, str(port)])  # type: ignore[attr-defined]
+def serve(runner: Behind | RunningHost, address: str, port: int) -> None:
+    runner.start([sys.executable, TALK, "answer", address, str(port)])
 
 
 def routed(lab: Lab) -> Behind:

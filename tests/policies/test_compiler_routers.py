@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies import layout
-from policies.compiler import Compiler, SwitchView, declared_bindings
-from policies.compiler.changes import Change
-from policies.compiler.compiler import Update
+from policies.compiler import Change, Compiler, SwitchView, Update, declared_bindings
 from policies.compiler.probe import NEW, binding_of, packet_of
 from policies.compiler.routers import BEHIND, ELSEWHERE, NEVER, THROUGH
 from policies.compiler.targets import Target, rules_for
@@ -202,7 +200,7 @@ def test_routers_are_proven_and_a_change_beside_them_is_followed() -> None:
     change = compiler.update(more, membership, bindings, NOW)
     kept = tuple(r for r in change.single[1].added if r.priority != ELSEWHERE)
     assert len(kept) < len(change.single[1].added)
-    single = change.single | {1: Change(kept, change.single[1].removed)}
+    single = dict(change.single) | {1: Change(kept, change.single[1].removed)}
     lent = prover.update(more, membership, bindings, Update(change.everywhere, single))
     assert not lent.holds and lent.counterexamples
 
