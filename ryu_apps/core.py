@@ -14,13 +14,12 @@ from dataclasses import dataclass, field
 from policies import layout
 from policies.compiler import SwitchView, Update, change_between, meters, view_rules
 from policies.compiler.base import link_discovery_rules
-from policies.layout import Category, category_of
+from policies.layout import Category, category_of, number_of
 from policies.model import Policy
 from policies.rules import Rule
-from response.decisions import Decision, InstalledRule
+from response.decisions import Decision, InstalledRule, id_of
 from response.messages import (
     Command,
-    Enforce,
     HostsChanged,
     ListFeed,
     Message,
@@ -192,16 +191,19 @@ class Core:
         if first:
             session.check_at = now + CHECK_EVERY
 
+        effects = session.set_meters(meters(view))
+        rules = self.desired.rules(view, now)
+        difference = session.difference(rules)
+
         def confirmed(at: float) -> list[Effect]:
             text = session.last_difference
             return [
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
                 Tell(SwitchChanged(at, session.switch, "reconciled", text)),
+                *self._decisions_on(session.switch, difference.excess, at),
             ]
 
-        effects = session.set_meters(meters(view))
-        rules = self.desired.rules(view, now)
-        return effects + session.reconcile(rules, now, confirmed if first else then)
+        return effects + session.reconcile(difference, now, confirmed if first else then)
 
     def _announce(self, session: Session) -> list[Effect]:
         """Send a link discovery frame out of every port."""
@@ -305,17 +307,31 @@ class Core:
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
         decision = command.decision
-        rules = decision_rules(decision, now)
         undo = isinstance(command, Release)
-        if isinstance(command, Enforce):
+        rules = decision_rules(decision, decision.ts if undo else now)
+        known = self.desired.decisions.pop(decision.id, None)
+        if not undo:
             self.desired.decisions[decision.id] = decision
-        else:
-            self.desired.decisions.pop(decision.id, None)
+        again = known is not None and known.expires == decision.expires
         effects: list[Effect] = []
         for session in self._ready():
             confirm = _confirmation(session.switch, decision, rules, undo)
-            change = session.remove if undo else session.add
+            change = session.remove if undo else session.keep if again else session.add
             effects += change(rules, f"decision {decision.id}", now, confirm)
+        return effects
+
+    def _decisions_on(self, switch: int, excess: Iterable[WireRule], now: float) -> list[Effect]:
+        """After a comparison: which decisions' rules a switch has, and whose it had too many."""
+        effects: list[Effect] = []
+        for decision in self.desired.decisions.values():
+            effects += _confirmation(switch, decision, decision_rules(decision, now), False)(now)
+        gone: dict[str, list[WireRule]] = {}
+        for rule in excess:
+            made = id_of(number_of(rule.cookie))
+            if category_of(rule.cookie) == Category.DECISION and made not in self.desired.decisions:
+                gone.setdefault(made, []).append(rule)
+        for made, rules in gone.items():
+            effects.append(Tell(RulesConfirmed(now, made, _placed(switch, rules), True)))
         return effects
 
     # -- time -----------------------------------------------------------------
@@ -361,9 +377,14 @@ class Core:
 def _confirmation(
     switch: int, decision: Decision, rules: list[WireRule], removed: bool
 ) -> Callable[[float], list[Effect]]:
-    placed = tuple(InstalledRule(switch, rule.key[0], rule.cookie) for rule in rules)
+    placed = _placed(switch, rules)
 
     def confirmed(now: float) -> list[Effect]:
         return [Tell(RulesConfirmed(now, decision.id, placed, removed))]
 
     return confirmed
+
+
+def _placed(switch: int, rules: Iterable[WireRule]) -> tuple[InstalledRule, ...]:
+    """Where rules are, each place once."""
+    return tuple(dict.fromkeys(InstalledRule(switch, each.key[0], each.cookie) for each in rules))

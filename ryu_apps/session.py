@@ -164,11 +164,14 @@ class Session:
                 self.reading.touched_meters.add(meter.number)
         return [Send(self.switch, data + messages.barrier(next(_xids)))] if data else []
 
+    def difference(self, desired: Iterable[Rule]) -> Difference:
+        """Between what the switch has and ``desired``."""
+        return compare((wire_rule(rule) for rule in desired), self.installed)
+
     def reconcile(
-        self, desired: Sequence[Rule], now: float, confirmed: Confirmed | None = None
+        self, difference: Difference, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
-        """Send the difference to ``desired``, in one bundle."""
-        difference = compare((wire_rule(rule) for rule in desired), self.installed)
+        """Send a `difference`, in one bundle."""
         self.last_difference = difference.summary()
         return self._apply(difference, "policy", now, confirmed)
 
@@ -196,16 +199,28 @@ class Session:
     ) -> list[Effect]:
         return self._apply(Difference(tuple(rules), (), (), 0), what, now, confirmed)
 
+    def keep(
+        self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
+    ) -> list[Effect]:
+        """Like `add`, but what is there already is left alone, with its timer and counters."""
+        lacking = compare(rules, self.installed)
+        only = Difference(lacking.missing, lacking.altered, (), lacking.proper)
+        return self._apply(only, what, now, confirmed)
+
     def remove(
         self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
     ) -> list[Effect]:
-        present = tuple(rule for rule in rules if rule.key in self.installed)
+        """Take away those that are there, and none that has since taken the place of one."""
+        there = ((rule, self.installed.get(rule.key)) for rule in rules)
+        present = tuple(
+            rule for rule, found in there if found is not None and found.cookie == rule.cookie
+        )
         return self._apply(Difference((), (), present, 0), what, now, confirmed)
 
     def _apply(
         self, difference: Difference, what: str, now: float, confirmed: Confirmed | None
     ) -> list[Effect]:
-        if not difference.changes:
+        if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
         for rule in (*difference.missing, *difference.altered):
             self.installed[rule.key] = rule
@@ -216,6 +231,8 @@ class Session:
             self.reading.touched.update(rule.key for rule in changed)
         xid = next(_xids)
         self._pending[xid] = Pending(what, now, confirmed)
+        if not difference.changes:  # what is asked for is on its way: confirmed when that is
+            return [Send(self.switch, messages.barrier(xid))]
         self.counters.flow_mods += difference.changes
         self.counters.bundles += 1
         bundle = messages.bundle(xid, xid & 0x00FF_FFFF, difference.flow_mods())
