@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from console.errors import NO, CommandError
+from console.network_options import SwitchesFile, switches_at
 from policies.errors import render
 from policies.reader import read_policy
 
@@ -44,6 +45,11 @@ def run(
         bool, typer.Option("--adapt/--no-adapt", help="Whether alerts may become decisions.")
     ] = True,
     seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 0,
+    switches: SwitchesFile = None,
+    takeover: Annotated[
+        bool,
+        typer.Option("--takeover", help="Take switches over that another controller owns."),
+    ] = False,
     expect_switches: Annotated[
         int, typer.Option(min=0, help="Say `ready` only when this many switches are.")
     ] = 0,
@@ -64,6 +70,7 @@ def run(
     """
     if analysis not in ANALYSES:
         raise CommandError(f"--analysis {analysis}: choose one of {', '.join(ANALYSES)}")
+    switches_at(switches)
     result = read_policy(policy)
     for diagnostic in result.diagnostics:
         typer.echo(render(diagnostic, result.texts), err=True)
@@ -79,6 +86,8 @@ def run(
         "seed": seed,
         "ready_file": None if ready_file is None else str(ready_file),
         "expect_switches": expect_switches,
+        "switches": switches,
+        "takeover": takeover,
         "verbose": verbose,
     }
     # The controller's runtime patches the standard library before its first import, so this

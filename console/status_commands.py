@@ -53,10 +53,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:
         typer.echo(printable(f"feed       {feed_line(each, now)}"))
-    if answer.get("hold") is not None:
-        by = f"by {answer['hold']} (`septum decisions hold off` ends it)"
-        typer.echo(f"on hold    automatic action, {by}")
     typer.echo(f"analysis   {learner}")
+    if answer["problem"]:
+        typer.echo(f"problem    {answer['problem']}")
     typer.echo(f"lost       {lost or 'nothing'}")
 
 
@@ -90,10 +89,12 @@ def switches(
     if as_json:
         typer.echo(json.dumps(answer["switches"], indent=1))
         return
-    table = Table("switch", "state", "rules", "flow-mods", "refused", "trunks", "drifts", "checked")
+    columns = ("switch", "kind", "state", "rules", "flow-mods", "refused", "trunks", "drifts")
+    table = Table(*columns, "checked")
     for each in answer["switches"]:
         table.add_row(
             str(each["switch"]),
+            each["kind"],
             each["phase"],
             str(each["rules"]),
             str(each["flow_mods"]),
@@ -103,6 +104,11 @@ def switches(
             each["last_check"] or each["difference"],
         )
     Console().print(table)
+    for each in answer["switches"]:
+        if each["problem"]:
+            typer.echo(f"switch {each['switch']}: {each['problem']}")
+        for limit in each["limits"]:
+            typer.echo(f"switch {each['switch']} cannot: {limit}")
 
 
 def _check(found: list[dict[str, Any]], as_json: bool) -> None:

@@ -75,6 +75,7 @@ class Category(IntEnum):
     FEED = 7
     FORWARD = 8
     COUNT = 9
+    OWNER = 10  # the mark of the controller that writes a switch's rules
 
 
 class Reason(IntEnum):

@@ -54,7 +54,8 @@ class SwitchChanged:
     """Controller → analysis: a reconciliation or connection event, for the audit.
 
     ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
-    else changed its rules), ``repaired`` or ``unread`` (its rules could not be read).
+    else changed its rules), ``repaired``, ``unread`` (its rules could not be read), ``limited``
+    (what it cannot do), ``standby`` (another controller's) or ``taken`` (from another).
     """
 
     ts: float
@@ -131,17 +132,15 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
+    """A person → analysis: ``approve``, ``reject``, ``release``, ``hold`` or ``resume``.
 
-    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
-    is for ``extend``.
+    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks.
     """
 
     what: str
     decision: str
     by: str
     note: str = ""
-    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

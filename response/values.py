@@ -49,8 +49,7 @@ def _loaded(hint: Any, item: Any) -> Any:
         inner = typing.get_args(hint)[0]
         return tuple(_loaded(inner, part) for part in item)
     if isinstance(item, dict):
-        parts = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
-        return load(cast("type[Any]", parts[0]), item)
+        return load(cast("type[Any]", hint), item)
     return item
 
 

@@ -21,6 +21,7 @@ from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.ownership import ROLE_REPLY
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -32,14 +33,17 @@ from ryu_apps.runtime import (
     tap_messages,
 )
 from ryu_apps.session import Phase
+from ryu_apps.wire.messages import EXPERIMENTER
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
 LOOK_AROUND_EVERY = 3.0
 SAVE_AGAIN = 1.0
-READ_RAW = (1, 3, 9, 10)  # multipart answers: flows, tables, meters, meter settings
-BUNDLE_ANSWER = 4  # OFPT_EXPERIMENTER
+PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
+FEATURES_REPLY, TABLES_AT = 6, 20
+OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
 MAX_PORT = 0xFFFF_FF00
+MOST_TABLES = 254
 Greeting = Callable[[], list[Message]]
 Heard = Callable[[Reply], None]
 
@@ -161,7 +165,8 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
                 for number, port in datapath.ports.items()
                 if number < MAX_PORT
             }
-            self.carry_out(self.core.switch_up(datapath.id, ports, time.time()))
+            tables = getattr(datapath, "n_tables", MOST_TABLES)
+            self.carry_out(self.core.switch_up(datapath.id, ports, time.time(), tables))
             self.addresses.add(datapath.address[0])
             self.carry_out([Tell(OwnAddresses(tuple(sorted(self.addresses))))])
         elif known is not None and known.datapath is datapath:
@@ -187,18 +192,20 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
 
     def _tap(self, datapath: Any, kind: int, xid: int, buf: bytes) -> bool:
         """Messages the core reads from bytes; True when Ryu need not parse them."""
+        if kind == FEATURES_REPLY and len(buf) > TABLES_AT:
+            datapath.n_tables = buf[TABLES_AT]
         if datapath.id is None or datapath.state != MAIN_DISPATCHER:
             return False
+        known = self.outgoing.get(datapath.id)
+        if known is None or known.datapath is not datapath:
+            return kind in OURS  # an older connection of a switch that has come back since
         if kind == MULTIPART:
-            wanted = int.from_bytes(buf[8:10], "big")
-            if wanted not in READ_RAW:
+            if int.from_bytes(buf[8:10], "big") == PORT_DESCRIPTION:
                 return False
-        elif kind == BUNDLE_ANSWER:
-            return True  # the barrier behind every bundle says the same
-        elif kind not in (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR):
+        elif kind not in OURS:
             return False
         self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
-        return kind != ERROR
+        return True
 
     # -- the analysis ---------------------------------------------------------
 
@@ -233,7 +240,11 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
     def _is_ready(self) -> bool:
         """All expected switches have their rules confirmed, and the analysis listens."""
         sessions = self.core.sessions.values()
-        right = [each for each in sessions if each.phase is Phase.READY and each.idle]
+        right = [
+            each
+            for each in sessions
+            if each.phase is Phase.READY and each.idle and not each.problem
+        ]
         return (
             len(right) >= self.settings.expect_switches
             and len(right) == len(self.core.sessions)

@@ -17,8 +17,6 @@ from policies.compiler import CompileError
 from policies.errors import render
 from policies.reader import read_policy
 from policies.render import ovs_text
-from response.hold import HOLD
-from response.interfaces import StateStore
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
@@ -40,7 +38,6 @@ class Running(Protocol):
     """What people ask about: a controller at work."""
 
     core: Core
-    store: StateStore
     link: AnalysisLink | InlineAnalysis | None
 
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
@@ -93,7 +90,7 @@ def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "switches": check(app)}
     if what == "rules":
         session = app.core.sessions[int(request["switch"])]
-        rules = app.core.desired.rules(app.core.view(session), time.time())
+        rules = app.core.rules(session, time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
     if what == "apply":
         return apply_policy(app, [str(path) for path in request["paths"]])
@@ -136,6 +133,7 @@ def _checked(session: Session, asked: float) -> dict[str, Any]:
     checked, repaired = session.checked, None
     if session.phase is not Phase.READY or checked is None or checked.at < asked:
         failure = "no answer in time" if session.phase is Phase.READY else "not ready yet"
+        failure = session.problem if session.phase is Phase.STANDBY else failure
         return {**answer, "state": "unread", "failure": failure}
     if checked.failure:
         return {**answer, "state": "unread", "failure": checked.failure}
@@ -169,6 +167,10 @@ def status(app: Running) -> dict[str, Any]:
             {
                 "switch": session.switch,
                 "phase": session.phase.value,
+                "kind": session.kind.target.value,
+                "description": session.kind.description,
+                "limits": list(session.kind.limits),
+                "problem": session.problem,
                 "ports": sorted(session.ports),
                 "trunks": sorted(desired.fabric.trunks(session.switch)),
                 "rules": len(session.installed),
@@ -190,8 +192,8 @@ def status(app: Running) -> dict[str, Any]:
             | ({"host": each.host} if each.host else {})
             for each in desired.hosts.bindings()
         ],
+        "problem": desired.problem,
         "decisions": sorted(desired.decisions),
-        "hold": app.store.meta(HOLD),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
             "copies_held_back_by_meters": sum(

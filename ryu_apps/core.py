@@ -8,18 +8,29 @@ returns the effects in the order in which they must be carried out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policies import layout
-from policies.compiler import SwitchView, Update, change_between, meters, view_rules
+from policies.compiler import (
+    Change,
+    CompileError,
+    SwitchView,
+    Update,
+    change_between,
+    meters,
+    view_rules,
+)
 from policies.compiler.base import link_discovery_rules
-from policies.layout import Category, category_of, number_of
+from policies.compiler.targets import Overflow, Target, overflows, plain_meters
+from policies.layout import Category, category_of
 from policies.model import Policy
-from policies.rules import Rule
-from response.decisions import Decision, InstalledRule, id_of
+from policies.rules import Field, Meter, Rule
+from response.decisions import Decision, InstalledRule
 from response.messages import (
     Command,
+    Enforce,
     HostsChanged,
     ListFeed,
     Message,
@@ -30,16 +41,21 @@ from response.messages import (
     SwitchChanged,
 )
 from ryu_apps import discovery, drift
+from ryu_apps.admission import Admission, cannot_be_made, too_small
 from ryu_apps.desired import Desired, decision_rules, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.ownership import ROLE_REPLY, owner_of, owner_rule
 from ryu_apps.reading import Reading
-from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Confirmed, Phase, Session, error_code
+from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
-from ryu_apps.wire import decode
+from ryu_apps.wire import decode, frames
 from ryu_apps.wire.encode import WireRule
+from ryu_apps.wire.messages import EXPERIMENTER
+from ryu_apps.writer import Confirmed, error_code
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
+LLDP = Field("eth_type", frames.ETH_LLDP)
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -49,13 +65,20 @@ class Core:
 
     desired: Desired
     watcher: Watcher
+    admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
     _next_expiry_check: float = 0.0
 
     @classmethod
-    def of(cls, policy: Policy, secret: bytes, files: tuple[str, ...] = ()) -> Core:
+    def of(
+        cls,
+        policy: Policy,
+        secret: bytes,
+        files: tuple[str, ...] = (),
+        admission: Admission | None = None,
+    ) -> Core:
         desired = Desired(policy, files, digest_of(policy))
-        return cls(desired, Watcher(desired, secret))
+        return cls(desired, Watcher(desired, secret), admission or Admission())
 
     # -- starting and policies ------------------------------------------------
 
@@ -78,17 +101,27 @@ class Core:
 
         Raises CompileError, and changes nothing, when it does not fit.
         """
-        update = self.desired.exchange(policy, files, now)
+        update = self.desired.exchange(policy, files, now, lambda: self._check_room(now))
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
         return [*told, *self._bring_all(update, now)]
 
+    def _check_room(self, now: float) -> None:
+        """Raises CompileError where a connected switch cannot hold its rules."""
+        for session in self._ready():
+            if session.kind.room is None and session.kind.target is Target.STATEFUL:
+                continue
+            if found := self._overflows(session, self.rules(session, now)):
+                raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
+
     # -- switches -------------------------------------------------------------
 
-    def switch_up(self, switch: int, ports: Mapping[int, bytes], now: float) -> list[Effect]:
+    def switch_up(
+        self, switch: int, ports: Mapping[int, bytes], now: float, tables: int = 254
+    ) -> list[Effect]:
         """A switch finished its handshake; ``ports`` maps port numbers to their MACs."""
         zone = layout.zone_of(switch)
         clash = [each for each in self.sessions if each != switch and layout.zone_of(each) == zone]
-        session = Session(switch, dict(ports))
+        session = Session(switch, dict(ports), tables)
         self.sessions[switch] = session
         effects: list[Effect] = [
             Log(logging.INFO, f"switch {switch} connected with {len(ports)} ports"),
@@ -100,7 +133,7 @@ class Core:
                 "on one Open vSwitch give one of them another datapath id"
             )
             effects.append(Log(logging.WARNING, text))
-        return effects + session.read(now)
+        return effects + self.admission.welcome(session, now)
 
     def switch_down(self, switch: int, now: float) -> list[Effect]:
         if self.sessions.pop(switch, None) is None:
@@ -138,6 +171,18 @@ class Core:
     def view(self, session: Session) -> SwitchView:
         return self.desired.view(session.switch, session.ports)
 
+    def rules(self, session: Session, now: float) -> tuple[Rule, ...]:
+        """Everything that a switch should have. Raises CompileError where it cannot be said."""
+        rules = self.desired.rules(self.view(session), now, session.kind.form)
+        return (*rules, owner_rule(self.admission.owner))
+
+    def _overflows(self, session: Session, rules: Sequence[Rule]) -> tuple[Overflow, ...]:
+        """Tables of a switch that are too small for the rules."""
+        room = session.kind.room
+        if room is None or len(rules) <= room:
+            return ()
+        return overflows(session.kind.target, self.desired.policy, rules, session.kind.sizes)
+
     def _views(self) -> dict[int, SwitchView]:
         return {each.switch: self.view(each) for each in self.sessions.values()}
 
@@ -147,7 +192,12 @@ class Core:
     def _reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
         """Bring every ready switch to the desired rules; when all have said so, ``afterwards``."""
         self.desired.hosts_changed()
-        return self._bring_all(self.desired.update(now), now, afterwards)
+        before = self.desired.problem
+        effects = self._bring_all(self.desired.update(now), now, afterwards)
+        if self.desired.problem and self.desired.problem != before:
+            text = f"new hosts are left out: {self.desired.problem}"
+            effects.insert(0, Log(logging.ERROR, text))
+        return effects
 
     def _bring_all(
         self, update: Update | None, now: float, afterwards: tuple[Effect, ...] = ()
@@ -173,37 +223,56 @@ class Core:
     ) -> list[Effect]:
         """Send one ready switch what changed, or compare all it has where that is not known."""
         before, view = session.view, self.view(session)
-        if update is None or before is None:
+        change = None if update is None else update.on(session.switch)
+        if change is None or before is None or not self._may_change(session, change):
             return self._reconcile(session, now, then)
-        change = update.on(session.switch)
         if view != before:
             change += change_between(view_rules(before), view_rules(view))
         session.view = view
         return [*session.set_meters(meters(view)), *session.change(change, now, then)]
 
+    def _may_change(self, session: Session, change: Change) -> bool:
+        """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
+        are those of a switch that has a problem or might be full."""
+        room = session.kind.room
+        fits = room is None or len(session.installed) + len(change.added) <= room
+        return session.kind.target is Target.STATEFUL and fits and not session.problem
+
     def _reconcile(
         self, session: Session, now: float, then: Confirmed | None = None
     ) -> list[Effect]:
-        """Bring one switch to the desired rules; what it lacks goes out as one bundle."""
+        """Bring one switch to the desired rules; what it lacks goes out as one change."""
         view = self.view(session)
         first = session.phase is not Phase.READY
         session.phase, session.view = Phase.READY, view
         if first:
             session.check_at = now + CHECK_EVERY
-
-        effects = session.set_meters(meters(view))
-        rules = self.desired.rules(view, now)
+        try:
+            rules = self.rules(session, now)
+        except CompileError as error:
+            return cannot_be_made(session, error, now)
+        if found := self._overflows(session, rules):
+            return too_small(session, found, now)
+        session.problem = ""
         difference = session.difference(rules)
 
         def confirmed(at: float) -> list[Effect]:
+            session.accepted()
+            if not first:
+                return [] if then is None else then(at)
             text = session.last_difference
             return [
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
                 Tell(SwitchChanged(at, session.switch, "reconciled", text)),
-                *self._decisions_on(session.switch, difference.excess, at),
             ]
 
-        return effects + session.reconcile(difference, now, confirmed if first else then)
+        effects = session.set_meters(self._meters(session))
+        return effects + session.reconcile(difference, now, confirmed)
+
+    def _meters(self, session: Session) -> tuple[Meter, ...]:
+        if session.kind.target is Target.STATEFUL:
+            return meters(self.view(session))
+        return plain_meters()
 
     def _announce(self, session: Session) -> list[Effect]:
         """Send a link discovery frame out of every port."""
@@ -239,31 +308,64 @@ class Core:
             session.flow_removed(removed)
             return []
         if kind == BARRIER:
-            return session.barrier(xid, now)
+            return self._barrier(session, xid, now)
+        if kind == ROLE_REPLY and session.role.asked(xid):
+            more = session.role.answered(buf)
+            return [Send(session.switch, more)] if more else []
+        if kind == EXPERIMENTER:
+            return self.admission.demoted(session, buf, now)
         if kind == ERROR:
             return self._error(session, xid, buf, now)
         if kind == MULTIPART and (reading := session.multipart(xid, buf)) is not None:
             return self._read(session, reading, now)
         return []
 
+    def _barrier(self, session: Session, xid: int, now: float) -> list[Effect]:
+        if session.probe is not None and (features := session.probe.done(xid)) is not None:
+            return self.admission.understood(session, features, now)
+        effects = session.barrier(xid, now)
+        return effects + self._look_at_refusal(session, now)
+
     def _error(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
+        if session.probe is not None and session.probe.refuse(xid):
+            return []
+        kind, code = error_code(buf)
+        if session.role.asked(xid):
+            more = session.role.refused(kind, code)
+            return [Send(session.switch, more)] if more else []
         if session.reading is None or not session.reading.asked(xid):
-            return session.error(xid, buf, now)
+            return session.error(xid, buf, now) + self._look_at_refusal(session, now)
         if session.phase is Phase.READING:
             session.retry_at = now + RETRY_AFTER
-        kind, code = error_code(buf)
         return drift.unread(session, f"it answered with error {kind}/{code}", now)
+
+    def _look_at_refusal(self, session: Session, now: float) -> list[Effect]:
+        """What a refused change says of the switch beyond that change."""
+        refusal, session.refusal = session.refusal, None
+        if refusal is None:
+            return []
+        if refusal.slave:
+            whose = "a controller that made itself master"
+            return self.admission.stand_by(session, whose, now)
+        return self.admission.weaken(session, refusal, now)
 
     def _read(self, session: Session, reading: Reading, now: float) -> list[Effect]:
         """A switch has said what it holds."""
         if session.phase is Phase.READING:
             session.settle(reading, now)
-            return self._discover_links(session, now)
+            ours, another = self.admission.admit(session, reading, now)
+            if not ours:
+                return another
+            claim = Send(session.switch, session.role.claim())
+            return [*another, claim, *self._discover_links(session, now)]
         if session.phase is not Phase.READY:
             return []
+        owner = owner_of(reading.found.values())
+        if owner not in (None, self.admission.owner):
+            return self.admission.stand_by(session, f"controller {owner:012x}", now)
 
         def desired() -> tuple[Rule, ...]:
-            return self.desired.rules(self.view(session), now)
+            return self.rules(session, now)
 
         def repair(then: Confirmed) -> list[Effect]:
             return self._reconcile(session, now, then)
@@ -276,15 +378,20 @@ class Core:
 
     def _discover_links(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
-        view = self.view(session)
+        needed: tuple[Rule, ...] = ()
+        if session.kind.target is Target.STATEFUL:
+            needed = tuple(link_discovery_rules(self.view(session).ports))
+        else:
+            with suppress(CompileError):  # which the first comparison tells
+                needed = tuple(rule for rule in self.rules(session, now) if LLDP in rule.match)
         return [
-            *session.set_meters(meters(view)),
-            *session.ensure(link_discovery_rules(view.ports), "link discovery", now),
+            *session.set_meters(self._meters(session)),
+            *session.ensure(needed, "link discovery", now),
             *self._announce(session),
         ]
 
     def _packet(self, session: Session, copy: decode.PacketIn, now: float) -> list[Effect]:
-        seen = self.watcher.packet(session.switch, copy, self._views, now)
+        seen = self.watcher.packet(session.switch, copy, self._views, now, session.kind.target)
         changed = self._reconcile_all(now, seen.afterwards) if seen.rules_changed else []
         return [*seen.effects, *changed]
 
@@ -307,31 +414,20 @@ class Core:
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
         decision = command.decision
+        rules = decision_rules(decision, now)
         undo = isinstance(command, Release)
-        rules = decision_rules(decision, decision.ts if undo else now)
-        known = self.desired.decisions.pop(decision.id, None)
-        if not undo:
+        if isinstance(command, Enforce):
             self.desired.decisions[decision.id] = decision
-        again = known is not None and known.expires == decision.expires
+        else:
+            self.desired.decisions.pop(decision.id, None)
         effects: list[Effect] = []
         for session in self._ready():
             confirm = _confirmation(session.switch, decision, rules, undo)
-            change = session.remove if undo else session.keep if again else session.add
+            if session.kind.target is not Target.STATEFUL:
+                effects += self._reconcile(session, now, confirm)
+                continue
+            change = session.remove if undo else session.add
             effects += change(rules, f"decision {decision.id}", now, confirm)
-        return effects
-
-    def _decisions_on(self, switch: int, excess: Iterable[WireRule], now: float) -> list[Effect]:
-        """After a comparison: which decisions' rules a switch has, and whose it had too many."""
-        effects: list[Effect] = []
-        for decision in self.desired.decisions.values():
-            effects += _confirmation(switch, decision, decision_rules(decision, now), False)(now)
-        gone: dict[str, list[WireRule]] = {}
-        for rule in excess:
-            made = id_of(number_of(rule.cookie))
-            if category_of(rule.cookie) == Category.DECISION and made not in self.desired.decisions:
-                gone.setdefault(made, []).append(rule)
-        for made, rules in gone.items():
-            effects.append(Tell(RulesConfirmed(now, made, _placed(switch, rules), True)))
         return effects
 
     # -- time -----------------------------------------------------------------
@@ -342,6 +438,10 @@ class Core:
         for session in list(self.sessions.values()):
             if session.phase is Phase.SETTLING and now >= session.settled_at:
                 effects += self._reconcile(session, now)
+            elif session.phase is Phase.ASKING:
+                if session.probe is not None and session.probe.late(now):
+                    text = f"switch {session.switch} does not say what it can do: asked again"
+                    effects += [Log(logging.WARNING, text), *session.ask(now)]
             elif session.read_failed(now):
                 session.retry_at = 0.0
                 if session.reading is not None:
@@ -377,14 +477,9 @@ class Core:
 def _confirmation(
     switch: int, decision: Decision, rules: list[WireRule], removed: bool
 ) -> Callable[[float], list[Effect]]:
-    placed = _placed(switch, rules)
+    placed = tuple(InstalledRule(switch, rule.key[0], rule.cookie) for rule in rules)
 
     def confirmed(now: float) -> list[Effect]:
         return [Tell(RulesConfirmed(now, decision.id, placed, removed))]
 
     return confirmed
-
-
-def _placed(switch: int, rules: Iterable[WireRule]) -> tuple[InstalledRule, ...]:
-    """Where rules are, each place once."""
-    return tuple(dict.fromkeys(InstalledRule(switch, each.key[0], each.cookie) for each in rules))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -15,6 +15,7 @@ from policies.compiler import (
     declared_bindings,
     intent_numbers,
 )
+from policies.compiler.targets import Form, Target, rules_for
 from policies.compiler.tiers import restriction_rules
 from policies.membership import Membership
 from policies.membership_change import follow
@@ -25,6 +26,8 @@ from ryu_apps.wire.encode import WireRule, wire_rule
 from topology.fabric import Fabric
 from topology.hosts import Expected, HostTable
 from topology.records import Binding, Link
+
+STATEFUL = Form()
 
 
 @dataclass(slots=True)
@@ -42,6 +45,8 @@ class Desired:
     _membership: Membership | None = None
     _compiler: Compiler | None = None
     _bindings: tuple[Binding, ...] | None = None
+    _good: tuple[Binding, ...] | None = None  # that rules could last be made for
+    problem: str = ""
 
     def restore(
         self, bindings: Iterable[Binding], links: Iterable[Link], decisions: Iterable[Decision]
@@ -72,24 +77,33 @@ class Desired:
         self.hosts.declare(complete, expected)
         self.hosts_changed()
 
-    def exchange(self, policy: Policy, files: tuple[str, ...], now: float) -> Update | None:
+    def exchange(
+        self,
+        policy: Policy,
+        files: tuple[str, ...],
+        now: float,
+        check: Callable[[], None] = lambda: None,
+    ) -> Update | None:
         """Follow another policy, and say as `update` what that changes.
 
-        Raises CompileError, and changes nothing, when the tables cannot hold it.
+        Raises CompileError, and changes nothing, when the tables cannot hold it
+        or ``check`` says so.
         """
         before = (self.policy, self.files, self.digest)
         discovered = dict(self.hosts.discovered)
         try:
             self.take(policy, files, digest_of(policy))
-            update = self.update(now)
+            update = self._advance(now)
             if self._compiler is None:
                 self._compiler = self._compiled(now)
-            return update
+            check()
         except CompileError:
             self._compiler = None
             self.take(*before)
             self.hosts.discovered.update(discovered)
             raise
+        self._settled()
+        return update
 
     def list_feed(self, block: FeedBlock) -> None:
         """Take all that a feed lists now; one that lists nothing is forgotten."""
@@ -128,8 +142,45 @@ class Desired:
         """What changed in the rules of all switches since `rules` or `update` was called before;
         None when that is not known, and each switch's rules must be compared as a whole.
 
-        Raises CompileError when the tables can no longer hold the rules.
+        Hosts that the tables cannot hold are left out until hosts change again; `problem` says so.
         """
+        try:
+            update = self._advance(now)
+        except CompileError as error:
+            self._fall_back(error)
+            return None
+        self._settled()
+        return update
+
+    def rules(self, view: SwitchView, now: float, form: Form = STATEFUL) -> tuple[Rule, ...]:
+        """The rules that a switch should have, as of the last `update`.
+
+        Raises CompileError where a switch of this form cannot hold them.
+        """
+        held = [restriction(each) for each in self.decisions.values()]
+        if form.target is not Target.STATEFUL:
+            return rules_for(
+                form.target,
+                self.policy,
+                self.membership,
+                view,
+                self.bindings,
+                now,
+                held,
+                port_masks=form.port_masks,
+            )
+        if self._compiler is None:
+            try:
+                self._compiler = self._compiled(now)
+            except CompileError as error:
+                if not self._fall_back(error):
+                    raise
+                self._compiler = self._compiled(now)
+            else:
+                self._settled()
+        return self._compiler.rules(view, now, held)
+
+    def _advance(self, now: float) -> Update | None:
         compiler, self._compiler = self._compiler, None
         if compiler is None:
             return None
@@ -137,12 +188,17 @@ class Desired:
         self._compiler = compiler
         return update
 
-    def rules(self, view: SwitchView, now: float) -> tuple[Rule, ...]:
-        """The rules that a switch should have, as of the last `update`."""
-        if self._compiler is None:
-            self._compiler = self._compiled(now)
-        held = [restriction(each) for each in self.decisions.values()]
-        return self._compiler.rules(view, now, held)
+    def _settled(self) -> None:
+        self._good, self.problem = self.bindings, ""
+
+    def _fall_back(self, error: CompileError) -> bool:
+        """Go on with the hosts that rules could be made for; False when there were none."""
+        self.problem = str(error)
+        self._compiler = None
+        if self._good is None or self._good == self._bindings:
+            return False
+        self._bindings, self._membership = self._good, None
+        return True
 
     def _compiled(self, now: float) -> Compiler:
         return Compiler(self.policy, self.membership, self.bindings, now)

@@ -10,8 +10,9 @@ from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.reading import Reading
 from ryu_apps.reconcile import Difference, compare, drift
-from ryu_apps.session import CHECK_EVERY, Checked, Confirmed, Phase, Session
-from ryu_apps.wire.encode import WireKey, WireRule, wire_rule
+from ryu_apps.session import CHECK_EVERY, Checked, Phase, Session
+from ryu_apps.wire.encode import WireKey, WireRule
+from ryu_apps.writer import Confirmed
 
 NOTHING = Difference((), (), (), 0)
 Desired = Callable[[], Iterable[Rule]]
@@ -96,7 +97,7 @@ def _thorough(
     What ends by a timer may end a moment sooner or later than its decision: such
     rules count only where the switch is not as the session knows it.
     """
-    whole = compare(map(wire_rule, rules), found)
+    whole = compare(session.wire(rules), found)
     strange = {rule.key for rule in (*drifted.missing, *drifted.altered, *drifted.excess)}
     known = {rule.key for rule in (*whole.missing, *whole.altered, *whole.excess)}
     altered = [*whole.altered, *(rule for rule in drifted.altered if rule.key not in known)]

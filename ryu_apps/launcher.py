@@ -20,8 +20,10 @@ from types import FrameType
 from policies.compiler import CompileError
 from policies.errors import PolicyError
 from policies.reader import load_policy
+from policies.switches import Switches, read_switches
 from response.store import Store
 from ryu_apps import runtime
+from ryu_apps.admission import Admission
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
@@ -48,6 +50,8 @@ class LaunchSettings:
     seed: int = 0
     ready_file: str | None = None
     expect_switches: int = 0
+    switches: str | None = None
+    takeover: bool = False
     verbose: bool = False
 
     def to_json(self) -> str:
@@ -84,7 +88,8 @@ def launch(settings: LaunchSettings) -> None:
     stop = StopFlag()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.raise_it)
-    core = Core.of(policy, _secret(state), settings.policy_paths)
+    admission = Admission(_owner(state), _switches(settings.switches), settings.takeover)
+    core = Core.of(policy, _secret(state), settings.policy_paths, admission)
     try:
         check_fits(policy, time.time())
     except CompileError as error:
@@ -177,13 +182,32 @@ def _check_port(host: str, port: int) -> None:
             ) from error
 
 
+def _switches(path: str | None) -> Switches:
+    """What the installation says of its switches."""
+    if path is None:
+        return Switches()
+    try:
+        return read_switches(path)
+    except PolicyError as error:
+        raise LaunchError("; ".join(str(each) for each in error.diagnostics)) from error
+
+
+def _owner(state: Path) -> int:
+    """Our mark on switches, from 1 to 2**48 - 1."""
+    return int.from_bytes(_kept(state / "owner.id", 6), "big") or 1
+
+
 def _secret(state: Path) -> bytes:
-    """The key of link discovery frames, kept so that a restart knows its own."""
-    path = state / "discovery.key"
+    """The key of link discovery frames."""
+    return _kept(state / "discovery.key", 32)
+
+
+def _kept(path: Path, size: int) -> bytes:
+    """Random bytes that a restart finds again."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        key = secrets.token_bytes(32)
+        key = secrets.token_bytes(size)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(key)

@@ -26,10 +26,11 @@ class Difference:
         return len(self.missing) + len(self.altered) + len(self.excess)
 
     def flow_mods(self) -> list[bytes]:
-        """The change as flow-mod bodies; additions come first, so nothing allowed falls through."""
+        """The change as flow-mod bodies for one bundle. What goes makes room for what comes;
+        nobody sees the order."""
         return [
-            *(flow_mod(rule, ADD) for rule in (*self.missing, *self.altered)),
             *(flow_mod(rule, DELETE_STRICT) for rule in self.excess),
+            *(flow_mod(rule, ADD) for rule in (*self.missing, *self.altered)),
         ]
 
     def summary(self) -> str:

@@ -1,7 +1,8 @@
 """One connected switch: reading what it has, changing it in atomic bundles, confirming.
 
-A session goes *reading* (rules and meters are asked for) → *settling* (link
-discovery may answer) → *ready*. It never clears a table: it sends the
+A session goes *asking* (what can it do?) → *reading* (rules and meters are asked
+for) → *settling* (link discovery may answer) → *ready*, or stays on *standby*
+where the switch is another controller's. It never clears a table: it sends the
 difference, and nothing where there is none. When ready it reads again every few
 seconds, to find what others changed on the switch.
 """
@@ -9,57 +10,40 @@ seconds, to find what others changed on the switch.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import count
 
 from policies.compiler import Change, SwitchView
 from policies.rules import Meter, Rule
 from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.features import Probe
+from ryu_apps.kinds import Kind
 from ryu_apps.losses import Losses
+from ryu_apps.ownership import Role
 from ryu_apps.reading import Reading
 from ryu_apps.reconcile import Difference, compare
 from ryu_apps.wire import messages
 from ryu_apps.wire.decode import FlowRemoved
 from ryu_apps.wire.encode import WireKey, WireRule, wire_key, wire_rule
+from ryu_apps.writer import Change as OnItsWay
+from ryu_apps.writer import Confirmed, Counters, Refusal, Writer, xids
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
-RETRY_AFTER = 2.0
+RETRY_AFTER = 2.0  # seconds, and twice as long each time
+RETRY_AT_MOST = 60.0
 ENDED_BY_ITSELF = (0, 1)  # idle and hard timeout
 CHECK_EVERY = 4.0  # seconds from one comparison to the next
-FIRST_XID = 0x5300_0000  # apart from the library's own, which count from a random start
-
-_xids = count(FIRST_XID)
-Confirmed = Callable[[float], list[Effect]]
 
 
 class Phase(Enum):
+    ASKING = "asking"
     READING = "reading"
+    STANDBY = "standby"
     SETTLING = "settling"
     READY = "ready"
-
-
-@dataclass(slots=True)
-class Pending:
-    """A bundle on its way: what it changes, and what to do when the switch confirms it."""
-
-    what: str
-    sent: float
-    confirmed: Confirmed | None
-
-
-@dataclass(slots=True)
-class Counters:
-    """Since the switch connected; shown by ``septum switches``."""
-
-    flow_mods: int = 0
-    bundles: int = 0
-    failures: int = 0
-    checks: int = 0
-    drifts: int = 0
-    unread: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +73,62 @@ class Checked:
 class Session:
     switch: int
     ports: dict[int, bytes]  # number → MAC
+    tables: int = 254
     view: SwitchView | None = None  # that its rules were last made for
     phase: Phase = Phase.READING
+    kind: Kind = field(default_factory=Kind)
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
-    counters: Counters = field(default_factory=Counters)
     losses: Losses = field(default_factory=Losses)
     settled_at: float = 0.0
     retry_at: float = 0.0
+    problem: str = ""  # why it does not have the rules that it should
     last_difference: str = ""
     check_at: float = 0.0
     checked: Checked | None = None
     drifted: Checked | None = None  # the last comparison that found something
     reading: Reading | None = None
+    probe: Probe | None = None
+    role: Role = field(default_factory=Role)
+    confirmed: bool = False  # it has taken a whole set of rules
+    writer: Writer = field(init=False)
+    refusal: Refusal | None = None  # the last, until it is looked at
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
-    _pending: dict[int, Pending] = field(default_factory=dict)
+    _refusals: int = 0  # in a row
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.switch)
+
+    @property
+    def counters(self) -> Counters:
+        return self.writer.counters
 
     @property
     def idle(self) -> bool:
         """Nothing is on its way: the switch is known to have what `installed` says."""
-        return not self._pending
+        return self.writer.idle
+
+    def ask(self, now: float) -> list[Effect]:
+        """Find out what the switch can do."""
+        self.phase = Phase.ASKING
+        self.probe = Probe(self.tables, now)
+        return [Send(self.switch, self.probe.ask())]
+
+    def stand_by(self, why: str) -> None:
+        """Write nothing until the switch connects again."""
+        self.phase, self.problem = Phase.STANDBY, why
+        self.reading, self.retry_at = None, 0.0
+        self.writer.forget()
+
+    def know(self, kind: Kind) -> None:
+        """Work with the switch as one of a kind from now on."""
+        self.kind, self.probe = kind, None
+        self.writer.atomic = kind.bundles
 
     def read(self, now: float) -> list[Effect]:
         """Ask for everything the switch has; `multipart` takes the answers."""
         self.phase = Phase.READING
-        self._pending = {}
+        self.writer.forget()
         return self.check(now)
 
     def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
@@ -127,6 +142,8 @@ class Session:
         Raises Malformed for bytes that are no such answer.
         """
         reading = self.reading
+        if self.probe is not None:
+            self.probe.take(xid, buf)
         if reading is None or not reading.asked(xid):
             self.losses.take(xid, buf)
             return None
@@ -153,75 +170,70 @@ class Session:
     def set_meters(self, meters: Iterable[Meter]) -> list[Effect]:
         """Meters cannot ride in a bundle, so they go first."""
         data = b""
-        for meter in meters:
+        for meter in meters if self.kind.meters else ():
             known = self.meters.get(meter.number)
             if known == (meter.rate, meter.burst):
                 continue
             command = messages.METER_ADD if known is None else messages.METER_MODIFY
-            data += messages.meter_mod(next(_xids), meter, command)
+            data += messages.meter_mod(next(xids), meter, command)
             self.meters[meter.number] = (meter.rate, meter.burst)
             if self.reading is not None:
                 self.reading.touched_meters.add(meter.number)
-        return [Send(self.switch, data + messages.barrier(next(_xids)))] if data else []
+        return [Send(self.switch, data + messages.barrier(next(xids)))] if data else []
+
+    def wire(self, rules: Iterable[Rule]) -> Iterator[WireRule]:
+        """Rules as this switch gets them."""
+        return map(wire_rule, self.kind.fitted(rules))
 
     def difference(self, desired: Iterable[Rule]) -> Difference:
         """Between what the switch has and ``desired``."""
-        return compare((wire_rule(rule) for rule in desired), self.installed)
+        return compare(self.wire(desired), self.installed)
 
     def reconcile(
         self, difference: Difference, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
-        """Send a `difference`, in one bundle."""
+        """Send a `difference`."""
         self.last_difference = difference.summary()
-        return self._apply(difference, "policy", now, confirmed)
+        return self._apply(difference, "policy", confirmed, now)
 
     def change(
         self, change: Change, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
-        """Send a change of what a comparison settled before, in one bundle."""
+        """Send a change of what a comparison settled before."""
         added = []
-        for rule in map(wire_rule, change.added):
+        for rule in self.wire(change.added):
             there = self.installed.get(rule.key)
             if there is None or not rule.same_effect(there):
                 added.append(rule)
         gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
         removed = tuple(rule for rule in gone if rule is not None)
-        return self._apply(Difference(tuple(added), (), removed, 0), "policy", now, confirmed)
+        return self._apply(Difference(tuple(added), (), removed, 0), "policy", confirmed, now)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""
-        missing = compare((wire_rule(rule) for rule in rules), self.installed)
+        missing = self.difference(rules)
         only = Difference(missing.missing, missing.altered, (), missing.proper)
-        return self._apply(only, what, now, None)
+        return self._apply(only, what, None, now)
 
     def add(
         self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
     ) -> list[Effect]:
-        return self._apply(Difference(tuple(rules), (), (), 0), what, now, confirmed)
-
-    def keep(
-        self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
-    ) -> list[Effect]:
-        """Like `add`, but what is there already is left alone, with its timer and counters."""
-        lacking = compare(rules, self.installed)
-        only = Difference(lacking.missing, lacking.altered, (), lacking.proper)
-        return self._apply(only, what, now, confirmed)
+        return self._apply(Difference(tuple(rules), (), (), 0), what, confirmed, now)
 
     def remove(
         self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
     ) -> list[Effect]:
-        """Take away those that are there, and none that has since taken the place of one."""
-        there = ((rule, self.installed.get(rule.key)) for rule in rules)
-        present = tuple(
-            rule for rule, found in there if found is not None and found.cookie == rule.cookie
-        )
-        return self._apply(Difference((), (), present, 0), what, now, confirmed)
+        present = tuple(rule for rule in rules if rule.key in self.installed)
+        return self._apply(Difference((), (), present, 0), what, confirmed, now)
 
     def _apply(
-        self, difference: Difference, what: str, now: float, confirmed: Confirmed | None
+        self, difference: Difference, what: str, confirmed: Confirmed | None, now: float
     ) -> list[Effect]:
         if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
+        tight = not self.kind.bundles and self._lacks_room(difference)
+        replaced = (self.installed.get(r.key) for r in (*difference.missing, *difference.altered))
+        before = tuple(rule for rule in replaced if rule is not None)
         for rule in (*difference.missing, *difference.altered):
             self.installed[rule.key] = rule
         for rule in difference.excess:
@@ -229,31 +241,52 @@ class Session:
         if self.reading is not None:
             changed = (*difference.missing, *difference.altered, *difference.excess)
             self.reading.touched.update(rule.key for rule in changed)
-        xid = next(_xids)
-        self._pending[xid] = Pending(what, now, confirmed)
-        if not difference.changes:  # what is asked for is on its way: confirmed when that is
-            return [Send(self.switch, messages.barrier(xid))]
-        self.counters.flow_mods += difference.changes
-        self.counters.bundles += 1
-        bundle = messages.bundle(xid, xid & 0x00FF_FFFF, difference.flow_mods())
-        return [Send(self.switch, bundle + messages.barrier(xid))]
+        effects = self.writer.send(OnItsWay(what, difference, before, confirmed, tight))
+        if tight:
+            text = (
+                f"switch {self.switch} has no room for new rules beside the old ones: it drops "
+                "everything while they are exchanged"
+            )
+            effects.insert(0, Log(logging.WARNING, text))
+        return effects
+
+    def _lacks_room(self, difference: Difference) -> bool:
+        """Whether a table would overflow if what is new came before what is old goes."""
+        room = self.kind.room
+        most = len(self.installed) + len(difference.missing)
+        if room is None or most <= room or not difference.excess:
+            return False
+        filled = Counter(key[0] for key in self.installed)
+        filled.update(rule.key[0] for rule in difference.missing)
+        sizes = self.kind.sizes
+        return any(count > sizes.get(table, count) for table, count in filled.items())
 
     def barrier(self, xid: int, now: float) -> list[Effect]:
-        """The switch has done all that came before; a bundle it refused is not pending any more."""
-        pending = self._pending.pop(xid, None)
-        if pending is None or pending.confirmed is None:
-            return []
-        return pending.confirmed(now)
+        """The switch has done all that came before."""
+        effects, failed = self.writer.barrier(xid, now)
+        if failed is not None:
+            return [*effects, *self._failed(failed, now)]
+        return effects
+
+    def accepted(self) -> None:
+        """The switch has all the rules that it should have."""
+        self.confirmed, self._refusals = True, 0
 
     def error(self, xid: int, buf: bytes, now: float) -> list[Effect]:
-        """A refused bundle changed nothing, so what the switch has is read again."""
-        pending = self._pending.pop(xid, None)
-        if pending is None:
-            return []
-        kind, code = error_code(buf)
+        """A switch refused something; what it has is read again, later each time."""
+        failed = self.writer.refuse(xid, buf)
+        return [] if failed is None else self._failed(failed, now)
+
+    def _failed(self, change: OnItsWay, now: float) -> list[Effect]:
+        refusal = self.refusal = change.refusal or Refusal(0, 0)
         self.counters.failures += 1
-        self.retry_at = now + RETRY_AFTER
-        text = f"switch {self.switch} refused the change for {pending.what}: error {kind}/{code}"
+        self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
+        self._refusals += 1
+        why = str(refusal)
+        if refusal.full and refusal.table is not None:
+            why = f"its table {self.kind.table_name(refusal.table)} is full ({refusal})"
+        text = f"switch {self.switch} refused the change for {change.what}: {why}"
+        self.problem = f"refused the change for {change.what}: {why}; it stays as it was"
         return [
             Log(logging.ERROR, text),
             Tell(SwitchChanged(now, self.switch, "failed", text)),
@@ -268,10 +301,3 @@ class Session:
         self.installed.pop(key, None)
         if self.reading is not None:
             self.reading.touched.add(key)
-
-
-def error_code(buf: bytes) -> tuple[int, int]:
-    """Type and code of an OpenFlow error message."""
-    if len(buf) < 12:
-        return 0, 0
-    return int.from_bytes(buf[8:10], "big"), int.from_bytes(buf[10:12], "big")

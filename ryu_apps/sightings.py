@@ -9,7 +9,8 @@ from itertools import count
 
 from policies import layout
 from policies.compiler import SwitchView
-from policies.layout import Reason
+from policies.compiler.targets import Target
+from policies.layout import PlainTable, Reason
 from response.messages import HostsChanged, RecordsSeen, SpoofsSeen
 from ryu_apps import discovery
 from ryu_apps.desired import Desired
@@ -39,6 +40,17 @@ class Seen:
 
 
 NOTHING = Seen()
+_LLDP = frames.ETH_LLDP.to_bytes(2, "big")
+
+
+def plain_reason(copy: decode.PacketIn, target: Target) -> Reason:
+    """Why a switch without registers sent a packet: told from the table that did."""
+    if copy.frame[12:14] == _LLDP:
+        return Reason.LINK
+    asked = target is Target.STATELESS and copy.table in (PlainTable.ARP, PlainTable.ND)
+    return Reason.UNKNOWN_TARGET if asked else Reason.GUARD
+
+
 Views = Callable[[], Mapping[int, SwitchView]]
 
 
@@ -52,9 +64,19 @@ class Watcher:
     lost: Lost = field(default_factory=Lost)
     xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
 
-    def packet(self, switch: int, copy: decode.PacketIn, views: Views, now: float) -> Seen:
-        """One packet copy from ``switch``; ``views`` tells which switches are connected."""
+    def packet(
+        self,
+        switch: int,
+        copy: decode.PacketIn,
+        views: Views,
+        now: float,
+        target: Target = Target.STATEFUL,
+    ) -> Seen:
+        """One packet copy from ``switch``; ``views`` tells which switches are connected, and
+        ``target`` what kind of rules sent the copy."""
         reason = bits(copy.fields, layout.REASON)
+        if target is not Target.STATEFUL:
+            reason = plain_reason(copy, target)
         port = copy.fields.get("in_port", 0)
         if reason == Reason.LINK:
             return self._link(switch, port, copy.frame)

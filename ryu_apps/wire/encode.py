@@ -201,7 +201,9 @@ def _ct(flags: int, zone: int, table: int, nested: bytes) -> bytes:
 
 def _controller(meter: int, max_len: int) -> bytes:
     # The switch counts a property's padding in its length.
-    properties = struct.pack("!HHHxx", 0, 8, max_len) + struct.pack("!HHI", 5, 8, meter)
+    properties = struct.pack("!HHHxx", 0, 8, max_len)
+    if meter:
+        properties += struct.pack("!HHI", 5, 8, meter)
     return struct.pack("!HHIHxxxxxx", 0xFFFF, 16 + len(properties), NX_VENDOR, 37) + properties
 
 

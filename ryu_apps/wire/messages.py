@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from policies.rules import Meter
 
 VERSION = 4
+SET_CONFIG = 9
 (EXPERIMENTER, PACKET_OUT, FLOW_MOD, MULTIPART_REQUEST, BARRIER_REQUEST, METER_MOD) = (
     4,
     13,
@@ -19,7 +20,7 @@ VERSION = 4
 MULTIPART_FLOW, MULTIPART_METER_CONFIG = 1, 10
 ONF = 0x4F4E4600
 BUNDLE_CONTROL, BUNDLE_ADD = 2300, 2301
-BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_COMMITTED = 0, 4, 5
+BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_COMMITTED, BUNDLE_DISCARD = 0, 4, 5, 6
 ATOMIC_ORDERED = 3
 CONTROLLER_PORT, ANY = 0xFFFF_FFFD, 0xFFFF_FFFF
 ALL_TABLES = 0xFF
@@ -35,6 +36,11 @@ def message(kind: int, xid: int, body: bytes) -> bytes:
 
 def barrier(xid: int) -> bytes:
     return message(BARRIER_REQUEST, xid, b"")
+
+
+def multipart(xid: int, kind: int, body: bytes = b"") -> bytes:
+    """A multipart question."""
+    return message(MULTIPART_REQUEST, xid, struct.pack("!HHxxxx", kind, 0) + body)
 
 
 def read_flows(xid: int, table: int = ALL_TABLES, cookie: int = 0, mask: int = 0) -> bytes:
@@ -78,9 +84,20 @@ def bundle(xid: int, number: int, flow_mods: Iterable[bytes]) -> bytes:
     return b"".join(parts)
 
 
+def empty_bundle(xid: int) -> bytes:
+    """A bundle opened and thrown away: changes nothing, and is refused where there are none."""
+    number = xid & 0x00FF_FFFF
+    return _bundle_control(xid, number, BUNDLE_OPEN) + _bundle_control(xid, number, BUNDLE_DISCARD)
+
+
 def _bundle_control(xid: int, number: int, kind: int) -> bytes:
     body = struct.pack("!IIIHH", ONF, BUNDLE_CONTROL, number, kind, ATOMIC_ORDERED)
     return message(EXPERIMENTER, xid, body)
+
+
+def set_fragments(xid: int, *, drop: bool) -> bytes:
+    """Whether the switch drops IP fragments; packets for the controller are cut at 128 bytes."""
+    return message(SET_CONFIG, xid, struct.pack("!HH", 1 if drop else 0, 128))
 
 
 def meter_mod(xid: int, meter: Meter, command: int) -> bytes:

@@ -32,6 +32,7 @@ from response.messages import (
     SpoofsSeen,
     SwitchChanged,
 )
+from ryu_apps.admission import Admission
 from ryu_apps.core import FLOW_REMOVED, PACKET_IN, Core
 from ryu_apps.effects import Effect, Remember, Tell
 from ryu_apps.reading import TIMEOUT as READ_TIMEOUT
@@ -65,8 +66,8 @@ HOLD = Decision(
 class Rig:
     """A core and its fake switches, with everything else it said."""
 
-    def __init__(self, policy: Policy = POLICY) -> None:
-        self.core = Core.of(policy, b"secret")
+    def __init__(self, policy: Policy = POLICY, admission: Admission | None = None) -> None:
+        self.core = Core.of(policy, b"secret", admission=admission)
         self.core.start((), (), ())
         self.switches: dict[int, FakeSwitch] = {}
         self.said: list[Effect] = []
@@ -80,7 +81,8 @@ class Rig:
 
     def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
         self.switches[number] = switch or FakeSwitch(number)
-        self.carry_out(self.core.switch_up(number, PORTS, self.now))
+        tables = self.switches[number].tables
+        self.carry_out(self.core.switch_up(number, PORTS, self.now, tables))
         self.later(SETTLE)
         return self.switches[number]
 
@@ -214,7 +216,7 @@ def test_an_unanswered_read_is_repeated_never_taken_for_missing_rules() -> None:
     rig.carry_out(rig.core.switch_up(1, PORTS, rig.now))
     rig.switches[1] = FakeSwitch(1)
     rig.later(READ_TIMEOUT / 2)
-    assert rig.core.sessions[1].phase.name == "READING"
+    assert rig.core.sessions[1].phase.name == "ASKING"
     rig.later(READ_TIMEOUT)
     rig.later(SETTLE)
     assert rig.core.sessions[1].phase is Phase.READY
