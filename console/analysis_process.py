@@ -12,6 +12,7 @@ import argparse
 import fcntl
 import gc
 import os
+import secrets
 import selectors
 import signal
 import socket
@@ -28,6 +29,7 @@ from policies.errors import PolicyError
 from response import messages as m
 from response.compose import Composed, PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
+from response.store import StoreError
 from ryu_apps.local_socket import listen_locally
 
 TICK = 0.25  # seconds
@@ -52,7 +54,7 @@ class Shell:
         door: socket.socket,
         follower: PolicyFollower,
     ) -> None:
-        self._analysis = composed.analysis
+        self._analysis, self._audit = composed.analysis, composed.audit
         self._link = link
         self._door = door
         self._follower = follower
@@ -82,12 +84,14 @@ class Shell:
             if time.monotonic() >= due:
                 self._send(self._analysis.tick(time.time()))
                 self._send(self._feeds.tick(time.time()))
+                self._seal(time.time())
                 self._learned(time.time())
                 due = time.monotonic() + TICK
         if self._copy is not None:
             self._copy.result(wait=True)
         self._feeds.close()
         self._analysis.finish(time.time())
+        self._seal(time.time(), ending=True)
 
     def stop(self, *_: object) -> None:
         self._open = False
@@ -171,6 +175,13 @@ class Shell:
                 else:
                     self._analysis.keep_snapshot(data, now)
 
+    def _seal(self, now: float, ending: bool = False) -> None:
+        """Sign what the audit says, now and then; one that cannot be written is tried again."""
+        try:
+            self._audit.seal(now, ending)
+        except (StoreError, OSError) as problem:
+            _say(f"the audit's checkpoint cannot be written: {_one_line(problem)}")
+
     def _handles(self) -> tuple[int, ...]:
         """Sockets that belong to this process alone."""
         return tuple(each.fileno() for each in (self._link, self._door, *self._askers))
@@ -236,7 +247,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         link = _link_of(options)
         turn = take_turn(options.state)
         adapt = not options.no_adapt
-        composed = compose(options.state, options.policy, adapt, options.seed, time.time())
+        now, draw = time.time(), secrets.token_bytes
+        composed = compose(options.state, options.policy, adapt, options.seed, now, draw)
         if composed.problem is not None:
             _say(composed.problem)
         door = listen_locally(options.state, SOCKET_NAME, MAX_ASKERS)

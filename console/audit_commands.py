@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import StrEnum
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -12,9 +13,15 @@ from typing import Annotated
 import typer
 
 from console.audit_summary import summary
-from console.errors import NO
+from console.errors import NO, CommandError
 from console.state import DEFAULT_STATE, AsJson, State, moment, opened
+from response import checkpoints
 from response.audit import Audit, as_jsonl
+from response.cef import Cef
+from response.chain import AuditEntry, AuditReport
+from response.checkpoints import Checkpoint
+from response.ocsf import Ocsf
+from response.signing import signer_of
 from response.values import plain
 
 Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
@@ -23,6 +30,8 @@ OfDecision = Annotated[str | None, typer.Option(help="Only one decision's story,
 
 class Format(StrEnum):
     jsonl = "jsonl"
+    ocsf = "ocsf"
+    cef = "cef"
 
 
 def register(app: typer.Typer) -> None:
@@ -59,28 +68,65 @@ def list_entries(
         typer.echo(f"{entry.seq:>6}  {moment(entry.ts)}  {entry.kind:<9}  {summary(entry)}")
 
 
-def verify(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
+def verify(
+    state: State = DEFAULT_STATE,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Public key that checkpoints must be signed with; left out: by the one "
+            "in the state directory."
+        ),
+    ] = None,
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option(help="A copy of audit.checkpoint that was kept elsewhere; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check that no entry was edited, removed, moved or cut off. Exit code 1 if one was.
 
-    Note the head's hash elsewhere from time to time: a record that was written anew from the
-    start is whole in itself, but ends in another hash.
+    Checkpoints in the record, and the newest one beside it, are signed: a record that was written
+    anew, or whose end was cut off with its checkpoints, is found. Against someone who can also
+    read the key, keep copies of `audit.checkpoint` and the public key on another machine.
 
     Example:
 
         septum audit verify --state ./septum-state
     """
+    signer = None if key is not None else signer_of(state)
+    public = key if key is not None else signer.public if signer is not None else None
+    beside = state / checkpoints.FILE
     with opened(state) as store:
-        report = Audit(store).verify()
+        kept = _checkpoint(beside) if beside.exists() else None
+        witnesses = [_checkpoint(path) for path in witness or []]
+        report = Audit(store).verify(public, kept, witnesses)
     if as_json:
         typer.echo(json.dumps({**plain(report), "whole": report.whole}, indent=1))
     elif report.whole:
         typer.echo(f"whole: {report.entries} entries, head {report.head.hash}")
+        typer.echo(_signed(report))
     else:
         typer.echo(f"NOT whole: {report.entries} entries")
         for problem in report.problems:
             typer.echo(f"  {problem}")
     if not report.whole:
         raise typer.Exit(NO)
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    try:
+        found = checkpoints.read_file(path)
+    except ValueError:
+        found = None
+    if found is None:
+        raise CommandError(f"{path}: no checkpoint in it", NO)
+    return found
+
+
+def _signed(report: AuditReport) -> str:
+    if report.key is None:
+        return "not signed: there is no key, and no checkpoint"
+    return f"signed up to entry {report.signed_to} by {report.key}"
 
 
 def export(
@@ -93,12 +139,22 @@ def export(
 ) -> None:
     """Write the record for other programs, one entry a line.
 
+    `jsonl` is the record itself, which anyone can check; `ocsf` are events of the Open
+    Cybersecurity Schema Framework (Detection Finding, Network Activity; what is neither is a Base
+    Event); `cef` are lines of the Common Event Format.
+
     Example:
 
         septum audit export --format jsonl --output audit.jsonl
     """
+    product = version("septum")
+    writers: dict[Format, Callable[[AuditEntry], str]] = {
+        Format.jsonl: as_jsonl,
+        Format.ocsf: Ocsf(product).line,
+        Format.cef: Cef(product).line,
+    }
     with opened(state) as store, store.reading():
-        lines = map(as_jsonl, Audit(store).entries(after))
+        lines = map(writers[format], Audit(store).entries(after))
         _write(lines, output)
 
 

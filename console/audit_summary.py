@@ -102,5 +102,6 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "switch": _switch,
     "policy": _policy,
     "feed": _feed,
+    "checkpoint": lambda data: f"number {data['number']} signs everything up to {data['seq']}",
     "hold": _hold,
 }

@@ -10,11 +10,16 @@ carries its id as ``decision``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, Literal
 
+from response import checkpoints
 from response.chain import AuditEntry, AuditReport, check_chain, next_entry
+from response.checkpoints import Checkpoint, SealCheck
 from response.interfaces import StateStore
+from response.signing import Signer
 
 Kind = Literal[
     "started",  # the analysis came up
@@ -29,6 +34,7 @@ Kind = Literal[
     "enforce", "withdraw",  # what was asked of the controller
     "confirmed", "removed",  # what a switch acknowledged by barrier
     "feed",  # a threat feed was loaded, failed, or became too old
+    "checkpoint",  # a signature over everything before it
     "hold",  # automatic action was stopped or resumed
 ]  # fmt: skip
 
@@ -36,8 +42,15 @@ Kind = Literal[
 class Audit:
     """The chain in a store."""
 
-    def __init__(self, store: StateStore) -> None:
+    def __init__(
+        self, store: StateStore, signer: Signer | None = None, beside: Path | None = None
+    ) -> None:
+        """``signer`` signs checkpoints, of which the newest is kept in the directory ``beside``;
+        without them there are none."""
         self._store = store
+        self._signer = signer
+        self._beside = beside
+        self._sealed: tuple[float, int] | None = None  # when and up to which entry
 
     def append(self, ts: float, kind: Kind, data: Mapping[str, Any]) -> AuditEntry:
         """Add one entry, in the caller's transaction where one is open."""
@@ -54,10 +67,43 @@ class Audit:
             if decision is None or entry.values().get("decision") == decision:
                 yield entry
 
-    def verify(self) -> AuditReport:
-        """Check the whole chain against its head, as of one moment."""
+    def seal(self, now: float, ending: bool = False) -> Checkpoint | None:
+        """Make a checkpoint where one is due: at the first call, and when there are new entries
+        and `checkpoints.EVERY_SECONDS` have passed, `checkpoints.EVERY_ENTRIES` are new, or it is
+        the end. Call it now and then, outside of transactions."""
+        if self._signer is None or self._beside is None:
+            return None
+        head = self._store.audit_head()
+        if self._sealed is not None:
+            at, upto = self._sealed
+            new = head.seq - upto
+            late = now - at >= checkpoints.EVERY_SECONDS or new >= checkpoints.EVERY_ENTRIES
+            if not new or not (late or ending):
+                return None
+        with self._store.transaction():
+            head = self._store.audit_head()
+            number = int(self._store.meta("checkpoint") or 0) + 1
+            made = checkpoints.made(self._signer, number, now, self._store.owner_id(), head)
+            entry = self.append(now, "checkpoint", asdict(made))
+            self._store.set_meta("checkpoint", str(number))
+        self._sealed = now, entry.seq
+        # Only after it is on disk: a checkpoint apart of an entry that never was is an alarm.
+        checkpoints.write_file(self._beside / checkpoints.FILE, made)
+        return made
+
+    def verify(
+        self,
+        key: str | None = None,
+        kept: Checkpoint | None = None,
+        witnesses: Iterable[Checkpoint] = (),
+    ) -> AuditReport:
+        """Check the whole chain against its head and its checkpoints, as of one moment."""
         with self._store.reading():
-            return check_chain(self._store.audit_entries(), self._store.audit_head())
+            seals = SealCheck(self._store.owner_id(), key, kept, witnesses)
+            entries = seals.watched(self._store.audit_entries())
+            report = check_chain(entries, self._store.audit_head())
+        problems = (*report.problems, *seals.finish())
+        return replace(report, problems=problems, signed_to=seals.signed_to, key=key)
 
 
 def as_jsonl(entry: AuditEntry) -> str:

@@ -48,11 +48,16 @@ class AuditHead:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What `check_chain` found: no problems means that the record is whole."""
+    """What was found: no problems means that the record is whole.
+
+    Everything up to entry ``signed_to`` is vouched for by the owner of ``key`` (hexadecimal).
+    """
 
     entries: int
     head: AuditHead
     problems: tuple[str, ...]
+    signed_to: int = 0
+    key: str | None = None
 
     @property
     def whole(self) -> bool:

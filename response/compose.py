@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from policies.reader import load_policy
 from response.analysis import Analysis
 from response.audit import Audit
 from response.messages import PolicyApplied
+from response.signing import signer_of
 from response.store import Store
 
 
@@ -48,11 +49,17 @@ class PolicyFollower:
 
 
 def compose(
-    state: Path, policy_paths: Sequence[str], adapt: bool, seed: int, now: float
+    state: Path,
+    policy_paths: Sequence[str],
+    adapt: bool,
+    seed: int,
+    now: float,
+    draw: Callable[[int], bytes],
 ) -> Composed:
     """The analysis with its store, learners and policy; it goes on with what it learned before.
 
-    Raises PolicyError for a policy that cannot be used, and StoreError for a
+    ``draw`` gives the random bytes of the key that signs the audit, where there is none yet.
+    Raises PolicyError for a policy that cannot be used, StoreError or KeyProblem for a
     state directory that cannot.
     """
     policy = load_policy(policy_paths)
@@ -64,6 +71,6 @@ def compose(
             detector, model = Detector.restore(kept[2]), "restored"
         except ValueError as error:
             problem = f"starts to learn anew: {error}"
-    audit = Audit(store)
+    audit = Audit(store, signer_of(state, draw), state)
     analysis = Analysis(policy, Membership, detector, store, audit, now, adapt=adapt)
     return Composed(analysis, policy, store, audit, model, problem)

@@ -34,7 +34,7 @@ class InlineAnalysis:
         greeting: Callable[[], list[Message]],
         heard: Callable[[Reply], None],
     ) -> None:
-        self._analysis = composed.analysis
+        self._analysis, self._audit = composed.analysis, composed.audit
         self._follower = follower
         self._greeting = greeting
         self._heard = heard
@@ -60,6 +60,7 @@ class InlineAnalysis:
                 self._think(message)
             for command in self._analysis.tick(time.time()):
                 self._heard(command)
+            self._audit.seal(time.time())
 
     def _think(self, message: Message) -> None:
         commands = list(self._analysis.step(message, time.time()))
@@ -72,3 +73,4 @@ class InlineAnalysis:
 
     def close(self) -> None:
         self._analysis.finish(time.time())
+        self._audit.seal(time.time(), ending=True)

@@ -132,6 +132,7 @@ def _link_of(
             settings.adapt,
             settings.seed,
             time.time(),
+            secrets.token_bytes,
         )
         return partial(InlineAnalysis, composed, PolicyFollower(settings.policy_paths))
     arguments = ["--state", settings.state, "--seed", str(settings.seed)]
