@@ -99,7 +99,7 @@ def verify(
     with opened(state) as store:
         kept = _checkpoint(beside) if beside.exists() else None
         witnesses = [_checkpoint(path) for path in witness or []]
-        report = Audit(store).verify(public, kept, witnesses)
+        report = Audit(store).verify_signed(public, kept, witnesses)
     if as_json:
         typer.echo(json.dumps({**plain(report), "whole": report.whole}, indent=1))
     elif report.whole:

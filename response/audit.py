@@ -91,13 +91,18 @@ class Audit:
         checkpoints.write_file(self._beside / checkpoints.FILE, made)
         return made
 
-    def verify(
+    def verify(self) -> AuditReport:
+        """Check the whole chain against its head, as of one moment."""
+        with self._store.reading():
+            return check_chain(self._store.audit_entries(), self._store.audit_head())
+
+    def verify_signed(
         self,
-        key: str | None = None,
-        kept: Checkpoint | None = None,
+        key: str | None,
+        kept: Checkpoint | None,
         witnesses: Iterable[Checkpoint] = (),
     ) -> AuditReport:
-        """Check the whole chain against its head and its checkpoints, as of one moment."""
+        """As `verify`, and its checkpoints too; see `response.checkpoints.SealCheck`."""
         with self._store.reading():
             seals = SealCheck(self._store.owner_id(), key, kept, witnesses)
             entries = seals.watched(self._store.audit_entries())

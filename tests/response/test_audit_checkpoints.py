@@ -42,7 +42,7 @@ def verify(state: Path, *witnesses: Checkpoint, key: str | None = None) -> Audit
     public = key if key is not None else signer.public if signer is not None else None
     store = Store.open(state, 1.0)
     try:
-        return Audit(store).verify(public, read_file(state / FILE), witnesses)
+        return Audit(store).verify_signed(public, read_file(state / FILE), witnesses)
     finally:
         store.close()
 
@@ -123,7 +123,7 @@ def test_checkpoints_come_by_time_by_number_and_at_the_end(
 
 
 def verify_with(store: Store, state: Path) -> tuple[str, ...]:
-    return Audit(store).verify(Signer(KEY).public, read_file(state / FILE)).problems
+    return Audit(store).verify_signed(Signer(KEY).public, read_file(state / FILE)).problems
 
 
 def test_a_tail_cut_off_behind_a_checkpoint_is_missed(state: Path) -> None:
