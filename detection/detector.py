@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from detection import episodes, movement, paths
+from detection import episodes, movement, paths, probation
 from detection.alerts import Alert, Scored
 from detection.budget import AlertBudget
 from detection.calibration import Calibration
@@ -175,10 +175,13 @@ class Detector:
             self._evaluate(host, now)
         if record.phase == "whole":
             host.window_bytes += total_bytes(record)
-        if outcome == "let-in" and self._is_calm(host):
-            if use.foothold:
-                paths.note_session(host, dst_ip, now, self.settings.hop_window)
-            movement.accept(host, dst, use, service, now)
+        if outcome == "let-in":
+            if self._is_calm(host):
+                if use.foothold:
+                    paths.note_session(host, dst_ip, now, self.settings.hop_window)
+                movement.accept(host, dst, use, service, now)
+            elif host.episode is None and not host.suspended:
+                probation.hold(host, dst_ip, service, now)
         return evidence
 
     def _ended(self, host: HostState, record: FlowRecord, now: float) -> bool:
@@ -218,7 +221,10 @@ class Detector:
             host.strongest = use
             return
         fanout = self.ensemble.fanout
-        if fanout.nats(self._counts(use, now)) > fanout.nats(self._counts(strongest, now)):
+        day = self.ensemble.day_known
+        if fanout.nats(self._counts(use, now), day) > fanout.nats(
+            self._counts(strongest, now), day
+        ):
             host.strongest = use
 
     def _judge(self, host: HostState, row: int, now: float) -> Scored:
@@ -242,6 +248,7 @@ class Detector:
         if episode is None:
             (self.budget if host.inside else self.outside_budget).spend(now)
         host.episode = Episode(alert.id, kind, rank, now)
+        host.held = None
         self._alerts += 1
         return Scored(row, score, alert, alert.id)
 
@@ -264,6 +271,8 @@ class Detector:
                 self.ensemble.learn(window, now)
                 for use in host.touched:
                     use.learned += 1
+                if host.held is not None:
+                    self._accept_held(host, now)
             else:
                 self._withheld += 1
         host.window = now
@@ -277,9 +286,18 @@ class Detector:
         self._evaluate(host, now)
         self._update_budgets()
 
+    def _accept_held(self, host: HostState, now: float) -> None:
+        for held in probation.due(host, now):
+            use, dst = host.uses.get(held.service), self._hosts.get(held.dst)
+            if use is not None and dst is not None and not dst.suspended:
+                movement.accept(host, dst, use, held.service, now)
+
     def _window(self, host: HostState, now: float, learning: bool = False) -> HostWindow:
         strongest = self._counts(host.strongest, now) if host.strongest is not None else None
-        window = HostWindow(host.values, self.ensemble.maturity, strongest, own=host.own)
+        ensemble = self.ensemble
+        window = HostWindow(
+            host.values, ensemble.maturity, strongest, (), host.own, ensemble.day_known
+        )
         if learning:
             window.uses = [self._counts(use, now) for use in host.touched]
             if host.own is None and has_refusals(host):

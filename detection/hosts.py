@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from detection.alerts import Hop
 from detection.counters import Distinct, Tally
 from detection.features import COUNT
 from detection.services import is_foothold
+
+if TYPE_CHECKING:
+    from detection.probation import Held
 
 MAX_PEERS = 512  # remembered per host and service
 MAX_USES = 128  # services remembered per host
@@ -108,7 +112,7 @@ class HostState:
 
     __slots__ = (
         "address", "arrivals", "attempts", "burst", "chain", "contributions", "denied", "edges",
-        "episode", "evaluated", "failed", "flip", "flip_since", "habit", "hops", "inside",
+        "episode", "evaluated", "failed", "flip", "flip_since", "habit", "held", "hops", "inside",
         "last", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
         "rates", "raw", "rows", "score", "score_version", "served", "since", "spoke",
         "strongest", "suspended", "touched", "unanswered", "uses", "values", "window",
@@ -153,6 +157,7 @@ class HostState:
         self.flip_since = 0.0
         self.chain: Chain | None = None
         self.arrivals: deque[Arrival] | None = None
+        self.held: deque[Held] | None = None
         self.rows: deque[int] = deque(maxlen=MAX_ROWS)
         self.hops: deque[Hop] = deque(maxlen=MAX_HOPS)
         self.values: list[float] = [0.0] * COUNT

@@ -19,6 +19,7 @@ from topology.records import FlowRecord, State
 
 MONDAY = 1_699_833_600.0  # midnight
 HOUR, DAY = 3600.0, 86_400.0
+PUSHES = 1 / 3  # share of days on which software is pushed to workstations over SMB
 OUTSIDE = tuple(f"198.51.{i}.{j}" for i in range(100, 104) for j in range(1, 60))
 
 
@@ -304,10 +305,11 @@ def _administrators(out: _Writer, midnight: float) -> None:
             for server in rng.sample(linux := [*here.web, *here.app, *here.db], len(linux)):
                 out.talk(ts, admin, server, 22, 9_000.0)
                 ts += rng.uniform(10.0, 90.0)
-    ts = midnight + 12.0 * HOUR
-    for host in rng.sample(here.staff, min(len(here.staff), rng.randrange(4, 12))):
-        out.talk(ts, here.updates, host, 445, 2e6)
-        ts += rng.uniform(20.0, 400.0)
+    if rng.random() < PUSHES:
+        ts = midnight + 12.0 * HOUR
+        for host in rng.sample(here.staff, min(len(here.staff), rng.randrange(4, 12))):
+            out.talk(ts, here.updates, host, 445, 2e6)
+            ts += rng.uniform(20.0, 400.0)
 
 
 def _updates(out: _Writer, midnight: float) -> None:

@@ -209,7 +209,7 @@ def poison(
     span = episode.begin - stage.begin
     port = episode.records[0].dst_port
     records = []
-    for i in range(count):
+    for i in range(count if free else 0):
         ts = stage.begin + span * (i + rng.random()) / max(1, count)
         records.append(stage.connect(ts, src, free[i % len(free)], port))
     return tuple(records)

@@ -40,7 +40,8 @@ class HostWindow:
     ``maturity`` in [0, 1] says how far the background is known; ``strongest`` is the
     use whose fan-out ``values`` holds; ``uses`` are all uses of the window and are
     given for learning only; ``own`` are the host's own mean values of the features
-    (None until it has any), changed by learning.
+    (None until it has any), changed by learning. ``day_known`` in [0, 1] says how far
+    it is known what a whole day brings: what is learned in a morning is no norm for a day.
     """
 
     values: list[float]
@@ -48,6 +49,7 @@ class HostWindow:
     strongest: UseCounts | None = None
     uses: Sequence[UseCounts] = ()
     own: list[float] | None = field(default=None)
+    day_known: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from detection.learners.tails import TailLearner
 
 HALF_KNOWN_WINDOWS = 300.0  # calm host-windows after which the background is half known
 HALF_KNOWN_SECONDS = 900.0  # and the time, so that many hosts in one minute are no history
+HALF_KNOWN_DAY = 86_400.0  # seconds after which it is half known what a day brings
 
 
 def default_learners(seed: int) -> tuple[Learner, ...]:
@@ -41,6 +42,7 @@ class Ensemble:
         self.windows = 0
         self._first: float | None = None
         self.maturity = 0.0
+        self.day_known = 0.0
 
     def score(self, window: HostWindow, into: list[float]) -> float:
         """Fill in the contributions of the quick learners; returns the raw score."""
@@ -64,6 +66,7 @@ class Ensemble:
             self.windows / (self.windows + HALF_KNOWN_WINDOWS),
             elapsed / (elapsed + HALF_KNOWN_SECONDS),
         )
+        self.day_known = elapsed / (elapsed + HALF_KNOWN_DAY)
 
     def explain(self, window: HostWindow) -> dict[int, Range]:
         ranges: dict[int, Range] = {}

@@ -34,6 +34,7 @@ SOFT_WEIGHT = 0.35
 SOFT_CAP = 3.0  # nats that fan-out on a service without foothold adds at most, each way
 
 _H = len(HORIZONS)
+_DAY = HORIZONS.index(86_400.0)
 
 
 class FanoutLearner:
@@ -60,12 +61,13 @@ class FanoutLearner:
             (self._new, use.new, 0),
             (self._unserved, use.unserved, _H),
         ):
-            horizon, nats = self._strongest(use, counts, offset)
+            horizon, nats = self._strongest(use, counts, offset, window.day_known)
             into[start + horizon] = window.maturity * nats
 
-    def nats(self, use: UseCounts) -> float:
+    def nats(self, use: UseCounts, day_known: float = 1.0) -> float:
         """How much a use would add in a background that is fully known."""
-        return self._strongest(use, use.new, 0)[1] + self._strongest(use, use.unserved, _H)[1]
+        new = self._strongest(use, use.new, 0, day_known)[1]
+        return new + self._strongest(use, use.unserved, _H, day_known)[1]
 
     def learn(self, window: HostWindow) -> None:
         self._norms.clear()
@@ -99,7 +101,7 @@ class FanoutLearner:
         self._norms.clear()
 
     def _strongest(
-        self, use: UseCounts, counts: tuple[float, ...], offset: int
+        self, use: UseCounts, counts: tuple[float, ...], offset: int, day_known: float
     ) -> tuple[int, float]:
         norm = self._norms.get(use.service) or self._norm(use.service)
         own = use.own
@@ -109,6 +111,8 @@ class FanoutLearner:
                 mean, gain = norm[offset + i]
                 habit = own[offset + i]
                 nats = n * (gain if habit <= mean else log(1.0 + 1.0 / habit))
+                if i == _DAY:
+                    nats *= day_known
                 if nats > most:
                     horizon, most = i, nats
         if not use.foothold:

@@ -100,7 +100,7 @@ def test_sweeps_of_one_pass_do_not_touch_each_other() -> None:
 
 
 def test_poison_is_its_share_of_a_sources_own_traffic_and_comes_before() -> None:
-    episode = sweep(random.Random(5), STAGE, 5.0, 3389, begin=STAGE.end - 3600.0)
+    episode = sweep(random.Random(5), STAGE, 5.0, 3389, peers=20, begin=STAGE.end - 9 * 3600.0)
     (source,) = episode.sources
     own = sum(r.ts < episode.begin for r in STAGE.used[source])
     dose = poison(random.Random(5), STAGE, episode)
