@@ -14,8 +14,8 @@ from functools import lru_cache
 from ipaddress import ip_address
 
 from detection.detector import Detector
+from policies.compiler.adaptive import restriction_rules
 from policies.compiler.hosts import declared_bindings
-from policies.compiler.tiers import restriction_rules
 from policies.membership import Membership
 from policies.model import (
     PROTOCOL_NUMBERS,

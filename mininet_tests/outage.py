@@ -17,6 +17,7 @@ from pathlib import Path
 from console.controller import ask_controller
 from mininet_tests.controller import Controller
 from mininet_tests.lab import Lab
+from policies.layout import Table
 
 TALK = str(Path(__file__).with_name("talk.py"))
 OPEN_PORT, CLOSED_PORT = "7000", "7001"
@@ -111,6 +112,6 @@ def _youngest_rule(lab: Lab) -> float:
     ages = []
     for dpid in lab.plan.switches:
         for line in lab.ofctl(dpid, "dump-flows").splitlines():
-            if "duration=" in line and "table=15," not in line:
+            if "duration=" in line and f"table={int(Table.COUNT)}," not in line:
                 ages.append(float(line.partition("duration=")[2].partition("s")[0]))
     return min(ages)

@@ -15,6 +15,7 @@ from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import ROOT, Controller
 from mininet_tests.lab import Lab
 from mininet_tests.outage import POLICY, TALK
+from policies.layout import Table
 from response.store import Store
 from topology.records import Link
 
@@ -37,7 +38,7 @@ def rules(lab: Lab) -> list[str]:
     found = []
     for dpid in lab.plan.switches:
         for line in lab.ofctl(dpid, "dump-flows", "--no-stats").splitlines():
-            if "table=15," not in line:
+            if f"table={int(Table.COUNT)}," not in line:
                 found.append(f"{dpid} {line.strip()}")
     return sorted(found)
 

@@ -1,9 +1,9 @@
 """The one place that knows which table, register bit and cookie means what.
 
 `docs/architecture.md` draws the tables. A packet's way through them:
-guard, locality (where is the target?), arp, nd, track → connection → marks →
-identities → emergency → adaptive → policy → mode → observe → record → commit,
-forward.
+guard, locality (where is the target?), arp, nd, track → listing (is an end on a
+feed?) → connection → marks → identities → emergency → adaptive → policy → mode →
+audit → observe → record → commit, forward.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from policies.rules import Bits
 
-LAYOUT_EPOCH = 1  # changes only when tables, registers or cookies change their meaning
+LAYOUT_EPOCH = 2  # changes only when tables, registers or cookies change their meaning
 
 
 class Table(IntEnum):
@@ -22,21 +22,24 @@ class Table(IntEnum):
     ARP = 2
     ND = 3
     TRACK = 4
-    CONNECTION = 5
-    MARK_SOURCE = 6
-    MARK_TARGET = 7
-    SOURCE = 8
-    TARGET = 9
-    EMERGENCY = 10
-    ADAPTIVE = 11
-    POLICY = 12
-    MODE = 13
-    OBSERVE = 14
-    COUNT = 15
-    RECORD = 16
-    COMMIT = 17
-    FORWARD = 18
-    REPORT = 19
+    LISTING = 5
+    CONNECTION = 6
+    MARK_SOURCE = 7
+    MARK_TARGET = 8
+    SOURCE = 9
+    TARGET = 10
+    EMERGENCY = 11
+    ADAPTIVE = 12
+    POLICY = 13
+    MODE = 14
+    AUDIT = 15
+    OBSERVE = 16
+    COUNT = 17
+    RECORD = 18
+    COMMIT = 19
+    FORWARD = 20
+    REPORT = 21
+    LISTED = 22
 
 
 class PlainTable(IntEnum):
@@ -76,6 +79,7 @@ class Category(IntEnum):
     FORWARD = 8
     COUNT = 9
     OWNER = 10  # the mark of the controller that writes a switch's rules
+    KEPT = 12  # what an intent that is gone leaves to its connections (not 11: see the reader)
 
 
 class Reason(IntEnum):
@@ -109,11 +113,15 @@ SOURCE_MODE = Bits("reg0", 8, 2)  # policies.model.Mode
 TARGET_MODE = Bits("reg0", 10, 2)
 OUTCOME = Bits("reg0", 12, 3)
 BY_DECISION = Bits("reg0", 15, 1)  # the verdict is the adaptive tier's
-QUARANTINED = Bits("reg0", 16, 1)
+QUARANTINED = Bits("reg0", 16, 1)  # an end is
+ISOLATED = Bits("reg0", 17, 1)  # the initiator is, and the responder is not protected
+LISTED = Bits("reg0", 18, 1)  # an end is on a feed that denies
+AUDITED = Bits("reg0", 19, 1)  # an end is on a feed that only records
 REASON = Bits("reg0", 24, 4)
 
 INTENT = Bits("reg1", 0, 32)  # number of the deciding intent, 0 for the default
 DECISION = Bits("reg3", 0, 32)  # number of the machine decision on either end
+FEED = Bits("reg4", 0, 32)  # number of the feed that lists an end
 
 # The switch and port that the target is on, the same on every switch: reg6 and reg7 hold the
 # datapath id. Only the forward table and "is it here?" differ between switches.
@@ -125,6 +133,9 @@ OWNER_PORT = Bits("reg5", 0, 16)
 PROTO = Bits("reg2", 24, 8)
 PORT = Bits("reg2", 0, 16)
 ICMP_TYPE = Bits("reg2", 0, 8)
+
+# The address that the table of feeds looks for, before the connection's ends are known.
+LOOKUP_WIDE, LOOKUP_REGS = "xxreg2", ("reg8", "reg9", "reg10", "reg11")
 
 # xxreg2 and xxreg3 hold the initiator's and the responder's address until the
 # identity tables replace each by its identity: eight 16-bit segment fields.
@@ -146,6 +157,9 @@ PLAIN_SOURCE = Bits("metadata", 9, 27)
 PLAIN_TARGET = Bits("metadata", 36, 27)
 PLAIN_METER = 0xFF00  # for what goes to the controller of a plain switch
 
+# Meters of rate limits: apart from those of ports, and each named by its decision.
+LIMIT_METERS = 1 << 28
+
 REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn
@@ -156,6 +170,15 @@ COUNT_FIN_IDLE = 1  # the same after a TCP FIN or RST
 def cookie(category: Category, number: int = 0) -> int:
     """epoch (8 bits) | category (8) | number (48)."""
     return LAYOUT_EPOCH << 56 | category << 48 | number & 0xFFFF_FFFF_FFFF
+
+
+def limit_meter(decision: int) -> int:
+    """The number of the meter that holds a decision's rate limit."""
+    return LIMIT_METERS | decision & LIMIT_METERS - 1
+
+
+def is_limit_meter(number: int) -> bool:
+    return number & ~(LIMIT_METERS - 1) == LIMIT_METERS
 
 
 def category_of(value: int) -> int:

@@ -252,8 +252,8 @@ class FeedBlock:
     """What one threat feed lists now, as the policy engine sees it.
 
     ``mode`` `Mode.ENFORCE` denies every connection from or to what is listed, below tier
-    ``emergency``; `Mode.AUDIT` records as would-deny what the tiers let pass; `Mode.OBSERVE` does
-    nothing. ``prefixes`` are those of `policies.prefixes.fewest`: each its first address (as in
+    ``emergency``; `Mode.AUDIT` records as would-deny what the tiers below allow; `Mode.OBSERVE`
+    does nothing. ``prefixes`` are those of `policies.prefixes.fewest`: each its first address (see
     `policies.regions`: IPv6 above bit 128) and its negative size.
     """
 
@@ -270,6 +270,10 @@ class NearestMiss:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """``decision`` is the number of the machine decision, ``feed`` the name of the feed that the
+    adaptive tier decides by. What a feed only records is forwarded, and ``intent`` is then the one
+    that lets it pass."""
+
     action: Action
     forwarded: bool
     mode: Mode
@@ -279,3 +283,5 @@ class Verdict:
     to_segments: tuple[str, ...]
     nearest_miss: NearestMiss | None = None
     source: Source | None = None
+    decision: int | None = None
+    feed: str | None = None

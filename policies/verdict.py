@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from policies.listings import NOTHING_LISTED, Listings
 from policies.membership import AddressSet, Membership
 from policies.model import (
     ANY,
@@ -21,6 +22,7 @@ from policies.model import (
     Action,
     Address,
     Connection,
+    FeedBlock,
     Intent,
     Mode,
     NearestMiss,
@@ -41,9 +43,10 @@ def verdict(
     connection: Connection,
     now: float,
     restrictions: Sequence[Restriction] = (),
+    listings: Listings = NOTHING_LISTED,
 ) -> Verdict:
     """Judge one connection at ``now`` (seconds since the epoch). For many, keep a `Judge`."""
-    return Judge(policy, membership).verdict(connection, now, restrictions)
+    return Judge(policy, membership).verdict(connection, now, restrictions, listings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +77,21 @@ class Judge:
         self._protected: AddressSet = membership.protected_addresses(policy.envelope)
 
     def verdict(
-        self, connection: Connection, now: float, restrictions: Sequence[Restriction] = ()
+        self,
+        connection: Connection,
+        now: float,
+        restrictions: Sequence[Restriction] = (),
+        listings: Listings = NOTHING_LISTED,
     ) -> Verdict:
-        """Judge the first packet of a connection at ``now``, under live machine decisions."""
+        """Judge the first packet of a connection at ``now``, under live machine decisions and what
+        feeds list."""
         return self.judge(
             self.membership.segments_of(connection.src),
             self.membership.segments_of(connection.dst),
             connection,
             now,
             restrictions,
+            listings=listings,
         )
 
     def judge(
@@ -93,6 +102,7 @@ class Judge:
         now: float,
         restrictions: Sequence[Restriction] = (),
         explain: bool = True,
+        listings: Listings = NOTHING_LISTED,
     ) -> Verdict:
         """As `verdict`, for a caller that already has the segments of both ends.
 
@@ -105,14 +115,27 @@ class Judge:
         mode = max(start.mode, end.mode)
 
         emergency = matched & self._tiers[Tier.EMERGENCY]
+        feed: FeedBlock | None = None
         if emergency:
             tier, deciding = Tier.EMERGENCY, emergency
-        elif restrictions and self._restricted(connection, now, restrictions):
-            miss = self._nearest_miss(start.starts, end.answers, service, live)
-            return Verdict(
-                Action.DENY, False, mode, Tier.ADAPTIVE, None, start.names, end.names, miss
-            )
         else:
+            decision = self._restricted(connection, now, restrictions) if restrictions else None
+            if decision is None:
+                feed = listings.find(connection.src, connection.dst)
+            if decision is not None or feed is not None and feed.mode is Mode.ENFORCE:
+                miss = self._nearest_miss(start.starts, end.answers, service, live)
+                return Verdict(
+                    Action.DENY,
+                    False,
+                    mode if feed is None else feed.mode,
+                    Tier.ADAPTIVE,
+                    None,
+                    start.names,
+                    end.names,
+                    miss,
+                    decision=decision,
+                    feed=None if feed is None else feed.feed,
+                )
             tier, deciding = Tier.DEFAULT, 0
             for lower in _AFTER_ADAPTIVE:
                 if deciding := matched & self._tiers[lower]:
@@ -125,6 +148,8 @@ class Judge:
             intent = self._first(deciding & ~self._allows or deciding)
             action = intent.action
         forwarded = action is Action.ALLOW or mode is not Mode.ENFORCE
+        if feed is not None and action is Action.ALLOW:
+            action, mode, tier = Action.DENY, feed.mode, Tier.ADAPTIVE
         miss = None
         if action is Action.DENY and explain:
             miss = self._nearest_miss(start.starts, end.answers, service, live)
@@ -138,6 +163,7 @@ class Judge:
             end.names,
             miss,
             None if intent is None else intent.source,
+            feed=feed.feed if feed is not None and tier is Tier.ADAPTIVE else None,
         )
 
     def service_kind(self, connection: Connection) -> int:
@@ -191,19 +217,22 @@ class Judge:
 
     def _restricted(
         self, connection: Connection, now: float, restrictions: Sequence[Restriction]
-    ) -> bool:
-        """Whether a live machine decision blocks the connection; ``rate_limit`` never does."""
+    ) -> int | None:
+        """The number of the live machine decision that blocks the connection; ``rate_limit`` never
+        does. A quarantine outranks an isolation, the responder's one of the initiator's, and of
+        several on one end the one that lasts longest counts."""
         src, dst = connection.src, connection.dst
-        for restriction in restrictions:
-            if restriction.expires <= now:
-                continue
-            if restriction.action == "quarantine":
-                if src in restriction.addresses or dst in restriction.addresses:
-                    return True
-            elif restriction.action == "isolate" and src in restriction.addresses:
-                if dst not in self._protected:
-                    return True
-        return False
+        found: list[tuple[int, float, int]] = []
+        for each in restrictions:
+            if each.expires > now:
+                if each.action == "quarantine" and dst in each.addresses:
+                    found.append((2, each.expires, each.number))
+                elif each.action == "quarantine" and src in each.addresses:
+                    found.append((1, each.expires, each.number))
+                elif each.action == "isolate" and src in each.addresses:
+                    if dst not in self._protected:
+                        found.append((0, each.expires, each.number))
+        return max(found)[2] if found else None
 
     def _nearest_miss(
         self, starts: int, answers: int, service: int, live: int

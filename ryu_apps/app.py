@@ -107,7 +107,13 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
     def start(self) -> None:
         super().start()
         now = time.time()
-        self.core.start(self.store.bindings(), self.store.links(), self.store.active_decisions(now))
+        store = self.store
+        self.core.start(
+            store.bindings(),
+            store.links(),
+            store.active_decisions(now),
+            tuple(listed.block for listed in store.feed_blocks()),
+        )
         if self.link is not None:
             self.threads.append(hub.spawn(self.link.serve))
         self.threads.append(hub.spawn(self._clock))

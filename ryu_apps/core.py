@@ -25,7 +25,7 @@ from policies.compiler import (
 from policies.compiler.base import link_discovery_rules
 from policies.compiler.targets import Overflow, Target, overflows, plain_meters
 from policies.layout import Category, category_of
-from policies.model import Policy
+from policies.model import FeedBlock, Policy
 from policies.rules import Field, Meter, Rule
 from response.decisions import Decision, InstalledRule
 from response.messages import (
@@ -36,20 +36,18 @@ from response.messages import (
     Message,
     Order,
     PolicyApplied,
-    Release,
     RulesConfirmed,
     SwitchChanged,
 )
 from ryu_apps import discovery, drift
 from ryu_apps.admission import Admission, cannot_be_made, too_small
-from ryu_apps.desired import Desired, decision_rules, digest_of
+from ryu_apps.desired import Decided, Desired, by_decision, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.ownership import ROLE_REPLY, owner_of, owner_rule
 from ryu_apps.reading import Reading
 from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode, frames
-from ryu_apps.wire.encode import WireRule
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
 from topology.records import Binding, Link
@@ -83,10 +81,14 @@ class Core:
     # -- starting and policies ------------------------------------------------
 
     def start(
-        self, bindings: Iterable[Binding], links: Iterable[Link], decisions: Iterable[Decision]
+        self,
+        bindings: Iterable[Binding],
+        links: Iterable[Link],
+        decisions: Iterable[Decision],
+        feeds: Iterable[FeedBlock] = (),
     ) -> None:
         """Take back what an earlier run knew."""
-        self.desired.restore(bindings, links, decisions)
+        self.desired.restore(bindings, links, decisions, feeds)
 
     def greeting(self, now: float) -> list[Message]:
         """What an analysis that just started must hear before anything else."""
@@ -229,7 +231,7 @@ class Core:
         if view != before:
             change += change_between(view_rules(before), view_rules(view))
         session.view = view
-        return [*session.set_meters(meters(view)), *session.change(change, now, then)]
+        return [*session.set_meters(self._meters(session, now)), *session.change(change, now, then)]
 
     def _may_change(self, session: Session, change: Change) -> bool:
         """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
@@ -264,14 +266,16 @@ class Core:
             return [
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
                 Tell(SwitchChanged(at, session.switch, "reconciled", text)),
+                *self._placed(session.switch, rules, at),
             ]
 
-        effects = session.set_meters(self._meters(session))
-        return effects + session.reconcile(difference, now, confirmed)
+        effects = session.set_meters(self._meters(session, now))
+        effects += session.reconcile(difference, now, confirmed)
+        return effects + session.drop_meters(self.desired.limits(now))
 
-    def _meters(self, session: Session) -> tuple[Meter, ...]:
+    def _meters(self, session: Session, now: float) -> tuple[Meter, ...]:
         if session.kind.target is Target.STATEFUL:
-            return meters(self.view(session))
+            return (*meters(self.view(session)), *self.desired.limits(now))
         return plain_meters()
 
     def _announce(self, session: Session) -> list[Effect]:
@@ -385,7 +389,7 @@ class Core:
             with suppress(CompileError):  # which the first comparison tells
                 needed = tuple(rule for rule in self.rules(session, now) if LLDP in rule.match)
         return [
-            *session.set_meters(self._meters(session)),
+            *session.set_meters(self._meters(session, now)),
             *session.ensure(needed, "link discovery", now),
             *self._announce(session),
         ]
@@ -400,35 +404,48 @@ class Core:
     def order(self, order: Order, now: float) -> list[Effect]:
         """Carry out what the analysis wants."""
         if isinstance(order, ListFeed):
-            return self.list_feed(order)
+            return self.list_feed(order, now)
         return self.command(order, now)
 
-    def list_feed(self, listed: ListFeed) -> list[Effect]:
+    def list_feed(self, listed: ListFeed, now: float) -> list[Effect]:
         """Know what a feed lists now; of its rules only the difference is sent."""
         try:
-            self.desired.list_feed(listed.block)
+            change = self.desired.list_feed(listed.block)
         except ValueError as error:
             return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
-        return []
+        effects: list[Effect] = []
+        for session in self._ready() if change else ():
+            if self._may_change(session, change):
+                effects += session.put(change, f"feed {listed.feed}", now)
+            else:
+                effects += self._reconcile(session, now)
+        return effects
 
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
-        decision = command.decision
-        rules = decision_rules(decision, now)
-        undo = isinstance(command, Release)
-        if isinstance(command, Enforce):
-            self.desired.decisions[decision.id] = decision
-        else:
-            self.desired.decisions.pop(decision.id, None)
+        decision, held = command.decision, isinstance(command, Enforce)
+        decided = self.desired.decide(decision, held, now)
+        limits = self.desired.limits(now)
         effects: list[Effect] = []
         for session in self._ready():
-            confirm = _confirmation(session.switch, decision, rules, undo)
+            confirm = _confirmation(session.switch, decided)
             if session.kind.target is not Target.STATEFUL:
                 effects += self._reconcile(session, now, confirm)
                 continue
-            change = session.remove if undo else session.add
-            effects += change(rules, f"decision {decision.id}", now, confirm)
+            # A rule may name a meter only while it exists, and neither can ride in a bundle.
+            effects += session.set_meters(limits)
+            effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
+            effects += session.drop_meters(limits)
         return effects
+
+    def _placed(self, switch: int, rules: Iterable[Rule], now: float) -> list[Effect]:
+        """The decisions' rules that a switch has confirmed with all others."""
+        held = by_decision(rules)
+        return [
+            Tell(RulesConfirmed(now, each.id, _installed(switch, held[each.number])))
+            for each in self.desired.decisions.values()
+            if each.number in held
+        ]
 
     # -- time -----------------------------------------------------------------
 
@@ -452,7 +469,8 @@ class Core:
                 effects += drift.look(session, now)
         effects += self.watcher.overdue(now)
         decisions = self.desired.decisions
-        for decision in [each for each in decisions.values() if each.expires <= now]:
+        over = [each for each in decisions.values() if each.expires <= now]
+        for decision in over:
             del decisions[decision.id]
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
@@ -474,12 +492,19 @@ class Core:
         return self._reconcile_all(now)
 
 
-def _confirmation(
-    switch: int, decision: Decision, rules: list[WireRule], removed: bool
-) -> Callable[[float], list[Effect]]:
-    placed = tuple(InstalledRule(switch, rule.key[0], rule.cookie) for rule in rules)
-
+def _confirmation(switch: int, decided: Decided) -> Callable[[float], list[Effect]]:
     def confirmed(now: float) -> list[Effect]:
-        return [Tell(RulesConfirmed(now, decision.id, placed, removed))]
+        told: list[Effect] = []
+        for name, placed, gone in decided.parts:
+            if placed:
+                told.append(Tell(RulesConfirmed(now, name, _installed(switch, placed))))
+            if gone:
+                told.append(Tell(RulesConfirmed(now, name, _installed(switch, gone), True)))
+        return told
 
     return confirmed
+
+
+def _installed(switch: int, rules: Iterable[Rule]) -> tuple[InstalledRule, ...]:
+    places = dict.fromkeys((int(rule.table), rule.cookie) for rule in rules)
+    return tuple(InstalledRule(switch, *place) for place in places)

@@ -8,26 +8,37 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from policies.compiler import (
+    Change,
     CompileError,
     Compiler,
+    FeedRules,
     SwitchView,
     Update,
     declared_bindings,
     intent_numbers,
 )
+from policies.compiler.adaptive import limit_meters, restriction_rules
 from policies.compiler.targets import Form, Target, rules_for
-from policies.compiler.tiers import restriction_rules
+from policies.layout import Category, category_of, number_of
 from policies.membership import Membership
 from policies.membership_change import follow
-from policies.model import FeedBlock, Policy, Restriction
-from policies.rules import Rule
+from policies.model import Envelope, FeedBlock, Policy, Restriction
+from policies.rules import Meter, Rule
 from response.decisions import Decision
-from ryu_apps.wire.encode import WireRule, wire_rule
 from topology.fabric import Fabric
 from topology.hosts import Expected, HostTable
 from topology.records import Binding, Link
 
 STATEFUL = Form()
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a decision changes on every switch. ``parts`` tells of each decision concerned its id,
+    the rules that are its own afterwards, and those that no longer are."""
+
+    change: Change
+    parts: tuple[tuple[str, tuple[Rule, ...], tuple[Rule, ...]], ...]
 
 
 @dataclass(slots=True)
@@ -47,11 +58,18 @@ class Desired:
     _bindings: tuple[Binding, ...] | None = None
     _good: tuple[Binding, ...] | None = None  # that rules could last be made for
     problem: str = ""
+    _feed_rules: FeedRules = field(default_factory=FeedRules)
 
     def restore(
-        self, bindings: Iterable[Binding], links: Iterable[Link], decisions: Iterable[Decision]
+        self,
+        bindings: Iterable[Binding],
+        links: Iterable[Link],
+        decisions: Iterable[Decision],
+        feeds: Iterable[FeedBlock] = (),
     ) -> None:
         """Take back what an earlier run knew, as far as it fits the policy."""
+        for block in feeds:
+            self.list_feed(block)
         self.decisions = {each.id: each for each in decisions}
         self.fabric = Fabric.of(links)
         self.take(self.policy, self.files, self.digest)
@@ -105,12 +123,56 @@ class Desired:
         self._settled()
         return update
 
-    def list_feed(self, block: FeedBlock) -> None:
-        """Take all that a feed lists now; one that lists nothing is forgotten."""
+    def list_feed(self, block: FeedBlock) -> Change:
+        """Take all that a feed lists now, and say what that does to the rules of every switch;
+        a feed that lists nothing is forgotten."""
         if block.prefixes:
             self.feeds[block.feed] = block
         else:
             self.feeds.pop(block.feed, None)
+        return self._feed_rules.change(self.feeds.values())
+
+    def decide(self, decision: Decision, held: bool, now: float) -> Decided:
+        """Hold a machine decision from now on, in place of what it said before, or (not ``held``)
+        let it go. Every rule that this changes is told, those of other decisions too."""
+        addresses = set(decision.addresses)
+        known = self.decisions.get(decision.id)
+        if known is not None:
+            addresses.update(known.addresses)
+        near = {
+            each.id: each
+            for each in self.decisions.values()
+            if not addresses.isdisjoint(each.addresses)
+        }
+        # What is let go may have run out, but a switch may have it for a moment more.
+        then = now if held else min(now, decision.expires - 1)
+        before = [*near.values(), *(() if held or decision.id in near else (decision,))]
+        if held:
+            near[decision.id] = self.decisions[decision.id] = decision
+        else:
+            near.pop(decision.id, None)
+            self.decisions.pop(decision.id, None)
+        old = {rule.key: rule for rule in restriction_rules(map(restriction, before), then)}
+        new = tuple(restriction_rules(map(restriction, near.values()), now))
+        wanted = {rule.key for rule in new}
+        added = tuple(rule for rule in new if old.get(rule.key) != rule)
+        removed = tuple(rule for key, rule in old.items() if key not in wanted)
+        placed, gone = by_decision(new), by_decision(old.values())
+        ids = {each.number: each.id for each in (*before, *near.values())}
+        parts = []
+        for number, name in ids.items():
+            mine, lost = placed.get(number, ()), gone.get(number, ())
+            kept = {(rule.table, rule.cookie) for rule in mine}
+            parts.append((name, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept)))
+        return Decided(Change(added, removed), tuple(parts))
+
+    def restrictions(self) -> list[Restriction]:
+        return [restriction(each) for each in self.decisions.values()]
+
+    def limits(self, now: float) -> tuple[Meter, ...]:
+        """The meters of all hosts that are limited now."""
+        envelope = self.policy.envelope or Envelope()
+        return limit_meters(self.restrictions(), envelope.rate_limit, now)
 
     def hosts_changed(self) -> None:
         """Call after `hosts` changed: who is in which segment is worked out again."""
@@ -157,7 +219,7 @@ class Desired:
 
         Raises CompileError where a switch of this form cannot hold them.
         """
-        held = [restriction(each) for each in self.decisions.values()]
+        held = self.restrictions()
         if form.target is not Target.STATEFUL:
             return rules_for(
                 form.target,
@@ -178,7 +240,7 @@ class Desired:
                 self._compiler = self._compiled(now)
             else:
                 self._settled()
-        return self._compiler.rules(view, now, held)
+        return self._compiler.rules(view, now, held, self._feed_rules.rules())
 
     def _advance(self, now: float) -> Update | None:
         compiler, self._compiler = self._compiler, None
@@ -220,5 +282,10 @@ def restriction(decision: Decision) -> Restriction:
     return Restriction(decision.number, decision.action, addresses, decision.expires)
 
 
-def decision_rules(decision: Decision, now: float) -> list[WireRule]:
-    return [wire_rule(rule) for rule in restriction_rules([restriction(decision)], now)]
+def by_decision(rules: Iterable[Rule]) -> dict[int, tuple[Rule, ...]]:
+    """The rules of machine decisions by the number that their cookie carries."""
+    found: dict[int, list[Rule]] = {}
+    for rule in rules:
+        if category_of(rule.cookie) == Category.DECISION:
+            found.setdefault(number_of(rule.cookie), []).append(rule)
+    return {number: tuple(each) for number, each in found.items()}

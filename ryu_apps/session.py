@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from policies.compiler import Change, SwitchView
+from policies.layout import is_limit_meter
 from policies.rules import Meter, Rule
 from response.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
@@ -189,6 +190,17 @@ class Session:
         """Between what the switch has and ``desired``."""
         return compare(self.wire(desired), self.installed)
 
+    def drop_meters(self, wanted: Iterable[Meter]) -> list[Effect]:
+        """Take away the meters of limits that are no more; no rule may use them by now."""
+        kept = {meter.number for meter in wanted}
+        gone = [each for each in self.meters if is_limit_meter(each) and each not in kept]
+        for number in gone:
+            del self.meters[number]
+            if self.reading is not None:
+                self.reading.touched_meters.add(number)
+        data = b"".join(messages.meter_delete(next(xids), number) for number in gone)
+        return [Send(self.switch, data)] if gone else []
+
     def reconcile(
         self, difference: Difference, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
@@ -215,16 +227,15 @@ class Session:
         only = Difference(missing.missing, missing.altered, (), missing.proper)
         return self._apply(only, what, None, now)
 
-    def add(
-        self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
+    def put(
+        self, change: Change, what: str, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
-        return self._apply(Difference(tuple(rules), (), (), 0), what, confirmed, now)
-
-    def remove(
-        self, rules: Sequence[WireRule], what: str, now: float, confirmed: Confirmed
-    ) -> list[Effect]:
-        present = tuple(rule for rule in rules if rule.key in self.installed)
-        return self._apply(Difference((), (), present, 0), what, confirmed, now)
+        """Write rules anew, timers included, and take others away."""
+        gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
+        removed = tuple(rule for rule in gone if rule is not None)
+        return self._apply(
+            Difference(tuple(self.wire(change.added)), (), removed, 0), what, confirmed, now
+        )
 
     def _apply(
         self, difference: Difference, what: str, confirmed: Confirmed | None, now: float

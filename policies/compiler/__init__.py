@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from policies import layout
 from policies.compiler.changes import Change, Update, change_between
 from policies.compiler.compiler import Compiler, SwitchView, view_rules
+from policies.compiler.feeds import FeedRules
 from policies.compiler.hosts import declared_bindings
 from policies.compiler.identity import CompileError
 from policies.compiler.tiers import intent_numbers
 from policies.membership import Membership
-from policies.model import Policy, Restriction
+from policies.model import FeedBlock, Policy, Restriction
 from policies.rules import Meter, Rule
 from topology.records import Binding
 
@@ -24,6 +25,7 @@ __all__ = [
     "Change",
     "CompileError",
     "Compiler",
+    "FeedRules",
     "SwitchView",
     "Update",
     "change_between",
@@ -42,13 +44,15 @@ def compile_switch(
     bindings: Sequence[Binding],
     now: float,
     restrictions: Sequence[Restriction] = (),
+    feeds: Sequence[FeedBlock] = (),
 ) -> tuple[Rule, ...]:
     """All rules of one switch, by table and then priority, highest first.
 
     For several switches, or for changes, keep a `Compiler`. Raises CompileError
     for a policy that the tables cannot hold.
     """
-    return Compiler(policy, membership, bindings, now).rules(view, now, restrictions)
+    beside = FeedRules(feeds).rules()
+    return Compiler(policy, membership, bindings, now).rules(view, now, restrictions, beside)
 
 
 def meters(view: SwitchView) -> tuple[Meter, ...]:

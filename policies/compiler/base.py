@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies import layout
+from policies.compiler.adaptive import adaptive_rules
 from policies.compiler.connection import connection_rules
 from policies.compiler.hosts import owner_fields
 from policies.compiler.observation import observation_rules
@@ -47,6 +48,7 @@ def common_rules() -> Iterator[Rule]:
     yield from _locality()
     yield from connection_rules()
     yield from _decide()
+    yield from adaptive_rules()
     yield from observation_rules()
 
 
@@ -66,7 +68,7 @@ def _track(zone: int, switch: int) -> Iterator[Rule]:
     here = owner_fields(switch)
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
-        track = Track(zone, Table.CONNECTION)
+        track = Track(zone, Table.LISTING)
         yield rule(Table.TRACK, 210, (family, *here), Load(layout.TO_LOCAL, 1), track)
         yield rule(Table.TRACK, 200, (family, flag(layout.FROM_EDGE)), track)
     yield rule(Table.TRACK, 100, (flag(layout.FROM_EDGE),))  # neither IP nor ARP
@@ -77,15 +79,6 @@ def _decide() -> Iterator[Rule]:
     yield rule(Table.MARK_SOURCE, 0, (), Goto(Table.MARK_TARGET))
     yield rule(Table.MARK_TARGET, 0, (), Goto(Table.SOURCE))
     yield rule(Table.EMERGENCY, 0, (), Goto(Table.ADAPTIVE))
-    yield rule(
-        Table.ADAPTIVE,
-        200,
-        (flag(layout.QUARANTINED),),
-        Load(layout.OUTCOME, Outcome.DENY),
-        Load(layout.BY_DECISION, 1),
-        Goto(Table.OBSERVE),
-    )
-    yield rule(Table.ADAPTIVE, 0, (), Goto(Table.POLICY))
     # A deny goes as far as the stricter mode of its two ends.
     for priority, mode, outcome in (
         (300, Mode.ENFORCE, Outcome.DENY),

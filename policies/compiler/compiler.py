@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
+from policies.compiler.adaptive import protected_rules, restriction_rules
 from policies.compiler.base import base_rules, common_rules, port_rules
 from policies.compiler.changes import Update, change_between
 from policies.compiler.hosts import local_rules, request_rules
@@ -20,7 +21,7 @@ from policies.compiler.identity import named_segments
 from policies.compiler.intents import Intents
 from policies.compiler.placement import Placement
 from policies.compiler.routers import Routers
-from policies.compiler.tiers import intent_numbers, restriction_rules
+from policies.compiler.tiers import intent_numbers
 from policies.layout import Table
 from policies.membership import Membership
 from policies.model import Policy, Restriction
@@ -63,20 +64,26 @@ class Compiler:
         self._identities = Identities(self._named, membership)
         codes, together = self._identities.codes, self._identities.together
         self._intents = Intents(policy, codes, together, now)
+        self._protected = _protected(policy, membership)
         self._tables: dict[int, list[Rule]] | None = None
 
     @collection_paused()
     def rules(
-        self, view: SwitchView, now: float = 0.0, restrictions: Sequence[Restriction] = ()
+        self,
+        view: SwitchView,
+        now: float = 0.0,
+        restrictions: Sequence[Restriction] = (),
+        beside: Iterable[Rule] = (),
     ) -> tuple[Rule, ...]:
         """All rules of one switch, by table and then priority, highest first.
 
-        ``restrictions`` are the machine decisions that hold at ``now``.
+        ``restrictions`` are the machine decisions that hold at ``now``, ``beside``
+        rules that follow from something else than the policy: what feeds list.
         """
         if self._tables is None:
             self._tables = _by_table(self._common())
         tables = dict(self._tables)
-        own = _by_table(chain(view_rules(view), restriction_rules(restrictions, now)))
+        own = _by_table(chain(view_rules(view), restriction_rules(restrictions, now), beside))
         guards = self._guards(view.switch)
         own[Table.GUARD] = _ordered([*own.get(Table.GUARD, ()), *guards])
         for table, rules in own.items():
@@ -107,7 +114,11 @@ class Compiler:
         identities = self._identities.change(self._named, membership)
         intents = self._intents.change(policy, self._identities.codes, identities, now)
         self._policy, self._bindings = policy, bindings
+        protected = _protected(policy, membership)
         everywhere = placed + identities.rules + intents
+        if protected != self._protected:
+            everywhere += change_between(self._protected, protected)
+            self._protected = protected
         if everywhere:
             self._tables = None
         return Update(everywhere, single)
@@ -124,6 +135,7 @@ class Compiler:
         self._policy, self._bindings, self._named = policy, bindings, new._named
         self._placement, self._routers = new._placement, new._routers
         self._identities, self._intents = new._identities, new._intents
+        self._protected = new._protected
         self._tables = None
         return Update(everywhere, single)
 
@@ -139,6 +151,12 @@ class Compiler:
         yield from self._placement.common()
         yield from self._identities.rules()
         yield from self._intents.rules()
+        yield from self._protected
+
+
+def _protected(policy: Policy, membership: Membership) -> tuple[Rule, ...]:
+    addresses = membership.protected_addresses(policy.envelope)
+    return tuple(protected_rules(addresses.prefixes()))
 
 
 def view_rules(view: SwitchView) -> Iterator[Rule]:

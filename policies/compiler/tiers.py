@@ -1,4 +1,4 @@
-"""Intents, the default and machine decisions as rules.
+"""Intents and the default as rules.
 
 Deny stands above allow in each tier, tiers stand above one another, and where
 two intents of one tier and action can meet in one packet the earlier name
@@ -18,7 +18,6 @@ from policies.compiler.identity import (
     TARGET,
     CompileError,
     SegmentCode,
-    address_fields,
     end_field,
 )
 from policies.compiler.levels import LEVELS
@@ -30,11 +29,10 @@ from policies.model import (
     Action,
     Intent,
     Policy,
-    Restriction,
     Service,
     Tier,
 )
-from policies.rules import Field, Goto, Load, Rule, RuleAction, match
+from policies.rules import Field, Goto, Load, Rule, RuleAction
 
 TIER_BASE = {
     Tier.EMERGENCY: 44_000,
@@ -113,7 +111,7 @@ def service_fields(service: Service) -> tuple[tuple[Field, ...], ...]:
 
 
 def default_rule(action: Action) -> Rule:
-    return Rule(Table.POLICY, 0, (), _outcome(action, 0), cookie(Category.DEFAULT))
+    return Rule(Table.POLICY, 0, (), _outcome(action, 0, Table.AUDIT), cookie(Category.DEFAULT))
 
 
 def intent_rules(
@@ -127,7 +125,7 @@ def intent_rules(
     table = Table.EMERGENCY if intent.tier is Tier.EMERGENCY else Table.POLICY
     top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
     priority = top + LEVELS - 1 - level
-    actions, cause = _outcome(intent.action, number), cookie(Category.INTENT, number)
+    actions, cause = outcome(intent, number), cookie(Category.INTENT, number)
     seen: set[tuple[Field, ...]] = set()
     services = [fields for each in merged(intent.services) for fields in service_fields(each)]
     for source, target in product(intent.sources, intent.targets):
@@ -151,38 +149,17 @@ def timeout_at(intent: Intent, now: float) -> int | None:
     return max(1, round(remaining)) if remaining <= MAX_TIMEOUT else 0
 
 
-def _outcome(action: Action, number: int) -> tuple[RuleAction, ...]:
+def outcome(intent: Intent, number: int) -> tuple[RuleAction, ...]:
+    """What an intent's rules do. What tier ``emergency`` allows, no feed has a say in."""
+    following = Table.OBSERVE if intent.tier is Tier.EMERGENCY else Table.AUDIT
+    return _outcome(intent.action, number, following)
+
+
+def _outcome(action: Action, number: int, following: Table) -> tuple[RuleAction, ...]:
     if action is Action.ALLOW:
         return (
             Load(layout.INTENT, number),
             Load(layout.OUTCOME, Outcome.ALLOW),
-            Goto(Table.OBSERVE),
+            Goto(following),
         )
     return (Load(layout.INTENT, number), Goto(Table.MODE))
-
-
-def restriction_rules(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
-    """Marks for the addresses of live machine decisions; the switch itself ends them."""
-    for restriction in restrictions:
-        remaining = restriction.expires - now
-        if remaining <= 0 or restriction.action != "quarantine":
-            continue
-        for address in restriction.addresses:
-            for end, table, following in (
-                (SOURCE, Table.MARK_SOURCE, Table.MARK_TARGET),
-                (TARGET, Table.MARK_TARGET, Table.SOURCE),
-            ):
-                length = 32 if address.version == 4 else 128
-                fields = address_fields(end, int(address), length, address.version)
-                yield Rule(
-                    table,
-                    200,
-                    match(*fields),
-                    (
-                        Load(layout.DECISION, restriction.number),
-                        Load(layout.QUARANTINED, 1),
-                        Goto(following),
-                    ),
-                    cookie(Category.DECISION, restriction.number),
-                    max(1, min(MAX_TIMEOUT, round(remaining))),
-                )

@@ -294,7 +294,7 @@ def outcome_of(verdict: Verdict) -> Outcome:
     if verdict.action is Action.ALLOW:
         return Outcome.ALLOW
     if verdict.tier is Tier.ADAPTIVE:
-        return Outcome.DENY
+        return Outcome.WOULD_DENY if verdict.forwarded else Outcome.DENY
     return PASSING.get(verdict.mode, Outcome.DENY)
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import groupby
+from itertools import chain, groupby
 
-from policies.compiler import SwitchView, Update
+from policies.compiler import Change, SwitchView, Update
 from policies.membership import Membership
 from policies.model import Policy
 from policies.prove.attempt import Setting
+from policies.prove.dormant import awake, unset_marks
 from policies.prove.expect import Expectation
 from policies.prove.following import Following, Moment, StartAnew
 from policies.prove.index import TableIndex
@@ -58,6 +59,7 @@ class Prover:
         self._forget()
         self._tables: dict[int, dict[int, TableIndex]] = {}
         self._proof: Proof | None = None
+        self._unset = 0
 
     def _forget(self) -> None:
         self._connecting: list[tuple[TableIndex | None, ...]] = []
@@ -68,7 +70,10 @@ class Prover:
     def prove(self, rules: Mapping[int, Sequence[Rule]]) -> Proof:
         """Prove the rules of every switch given."""
         indexed: dict[int, list[tuple[Sequence[Rule], TableIndex]]] = {}
-        self._tables = {switch: _indexed(rules[switch], indexed) for switch in sorted(rules)}
+        self._unset = unset_marks(chain.from_iterable(rules.values()))
+        self._tables = {
+            switch: _indexed(awake(rules[switch], self._unset), indexed) for switch in sorted(rules)
+        }
         return self._everything()
 
     def _everything(self) -> Proof:
@@ -129,6 +134,12 @@ class Prover:
         self._views = dict(self._views if views is None else views)
         self._now = self._now if now is None else now
         after = (self._policy, self._membership, self._bindings, self._views, self._now)
+        if unset_marks(_added(change)) & self._unset != self._unset:
+            raise ValueError("a change of decisions or feeds is proven as a whole: use `prove`")
+        change = Update(
+            _awake(change.everywhere, self._unset),
+            {switch: _awake(each, self._unset) for switch, each in change.single.items()},
+        )
         everywhere = _change_all(self._tables, change)
         single = {switch: _change_one(self._tables, change, switch) for switch in self._tables}
         try:
@@ -178,6 +189,15 @@ class Prover:
         targets = Targets(tables, self._places, loose)
         self._targets.append((key, targets))
         return targets
+
+
+def _added(change: Update) -> Iterator[Rule]:
+    yield from change.everywhere.added
+    yield from chain.from_iterable(each.added for each in change.single.values())
+
+
+def _awake(change: Change, unset: int) -> Change:
+    return Change(tuple(awake(change.added, unset)), tuple(awake(change.removed, unset)))
 
 
 def _indexed(

@@ -24,7 +24,7 @@ BUNDLE_OPEN, BUNDLE_COMMIT, BUNDLE_COMMITTED, BUNDLE_DISCARD = 0, 4, 5, 6
 ATOMIC_ORDERED = 3
 CONTROLLER_PORT, ANY = 0xFFFF_FFFD, 0xFFFF_FFFF
 ALL_TABLES = 0xFF
-METER_ADD, METER_MODIFY = 0, 1
+METER_ADD, METER_MODIFY, METER_DELETE = 0, 1, 2
 METER_PACKETS, METER_BURST = 2, 4
 
 _HEADER = struct.Struct("!BBHI")
@@ -104,6 +104,11 @@ def meter_mod(xid: int, meter: Meter, command: int) -> bytes:
     band = struct.pack("!HHIIxxxx", 1, 16, meter.rate, meter.burst)
     body = struct.pack("!HHI", command, METER_PACKETS | METER_BURST, meter.number)
     return message(METER_MOD, xid, body + band)
+
+
+def meter_delete(xid: int, number: int) -> bytes:
+    """Rules that use the meter go with it."""
+    return message(METER_MOD, xid, struct.pack("!HHI", METER_DELETE, 0, number))
 
 
 def packet_out(

@@ -14,15 +14,19 @@ from policies.model import (
     Action,
     Connection,
     Defaults,
+    Envelope,
+    FeedBlock,
     Host,
     Intent,
     Mode,
     Policy,
+    Restriction,
     Segment,
     Selector,
     Service,
     Tier,
 )
+from policies.prefixes import fewest, prefix_of
 
 NOW = 1_000_000.0
 HOSTS = tuple(
@@ -92,7 +96,49 @@ def policies(draw: st.DrawFn) -> Policy:
         for index in range(draw(st.integers(0, 8)))
     )
     defaults = Defaults(draw(st.sampled_from(list(Action))), draw(st.sampled_from(list(Mode))))
-    return Policy("random", HOSTS, segments, (), intents, defaults)
+    protected = tuple(draw(st.lists(selectors, max_size=2)))
+    envelope = draw(st.sampled_from([None, Envelope(protected=protected)]))
+    return Policy("random", HOSTS, segments, (), intents, defaults, envelope)
+
+
+@st.composite
+def restrictions(draw: st.DrawFn) -> tuple[Restriction, ...]:
+    """Machine decisions of every kind, several on one host and some that have ended."""
+    return tuple(
+        Restriction(
+            number,
+            draw(st.sampled_from(["quarantine", "isolate", "rate_limit"])),
+            draw(st.sampled_from(HOSTS)).ips,
+            NOW + draw(st.sampled_from([-5, 0, 60, 61, 900])),
+        )
+        for number in range(1, 1 + draw(st.integers(0, 4)))
+    )
+
+
+listed_networks = st.sampled_from(
+    [
+        "10.0.0.0/16",
+        "10.0.1.0/24",
+        "10.0.2.2/32",
+        "10.0.0.4/30",
+        "fd00::/125",
+        "fd00::4/128",
+        "0.0.0.0/0",
+    ]
+)
+
+
+@st.composite
+def feed_blocks(draw: st.DrawFn) -> tuple[FeedBlock, ...]:
+    """Feeds that list some of the hosts, and each other's prefixes."""
+    return tuple(
+        FeedBlock(
+            name,
+            draw(st.sampled_from(list(Mode))),
+            fewest(prefix_of(ip_network(text)) for text in draw(st.lists(listed_networks))),
+        )
+        for name in draw(st.lists(st.sampled_from("abc"), max_size=3, unique=True))
+    )
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
 
@@ -18,6 +19,7 @@ from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_o
 from policies.compiler.tiers import port_masks
 from policies.interpreter import Interpreter, Passage
 from policies.layout import Category, Table, category_of, name_number
+from policies.listings import Listings
 from policies.membership import Membership, Region
 from policies.model import (
     ANY,
@@ -25,6 +27,8 @@ from policies.model import (
     Action,
     Connection,
     Defaults,
+    Envelope,
+    FeedBlock,
     Host,
     Intent,
     Mode,
@@ -36,17 +40,29 @@ from policies.model import (
     Tier,
     Verdict,
 )
+from policies.prefixes import fewest, prefix_of
 from policies.render import ovs_text
-from policies.rules import Rule
+from policies.rules import Rule, UseMeter
 from policies.verdict import Judge
-from tests.policies.random_policies import HOSTS, NOW, connections, policies
+from tests.policies.random_policies import (
+    HOSTS,
+    NOW,
+    connections,
+    feed_blocks,
+    policies,
+    restrictions,
+)
 from topology.fabric import Fabric
 from topology.records import Link
 
 FABRIC = Fabric.of([Link(1, 9, 2, 9)])
 
 
-def compiled(policy: Policy, restrictions: tuple[Restriction, ...] = ()) -> dict[int, Interpreter]:
+def compiled(
+    policy: Policy,
+    restrictions: tuple[Restriction, ...] = (),
+    feeds: tuple[FeedBlock, ...] = (),
+) -> dict[int, Interpreter]:
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     switches = {}
@@ -55,7 +71,7 @@ def compiled(policy: Policy, restrictions: tuple[Restriction, ...] = ()) -> dict
         view = SwitchView(
             switch, tuple(sorted(set(ports))), FABRIC.trunks(switch), FABRIC.next_ports(switch)
         )
-        rules = compile_switch(policy, membership, view, bindings, NOW, restrictions)
+        rules = compile_switch(policy, membership, view, bindings, NOW, restrictions, feeds)
         switches[switch] = Interpreter(rules)
     return switches
 
@@ -89,10 +105,15 @@ def outcome_of(passage: Passage) -> int:
     return passage.fields.get("reg0", 0) >> layout.OUTCOME.low & 7
 
 
-def check(policy: Policy, connection: Connection, restrictions: tuple[Restriction, ...]) -> Verdict:
-    switches = compiled(policy, restrictions)
+def check(
+    policy: Policy,
+    connection: Connection,
+    restrictions: tuple[Restriction, ...],
+    feeds: tuple[FeedBlock, ...] = (),
+) -> Verdict:
+    switches = compiled(policy, restrictions, feeds)
     judge = Judge(policy, Membership(policy, declared_bindings(policy)))
-    wanted = judge.verdict(connection, NOW, restrictions)
+    wanted = judge.verdict(connection, NOW, restrictions, Listings(feeds))
     arrived, passage = travel(switches, policy, connection)
     assert arrived == wanted.forwarded, [ovs_text(rule) for rule in passage.rules]
     number = 0 if wanted.intent is None else name_number(wanted.intent)
@@ -100,11 +121,24 @@ def check(policy: Policy, connection: Connection, restrictions: tuple[Restrictio
     words = {Mode.ENFORCE: 4, Mode.AUDIT: 2, Mode.OBSERVE: 3}
     expected = 1 if wanted.action is Action.ALLOW else words[wanted.mode]
     if wanted.tier is Tier.ADAPTIVE:
-        expected = 4
+        expected = 2 if wanted.forwarded else 4
     assert outcome_of(passage) == expected
-    back, _ = travel(switches, policy, connection, reply=True)
+    back, returned = travel(switches, policy, connection, reply=True)
     assert back == wanted.forwarded
+    for each in (passage, returned):
+        assert bool(each.fields.get("reg0", 0) & 1 << 15) == (wanted.tier is Tier.ADAPTIVE)
+        if wanted.decision is not None:
+            assert each.fields["reg3"] == wanted.decision
+        if wanted.feed is not None:
+            assert each.fields.get("reg3", 0) == 0
+            assert each.fields["reg4"] == name_number(wanted.feed)
     return wanted
+
+
+def metered(passage: Passage) -> list[int]:
+    """The meters that a packet goes through."""
+    actions = (action for rule in passage.rules for action in rule.actions)
+    return [action.number for action in actions if isinstance(action, UseMeter)]
 
 
 @settings(max_examples=150, deadline=None)
@@ -119,6 +153,59 @@ def test_quarantine_stands_between_emergency_and_the_rest(
     policy: Policy, connection: Connection, suspect: Host
 ) -> None:
     check(policy, connection, (Restriction(7, "quarantine", suspect.ips, NOW + 60),))
+
+
+@settings(max_examples=150, deadline=None)
+@given(policies(), connections(), restrictions(), feed_blocks())
+def test_decisions_and_feeds_stand_between_emergency_and_the_rest(
+    policy: Policy,
+    connection: Connection,
+    held: tuple[Restriction, ...],
+    feeds: tuple[FeedBlock, ...],
+) -> None:
+    check(policy, connection, held, feeds)
+
+
+@settings(max_examples=60, deadline=None)
+@given(policies(), connections(), restrictions())
+def test_a_limit_meters_what_the_host_itself_sends_and_decides_nothing(
+    policy: Policy, connection: Connection, held: tuple[Restriction, ...]
+) -> None:
+    """Above it only what is denied, or what tier emergency decides, is not metered."""
+    switches = compiled(policy, held)
+    verdict = check(policy, connection, held)
+    limits = [each for each in held if each.action == "rate_limit" and each.expires > NOW]
+    for reply, sender in ((False, connection.src), (True, connection.dst)):
+        _, passage = travel(switches, policy, connection, reply=reply)
+        mine = [each for each in limits if sender in each.addresses]
+        skipped = verdict.tier is Tier.EMERGENCY or verdict.decision is not None
+        longest = max(mine, key=lambda each: (each.expires, each.number), default=None)
+        wanted = [] if skipped or longest is None else [layout.limit_meter(longest.number)]
+        assert metered(passage) == wanted
+
+
+def test_isolated_hosts_answer_and_reach_the_protected_alone() -> None:
+    web, db, other = HOSTS[3], HOSTS[1], HOSTS[0]
+    everything = Intent("all", (ANY,), (ANY,), (Service(),))
+    policy = replace(shop(everything), envelope=Envelope(protected=(Selector(host=db.name),)))
+    held = (Restriction(5, "isolate", web.ips, NOW + 60),)
+    for version in (0, 1):
+        start, protected, far = (host.ips[version] for host in (web, db, other))
+        assert check(policy, Connection(start, far, TCP, 22), held).decision == 5
+        assert check(policy, Connection(start, protected, TCP, 22), held).forwarded
+        assert check(policy, Connection(far, start, TCP, 22), held).forwarded
+
+
+def test_what_feeds_record_never_opens_and_never_hides_what_policy_denies() -> None:
+    policy = shop(READ)
+    listed = fewest([prefix_of(ip_network("10.0.0.0/8"))])
+    feeds = (FeedBlock("seen", Mode.AUDIT, listed),)
+    allowed, denied = (Connection(HOSTS[0].ips[0], HOSTS[1].ips[0], TCP, port) for port in (22, 23))
+    verdict = check(policy, allowed, (), feeds)
+    assert (verdict.forwarded, verdict.action, verdict.feed) == (True, Action.DENY, "seen")
+    assert verdict.intent == "read"
+    verdict = check(policy, denied, (), feeds)
+    assert (verdict.forwarded, verdict.tier, verdict.feed) == (False, Tier.DEFAULT, None)
 
 
 def shop(*intents: Intent) -> Policy:

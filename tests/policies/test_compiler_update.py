@@ -15,7 +15,7 @@ from policies.compiler import Compiler, SwitchView, compile_switch, declared_bin
 from policies.compiler.aggregate import Aggregate, Key
 from policies.compiler.levels import Levels, service_meets
 from policies.compiler.tiers import merged
-from policies.layout import Category, category_of, cookie, name_number
+from policies.layout import Category, Table, category_of, cookie, name_number
 from policies.membership import Membership
 from policies.membership_change import follow
 from policies.model import (
@@ -302,7 +302,7 @@ def test_a_switch_is_its_own_owner(switch: int) -> None:
     policy = Policy("p", (), SEGMENTS)
     view = SwitchView(switch, (1,))
     rules = compile_switch(policy, Membership(policy), view, (), NOW)
-    forward = [rule for rule in rules if rule.table == 18]
+    forward = [rule for rule in rules if rule.table == Table.FORWARD]
     assert [tuple(field.value for field in rule.match) for rule in forward] == [
         (switch >> 32, switch & 0xFFFF_FFFF)
     ]

@@ -12,7 +12,7 @@ import pytest
 
 from console.cli import run
 from policies.json_schema import policy_schema
-from policies.layout import name_number
+from policies.layout import Category, cookie, name_number
 
 ROOT = Path(__file__).parents[2]
 SHOP = str(ROOT / "policies" / "examples" / "shop.yaml")
@@ -148,7 +148,7 @@ def test_trace_for_people_and_of_replies(capsys: pytest.CaptureFixture[str]) -> 
 def test_trace_lists_the_rules_on_both_edges(capsys: pytest.CaptureFixture[str]) -> None:
     words = ("trace", SHOP, "--from", "web1", "--to", "app1", "--service", "backend")
     _, out, _ = septum(capsys, *words)
-    number = f"0x01040000{name_number('web-to-app'):08x}"
+    number = f"{cookie(Category.INTENT, name_number('web-to-app')):#018x}"
     assert [line.split(",")[0] for line in out.splitlines() if number in line] == [
         f"  switch 1: cookie={number}",
         f"  switch 2: cookie={number}",

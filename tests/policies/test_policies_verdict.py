@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.listings import Listings
 from policies.membership import Membership
 from policies.model import (
     Action,
     Connection,
     Defaults,
     Envelope,
+    FeedBlock,
     Host,
     Intent,
     Mode,
@@ -29,6 +31,8 @@ from policies.model import (
     Tier,
     Verdict,
 )
+from policies.prefixes import fewest, prefix_of
+from policies.regions import Span, network_of
 from policies.services import covers, samples
 from policies.verdict import Judge, verdict
 
@@ -108,9 +112,32 @@ restrictions = st.lists(
     max_size=2,
 )
 
+networks = st.sampled_from(
+    [
+        ip_network(f"{each}/{bits}", strict=False)
+        for each in ADDRESSES
+        for bits in (each.max_prefixlen, 31)
+    ]
+)
+blocks = st.lists(
+    st.builds(
+        lambda name, mode, listed: FeedBlock(name, mode, fewest(map(prefix_of, listed))),
+        st.sampled_from("abc"),
+        st.sampled_from(list(Mode)),
+        st.lists(networks, max_size=2),
+    ),
+    max_size=3,
+    unique_by=lambda each: each.feed,
+)
+
 
 def read_aloud(
-    policy: Policy, who: Membership, packet: Connection, now: float, live: list[Restriction]
+    policy: Policy,
+    who: Membership,
+    packet: Connection,
+    now: float,
+    live: list[Restriction],
+    feeds: list[FeedBlock],
 ) -> Verdict:
     """The policy language's section on who decides, sentence by sentence."""
     mine, theirs = who.segments_of(packet.src), who.segments_of(packet.dst)
@@ -151,17 +178,28 @@ def read_aloud(
         if selector.host == host.name
         for ip in host.ips
     }
-    blocked = any(
-        r.expires > now
+    blocked = [
+        r.number
+        for r in live
+        if r.expires > now
         and (
             (r.action == "quarantine" and {packet.src, packet.dst} & set(r.addresses))
             or (r.action == "isolate" and packet.src in r.addresses and packet.dst not in protected)
         )
-        for r in live
-    )
+    ]
+
+    def listed_by(mode: Mode) -> str | None:
+        for end in (packet.src, packet.dst):
+            for block in sorted(feeds, key=lambda each: each.feed):
+                held = (network_of(Span(*prefix)) for prefix in block.prefixes)
+                if block.mode is mode and any(end in n for n in held if n.version == end.version):
+                    return block.feed
+        return None
+
+    denying, recording = listed_by(Mode.ENFORCE), listed_by(Mode.AUDIT)
     decided: tuple[Action, Tier, Intent | None] = (policy.defaults.action, Tier.DEFAULT, None)
     for tier in Tier:
-        if tier is Tier.ADAPTIVE and blocked:
+        if tier is Tier.ADAPTIVE and (blocked or denying):
             decided = Action.DENY, tier, None
             break
         matching = [i for i in exists if i.tier is tier and not failures(i)]
@@ -171,13 +209,18 @@ def read_aloud(
             decided = chosen.action, tier, chosen
             break
     action, tier, intent = decided
+    forwarded = action is Action.ALLOW or (mode is not Mode.ENFORCE and tier is not Tier.ADAPTIVE)
+    feed = None
+    if tier is Tier.ADAPTIVE and not blocked:
+        mode, feed = Mode.ENFORCE, denying
+    elif recording and action is Action.ALLOW and tier is not Tier.EMERGENCY:
+        action, tier, mode, feed = Action.DENY, Tier.ADAPTIVE, Mode.AUDIT, recording
     miss = None
     if action is Action.DENY:
         allows = [i for i in exists if i.action is Action.ALLOW]
         if allows:
             near = min(allows, key=lambda i: (len(failures(i)), i.name))
             miss = NearestMiss(near.name, failures(near))
-    forwarded = action is Action.ALLOW or (mode is not Mode.ENFORCE and tier is not Tier.ADAPTIVE)
     return Verdict(
         action,
         forwarded,
@@ -188,22 +231,24 @@ def read_aloud(
         tuple(sorted(theirs)),
         miss,
         intent.source if intent else None,
+        1 if blocked and tier is Tier.ADAPTIVE else None,
+        feed,
     )
 
 
 @settings(max_examples=200)
-@given(policies(), st.lists(connections(), min_size=1, max_size=10), restrictions)
+@given(policies(), st.lists(connections(), min_size=1, max_size=10), restrictions, blocks)
 def test_the_judge_says_what_the_language_says(
-    policy: Policy, packets: list[Connection], live: list[Restriction]
+    policy: Policy, packets: list[Connection], live: list[Restriction], feeds: list[FeedBlock]
 ) -> None:
     who = Membership(policy)
     judge = Judge(policy, who)
     for packet in packets:
         for now in (NOW - 2, NOW):
-            expected = read_aloud(policy, who, packet, now, live)
-            assert judge.verdict(packet, now, live) == expected
+            expected = read_aloud(policy, who, packet, now, live, feeds)
+            assert judge.verdict(packet, now, live, Listings(feeds)) == expected
     assert verdict(policy, who, packets[0], NOW, live) == read_aloud(
-        policy, who, packets[0], NOW, live
+        policy, who, packets[0], NOW, live, []
     )
 
 

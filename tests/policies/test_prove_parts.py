@@ -16,6 +16,7 @@ from policies.model import Connection
 from policies.prove.addresses import SOURCE, TARGET, AddressClasses, next_match
 from policies.prove.boxes import SIX_BIT, Box
 from policies.prove.classes import bitset, indices
+from policies.prove.dormant import awake, unset_marks
 from policies.prove.index import Machine, TableIndex
 from policies.prove.judging import Judging
 from policies.prove.ranges import Undecided, common, joined, masked, meet, without
@@ -90,12 +91,12 @@ def test_rules_read_from_their_own_text(name: str) -> None:
 def test_rules_as_a_switch_prints_them() -> None:
     lines = [
         "NXST_FLOW reply (xid=0x4):",
-        " cookie=0x101000000000000, duration=3.2s, table=5, n_packets=7, n_bytes=70, idle_age=1,"
+        " cookie=0x201000000000000, duration=3.2s, table=5, n_packets=7, n_bytes=70, idle_age=1,"
         " priority=110,ct_state=-rpl+trk,tcp6 actions=move:NXM_NX_IPV6_SRC[]->NXM_NX_XXREG2[],"
         "load:0x6->NXM_NX_REG2[24..31],goto_table:6",
-        " cookie=0x108000000000000, table=18, priority=100,reg6=0,reg7=0x1"
+        " cookie=0x208000000000000, table=18, priority=100,reg6=0,reg7=0x1"
         " actions=output:NXM_NX_REG5[0..15]",
-        " cookie=0x109000000000000, table=15, priority=100,ip,reg1=0x5"
+        " cookie=0x209000000000000, table=17, priority=100,ip,reg1=0x5"
         " actions=load:0x1->NXM_NX_REG0[2]",
     ]
     first, second = read_rules(lines)
@@ -123,7 +124,8 @@ def test_classes_and_boxes_say_of_any_address_what_rules_and_policy_do() -> None
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     tables: dict[int, TableIndex] = {}
-    for rule in compiled("plant.yaml"):
+    rules = compiled("plant.yaml")
+    for rule in awake(rules, unset_marks(rules)):
         tables.setdefault(rule.table, TableIndex()).add(rule)
     spans, find = membership.spans, finder(membership)
     ends = [AddressClasses(end, tables, spans, find, read_bits(tables)) for end in (SOURCE, TARGET)]

@@ -68,8 +68,13 @@ class FakeSwitch:
         if kind == messages.PACKET_OUT:
             self.packet_outs.append(data)
         if kind == messages.METER_MOD:
-            number, rate, burst = struct.unpack_from("!I4xII", data, 12)
-            self.meters[number] = (rate, burst)
+            command, _, number = struct.unpack_from("!HHI", data, 8)
+            if command == messages.METER_DELETE:
+                del self.meters[number]
+                used = struct.pack("!HHI", 6, 8, number)  # rules go with the meter they use
+                self.rules = {k: v for k, v in self.rules.items() if not v[2].startswith(used)}
+            else:
+                self.meters[number] = struct.unpack_from("!II", data, 20)
         if kind != messages.EXPERIMENTER:
             return []
         if not self.vendor:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies import layout
-from policies.layout import Category, Outcome, Reason, category_of, cookie, name_number
+from policies.layout import Category, Outcome, Reason, Table, category_of, cookie, name_number
 from policies.model import (
     TCP,
     Defaults,
@@ -156,10 +156,10 @@ def test_a_foreign_rule_goes_and_a_counting_rule_stays() -> None:
     switch = rig.connect()
     empty = match_bytes(())
     switch.rules[0, 7, empty] = (0, 0, b"")
-    switch.rules[15, 7, empty] = (cookie(Category.COUNT), 0, b"")
+    switch.rules[Table.COUNT, 7, empty] = (cookie(Category.COUNT), 0, b"")
     Rig().connect(1, switch)
     assert (0, 7, empty) not in switch.rules
-    assert (15, 7, empty) in switch.rules
+    assert (Table.COUNT, 7, empty) in switch.rules
 
 
 def test_one_intent_more_is_one_flow_mod_and_a_bad_policy_changes_nothing() -> None:
@@ -317,7 +317,17 @@ def ended(reply: bool, packets: int) -> bytes:
         Field("reg0", flags),
     )
     body = struct.pack(
-        "!QHBBIIHHQQ", cookie(Category.COUNT), 100, 0, 15, 20, 0, 15, 0, packets, packets * 100
+        "!QHBBIIHHQQ",
+        cookie(Category.COUNT),
+        100,
+        0,
+        Table.COUNT,
+        20,
+        0,
+        15,
+        0,
+        packets,
+        packets * 100,
     )
     return messages.message(
         FLOW_REMOVED, 0, body + match_bytes(tuple(field_bytes(field) for field in fields))
