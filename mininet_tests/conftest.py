@@ -54,15 +54,23 @@ def plain_lab() -> Iterator[Callable[[LabPlan], Lab]]:
 def controller(tmp_path: Path, lab: MakeLab) -> Iterator[MakeController]:
     """``controller(lab, adapt=True, extra=()) -> Controller``, ready, on the lab's own policy.
 
+    ``port`` is where it listens, if not where the lab's switches look for it; ``name`` its state
+    directory's.
     Its state directory is ``controller.options.state``; `Controller` has ``pid``,
     ``log``, ``kill()`` (SIGKILL), ``stop()`` and ``start()``.
     """
     with ExitStack() as stack:
 
-        def make(network: Lab, adapt: bool = True, extra: tuple[str, ...] = ()) -> Controller:
+        def make(
+            network: Lab,
+            adapt: bool = True,
+            extra: tuple[str, ...] = (),
+            port: int = 0,
+            name: str = "state",
+        ) -> Controller:
             assert network.controller is not None
-            port = int(network.controller.rpartition(":")[2])
-            state = tmp_path / "state"
+            port = port or int(network.controller.rpartition(":")[2])
+            state = tmp_path / name
             state.mkdir(exist_ok=True)
             options = ControllerOptions(
                 tmp_path / "policy.yaml", state, port, len(network.plan.switches), adapt, extra

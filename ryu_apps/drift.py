@@ -21,7 +21,7 @@ Repair = Callable[[Confirmed], list[Effect]]
 
 def look(session: Session, now: float) -> list[Effect]:
     """Call a few times a second for a ready switch: reads it again when that is due."""
-    if session.phase is not Phase.READY:
+    if session.phase is not Phase.READY or session.unsure:
         return []
     if session.reading is not None:
         return unread(session, "no answer in time", now) if session.reading.late(now) else []
@@ -48,7 +48,8 @@ def judge(
     """Compare a ready switch's reading with what it should have, and repair what differs.
 
     Usually that is what the session knows it to have; ``desired`` compiles anew,
-    for a thorough comparison.
+    for a thorough comparison. Of a switch that refused a change nothing is sure
+    until it is read anew, and nothing is repaired here.
     """
     found = reading.merged(session.installed)
     difference = drift(session.installed, found)
@@ -62,7 +63,7 @@ def judge(
     session.check_at = now + CHECK_EVERY
     session.counters.checks += 1
     checked = session.checked = Checked(now, difference, meters)
-    if checked.right:
+    if checked.right or session.unsure:
         return []
     session.drifted = checked
     session.counters.drifts += 1

@@ -109,6 +109,11 @@ class Session:
         """Nothing is on its way: the switch is known to have what `installed` says."""
         return self.writer.idle
 
+    @property
+    def unsure(self) -> bool:
+        """It refused a change: what it has may not be what `installed` says."""
+        return self.retry_at > 0
+
     def ask(self, now: float) -> list[Effect]:
         """Find out what the switch can do."""
         self.phase = Phase.ASKING
@@ -291,6 +296,7 @@ class Session:
     def _failed(self, change: OnItsWay, now: float) -> list[Effect]:
         refusal = self.refusal = change.refusal or Refusal(0, 0)
         self.counters.failures += 1
+        self.reading = None
         self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
         self._refusals += 1
         why = str(refusal)

@@ -81,7 +81,8 @@ def wire_rule(rule: Rule) -> WireRule:
 
 
 def wire_key(rule: Rule) -> WireKey:
-    return (rule.table, rule.priority, tuple(sorted(field_bytes(field) for field in rule.match)))
+    """What both ends of a rule say of one field is written once: OpenFlow refuses it twice."""
+    return (rule.table, rule.priority, tuple(sorted({field_bytes(field) for field in rule.match})))
 
 
 def field_bytes(field: Field) -> bytes:
