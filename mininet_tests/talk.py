@@ -12,13 +12,15 @@ library only, so that it runs in any namespace as it is.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import select
 import socket
 import sys
 import threading
 import time
 
-TALK_EVERY, KNOCK_EVERY, PATIENCE = 0.02, 0.1, 1.0
+TALK_EVERY, KNOCK_EVERY, STREAM_EVERY, PATIENCE = 0.02, 0.1, 0.005, 1.0
 
 
 def answer(address: str, port: int) -> None:
@@ -81,11 +83,56 @@ def knock(address: str, port: int, seconds: float, origin: str = "") -> dict[str
     return {"tried": tried, "opened": opened}
 
 
+def stream(address: str, port: int, seconds: float) -> dict[str, list[float]]:
+    """When datagrams of the other end arrived, by the clock; one is sent each 5 ms all the time."""
+    with _datagrams(address) as end:
+        end.connect((address, port))
+        return _exchange(end, seconds)
+
+
+def hear(address: str, port: int, seconds: float) -> dict[str, list[float]]:
+    """The same at the other end, which begins with the first datagram that comes in."""
+    with _datagrams(address) as end:
+        end.bind((address, port))
+        end.settimeout(seconds)
+        try:
+            _, peer = end.recvfrom(64)
+        except OSError:
+            return {"arrived": []}
+        end.connect(peer)
+        return _exchange(end, seconds)
+
+
+def _datagrams(address: str) -> socket.socket:
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+
+
+def _exchange(end: socket.socket, seconds: float) -> dict[str, list[float]]:
+    arrived: list[float] = []
+    end.setblocking(False)
+    until = time.monotonic() + seconds
+    due = time.monotonic()
+    while (now := time.monotonic()) < until:
+        if now >= due:
+            due += STREAM_EVERY
+            with contextlib.suppress(OSError):
+                end.send(b"datagram")
+        if select.select([end], [], [], max(0.0, due - time.monotonic()))[0]:
+            with contextlib.suppress(OSError):
+                end.recv(64)
+                arrived.append(time.time())
+    return {"arrived": arrived}
+
+
 if __name__ == "__main__":
     what, where, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
     if what == "answer":
         answer(where, number)
     else:
         seconds = float(sys.argv[4])
-        done = knock if what == "knock" else talk
-        print(json.dumps(done(where, number, seconds, *sys.argv[5:])))
+        if what in ("hear", "stream"):
+            counted: object = {"hear": hear, "stream": stream}[what](where, number, seconds)
+        else:
+            done = knock if what == "knock" else talk
+            counted = done(where, number, seconds, *sys.argv[5:])
+        print(json.dumps(counted))
