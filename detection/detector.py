@@ -13,10 +13,12 @@ from detection import episodes, movement, paths, probation
 from detection.alerts import Alert, Scored
 from detection.budget import AlertBudget
 from detection.calibration import Calibration
-from detection.features import COUNT
+from detection.edges import BEYOND, HOUR, INWARD, OUTWARD, WITHIN, Edge, EdgeBook
+from detection.features import COUNT, index_of
 from detection.health import DetectorHealth
 from detection.hosts import Episode, HostState, ServiceUse
 from detection.learners.base import HostWindow, Range, UseCounts
+from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, EdgeSight
 from detection.learners.ensemble import Ensemble, default_learners
 from detection.places import Place, Territory
 from detection.services import is_foothold, is_request, service_of
@@ -29,6 +31,9 @@ from topology.records import FlowRecord
 CALM = 0.6  # of the threshold: a host above it is not learned from
 STALE = 10.0  # seconds after which a host's fading evidence is worked out again
 QUIET = 0.05  # raw scores below this are not worth refreshing
+BURST = index_of("burst")
+NO_EDGES: dict[str, Edge] = {}
+RARE = 7.0  # nats (about one in a thousand) from which a single connection is not learned from
 
 
 class Detector:
@@ -39,12 +44,17 @@ class Detector:
         self.seed = seed
         self.graph = CommunicationGraph(max_edges=self.settings.max_edges)
         self.ensemble = Ensemble(default_learners(seed))
+        self.edges = EdgeBook(self.settings.max_edges)
+        self.edge_learner = EdgeLearner()
         self.budget = AlertBudget(self.settings.alert_budget)
         # The Internet scans all day; that must not blunt the threshold for our own hosts.
         self.outside_budget = AlertBudget(self.settings.alert_budget)
         self.calibration = Calibration()
         self.territory = Territory(self.settings.internal)
         self.now = 0.0
+        self._first: float | None = None
+        self._hour = 0
+        self._acquainted = 0.0  # in [0, 1): how far it is known who talks to whom
         self._row = 0
         self._hosts: dict[str, HostState] = {}
         self._inside = 0
@@ -56,24 +66,34 @@ class Detector:
         row = self._row
         self._row = row + 1
         if record.ts > self.now:
-            self.now = record.ts
+            self._advance(record.ts)
         now = self.now
         territory = self.territory
         if not territory.settled:
             self._notice_place(record)
-        host = self._hosts.get(record.src_ip) or self._meet(record.src_ip)
+        src_ip, dst_ip = record.src_ip, record.dst_ip
+        host = self._hosts.get(src_ip) or self._meet(src_ip)
         host.last = now
         if now - host.window >= self.settings.window:
             self._close_window(host, now)
-        edge_known = self.graph.digraph.has_edge(record.src_ip, record.dst_ip)
-        if territory.place(record.dst_ip) is Place.INSIDE and record.src_ip != record.dst_ip:
-            evidence = self._movement(host, record, now, edge_known)
+        edge: Edge | None = None
+        known = False
+        begins = record.phase != "end"
+        if begins and is_request(record):
+            edge = self.edges.edges.get(src_ip, NO_EDGES).get(dst_ip)
+            known = edge is not None
+            if edge is None and src_ip != dst_ip and territory.place(dst_ip) is not Place.NOBODY:
+                edge = self.edges.meet(src_ip, dst_ip, self._way(src_ip, dst_ip), now)
+            if edge is not None:
+                edge.use(now, host.episode is None and not host.suspended)
+        if src_ip != dst_ip and territory.place(dst_ip) is Place.INSIDE:
+            evidence = self._movement(host, record, now, known)
         else:
             self.graph.observe(record)
             evidence = False
-        if record.phase != "end":
+        if begins:
             host.window_records += 1
-            if host.repeat(record.dst_ip) and not evidence:
+            if host.repeat(dst_ip) and not evidence:
                 self._evaluate(host, now)
             if not host.spoke:
                 self._count_in(host)
@@ -81,9 +101,10 @@ class Detector:
             host.rows.append(row)
         elif host.raw > QUIET and now - host.evaluated > STALE:
             self._evaluate(host, now)
+        score = self._score(host) if edge is None else self._score_edge(host, record, edge)
         if evidence and host.raw > 0.0 and (host.episode or host.raw >= self._threshold(host)):
-            return self._judge(host, row, now)
-        return Scored(row, self._score(host))
+            return self._judge(host, row, now, score)
+        return Scored(row, score)
 
     def include(self, networks: Iterable[str]) -> None:
         """Networks (CIDR) that are ours besides the settings' own: what a policy declares."""
@@ -227,8 +248,7 @@ class Detector:
         ):
             host.strongest = use
 
-    def _judge(self, host: HostState, row: int, now: float) -> Scored:
-        score = self._score(host)
+    def _judge(self, host: HostState, row: int, now: float, score: float) -> Scored:
         episode = host.episode
         if episode is not None:
             if now - episode.last > self.settings.episode_quiet:
@@ -244,7 +264,7 @@ class Detector:
         rank = episodes.RANKS[kind]
         if episode is not None and rank <= episode.rank:
             return Scored(row, score, None, episode.alert_id)
-        alert = self._alert(host, kind, score, now)
+        alert = self._alert(host, kind, self._score(host), now)
         if episode is None:
             (self.budget if host.inside else self.outside_budget).spend(now)
         host.episode = Episode(alert.id, kind, rank, now)
@@ -327,6 +347,29 @@ class Detector:
             host.score_version = self.calibration.version
         return host.score
 
+    def _score_edge(self, host: HostState, record: FlowRecord, edge: Edge) -> float:
+        """The score of one connection: what its edge adds to its host's raw score; then learn."""
+        maturity = self._acquainted
+        burst = host.contributions[BURST]
+        raw = host.raw + self.edge_learner.nats(edge, self._hour, maturity, burst)
+        if raw < RARE and host.episode is None and not host.suspended and _came_to_be(record):
+            self.edge_learner.learn(EdgeSight(edge, self._hour, maturity, burst))
+        return self.calibration.score(raw)
+
+    def _advance(self, ts: float) -> None:
+        self.now = ts
+        self._hour = int(ts // HOUR)
+        if self._first is None:
+            self._first = ts
+        watched = ts - self._first
+        self._acquainted = watched / (watched + HALF_KNOWN_SECONDS)
+
+    def _way(self, src: str, dst: str) -> int:
+        place = self.territory.place
+        if place(src) is Place.INSIDE:
+            return WITHIN if place(dst) is Place.INSIDE else OUTWARD
+        return INWARD if place(dst) is Place.INSIDE else BEYOND
+
     def _is_calm(self, host: HostState) -> bool:
         return (
             host.episode is None and not host.suspended and host.raw < CALM * self._threshold(host)
@@ -354,6 +397,7 @@ class Detector:
         )
         for host in idle[: max(1, len(self._hosts) // 10)]:
             del self._hosts[host.address]
+            self.edges.forget(host.address)
             self._inside -= host.inside and host.spoke
             self._forgotten += 1
 
@@ -366,6 +410,14 @@ class Detector:
         for host in self._hosts.values():
             host.inside = self.territory.place(host.address) is Place.INSIDE
         self._inside = sum(h.inside and h.spoke for h in self._hosts.values())
+        self.edges.place_anew(self._way)
+
+
+def _came_to_be(record: FlowRecord) -> bool:
+    """Whether policy let a connection pass and nothing shows that it failed."""
+    if record.verdict == "deny" or record.verdict == "would-deny":
+        return False
+    return record.state is None or record.state == "established"
 
 
 __all__ = ["Detector", "DetectorHealth", "DetectorSettings"]

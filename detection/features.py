@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from detection.counters import HORIZON_NAMES
 
 SHORT = HORIZON_NAMES[:3]
+EDGE_HORIZONS = ("1m", "1h", "24h")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,35 @@ FEATURES: tuple[Feature, ...] = (
     ),
 )
 COUNT = len(FEATURES)
+
+# These belong to a single connection, not to a host-window: its score is its host's raw score
+# and what they add. An alert rests on the host-window alone.
+EDGE_FEATURES: tuple[Feature, ...] = (
+    Feature(
+        "unfamiliar_pair",
+        "hours in which the two hosts were in contact before; fewer is stranger",
+        "Work repeats: who talks today mostly talked before, as far as that is so here.",
+        "novel-edge",
+    ),
+    Feature(
+        "unfamiliar_party",
+        "hours in which the outside host was in contact with any of ours before; fewer is stranger",
+        "Partners and services come back; who comes to probe was hardly ever there.",
+        "novel-edge",
+    ),
+    *(
+        Feature(
+            f"edge_surge_{name}",
+            f"connections from one host to one other, decayed over {name}, "
+            "against twice the habit of that edge",
+            "Password guessing, port scans of one host and floods repeat one edge.",
+            "volume",
+        )
+        for name in EDGE_HORIZONS
+    ),
+)
+EDGE_COUNT = len(EDGE_FEATURES)
+EDGE_INDEX: dict[str, int] = {feature.name: i for i, feature in enumerate(EDGE_FEATURES)}
 INDEX: dict[str, int] = {feature.name: i for i, feature in enumerate(FEATURES)}
 NAMES: tuple[str, ...] = tuple(feature.name for feature in FEATURES)
 
