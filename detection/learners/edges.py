@@ -91,7 +91,7 @@ class Population:
             bins = range(BINS) if which < 2 else range(BINS - 1, -1, -1)
             for b in bins:
                 reached += counts[b]
-                nats[b] = min(CAP, max(0.0, -log(reached / total)))
+                nats[b] = _capped(max(0.0, -log(reached / total)))
         self.pending = 0
 
 
@@ -182,6 +182,11 @@ class EdgeLearner:
             population.shares = [list(counts) for counts in shares]
             population.nats = [list(row) for row in nats]
             population.pending = pending
+
+
+def _capped(nats: float) -> float:
+    """Beyond :data:`CAP` a feature goes on at a quarter: it must not decide alone, nor tie."""
+    return nats if nats <= CAP else CAP + 0.25 * (nats - CAP)
 
 
 def _least_usual(counts: Sequence[float]) -> float:
