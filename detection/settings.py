@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MODEL = "septum-movement/1"
+MODEL = "septum-movement/2"
 
 
 @dataclass(frozen=True, slots=True)
