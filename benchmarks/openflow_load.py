@@ -186,7 +186,7 @@ class FakeSwitch:
 
     def _listing(self, what: int) -> bytes:
         if what == DESCRIPTION:
-            texts = (b"none", b"none", b"none", b"0", b"none")
+            texts = (b"none", b"Open vSwitch", b"none", b"0", b"none")
             listed = struct.pack("!256s256s256s32s256s", *texts)
         elif what == PORTS:
             listed = b"".join(map(_port, range(1, self.ports + 1)))

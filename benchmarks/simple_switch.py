@@ -12,11 +12,11 @@ import logging  # noqa: E402
 
 from ryu.app.simple_switch_13 import SimpleSwitch13  # noqa: E402
 
-from ryu_apps.runtime import listen_and_run  # noqa: E402
+from ryu_apps.runtime import controller, hub, run_application  # noqa: E402
 
 
 class Quiet(SimpleSwitch13):  # type: ignore[misc]
-    """As it is, but for the way `listen_and_run` ends what it runs."""
+    """As it is, but for the way `run_application` ends what it runs."""
 
     def shut_down(self) -> None:
         self.stop()
@@ -24,7 +24,14 @@ class Quiet(SimpleSwitch13):  # type: ignore[misc]
 
 def main() -> None:
     logging.basicConfig(level=logging.WARNING)
-    listen_and_run(Quiet, "127.0.0.1", int(sys.argv[1]), lambda: False)
+    run_application(Quiet, listen, lambda: False)
+
+
+def listen(_app: Quiet) -> None:
+    """Ryu's own listener and reader."""
+    controller.CONF.set_override("ofp_listen_host", "127.0.0.1")
+    controller.CONF.set_override("ofp_tcp_listen_port", int(sys.argv[1]))
+    hub.spawn(controller.OpenFlowController())
 
 
 if __name__ == "__main__":

@@ -49,6 +49,7 @@ PLACES = (
         "switches", "console.status_commands", "Switches: their rules and what was sent to them."
     ),
     Place("status", "console.status_commands", "One screen about a running controller."),
+    Place("certificates", "console.certificates_command", "Keys and certificates to try TLS with."),
 )
 
 

@@ -15,6 +15,7 @@ from console.network_options import SwitchesFile, switches_at
 from policies.errors import render
 from policies.reader import read_policy
 
+OPENFLOW_PORT = 6653
 ANALYSES = ("process", "inline", "none")
 
 
@@ -30,8 +31,22 @@ def run(
         Path, typer.Option(help="Directory for decisions, audit and discovered hosts.")
     ] = Path("septum-state"),
     of_port: Annotated[
-        int, typer.Option(min=1, max=65535, help="TCP port for OpenFlow switches.")
-    ] = 6653,
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="TCP port for OpenFlow switches; 6653, or none with --of-ssl-port.",
+        ),
+    ] = None,
+    of_ssl_port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="Port for switches that speak TLS."),
+    ] = None,
+    of_key: Annotated[Path | None, typer.Option(help="TLS: our private key, PEM.")] = None,
+    of_cert: Annotated[Path | None, typer.Option(help="TLS: our certificate, PEM.")] = None,
+    of_ca: Annotated[
+        Path | None, typer.Option(help="TLS: who signs switches' certificates, PEM.")
+    ] = None,
     of_host: Annotated[
         str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")
     ] = "127.0.0.1",
@@ -70,6 +85,9 @@ def run(
     """
     if analysis not in ANALYSES:
         raise CommandError(f"--analysis {analysis}: choose one of {', '.join(ANALYSES)}")
+    tls = _tls(of_ssl_port, of_key, of_cert, of_ca)
+    if of_port is None and of_ssl_port is None:
+        of_port = OPENFLOW_PORT
     switches_at(switches)
     result = read_policy(policy)
     for diagnostic in result.diagnostics:
@@ -81,6 +99,8 @@ def run(
         "state": str(state),
         "host": of_host,
         "port": of_port,
+        "ssl_port": of_ssl_port,
+        "tls": tls,
         "analysis": analysis,
         "adapt": adapt,
         "seed": seed,
@@ -95,3 +115,18 @@ def run(
     sys.stdout.flush()
     sys.stderr.flush()
     os.execv(sys.executable, [sys.executable, "-m", "ryu_apps", json.dumps(settings)])
+
+
+def _tls(
+    port: int | None, key: Path | None, certificate: Path | None, authority: Path | None
+) -> dict[str, str] | None:
+    """The TLS files by what they are for; all of them, or none."""
+    files = {"key": key, "certificate": certificate, "authority": authority}
+    if port is None and not any(files.values()):
+        return None
+    if port is None or not all(files.values()):
+        raise CommandError("--of-ssl-port, --of-key, --of-cert and --of-ca belong together")
+    for path in files.values():
+        if path is not None and not path.is_file():
+            raise CommandError(f"{path}: no such file; `septum certificates` makes some to try")
+    return {name: str(path) for name, path in files.items()}

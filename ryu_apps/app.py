@@ -21,6 +21,7 @@ from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.listener import Listener
 from ryu_apps.ownership import ROLE_REPLY
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
@@ -30,7 +31,6 @@ from ryu_apps.runtime import (
     ofp_event,
     ofproto_v1_3,
     set_ev_cls,
-    tap_messages,
 )
 from ryu_apps.session import Phase
 from ryu_apps.wire.messages import EXPERIMENTER
@@ -99,10 +99,11 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._heard)
         self.control = ControlServer(settings.state, self)
+        self.faults = 0  # exceptions that no message should raise
         self._announced_ready = False
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
-        tap_messages(self._tap)
+        self.listener = Listener(self._tap)
 
     def start(self) -> None:
         super().start()
@@ -165,6 +166,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             return
         known = self.outgoing.get(datapath.id)
         if event.state == MAIN_DISPATCHER:
+            datapath.welcomed()
             self.outgoing[datapath.id] = Outgoing(datapath)
             ports = {
                 number: bytes.fromhex(port.hw_addr.replace(":", ""))
@@ -210,7 +212,11 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
                 return False
         elif kind not in OURS:
             return False
-        self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
+        try:
+            self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
+        except Exception:  # a fault of ours must not cost the switch its controller
+            self.faults += 1
+            LOG.exception("message of type %d from switch %d", kind, datapath.id)
         return True
 
     # -- the analysis ---------------------------------------------------------

@@ -21,6 +21,7 @@ from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
+from ryu_apps.listener import Listener
 from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
 from ryu_apps.reading import TIMEOUT as READING_TIMEOUT
 from ryu_apps.runtime import hub
@@ -39,6 +40,8 @@ class Running(Protocol):
 
     core: Core
     link: AnalysisLink | InlineAnalysis | None
+    listener: Listener
+    faults: int
 
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
@@ -156,7 +159,7 @@ def _checked(session: Session, asked: float) -> dict[str, Any]:
 def status(app: Running) -> dict[str, Any]:
     core: Core = app.core
     desired, watcher = core.desired, core.watcher
-    link = app.link
+    link, refused = app.link, app.listener.refused
     return {
         "policy": {
             "name": desired.policy.name,
@@ -207,6 +210,9 @@ def status(app: Running) -> dict[str, Any]:
             "malformed_messages": watcher.lost.malformed,
             "unreadable_frames": watcher.lost.unreadable_frames,
             "forged_lldp": watcher.lost.forged_lldp,
+            "connections_refused": refused.too_many + refused.no_handshake + refused.tls,
+            "messages_not_understood": refused.malformed,
+            "faults": app.faults,
         },
         "analysis": None
         if link is None

@@ -297,8 +297,12 @@ class Core:
         try:
             return self._message(session, kind, xid, buf, now)
         except decode.Malformed as error:
-            self.watcher.lost.malformed += 1
-            return [Log(logging.WARNING, f"switch {switch} sent a malformed message: {error}")]
+            lost = self.watcher.lost
+            lost.malformed += 1
+            if lost.malformed & lost.malformed - 1:
+                return []  # told at the first, second, fourth, … so that a log does not fill up
+            text = f"switch {switch} sent malformed messages, {lost.malformed} by now: {error}"
+            return [Log(logging.WARNING, text)]
 
     def _message(
         self, session: Session, kind: int, xid: int, buf: bytes, now: float
@@ -395,6 +399,9 @@ class Core:
         ]
 
     def _packet(self, session: Session, copy: decode.PacketIn, now: float) -> list[Effect]:
+        if copy.fields.get("in_port") not in session.ports:
+            self.watcher.lost.unreadable_frames += 1
+            return []
         seen = self.watcher.packet(session.switch, copy, self._views, now, session.kind.target)
         changed = self._reconcile_all(now, seen.afterwards) if seen.rules_changed else []
         return [*seen.effects, *changed]

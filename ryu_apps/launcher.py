@@ -9,6 +9,7 @@ import os
 import secrets
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
 from ryu_apps.core import Core
 from ryu_apps.desired import check_fits
+from ryu_apps.listener import TlsFiles
 
 STORE_PATIENCE = 0.05  # seconds: forwarding must not wait for somebody else's write
 
@@ -44,7 +46,9 @@ class LaunchSettings:
     policy_paths: tuple[str, ...]
     state: str
     host: str = "127.0.0.1"
-    port: int = 6653
+    port: int | None = 6653  # None: no connections in the clear
+    ssl_port: int | None = None
+    tls: TlsFiles | None = None
     analysis: str = "process"
     adapt: bool = True
     seed: int = 0
@@ -60,7 +64,8 @@ class LaunchSettings:
     @classmethod
     def from_json(cls, text: str) -> LaunchSettings:
         values = json.loads(text)
-        return cls(**{**values, "policy_paths": tuple(values["policy_paths"])})
+        tls = None if values.get("tls") is None else TlsFiles(**values["tls"])
+        return cls(**{**values, "policy_paths": tuple(values["policy_paths"]), "tls": tls})
 
 
 def launch(settings: LaunchSettings) -> None:
@@ -75,7 +80,10 @@ def launch(settings: LaunchSettings) -> None:
     state = Path(settings.state)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(state)
-    _check_port(settings.host, settings.port)
+    tls = _tls(settings)
+    for port in (settings.port, settings.ssl_port):
+        if port is not None:
+            _check_port(settings.host, port)
     ready_file = None if settings.ready_file is None else Path(settings.ready_file)
     if ready_file is not None:
         ready_file.touch()  # fails now, in one line, where it cannot be written
@@ -97,10 +105,9 @@ def launch(settings: LaunchSettings) -> None:
     store = Store.open(state, time.time(), patience=STORE_PATIENCE)
     app_settings = AppSettings(state, _link_of(settings), ready_file, settings.expect_switches)
     try:
-        runtime.listen_and_run(
+        runtime.run_application(
             SeptumApp,
-            settings.host,
-            settings.port,
+            partial(_listen, settings, tls),
             stop.is_raised,
             core=core,
             store=store,
@@ -112,6 +119,25 @@ def launch(settings: LaunchSettings) -> None:
             ready_file.unlink(missing_ok=True)
         store.close()
         os.close(lock)
+
+
+def _tls(settings: LaunchSettings) -> ssl.SSLContext | None:
+    """What TLS needs, from the files that were named."""
+    if settings.tls is None:
+        return None
+    try:
+        return settings.tls.context()
+    except OSError as error:
+        files = ", ".join((settings.tls.key, settings.tls.certificate, settings.tls.authority))
+        why = getattr(error, "reason", None) or error.strerror or error
+        raise LaunchError(f"TLS: {why}; look at {files}") from error
+
+
+def _listen(settings: LaunchSettings, tls: ssl.SSLContext | None, app: SeptumApp) -> None:
+    if settings.port is not None:
+        app.listener.open(settings.host, settings.port)
+    if settings.ssl_port is not None and tls is not None:
+        app.listener.open(settings.host, settings.ssl_port, tls)
 
 
 def _link_of(

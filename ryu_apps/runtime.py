@@ -1,16 +1,24 @@
-"""The one place that knows which OpenFlow library runs: Ryu with eventlet.
+"""The one place that knows which OpenFlow library runs: Ryu, or its maintained fork os-ken.
 
-Ryu 4.34's own ``ryu-manager`` does not start with a current eventlet: it
-imports ``ryu.app.wsgi``, which wants ``eventlet.wsgi.ALREADY_HANDLED``. So this
-module provides that name first, and starts Ryu's applications itself.
+Ryu where it is installed, unless ``SEPTUM_OPENFLOW=os-ken`` says otherwise; both
+with eventlet. Ryu 4.34's own ``ryu-manager`` does not start with a current
+eventlet: it imports ``ryu.app.wsgi``, which wants
+``eventlet.wsgi.ALREADY_HANDLED``. So this module provides that name first, and
+`ryu_apps.listener` takes connections itself.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+CHOICE = "SEPTUM_OPENFLOW"
+OS_KEN = os.environ.get(CHOICE, "ryu") == "os-ken" or find_spec("ryu") is None
+os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os-ken is imported
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -19,29 +27,37 @@ with warnings.catch_warnings():
 
     if not hasattr(eventlet.wsgi, "ALREADY_HANDLED"):
         eventlet.wsgi.ALREADY_HANDLED = object()
-    from ryu import cfg
-    from ryu.base import app_manager
-    from ryu.controller import controller as _controller
-    from ryu.controller import ofp_event
-    from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
-    from ryu.lib import hub
-    from ryu.ofproto import ofproto_parser, ofproto_v1_3, ofproto_v1_3_parser
+    if OS_KEN and not TYPE_CHECKING:
+        from os_ken import cfg
+        from os_ken.base import app_manager
+        from os_ken.controller import controller, ofp_event, ofp_handler
+        from os_ken.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+        from os_ken.lib import hub
+        from os_ken.ofproto import ofproto_parser, ofproto_v1_3
+    else:
+        from ryu import cfg
+        from ryu.base import app_manager
+        from ryu.controller import controller, ofp_event, ofp_handler
+        from ryu.controller.handler import DEAD_DISPATCHER, MAIN_DISPATCHER, set_ev_cls
+        from ryu.lib import hub
+        from ryu.ofproto import ofproto_parser, ofproto_v1_3
 
 __all__ = [
     "DEAD_DISPATCHER",
     "MAIN_DISPATCHER",
+    "OS_KEN",
     "app_manager",
+    "controller",
     "hub",
-    "listen_and_run",
     "ofp_event",
+    "ofproto_parser",
     "ofproto_v1_3",
+    "run_application",
     "set_ev_cls",
-    "tap_messages",
 ]
 
 STOP_CHECK = 0.1  # seconds
-READ_BLOCK = 16_384  # bytes: some hundred packet copies, two milliseconds' work
-Tap = Callable[[Any, int, int, bytes], bool]
+ECHO_EVERY, ECHOES_UNANSWERED = 5.0, 2  # seconds; a silent switch is gone after three of them
 
 
 def patch_standard_library() -> None:
@@ -49,77 +65,30 @@ def patch_standard_library() -> None:
     hub.patch()
 
 
-class ReadAhead:
-    """A connection's socket that is read a block at a time.
+class Handshakes(ofp_handler.OFPHandler):  # type: ignore[misc]
+    """The library's own OpenFlow handshake, without its listener."""
 
-    Ryu reads each message's header and body with calls of their own, which costs more than
-    reading the message's meaning. After each block others get their turn.
-    """
-
-    def __init__(self, socket: Any) -> None:
-        self._socket = socket
-        self._block = b""
-        self._at = 0
-
-    def recv(self, size: int) -> bytes:
-        if self._at == len(self._block):
-            hub.sleep(0)
-            self._block, self._at = self._socket.recv(READ_BLOCK), 0
-        found = self._block[self._at : self._at + size]
-        self._at += len(found)
-        return found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._socket, name)
+    def start(self) -> None:
+        app_manager.RyuApp.start(self) if not OS_KEN else app_manager.OSKenApp.start(self)
 
 
-_usual_connection = _controller.datapath_connection_factory
-
-
-def _connection(socket: Any, address: Any) -> None:
-    _usual_connection(ReadAhead(socket), address)
-
-
-_controller.datapath_connection_factory = _connection
-
-
-def tap_messages(tap: Tap) -> None:
-    """Hand every OpenFlow 1.3 message to ``tap(datapath, type, xid, bytes)`` first.
-
-    What the tap takes (returns True for) is not parsed into message objects at
-    all: packet copies, ended rules and rule listings are read straight from
-    their bytes. Anything else goes Ryu's usual way.
-    """
-    usual = ofproto_v1_3_parser.msg_parser
-
-    def parse(
-        datapath: Any, version: int, msg_type: int, msg_len: int, xid: int, buf: bytearray
-    ) -> Any:
-        if tap(datapath, msg_type, xid, bytes(buf)):
-            return None
-        return usual(datapath, version, msg_type, msg_len, xid, buf)
-
-    ofproto_parser.register_msg_parser(ofproto_v1_3.OFP_VERSION)(parse)
-
-
-def listen_and_run(
-    app: type, host: str, port: int, stopping: Callable[[], bool], **settings: Any
+def run_application(
+    app: type, listen: Callable[[Any], None], stopping: Callable[[], bool], **settings: Any
 ) -> None:
-    """Run one application with Ryu's OpenFlow listener on ``host:port`` until ``stopping()``.
+    """Run one application until ``stopping()``; ``listen`` is told it and must not wait.
 
     The application's ``shut_down()`` is called at the end.
     """
-    logging.getLogger("ryu").setLevel(logging.WARNING)
-    cfg.CONF(
-        args=["--ofp-listen-host", host, "--ofp-tcp-listen-port", str(port)],
-        project="septum",
-        default_config_files=[],
-    )
+    for name in ("ryu", "os_ken"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    cfg.CONF(args=[], project="septum", default_config_files=[])
+    cfg.CONF.set_override("echo_request_interval", ECHO_EVERY)
+    cfg.CONF.set_override("maximum_unreplied_echo_requests", ECHOES_UNANSWERED)
     running = app_manager.AppManager.get_instance()
-    running.load_apps(["ryu.controller.ofp_handler"])
-    running.instantiate_apps()
+    running.instantiate(Handshakes).start()
     ours = running.instantiate(app, **settings)
     ours.start()
+    listen(ours)
     try:
         while not stopping():
             hub.sleep(STOP_CHECK)

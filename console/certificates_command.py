@@ -1,0 +1,76 @@
+"""``septum certificates``: keys and certificates to try TLS with."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.errors import CommandError
+
+OPENSSL = "openssl"
+NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+NAMES = ("controller", "switch")
+
+
+def register(app: typer.Typer) -> None:
+    app.command("certificates")(certificates)
+
+
+def certificates(
+    directory: Annotated[Path, typer.Argument(help="Where they go; made if missing.")],
+    days: Annotated[int, typer.Option(min=1, max=825, help="How long they hold.")] = 30,
+) -> None:
+    """Make a certificate authority, and a key and certificate each for controller and switches.
+
+    For trying TLS out: the authority's key lies beside them. Files that are there already are not
+    overwritten.
+
+    Example:
+
+        septum certificates ./tls
+    """
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    wanted = [directory / f"{name}.{end}" for name in ("ca", *NAMES) for end in ("key", "crt")]
+    there = [path for path in wanted if path.exists()]
+    if there:
+        raise CommandError(f"{there[0]} is there already; remove it or choose another directory")
+    life = ("-days", str(days))
+    _openssl(directory, "req", "-x509", *NEW_KEY, *life, *_named("ca"), "-out", "ca.crt")
+    for name in NAMES:
+        _openssl(directory, "req", *NEW_KEY, *_named(name), "-out", f"{name}.csr")
+        signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.crt")
+        _openssl(directory, "x509", "-req", "-in", f"{name}.csr", *life, *signed)
+        (directory / f"{name}.csr").unlink()
+    (directory / "ca.srl").unlink(missing_ok=True)
+    key, certificate, authority = (directory / n for n in ("switch.key", "switch.crt", "ca.crt"))
+    ours = f"--of-key {directory / 'controller.key'} --of-cert {directory / 'controller.crt'}"
+    typer.echo(f"septum run --of-ssl-port 6653 {ours} --of-ca {authority} …")
+    typer.echo(f"ovs-vsctl set-ssl {key} {certificate} {authority}")
+
+
+def _named(name: str) -> tuple[str, ...]:
+    return ("-subj", f"/O=septum/CN={name}", "-keyout", f"{name}.key")
+
+
+def _openssl(directory: Path, *words: str) -> None:
+    before = os.umask(0o077)
+    try:
+        done = subprocess.run(
+            [OPENSSL, *words],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise CommandError("openssl is not installed: apt install openssl") from error
+    finally:
+        os.umask(before)
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise CommandError(f"openssl {words[0]}: {last}")

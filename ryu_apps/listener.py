@@ -1,0 +1,231 @@
+"""Taking switches' connections: in the clear or under TLS, within limits, and read with care.
+
+What comes in may be anything. A message that cannot be understood is counted
+and dropped; a stream whose lengths cannot be right, or that is not OpenFlow
+1.3, ends. Who does not finish the handshake in time is put out, and only so
+many may try at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import struct
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from ryu_apps.runtime import DEAD_DISPATCHER, controller, hub, ofp_event, ofproto_parser
+from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
+
+LOG = logging.getLogger("septum.listener")
+HELLO, ERROR = 0, 1
+VERSION = 4
+READ_BLOCK = 16_384  # bytes: some hundred packet copies, two milliseconds' work
+HANDSHAKE_WITHIN = 10.0  # seconds until a connection must be a switch's
+TLS_WITHIN = 5.0
+SOCKET_TIMEOUT = 2.0  # seconds: how often a silent connection is looked at
+MOST_CONNECTIONS = 4_096
+MOST_STRANGERS = 256  # connections that have not finished the handshake
+MOST_STRANGERS_FROM = 32  # of them from one address
+MOST_MALFORMED = 100  # messages of one connection, in which case it is no switch of ours
+BACKLOG = 128
+_HEADER = struct.Struct("!BBHI")
+Tap = Callable[[Any, int, int, bytes], bool]
+
+
+@dataclass(slots=True)
+class Refused:
+    """Connections and messages that were not taken, since the start."""
+
+    too_many: int = 0
+    no_handshake: int = 0
+    tls: int = 0
+    malformed: int = 0
+
+
+class Unreadable(Exception):
+    """A stream that cannot be OpenFlow 1.3 any more."""
+
+
+class Connection(controller.Datapath):  # type: ignore[misc]
+    """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
+    known switch first; what it takes (returns True for) is not parsed into objects at all."""
+
+    def __init__(self, sock: Any, address: Any, tap: Tap, refused: Refused) -> None:
+        super().__init__(sock, address)
+        self.socket.settimeout(SOCKET_TIMEOUT)
+        self._tap, self._refused = tap, refused
+        self._until = time.monotonic() + HANDSHAKE_WITHIN
+        self._malformed = 0
+        self.welcomed: Callable[[], None] = lambda: None
+
+    def _recv_loop(self) -> None:
+        rest = b""
+        try:
+            while self.state != DEAD_DISPATCHER:
+                self._check_handshake()
+                block = self._receive()
+                if block is None:
+                    continue
+                if not block:
+                    break
+                rest = self._messages(rest + block)
+                hub.sleep(0)  # others get their turn
+        except Unreadable as error:
+            LOG.warning("%s: %s; connection closed", self._name(), error)
+        finally:
+            self.close()
+            self.socket.close()
+
+    def _receive(self) -> bytes | None:
+        """The next bytes; none at the end, None when there is nothing yet."""
+        try:
+            return bytes(self.socket.recv(READ_BLOCK))
+        except TimeoutError:
+            return None
+        except ssl.SSLError as error:
+            return None if "timed out" in str(error) else b""
+        except (EOFError, OSError):
+            return b""
+
+    def _check_handshake(self) -> None:
+        if self.state != MAIN and time.monotonic() > self._until:
+            self._refused.no_handshake += 1
+            raise Unreadable(f"no OpenFlow handshake within {HANDSHAKE_WITHIN:g} s")
+
+    def _messages(self, data: bytes) -> bytes:
+        """Handle every whole message; what is left. Raises Unreadable."""
+        at = 0
+        while len(data) - at >= _HEADER.size and self.state != DEAD_DISPATCHER:
+            version, kind, length, xid = _HEADER.unpack_from(data, at)
+            if length < _HEADER.size:
+                raise Unreadable(f"a message of {length} bytes")
+            if version != VERSION and kind not in (HELLO, ERROR):
+                raise Unreadable(f"OpenFlow version byte {version:#x}, not 1.3")
+            if len(data) - at < length:
+                break
+            self._handle(version, kind, xid, data[at : at + length])
+            at += length
+        return data[at:]
+
+    def _handle(self, version: int, kind: int, xid: int, message: bytes) -> None:
+        try:
+            if self._tap(self, kind, xid, message):
+                return
+            parsed = ofproto_parser.msg(self, version, kind, len(message), xid, message)
+            if parsed is None:
+                raise ValueError("not understood")
+            event = ofp_event.ofp_msg_to_ev(parsed)
+            self.ofp_brick.send_event_to_observers(event, self.state)
+            for handler in self.ofp_brick.get_handlers(event):
+                if self.state in handler.callers[event.__class__].dispatchers:
+                    handler(event)
+        except Exception as error:  # a switch may send anything
+            self._count_malformed(kind, error)
+
+    def _count_malformed(self, kind: int, error: Exception) -> None:
+        self._refused.malformed += 1
+        self._malformed += 1
+        if self._malformed == 1:
+            LOG.warning("%s: message of type %d dropped: %r", self._name(), kind, error)
+        if self._malformed >= MOST_MALFORMED or self.state != MAIN:
+            raise Unreadable(f"{self._malformed} malformed messages")
+
+    def _name(self) -> str:
+        who = f"{self.address[0]} port {self.address[1]}"
+        return who if self.id is None else f"switch {self.id} ({who})"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: our own key and certificate, and who signs switches' certificates."""
+
+    key: str
+    certificate: str
+    authority: str
+
+    def context(self) -> ssl.SSLContext:
+        """TLS 1.2 or later with certificates of both sides. Raises OSError (ssl.SSLError)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_cert_chain(self.certificate, self.key)
+        context.load_verify_locations(self.authority)
+        return context
+
+
+@dataclass(slots=True)
+class Listener:
+    """Takes connections on one or more doors until the process ends."""
+
+    tap: Tap
+    refused: Refused = field(default_factory=Refused)
+    _connections: int = 0
+    _strangers: Counter[str] = field(default_factory=Counter)
+
+    def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on an address. Raises OSError."""
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        door = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        hub.spawn(self._serve, door, tls)
+
+    def _serve(self, door: socket.socket, tls: ssl.SSLContext | None) -> None:
+        while True:
+            try:
+                sock, address = door.accept()
+            except OSError as error:  # such as too many open files: who is there goes on
+                LOG.error("a connection cannot be taken: %s", error)
+                hub.sleep(1.0)
+                continue
+            if self._connections >= MOST_CONNECTIONS or not self._room_for(address[0]):
+                self.refused.too_many += 1
+                sock.close()
+                continue
+            self._connections += 1
+            self._strangers[address[0]] += 1
+            hub.spawn(self._take, sock, address, tls)
+
+    def _room_for(self, host: str) -> bool:
+        total = self._strangers.total()
+        return total < MOST_STRANGERS and self._strangers[host] < MOST_STRANGERS_FROM
+
+    def _take(self, sock: Any, address: Any, tls: ssl.SSLContext | None) -> None:
+        stranger = True
+
+        def known() -> None:
+            nonlocal stranger
+            if stranger:
+                stranger = False
+                self._strangers[address[0]] -= 1
+                self._strangers += Counter()  # forget who has none left
+
+        try:
+            if tls is not None:
+                sock = self._secured(sock, address, tls)
+            if sock is not None:
+                connection = Connection(sock, address, self.tap, self.refused)
+                connection.welcomed = known
+                connection.serve()
+        except OSError as error:
+            LOG.info("connection from %s ended: %s", address[0], error)
+        finally:
+            known()
+            self._connections -= 1
+            if sock is not None:
+                sock.close()
+
+    def _secured(self, sock: Any, address: Any, tls: ssl.SSLContext) -> Any:
+        """The socket under TLS; None for who has no valid certificate."""
+        try:
+            sock.settimeout(TLS_WITHIN)
+            return tls.wrap_socket(sock, server_side=True)
+        except (OSError, EOFError) as error:
+            self.refused.tls += 1
+            reason = getattr(error, "reason", None) or error
+            LOG.warning("TLS connection from %s refused: %s", address[0], reason)
+            sock.close()
+            return None
