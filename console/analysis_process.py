@@ -67,6 +67,7 @@ class Shell:
         self._feeds = FeedService(
             state, composed.policy, composed.store, composed.audit, _say, self._handles
         )
+        self._hold: str | None = None
 
     def serve(self, model: str) -> None:
         """Until the controller closes its side, or `stop`."""
@@ -76,6 +77,7 @@ class Shell:
         self._selector.register(self._door, selectors.EVENT_READ)
         now = time.time()
         commands = self._analysis.start(now)
+        self._tell_hold()
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
         due = time.monotonic() + TICK
         while self._open:
@@ -85,6 +87,7 @@ class Shell:
                 self._send(self._analysis.tick(time.time()))
                 self._send(self._feeds.tick(time.time()))
                 self._seal(time.time())
+                self._tell_hold()
                 self._learned(time.time())
                 due = time.monotonic() + TICK
         if self._copy is not None:
@@ -95,6 +98,14 @@ class Shell:
 
     def stop(self, *_: object) -> None:
         self._open = False
+
+    def _tell_hold(self) -> None:
+        """A line in the log whenever somebody stopped automatic action, or let it go on."""
+        hold = self._analysis.hold
+        if hold != self._hold:
+            self._hold = hold
+            by = "goes on" if hold is None else f"is on hold by {hold}"
+            _say(f"automatic action {by}")
 
     def _attend(self, ready: socket.socket, events: int) -> None:
         if ready is self._door:

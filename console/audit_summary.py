@@ -27,7 +27,8 @@ def _short(value: Any) -> str:
 
 def _started(data: dict[str, Any]) -> str:
     adapt = "alerts may become decisions" if data["adapt"] else "alerts only"
-    return f"{adapt}; active: {_short(data['active']) or 'none'}"
+    hold = f"; on hold by {data['hold']}" if data.get("hold") else ""
+    return f"{adapt}; active: {_short(data['active']) or 'none'}{hold}"
 
 
 def _alert(data: dict[str, Any]) -> str:
@@ -80,6 +81,20 @@ def _feed(data: dict[str, Any]) -> str:
     return f"{data['feed']} loaded ({data['mode']}): {counts}, {data['refused']} refused"
 
 
+def _extended(data: dict[str, Any]) -> str:
+    if "until" not in data:
+        return f"covers {_short(data['addresses'])} too"
+    why = f" ({data['reason']})" if data["reason"] else ""
+    return f"holds until {moment(data['until'])}, by {data['by']}{why}"
+
+
+def _reward(data: dict[str, Any]) -> str:
+    what = f"{data['action']} (the table says {data['table']}) earned {data['reward']:+.3f}"
+    safe = f"{data['safe_carried']} safe connections carried, {data['safe_stopped']} stopped"
+    person = f"; a person: {data['person']}" if data["person"] else ""
+    return f"{what}: {safe}, {data['pairs_left']} of {data['pairs']} host pairs left{person}"
+
+
 def _hold(data: dict[str, Any]) -> str:
     return f"automatic action {'stopped' if data['on'] else 'resumed'} by {data['by']}"
 
@@ -89,10 +104,11 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "alert": _alert,
     "decision": _decision,
     "approved": lambda data: f"by {data['by']}",
-    "rejected": lambda data: f"by {data['by']}",
+    "rejected": lambda data: str(data["reason"]) if "reason" in data else f"by {data['by']}",
     "released": lambda data: str(data["reason"]),
     "expired": lambda data: f"its time was over (it was {data['was']})",
-    "extended": lambda data: f"covers {_short(data['addresses'])} too",
+    "extended": _extended,
+    "reward": _reward,
     "enforce": _enforce,
     "withdraw": lambda data: "asked to take its rules away",
     "confirmed": _rules,

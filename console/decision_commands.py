@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,9 @@ from console.decision_story import Story, as_json_value, tell
 from console.errors import NO, CommandError
 from console.state import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from response.audit import Audit
-from response.decisions import Decision, DecisionState
-from response.messages import Ask
+from response.decisions import MAX_TTL, Decision, DecisionState
+from response.hold import HOLD, set_hold
+from response.messages import Answer, Ask
 
 Id = Annotated[str, typer.Argument(help="The decision's id, such as d1.")]
 Note = Annotated[str, typer.Option(help="Why, for the audit.")]
@@ -30,6 +32,7 @@ def register(app: typer.Typer) -> None:
         ("approve", approve),
         ("reject", reject),
         ("release", release),
+        ("extend", extend),
         ("hold", hold),
         ("resume", resume),
     ):
@@ -55,13 +58,13 @@ def list_decisions(
     wanted: DecisionState | None = only  # type: ignore[assignment]
     with opened(state) as store:
         found = store.decisions(wanted)
-        held_by = store.meta("hold")
+        held_by = store.meta(HOLD)
+    if held_by is not None:
+        typer.echo(_held(held_by), err=as_json)
     if as_json:
         rows = [as_json_value(decision) for decision in found]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
-    if held_by is not None:
-        typer.echo(f"automatic action is on hold by {held_by} (`septum decisions resume` ends it)")
     if not found:
         typer.echo("no decisions")
         return
@@ -88,7 +91,7 @@ def show(decision_id: Id, state: State = DEFAULT_STATE, as_json: AsJson = False)
         if decision is None:
             raise CommandError(f"{decision_id}: no such decision in {state}", NO)
         history = tuple(Audit(store).entries(decision=decision_id))
-        story = Story(decision, store.alert_of(decision_id), history)
+        story = Story(decision, store.alert_of(decision_id), history, store.meta(HOLD))
     if as_json:
         typer.echo(json.dumps(story.as_json(), ensure_ascii=False, indent=1))
     else:
@@ -130,14 +133,47 @@ def release(
     _ask(state, Ask("release", decision_id, who_asks(), note), as_json)
 
 
-def hold(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Stop all automatic action: what would be done is proposed instead.
+def extend(
+    decision_id: Id,
+    state: State = DEFAULT_STATE,
+    more: Annotated[
+        str, typer.Option("--for", help="How long from now: 90s, 30m, 2h; at most 65535s.")
+    ] = "15m",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Let an active decision hold for longer; it never ends sooner by this.
 
     Example:
 
-        septum decisions hold
+        septum decisions extend d1 --for 2h --note "still looking at it"
     """
-    _ask(state, Ask("hold", "", who_asks()), as_json)
+    found = re.fullmatch(r"(\d{1,6})([smh])", more)
+    if found is None:
+        raise CommandError(f"--for {more}: write a time such as 90s, 30m or 2h")
+    seconds = int(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+    if not 0 < seconds <= MAX_TTL:
+        raise CommandError(f"--for {more}: 1 to {MAX_TTL} seconds, which is what a switch can time")
+    _ask(state, Ask("extend", decision_id, who_asks(), note, seconds), as_json)
+
+
+def hold(
+    switch: Annotated[str, typer.Argument(metavar="[on|off]", help="`off` ends it.")] = "on",
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Stop all automatic action at once: what would be done is proposed instead.
+
+    What is blocked already stays so until it ends or somebody releases it. The switch is kept in
+    the state directory: it works while the analysis is down, too, and outlives every restart.
+
+    Example:
+
+        septum decisions hold on
+    """
+    if switch not in ("on", "off"):
+        raise CommandError(f"hold {switch}: write on or off")
+    _set_hold(state, switch == "on", as_json)
 
 
 def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -147,17 +183,32 @@ def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
         septum decisions resume
     """
-    _ask(state, Ask("resume", "", who_asks()), as_json)
+    _set_hold(state, False, as_json)
+
+
+def _set_hold(state: Path, on: bool, as_json: bool) -> None:
+    """Write the switch down for whatever runs on this state directory, now or later."""
+    with opened(state) as store:
+        done = set_hold(store, Audit(store), on, who_asks(), time.time())
+    _say(Answer(done.ok, done.text), as_json)
 
 
 def _ask(state: Path, ask: Ask, as_json: bool) -> None:
     answer = ask_analysis(state, ask)
+    _say(answer, as_json)
+    if not answer.ok:
+        raise typer.Exit(NO)
+
+
+def _say(answer: Answer, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"ok": answer.ok, "text": answer.text}, ensure_ascii=False))
     else:
         typer.echo(answer.text)
-    if not answer.ok:
-        raise typer.Exit(NO)
+
+
+def _held(by: str) -> str:
+    return f"automatic action is on hold by {by} (`septum decisions hold off` ends it)"
 
 
 def _row(*cells: str) -> str:

@@ -10,6 +10,7 @@ from console.audit_summary import summary
 from console.state import moment
 from detection.alerts import Alert
 from response.chain import AuditEntry
+from response.choose import Choice, Option
 from response.decisions import Decision
 from response.interfaces import StoredAlert
 from response.values import plain, sparse
@@ -20,11 +21,14 @@ MAX_SHOWN = 12  # hops, and records, in the text; JSON has all
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """``alert`` None: its evidence is no longer in the store, the audit still has it."""
+    """``alert`` None: its evidence is no longer in the store, the audit still has it.
+    ``hold`` names who put automatic action on hold, if it is.
+    """
 
     decision: Decision
     alert: StoredAlert | None
     history: tuple[AuditEntry, ...]
+    hold: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         told = self.alert
@@ -32,9 +36,28 @@ class Story:
             "decision": as_json_value(self.decision),
             "alert": None if told is None else plain(told.alert),
             "envelope": None if told is None else told.reason,
+            "choice": None if told is None or told.choice is None else plain(told.choice),
+            "left_out": [] if told is None else [plain(option) for option in left_out(told)],
+            "approved_by": self.approver,
+            "hold": self.hold,
             "evidence": [] if told is None else [sparse(record) for record in told.evidence],
             "history": [{**plain(entry), "data": entry.values()} for entry in self.history],
         }
+
+    @property
+    def approver(self) -> str | None:
+        """Who let it act: a person, the policy itself, or nobody yet."""
+        decision = self.decision
+        if decision.approved_by is not None:
+            return decision.approved_by
+        acted = any(entry.kind == "enforce" for entry in self.history)
+        return "the policy (adapt: auto)" if acted else None
+
+
+def left_out(told: StoredAlert) -> list[Option]:
+    """What the envelope kept from being done at once, beside or instead of what was chosen."""
+    options = () if told.choice is None else told.choice.options
+    return [each for each in options if each.action != "alert" and each.outcome != "active"]
 
 
 def as_json_value(decision: Decision) -> dict[str, Any]:
@@ -59,6 +82,9 @@ def tell(story: Story) -> Iterator[str]:
     yield ""
     yield "What would release it"
     yield f"  {decision.would_release_if}"
+    if story.hold is not None:
+        yield ""
+        yield f"Automatic action is on hold by {story.hold}"
 
 
 def _seen(told: StoredAlert) -> Iterator[str]:
@@ -97,9 +123,31 @@ def _decided(story: Story) -> Iterator[str]:
     yield ""
     yield "What was decided"
     yield f"  {decision.action} of {decision.target} ({', '.join(decision.addresses)})"
-    if story.alert is not None:
-        yield f"  {story.alert.outcome}: {story.alert.reason}"
+    told = story.alert
+    if told is not None:
+        yield f"  {told.outcome}: {told.reason}"
+        if told.choice is not None:
+            yield from _chosen(told.choice, left_out(told), told.outcome)
     yield f"  by {decision.by}, {moment(decision.ts)} to {moment(decision.expires)}"
+    yield f"  approved by {story.approver or 'nobody yet'}"
+    if decision.supersedes is not None:
+        yield f"  takes the place of {decision.supersedes}"
+    if decision.superseded_by is not None:
+        yield f"  {decision.superseded_by} took its place"
+
+
+def _chosen(choice: Choice, left: list[Option], outcome: str) -> Iterator[str]:
+    worth = ", ".join(
+        f"{each.action} {each.worth:.2f}" for each in choice.options if each.worth is not None
+    )
+    explored = ", to learn about it" if choice.explored else ""
+    yield f"  chosen: {choice.action}{explored}; the fixed table says {choice.table}"
+    yield f"  expected worth: {worth}"
+    if not left:
+        yield "  the envelope left nothing out"
+    for option in left:
+        far = "only proposed" if option.outcome == "proposed" else "left out"
+        yield f"  the envelope: {option.action} {far}: {option.reason}"
 
 
 def _rules(decision: Decision) -> Iterator[str]:

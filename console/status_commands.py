@@ -53,6 +53,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:
         typer.echo(printable(f"feed       {feed_line(each, now)}"))
+    if answer.get("hold") is not None:
+        by = f"by {answer['hold']} (`septum decisions hold off` ends it)"
+        typer.echo(f"on hold    automatic action, {by}")
     typer.echo(f"analysis   {learner}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")

@@ -7,19 +7,24 @@ or the controller itself when it runs inline) does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import ExitStack
+
 from detection.alerts import Alert
 from policies.model import Policy
 from response import messages as m
 from response.audit import Audit
-from response.decisions import Decision, DecisionAction
-from response.envelope import Judgement
-from response.explain import why, would_release_if
-from response.hosts import KnownHost, own_networks
-from response.interfaces import Detector, StateStore, StoredAlert, StoredFlow
-from response.lifecycle import MACHINE, Done, Lifecycle
-from response.permits import Circumstances, MembersOf, Permits
+from response.bandit import ActionLearner
+from response.cases import word_on
+from response.decisions import MACHINE
+from response.hold import HOLD, set_hold
+from response.hosts import own_networks
+from response.interfaces import Detector, StateStore, StoredFlow
+from response.ledger import Ledger
+from response.lifecycle import Done, Lifecycle
+from response.permits import MembersOf, Permits
+from response.responder import Responder
 from response.tally import Tally
-from response.values import plain, sparse
 from topology.records import FlowRecord
 
 RECENT = 20_000
@@ -27,9 +32,6 @@ RECENT = 20_000
 
 MAX_EVIDENCE = 50
 """Records written down with one alert, the newest of those that it names."""
-
-MAX_PROPOSALS = 1_000
-"""Open proposals; a flood of alerts beyond it is recorded as alerts."""
 
 MAX_WAITING_FLOWS = 1_000
 """Written down together: about ten milliseconds, in which no alert is looked at."""
@@ -42,7 +44,8 @@ class Analysis:
     """Scores what is seen, decides within the envelope, keeps everything.
 
     ``members_of`` answers who is in which segment (`policies.membership`);
-    ``adapt=False`` turns every alert into nothing but an alert.
+    ``adapt=False`` turns every alert into nothing but an alert; ``learner`` chooses
+    actions, one that knows nothing yet by default.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Analysis:
         audit: Audit,
         now: float,
         adapt: bool = True,
+        learner: ActionLearner | None = None,
     ) -> None:
         self._policy = policy
         self._members_of = members_of
@@ -66,23 +70,30 @@ class Analysis:
         detector.include(own_networks(policy, self._bindings))
         self._prepared = False
         self._life = Lifecycle(store, audit, now)
+        self._ledger = Ledger(store, audit, learner or ActionLearner())
         self._recent: dict[int, FlowRecord] = {}
         self._waiting: list[StoredFlow] = []
         self._counts = Tally(now)
         self._snapshot_due = now + SNAPSHOT_EVERY
-        for decision in self._life.active():
-            self._suspend(decision)
+        self._ledger_due = now + COUNTS_EVERY
+        self._responder = Responder(store, audit, self._life, self._ledger, detector, adapt)
+        self._follow([m.Enforce(decision) for decision in self._life.active()])
 
     # -- what the process around calls -----------------------------------------
 
     def start(self, now: float) -> list[m.Command]:
         """Once, when the controller can take commands: what it may have missed."""
         ended = self.tick(now)
-        commands = self._life.resent(now)
+        told = {command.decision.id for command in ended}
+        commands = [each for each in self._life.resent(now) if each.decision.id not in told]
         self._audit.append(
             now,
             "started",
-            {"adapt": self._adapt, "active": [d.id for d in self._life.active()]},
+            {
+                "adapt": self._adapt,
+                "active": [d.id for d in self._life.active()],
+                "hold": self.hold,
+            },
         )
         return ended + commands
 
@@ -91,13 +102,13 @@ class Analysis:
         match message:
             case m.RecordsSeen(records, lost):
                 self._counts.lost += lost
-                return [command for record in records for command in self._see(record, now)]
+                return self._see_all(records, now)
             case m.HostsChanged(bindings):
                 self._bindings = bindings
                 self._permits = Permits(self._policy, bindings, self._members_of)
                 self._detector.include(own_networks(self._policy, bindings))
                 self._prepared = False
-                return self._cover_new_addresses(now)
+                return self._follow_hosts(now)
             case m.SpoofsSeen(spoofs):
                 self._counts.add_spoofs(spoofs)
             case m.RulesConfirmed():
@@ -113,13 +124,17 @@ class Analysis:
         """A few times a second: end what has run out, write what has gathered."""
         commands: list[m.Command] = []
         for decision, command in self._life.expire(now):
+            self._ledger.close(decision.id, word_on(decision), now, done=command is not None)
             if command is not None:
-                self._resume(decision)
                 commands.append(command)
+        self._follow(commands)
         if not self._prepared:
             self._prepared = True
             self._store.save_host_names(self._permits.names())
         self._write_flows()
+        if now >= self._ledger_due:
+            self._ledger_due = now + COUNTS_EVERY
+            self._ledger.write(now)
         if self._counts.due(now, COUNTS_EVERY):
             for kind, data in self._counts.take(now):
                 self._audit.append(now, kind, data)
@@ -128,6 +143,7 @@ class Analysis:
     def finish(self, now: float) -> None:
         """Write down what only memory holds, before the process ends."""
         self._write_flows()
+        self._ledger.write(now)
         for kind, data in self._counts.take(now):
             self._audit.append(now, kind, data)
         self.keep_snapshot(self.snapshot(), now)
@@ -162,9 +178,10 @@ class Analysis:
             reason = self._permits.forbids(decision)
             if reason is not None:
                 done = self._life.release(decision.id, MACHINE, now, f"policy changed: {reason}")
-                self._resume(decision)
+                self._ledger.close(decision.id, "", now)
                 commands.extend(done.commands)
-        return commands
+        self._follow(commands)
+        return commands + self._follow_hosts(now)
 
     # -- what people ask -------------------------------------------------------
 
@@ -174,7 +191,9 @@ class Analysis:
             case "approve":
                 return self.approve(ask.decision, ask.by, now)
             case "reject":
-                return self._life.reject(ask.decision, ask.by, now)
+                return self.reject(ask.decision, ask.by, now)
+            case "extend":
+                return self._life.extend(ask.decision, ask.seconds, ask.by, now, ask.note)
             case "release":
                 return self.release(ask.decision, ask.by, now, ask.note)
             case "hold" | "resume":
@@ -185,37 +204,56 @@ class Analysis:
         proposal = self._store.decision(decision_id)
         forbidden = None if proposal is None else self._permits.forbids(proposal)
         done = self._life.approve(decision_id, by, now, forbidden)
+        self._follow(done.commands)
         for command in done.commands:
-            self._suspend(command.decision)
+            if isinstance(command, m.Release):
+                self._ledger.close(command.decision.id, "", now)
         return done
 
     def reject(self, decision_id: str, by: str, now: float) -> Done:
-        return self._life.reject(decision_id, by, now)
+        with self._store.transaction():
+            done = self._life.reject(decision_id, by, now)
+            if done.ok:
+                self._ledger.close(decision_id, "undone", now)
+        return done
 
     def release(self, decision_id: str, by: str, now: float, note: str = "") -> Done:
         reason = f"released by {by}" + (f": {note}" if note else "")
-        done = self._life.release(decision_id, by, now, reason)
-        for command in done.commands:
-            self._resume(command.decision)
+        with self._store.transaction():
+            done = self._life.release(decision_id, by, now, reason)
+            for command in done.commands:
+                self._ledger.close(decision_id, word_on(command.decision), now)
+        self._follow(done.commands)
         return done
 
     def set_hold(self, on: bool, by: str, now: float) -> Done:
-        """Stop all automatic action (it is proposed instead), or let it go on."""
-        if on == (self.hold is not None):
-            return Done(True, "automatic action is " + ("on hold already" if on else "not on hold"))
-        with self._store.transaction():
-            self._store.set_meta("hold", by if on else None)
-            self._audit.append(now, "hold", {"on": on, "by": by})
-        return Done(True, f"automatic action {'is on hold' if on else 'goes on'}")
+        """Stop all automatic action, or let it go on; see `response.hold`."""
+        answer = set_hold(self._store, self._audit, on, by, now)
+        return Done(answer.ok, answer.text)
 
     @property
     def hold(self) -> str | None:
         """Who put automatic action on hold, or None."""
-        return self._store.meta("hold")
+        return self._store.meta(HOLD)
 
     # -- one record ------------------------------------------------------------
 
-    def _see(self, record: FlowRecord, now: float) -> list[m.Command]:
+    def _see_all(self, records: Iterable[FlowRecord], now: float) -> list[m.Command]:
+        """What a flood of alerts needs is written in one transaction, and is on disk before
+        any command of it leaves."""
+        commands: list[m.Command] = []
+        with ExitStack() as stack:
+            begun = False
+            for record in records:
+                alert = self._see(record)
+                if alert is not None:
+                    if not begun:
+                        stack.enter_context(self._store.transaction())
+                        begun = True
+                    commands += self._on_alert(alert, now)
+        return commands
+
+    def _see(self, record: FlowRecord) -> Alert | None:
         scored = self._detector.step(record)
         self._recent[scored.row] = record
         if len(self._recent) > RECENT:
@@ -223,97 +261,53 @@ class Analysis:
         self._waiting.append(StoredFlow(record, scored.score))
         if len(self._waiting) > MAX_WAITING_FLOWS:
             self._write_flows()
-        return [] if scored.alert is None else self._on_alert(scored.alert, now)
+        self._ledger.see(record)
+        return scored.alert
 
     def _on_alert(self, alert: Alert, now: float) -> list[m.Command]:
         evidence = tuple(
             self._recent[r] for r in alert.records[-MAX_EVIDENCE:] if r in self._recent
         )
-        host = self._permits.host_of(alert.host)
-        held = None if host is None else self._life.open_on(host.addresses)
-        if held is not None:
-            reason = f"{held.id} ({held.state}) covers {held.target} already"
-            self._only_alert(StoredAlert(alert, "alert", reason, held.id, evidence))
-            return []
-        judgement, action = self._judge(alert, host, now)
-        if judgement.outcome == "alert" or host is None or action is None:
-            self._only_alert(StoredAlert(alert, "alert", judgement.reason, None, evidence))
-            return []
-        with self._store.transaction():
-            number = self._store.next_decision_number()
-            decision = Decision(
-                id=f"d{number}",
-                number=number,
-                ts=now,
-                action=action,
-                target=host.name,
-                addresses=host.addresses,
-                scope="host",
-                state=judgement.outcome,
-                ttl=judgement.ttl,
-                alert=alert.id,
-                why=why(alert),
-                would_release_if=would_release_if(alert, f"d{number}", judgement.ttl),
-                by=MACHINE,
-            )
-            stored = StoredAlert(alert, judgement.outcome, judgement.reason, decision.id, evidence)
-            self._keep_alert(stored, with_evidence=True)
-            commands = self._life.begin(decision, judgement.reason)
-        if commands:
-            self._suspend(decision)
+        permits = self._permits
+        commands = self._responder.respond(alert, evidence, permits, self.hold, now)
+        self._follow(commands)
         return commands
 
-    def _judge(
-        self, alert: Alert, host: KnownHost | None, now: float
-    ) -> tuple[Judgement, DecisionAction | None]:
-        """How far the response to ``alert`` may go, and with which action."""
-        if not self._adapt:
-            return Judgement("alert", "automatic action is turned off"), None
-        addresses = () if host is None else host.addresses
-        undone_by = self._life.undone_by(addresses, now)
-        around = Circumstances(self._life.active(), self.hold, undone_by)
-        judgement, action = self._permits.judge(alert, host, around)
-        if judgement.outcome == "proposed" and len(self._life.proposed()) >= MAX_PROPOSALS:
-            return Judgement("alert", f"{MAX_PROPOSALS} proposals are waiting already"), None
-        return judgement, action
+    def _follow_hosts(self, now: float) -> list[m.Command]:
+        """Decisions go with the host, not with the address.
 
-    def _only_alert(self, stored: StoredAlert) -> None:
-        with self._store.transaction():
-            self._keep_alert(stored, with_evidence=False)
-
-    def _keep_alert(self, stored: StoredAlert, with_evidence: bool) -> None:
-        self._store.save_alert(stored)
-        data = {
-            "alert": plain(stored.alert),
-            "decision": stored.decision,
-            "outcome": stored.outcome,
-            "reason": stored.reason,
-        }
-        if with_evidence:
-            data["evidence"] = [sparse(record) for record in stored.evidence]
-        self._audit.append(stored.alert.ts, "alert", data)
-
-    def _cover_new_addresses(self, now: float) -> list[m.Command]:
-        """A blocked host that takes another address stays blocked."""
+        A blocked host that takes another address stays blocked; an address that went to
+        another host, or is protected now, is blocked no more.
+        """
         commands: list[m.Command] = []
         for decision in self._life.active():
+            kept = self._permits.still_of(decision)
+            if len(kept) < len(decision.addresses):
+                reason = "an address belongs to another host now"
+                number = self._store.next_decision_number()
+                commands += self._life.narrow(decision.id, kept, number, now, reason)
+                continue
+            if self.hold is not None:
+                continue
             for host in self._permits.holders(decision.addresses):
                 if host.name == decision.target or not host.declared:
                     addresses = self._permits.unprotected(host.addresses)
-                    commands += self._life.extend(decision.id, addresses, now)
-        for command in commands:
-            self._suspend(command.decision)
+                    commands += self._life.cover(decision.id, addresses, now)
+        self._follow(commands)
         return commands
 
     # -- small things ----------------------------------------------------------
 
-    def _suspend(self, decision: Decision) -> None:
-        for address in decision.addresses:
-            self._detector.suspend(address)
-
-    def _resume(self, decision: Decision) -> None:
-        for address in decision.addresses:
-            self._detector.resume(address)
+    def _follow(self, commands: Iterable[m.Command]) -> None:
+        """Hosts under a decision are not learned from; when it ends, they are again."""
+        for command in commands:
+            if isinstance(command, m.Release):
+                for address in command.decision.addresses:
+                    self._detector.resume(address)
+        for command in commands:
+            if isinstance(command, m.Enforce):
+                for address in command.decision.addresses:
+                    self._detector.suspend(address)
 
     def _write_flows(self) -> None:
         if self._waiting:

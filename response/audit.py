@@ -30,7 +30,8 @@ Kind = Literal[
     "alert",  # what was seen, with features, path and records
     "decision",  # a decision was made: active or proposed
     "approved", "rejected", "released", "expired",  # how it went on
-    "extended",  # its host took another address, which it now covers too
+    "extended",  # it covers another address of its host, or holds for longer
+    "reward",  # what came of a choice: safe traffic carried, exposure left, a person's word
     "enforce", "withdraw",  # what was asked of the controller
     "confirmed", "removed",  # what a switch acknowledged by barrier
     "feed",  # a threat feed was loaded, failed, or became too old

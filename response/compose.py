@@ -12,6 +12,8 @@ from policies.model import Policy
 from policies.reader import load_policy
 from response.analysis import Analysis
 from response.audit import Audit
+from response.bandit import ActionLearner
+from response.ledger import MODEL as LEDGER_MODEL
 from response.messages import PolicyApplied
 from response.signing import signer_of
 from response.store import Store
@@ -65,12 +67,21 @@ def compose(
     policy = load_policy(policy_paths)
     store = Store.open(state, now)
     detector, model, problem = Detector(seed=seed), "fresh", None
-    kept = store.latest_snapshot()
+    kept = store.latest_snapshot("detector")
     if kept is not None:
         try:
-            detector, model = Detector.restore(kept[2]), "restored"
+            detector, model = Detector.restore(kept[1]), "restored"
         except ValueError as error:
             problem = f"starts to learn anew: {error}"
+    learner = ActionLearner(seed)
+    chosen_before = store.latest_snapshot(LEDGER_MODEL)
+    if chosen_before is not None:
+        try:
+            learner = ActionLearner.restore(chosen_before[1])
+        except ValueError as error:
+            problem = f"chooses actions by the fixed table again: {error}"
     audit = Audit(store, signer_of(state, draw), state)
-    analysis = Analysis(policy, Membership, detector, store, audit, now, adapt=adapt)
+    analysis = Analysis(
+        policy, Membership, detector, store, audit, now, adapt=adapt, learner=learner
+    )
     return Composed(analysis, policy, store, audit, model, problem)

@@ -10,6 +10,17 @@ DecisionState = Literal["proposed", "active", "released", "expired", "rejected"]
 
 MAX_TTL = 65_535  # seconds: the switch's own hard timeout is 16 bits wide
 
+MACHINE = "septum"
+"""``by`` of what no person did."""
+
+STRENGTH: dict[str, int] = {"alert": 0, "rate_limit": 1, "isolate": 2, "quarantine": 3}
+"""What can be done about an alert, weakest first."""
+
+
+def id_of(number: int) -> str:
+    """A decision's id from its number, which is also what its rules' cookies carry."""
+    return f"d{number}"
+
 
 @dataclass(frozen=True, slots=True)
 class InstalledRule:
@@ -24,7 +35,9 @@ class InstalledRule:
 class Decision:
     """``number`` is the cookie's object number and unique in a state directory;
     ``target`` the host's name (or address where it has none), ``addresses``
-    what the rules match; ``expires`` is ``ts + ttl``.
+    what the rules match. ``ttl`` is what it was made for; ``until`` is set once it was
+    extended. ``supersedes`` is the decision on the same host that this one took the place
+    of, ``superseded_by`` the one that took its place; ``approved_by`` the person who approved it.
     """
 
     id: str
@@ -41,7 +54,12 @@ class Decision:
     would_release_if: str
     by: str
     rules: tuple[InstalledRule, ...] = ()
+    until: float | None = None
+    supersedes: str | None = None
+    superseded_by: str | None = None
+    approved_by: str | None = None
 
     @property
     def expires(self) -> float:
-        return self.ts + self.ttl
+        """Seconds since the epoch."""
+        return self.ts + self.ttl if self.until is None else self.until

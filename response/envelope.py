@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, Protocol
 
-from policies.model import Adapt, Envelope
+from policies.model import Adapt, Envelope, Mode
 from response.decisions import MAX_TTL, Decision, DecisionAction
 from response.hosts import KnownHost
 
@@ -28,6 +28,7 @@ class Members(Protocol):
 
     def segments_of(self, address: str) -> frozenset[str]: ...
     def adapt_of(self, segments: frozenset[str]) -> Adapt: ...
+    def mode_of(self, segments: frozenset[str]) -> Mode: ...
     def hosts_in(self, segment: str) -> Collection[str]: ...
     def protected_addresses(self, envelope: Envelope) -> Collection[str]: ...
 
@@ -84,6 +85,24 @@ def judge_envelope(
     return Judgement("active", f"within the envelope, adapt is auto for {_list(segments)}", ttl)
 
 
+def room_left(
+    target: KnownHost, envelope: Envelope, members: Members, active: Iterable[Decision]
+) -> float:
+    """The share of its blocks that the envelope has left for ``target``: of ``max_hosts``, or
+    of ``max_share`` in one of its segments, whichever is less."""
+    blocked = _blocked_beside(target, active)
+    left = [_share_left(len(blocked), envelope.max_hosts)]
+    for segment in _segments_of(target.addresses, members):
+        here = sum(segment in _segments_of(held, members) for held in blocked.values())
+        limit = share_limit(len(members.hosts_in(segment)), envelope.max_share)
+        left.append(_share_left(here, limit))
+    return min(left)
+
+
+def _share_left(used: int, limit: int) -> float:
+    return max(0.0, 1.0 - used / limit) if limit > 0 else 0.0
+
+
 def is_protected(target: KnownHost, envelope: Envelope, members: Members) -> bool:
     """True when any address of the host is one that no machine decision may block."""
     protected = members.protected_addresses(envelope)
@@ -108,11 +127,7 @@ def _beyond_limits(
     active: Iterable[Decision],
 ) -> str | None:
     """What blocking ``target`` as well would exceed, or None."""
-    blocked = {
-        decision.target: frozenset(decision.addresses)
-        for decision in active
-        if decision.action in BLOCKS and not set(decision.addresses) & set(target.addresses)
-    }
+    blocked = _blocked_beside(target, active)
     if len(blocked) >= envelope.max_hosts:
         return f"{len(blocked)} hosts are blocked already, max_hosts is {envelope.max_hosts}"
     for segment in sorted(segments):
@@ -124,6 +139,15 @@ def _beyond_limits(
                 f"already, max_share {envelope.max_share:g} allows {limit}"
             )
     return None
+
+
+def _blocked_beside(target: KnownHost, active: Iterable[Decision]) -> dict[str, frozenset[str]]:
+    """The other hosts that are blocked now, with their addresses."""
+    return {
+        decision.target: frozenset(decision.addresses)
+        for decision in active
+        if decision.action in BLOCKS and not set(decision.addresses) & set(target.addresses)
+    }
 
 
 def _segments_of(addresses: Iterable[str], members: Members) -> frozenset[str]:

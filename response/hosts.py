@@ -67,6 +67,9 @@ class HostDirectory:
     def find(self, address: str) -> KnownHost | None:
         return self._by_address.get(address)
 
+    def all(self) -> tuple[KnownHost, ...]:
+        return self._hosts
+
     def declared(self) -> dict[str, tuple[str, ...]]:
         """Every declared host's addresses, by name."""
         return {host.name: host.addresses for host in self._hosts if host.declared}

@@ -13,8 +13,10 @@ from typing import Protocol
 
 from detection.alerts import Alert, Scored
 from response.chain import AuditEntry, AuditHead
+from response.choose import Choice
 from response.decisions import Decision, DecisionState
 from response.messages import ListFeed
+from topology.graph import CommunicationGraph
 from topology.records import Binding, FlowRecord, Link
 
 
@@ -31,7 +33,8 @@ class StoredAlert:
     """An alert with what became of it and the records it rests on.
 
     ``outcome`` is ``active``, ``proposed`` or ``alert``; ``reason`` says why
-    it went no further; ``decision`` is the id it led to or belongs to.
+    it went no further; ``decision`` is the id it led to or belongs to; ``choice`` what there
+    was to choose from, where there was a choice.
     """
 
     alert: Alert
@@ -39,6 +42,7 @@ class StoredAlert:
     reason: str
     decision: str | None = None
     evidence: tuple[FlowRecord, ...] = ()
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class StateStore(Protocol):
     def decisions(self, state: DecisionState | None = None) -> tuple[Decision, ...]: ...
     def active_decisions(self, now: float) -> tuple[Decision, ...]: ...
     def undone_decisions(self, now: float) -> tuple[Decision, ...]: ...
+    def unsettled_decisions(self, now: float) -> tuple[Decision, ...]: ...
     def next_decision_number(self) -> int: ...
 
     def save_bindings(self, bindings: Sequence[Binding]) -> None: ...
@@ -89,7 +94,10 @@ class StateStore(Protocol):
     def alerts(self, limit: int = ...) -> tuple[StoredAlert, ...]: ...
 
     def save_snapshot(self, ts: float, model: str, data: bytes) -> None: ...
-    def latest_snapshot(self) -> tuple[float, str, bytes] | None: ...
+    def latest_snapshot(self, model: str) -> tuple[float, bytes] | None: ...
+
+    def save_case(self, case_id: str, data: str | None) -> None: ...
+    def cases(self) -> tuple[str, ...]: ...
 
     def owner_id(self) -> str: ...
     def audit_head(self) -> AuditHead: ...
@@ -102,6 +110,10 @@ class StateStore(Protocol):
 
 class Detector(Protocol):
     """What the response asks of detection: scores, and not to learn from suspects."""
+
+    @property
+    def graph(self) -> CommunicationGraph:
+        """Who talked to whom."""
 
     def step(self, record: FlowRecord) -> Scored: ...
     def include(self, networks: Iterable[str]) -> None: ...

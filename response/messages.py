@@ -132,15 +132,17 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A person → analysis: ``approve``, ``reject``, ``release``, ``hold`` or ``resume``.
+    """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
-    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks.
+    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
+    is for ``extend``.
     """
 
     what: str
     decision: str
     by: str
     note: str = ""
+    seconds: int = 0
 
 
 @dataclass(frozen=True, slots=True)

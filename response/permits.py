@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from detection.alerts import Alert
-from policies.model import Policy
-from response.choose import choose
+from policies.model import Envelope, Mode, Policy
+from response.bandit import Context
 from response.decisions import Decision, DecisionAction
-from response.envelope import Judgement, Members, is_protected, judge_envelope
+from response.envelope import Judgement, Members, is_protected, judge_envelope, room_left
 from response.hosts import HostDirectory, KnownHost
+from response.reach import Reach
 from topology.records import Binding
 
 MembersOf = Callable[[Policy, tuple[Binding, ...]], Members]
@@ -35,7 +36,7 @@ class Permits:
         self._policy = policy
         self._bindings = bindings
         self._members_of = members_of
-        self._known: tuple[Members, HostDirectory] | None = None
+        self._known: tuple[Members, HostDirectory, Reach] | None = None
 
     def host_of(self, address: str) -> KnownHost | None:
         return self._who()[1].find(address)
@@ -49,28 +50,37 @@ class Permits:
         found = (self.host_of(address) for address in addresses)
         return list({host.name: host for host in found if host is not None}.values())
 
-    def judge(
-        self, alert: Alert, host: KnownHost | None, around: Circumstances
-    ) -> tuple[Judgement, DecisionAction | None]:
-        """How far the response to ``alert`` by ``host`` may go, and with which action."""
-        envelope = self._policy.envelope
-        if host is None:
-            return Judgement("alert", f"{alert.host} is no known host of this network"), None
-        if envelope is None:
-            return Judgement("alert", "the policy has no adaptive section"), None
-        action = choose(alert, envelope.actions)
-        if action is None:
-            return Judgement("alert", "no action that the policy allows fits this alert"), None
-        judgement = judge_envelope(
+    @property
+    def envelope(self) -> Envelope | None:
+        return self._policy.envelope
+
+    @property
+    def reach(self) -> Reach:
+        """Host pairs under the policy as it is."""
+        return self._who()[2]
+
+    def judge(self, action: DecisionAction, host: KnownHost, around: Circumstances) -> Judgement:
+        """How far ``action`` on ``host`` may go now."""
+        return judge_envelope(
             action,
             host,
-            envelope,
+            self._policy.envelope,
             self._who()[0],
             around.active,
             hold=around.hold,
             undone_by=around.undone_by,
         )
-        return judgement, action
+
+    def context(self, alert: Alert, host: KnownHost, around: Circumstances, now: float) -> Context:
+        """What is known when an action is chosen; see `response.bandit`."""
+        envelope = self._policy.envelope
+        room = 0.0 if envelope is None else room_left(host, envelope, self._who()[0], around.active)
+        critical = self.reach.criticality(host, now)
+        return Context(alert.score, alert.kind, len(alert.path), critical, room)
+
+    def may_explore(self, host: KnownHost) -> bool:
+        """Where a segment is enforced, nothing is tried out to learn from it."""
+        return self.reach.mode(host) is not Mode.ENFORCE
 
     def forbids(self, decision: Decision) -> str | None:
         """Why nobody, person or machine, may have this decision; None: it may stand."""
@@ -84,14 +94,25 @@ class Permits:
             return f"{decision.target} is protected"
         return None
 
+    def still_of(self, decision: Decision) -> tuple[str, ...]:
+        """Those of a decision's addresses that are its host's (or nobody's) and not protected."""
+        return tuple(
+            address
+            for address in self.unprotected(decision.addresses)
+            if (holder := self.host_of(address)) is None
+            or not holder.declared
+            or holder.name == decision.target
+        )
+
     def unprotected(self, addresses: Iterable[str]) -> tuple[str, ...]:
         """Those of the addresses that a machine decision may cover."""
         envelope = self._policy.envelope
         protected = () if envelope is None else self._who()[0].protected_addresses(envelope)
         return tuple(address for address in addresses if address not in protected)
 
-    def _who(self) -> tuple[Members, HostDirectory]:
+    def _who(self) -> tuple[Members, HostDirectory, Reach]:
         if self._known is None:
             members = self._members_of(self._policy, self._bindings)
-            self._known = members, HostDirectory(self._policy, self._bindings)
+            hosts = HostDirectory(self._policy, self._bindings)
+            self._known = members, hosts, Reach(self._policy, members, hosts.all())
         return self._known

@@ -53,6 +53,15 @@ CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END;
 """
 
+CASES = """
+CREATE TABLE cases(id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+UPGRADES = {1: CASES}
+"""What brings a file of an older layout to the next one."""
+
+TABLES += CASES
+
 _UPDATED = ", ".join(
     f"{name} = coalesce(excluded.{name}, {name})" for name in FLOW_COLUMNS if name not in FLOW_KEY
 )

@@ -87,7 +87,7 @@ class Store:
     def _prepared(self) -> bool:
         """Whether the tables are there; looked up without waiting for who writes."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version not in (0, schema.VERSION):
+        if version not in (0, schema.VERSION, *schema.UPGRADES):
             raise StoreError(
                 f"{self.path}: has layout {version}, this septum reads {schema.VERSION}; "
                 "use the version that wrote it"
@@ -98,9 +98,13 @@ class Store:
         with self.transaction():
             if self._prepared():  # another process was quicker
                 return
-            for statement in _statements(schema.TABLES):
-                self._db.execute(statement)
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            for script in _scripts(version):
+                for statement in _statements(script):
+                    self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version={schema.VERSION}")
+            if version:
+                return
             self._db.execute("INSERT INTO meta VALUES('owner', lower(hex(randomblob(8))))")
             self.set_meta("created", repr(float(now)))
 
@@ -196,6 +200,15 @@ class Store:
     def undone_decisions(self, now: float) -> tuple[Decision, ...]:
         """Released or rejected before their time was over."""
         return self._decisions("state IN ('released','rejected') AND expires>?", (now,))
+
+    def unsettled_decisions(self, now: float) -> tuple[Decision, ...]:
+        """Ended ones whose rules a switch may still carry: their time would still run, or a
+        switch confirmed rules and has not said that they are gone."""
+        return self._decisions(
+            "state IN ('released','expired')"
+            " AND (expires>? OR json_array_length(data,'$.rules')>0)",
+            (now,),
+        )
 
     def _decisions(self, where: str, parameters: tuple[object, ...]) -> tuple[Decision, ...]:
         rows = self._db.execute(
@@ -317,13 +330,29 @@ class Store:
             self._db.execute(
                 "INSERT INTO snapshots(ts, model, data) VALUES(?,?,?)", (ts, model, data)
             )
-            self._keep_newest("snapshots", MAX_SNAPSHOTS)
+            self._db.execute(
+                "DELETE FROM snapshots WHERE model=?1 AND row NOT IN"
+                " (SELECT row FROM snapshots WHERE model=?1 ORDER BY row DESC LIMIT ?2)",
+                (model, MAX_SNAPSHOTS),
+            )
 
-    def latest_snapshot(self) -> tuple[float, str, bytes] | None:
+    def latest_snapshot(self, model: str) -> tuple[float, bytes] | None:
+        """When it was taken, and what ``model`` had learned then."""
         row = self._db.execute(
-            "SELECT ts, model, data FROM snapshots ORDER BY row DESC LIMIT 1"
+            "SELECT ts, data FROM snapshots WHERE model=? ORDER BY row DESC LIMIT 1", (model,)
         ).fetchone()
-        return None if row is None else (float(row[0]), str(row[1]), bytes(row[2]))
+        return None if row is None else (float(row[0]), bytes(row[1]))
+
+    def save_case(self, case_id: str, data: str | None) -> None:
+        """Keep an open case of the reward ledger (JSON), or with None forget it."""
+        with self.transaction(durable=False):
+            if data is None:
+                self._db.execute("DELETE FROM cases WHERE id=?", (case_id,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO cases VALUES(?,?)", (case_id, data))
+
+    def cases(self) -> tuple[str, ...]:
+        return tuple(data for (data,) in self._db.execute("SELECT data FROM cases ORDER BY id"))
 
     # -- what was done ---------------------------------------------------------
 
@@ -363,6 +392,14 @@ def _make_private(path: Path) -> None:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as problem:
         raise StoreError(f"{path.parent}: cannot be made: {problem.strerror}") from None
+
+
+def _scripts(version: int) -> Iterator[str]:
+    """What brings a file with this layout to the current one; 0 is an empty file."""
+    if version == 0:
+        yield schema.TABLES
+    else:
+        yield from (schema.UPGRADES[each] for each in range(version, schema.VERSION))
 
 
 def _statements(script: str) -> Iterator[str]:

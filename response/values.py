@@ -49,7 +49,8 @@ def _loaded(hint: Any, item: Any) -> Any:
         inner = typing.get_args(hint)[0]
         return tuple(_loaded(inner, part) for part in item)
     if isinstance(item, dict):
-        return load(cast("type[Any]", hint), item)
+        parts = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
+        return load(cast("type[Any]", parts[0]), item)
     return item
 
 

@@ -17,6 +17,8 @@ from policies.compiler import CompileError
 from policies.errors import render
 from policies.reader import read_policy
 from policies.render import ovs_text
+from response.hold import HOLD
+from response.interfaces import StateStore
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
@@ -39,6 +41,7 @@ class Running(Protocol):
     """What people ask about: a controller at work."""
 
     core: Core
+    store: StateStore
     link: AnalysisLink | InlineAnalysis | None
     listener: Listener
     faults: int
@@ -197,6 +200,7 @@ def status(app: Running) -> dict[str, Any]:
         ],
         "problem": desired.problem,
         "decisions": sorted(desired.decisions),
+        "hold": app.store.meta(HOLD),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
             "copies_held_back_by_meters": sum(

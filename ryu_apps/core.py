@@ -24,10 +24,10 @@ from policies.compiler import (
 )
 from policies.compiler.base import link_discovery_rules
 from policies.compiler.targets import Overflow, Target, overflows, plain_meters
-from policies.layout import Category, category_of
+from policies.layout import Category, category_of, number_of
 from policies.model import FeedBlock, Policy
 from policies.rules import Field, Meter, Rule
-from response.decisions import Decision, InstalledRule
+from response.decisions import Decision, InstalledRule, id_of
 from response.messages import (
     Command,
     Enforce,
@@ -48,6 +48,7 @@ from ryu_apps.reading import Reading
 from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode, frames
+from ryu_apps.wire.encode import WireRule
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
 from topology.records import Binding, Link
@@ -267,6 +268,7 @@ class Core:
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
                 Tell(SwitchChanged(at, session.switch, "reconciled", text)),
                 *self._placed(session.switch, rules, at),
+                *self._gone(session.switch, difference.excess, at),
             ]
 
         effects = session.set_meters(self._meters(session, now))
@@ -444,6 +446,19 @@ class Core:
             effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
             effects += session.drop_meters(limits)
         return effects
+
+    def _gone(self, switch: int, excess: Iterable[WireRule], now: float) -> list[Effect]:
+        """Rules of decisions that have ended, which a comparison found and took away."""
+        found: dict[str, list[InstalledRule]] = {}
+        for rule in excess:
+            if category_of(rule.cookie) == Category.DECISION:
+                made = id_of(number_of(rule.cookie))
+                found.setdefault(made, []).append(InstalledRule(switch, rule.key[0], rule.cookie))
+        return [
+            Tell(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
+            for made, places in found.items()
+            if made not in self.desired.decisions
+        ]
 
     def _placed(self, switch: int, rules: Iterable[Rule], now: float) -> list[Effect]:
         """The decisions' rules that a switch has confirmed with all others."""

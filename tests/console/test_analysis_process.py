@@ -146,6 +146,7 @@ def test_from_a_sweep_to_a_decision_a_release_and_a_restart(
         assert (refused.ok, refused.text) == (False, "d99: no such decision")
         answer = ask_analysis(state, Ask("release", made.id, "ana", "a scheduled scan"))
         assert answer.ok
+        assert isinstance(again.hear(), Enforce), "what holds is said again to whoever starts"
         release = again.hear()
         assert isinstance(release, Release)
         assert release.decision.rules == (rule,)
@@ -154,7 +155,7 @@ def test_from_a_sweep_to_a_decision_a_release_and_a_restart(
     store = Store.open(state, 0.0)
     kinds = [entry.kind for entry in Audit(store).entries(decision=made.id)]
     assert kinds[:4] == ["alert", "decision", "enforce", "confirmed"]
-    assert kinds[-2:] == ["released", "withdraw"]
+    assert kinds[-3:] == ["released", "withdraw", "reward"]
     assert Audit(store).verify().whole
     assert len(store.flows()) == 533
 
@@ -188,7 +189,7 @@ def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -
         seen: set[float] = set()
         until = time.monotonic() + 20
         while len(seen) < 2 and time.monotonic() < until:
-            kept = store.latest_snapshot()
+            kept = store.latest_snapshot("detector")
             seen |= {kept[0]} if kept else set()
             assert not ask_analysis(controller.state, Ask("release", "d1", "ana")).ok
         assert len(seen) == 2

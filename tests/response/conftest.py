@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from detection.alerts import Alert, Contribution, Hop, Scored
-from policies.model import Adapt, Envelope, Host, Policy
+from policies.model import Adapt, Envelope, Host, Mode, Policy
 from response.analysis import Analysis
 from response.audit import Audit
 from response.store import Store
+from topology.graph import CommunicationGraph
 from topology.records import Binding, FlowRecord
 
 
@@ -24,12 +25,16 @@ class Segments:
     members: dict[str, frozenset[str]]
     adapt: dict[str, Adapt]
     protected: frozenset[str] = frozenset()
+    modes: dict[str, Mode] = field(default_factory=dict)
 
     def segments_of(self, address: str) -> frozenset[str]:
         return frozenset(name for name, held in self.members.items() if address in held)
 
     def adapt_of(self, segments: frozenset[str]) -> Adapt:
         return min((self.adapt[name] for name in segments), default=Adapt.ALERT)
+
+    def mode_of(self, segments: frozenset[str]) -> Mode:
+        return max((self.modes.get(name, Mode.ENFORCE) for name in segments), default=Mode.AUDIT)
 
     def hosts_in(self, segment: str) -> Collection[str]:
         return self.members[segment]
@@ -46,9 +51,11 @@ class ToldDetector:
     suspended: set[str] = field(default_factory=set)
     ours: tuple[str, ...] = ()
     rows: int = 0
+    graph: CommunicationGraph = field(default_factory=CommunicationGraph)
 
     def step(self, record: FlowRecord) -> Scored:
         row, self.rows = self.rows, self.rows + 1
+        self.graph.observe(record)
         return Scored(row, 0.5, self.alerts.get(row))
 
     def include(self, networks: Iterable[str]) -> None:

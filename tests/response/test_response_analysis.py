@@ -7,6 +7,7 @@ import pytest
 
 from policies.model import Adapt
 from response import analysis as analysis_module
+from response import responder
 from response.decisions import InstalledRule
 from response.messages import (
     Ask,
@@ -88,7 +89,11 @@ def test_switches_confirm_and_the_record_says_where(street: Street) -> None:
     gone = street.store.decision(made)
     assert gone is not None
     assert (gone.state, gone.rules) == ("released", ())
-    assert street.kinds()[-5:] == ["confirmed", "confirmed", "released", "withdraw", "removed"]
+    assert street.kinds()[-6:] == [
+        "confirmed", "confirmed", "released", "withdraw", "reward", "removed",
+    ]  # fmt: skip
+    street.analysis.step(RulesConfirmed(1002.2, made, (one, two), removed=True), 1002.2)
+    assert street.kinds()[-1] == "removed" and street.kinds().count("removed") == 1
     assert street.analysis.step(RulesConfirmed(1.0, "d99", (one,)), 1.0) == []
 
 
@@ -227,15 +232,22 @@ def test_a_crash_after_the_commit_loses_and_doubles_nothing(street: Street) -> N
     assert isinstance(enforce, Enforce)
     assert isinstance(release, Release)
     assert (enforce.decision.id, release.decision.id) == (made, "d2")
-    assert accuse(street, "10.0.0.1", 1011.0) == []
+    assert accuse(street, "10.0.0.1", 1010.5) == []
     assert len(street.store.decisions()) == 2
     rule = InstalledRule(1, 3, 77)
     street.analysis.step(RulesConfirmed(1012.0, made, (rule,)), 1012.0)
     street.reopen(1013.0)
-    assert [type(c) for c in street.analysis.start(1013.0)] == [Release]  # d1 is in place
+    # What is in place is said again too: this process cannot know what the last one's words did.
+    assert [type(c) for c in street.analysis.start(1013.0)] == [Enforce, Release]
     street.reopen(3000.0)
     (ended,) = street.analysis.start(3000.0)
     assert isinstance(ended, Release)
+    street.reopen(3001.0)
+    (again,) = street.analysis.start(3001.0)  # a switch confirmed it and never took it back
+    assert again.decision.id == made
+    street.analysis.step(RulesConfirmed(3002.0, made, (rule,), removed=True), 3002.0)
+    street.reopen(3003.0)
+    assert street.analysis.start(3003.0) == []
     assert street.store.active_decisions(3000.0) == ()
 
 
@@ -269,8 +281,15 @@ def test_a_declared_host_does_not_inherit_a_strangers_quarantine(street: Street)
     street.segments.members["web"] |= {"10.0.0.50"}
     street.analysis.step(HostsChanged(tuple(street.discover((mac, "10.0.0.50")))), 1000.5)
     quarantined(street, "10.0.0.50")
-    taken = [replace(street.discover((mac, "10.0.0.50"))[0], host="web2")]
-    assert street.analysis.step(HostsChanged(tuple(taken)), 1005.0) == []
+    own = "00:00:00:00:00:02"
+    taken = [replace(street.discover((own, "10.0.0.50"))[0], host="web2")]
+    release, *rest = street.analysis.step(HostsChanged(tuple(taken)), 1005.0)
+    (narrowed,) = [c.decision for c in (release, *rest) if isinstance(c, Enforce)]
+    assert narrowed.addresses == (STRANGER,)
+    assert narrowed.supersedes == "d1"
+    ended = street.store.decision("d1")
+    assert ended is not None
+    assert (ended.state, ended.superseded_by) == ("released", narrowed.id)
 
 
 def test_a_new_policy_releases_what_it_forbids(street: Street) -> None:
@@ -320,12 +339,12 @@ def test_what_was_learned_is_kept_from_time_to_time(street: Street) -> None:
     due = [street.analysis.snapshot_due(now) for now in (1299.0, 1300.0, 1300.25, 1600.0)]
     assert due == [False, True, False, True]
     street.analysis.finish(1700.0)
-    assert street.store.latest_snapshot() == (1700.0, "detector", b"rows 4")
+    assert street.store.latest_snapshot("detector") == (1700.0, b"rows 4")
 
 
 def test_memory_is_bounded(street: Street, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analysis_module, "RECENT", 5)
-    monkeypatch.setattr(analysis_module, "MAX_PROPOSALS", 1)
+    monkeypatch.setattr(responder, "MAX_PROPOSALS", 1)
     street.segments.adapt["web"] = Adapt.PROPOSE
     street.analysis.step(RecordsSeen((record(),) * 20), 1000.0)
     assert len(street.analysis._recent) == 5

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.model import Adapt, Envelope
-from response.choose import Row, choose
+from response.choose import TABLE, Row, choose
 from response.decisions import MAX_TTL, Decision
 from response.envelope import judge_envelope, share_limit
 from response.hosts import KnownHost
@@ -195,11 +195,6 @@ def test_the_table_is_read_from_the_top_and_passes_over_what_is_not_allowed() ->
     assert choose(short, every, table) == "isolate"
     assert choose(weak, every, table) == "rate_limit"
     assert choose(strong, ("rate_limit",), table) == "rate_limit"
-    assert choose(strong, ("alert",), table) is None
-    assert choose(replace(strong, score=0.5), every, table) is None
-
-
-def test_every_alert_that_passed_the_budget_asks_for_quarantine() -> None:
-    alert = replace(make_alert("10.0.0.1"), score=0.3, path=())
-    assert choose(alert, ("alert", "quarantine")) == "quarantine"
-    assert choose(alert, ("alert", "rate_limit")) is None
+    assert choose(strong, ("alert",), table) == "alert"
+    assert choose(replace(strong, score=0.5), every, table) == "alert"
+    assert table == TABLE

@@ -162,10 +162,28 @@ def test_alerts_come_back_with_their_evidence(opened: Store) -> None:
 
 
 def test_the_newest_snapshots_are_kept(opened: Store) -> None:
-    assert opened.latest_snapshot() is None
+    assert opened.latest_snapshot("detector") is None
+    opened.save_snapshot(0.5, "actions", b"a")
     for ts in range(8):
-        opened.save_snapshot(float(ts), "ensemble 1", bytes([ts]))
-    assert opened.latest_snapshot() == (7.0, "ensemble 1", b"\x07")
+        opened.save_snapshot(float(ts), "detector", bytes([ts]))
+    assert opened.latest_snapshot("detector") == (7.0, b"\x07")
+    assert opened.latest_snapshot("actions") == (0.5, b"a")
+
+
+def test_a_store_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> None:
+    before = Store.open(tmp_path, 1.0)
+    before.save_decision(decision(1))
+    owner = before.owner_id()
+    before.close()
+    old = sqlite3.connect(tmp_path / "septum.db")
+    old.executescript("DROP TABLE cases; PRAGMA user_version=1;")
+    old.close()
+    again = Store.open(tmp_path, 2.0)
+    again.save_case("d1", "{}")
+    assert again.cases() == ("{}",)
+    assert (again.owner_id(), len(again.decisions())) == (owner, 1)
+    again.save_case("d1", None)
+    assert again.cases() == ()
 
 
 def test_a_failed_transaction_keeps_nothing(opened: Store) -> None:
