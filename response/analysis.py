@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import replace
 
 from detection.alerts import Alert
 from policies.model import Policy
@@ -128,6 +129,8 @@ class Analysis:
             if command is not None:
                 commands.append(command)
         self._follow(commands)
+        if commands:  # an address that two hosts had may be under the other one's decision now
+            commands += self._follow_hosts(now)
         if not self._prepared:
             self._prepared = True
             self._store.save_host_names(self._permits.names())
@@ -224,7 +227,7 @@ class Analysis:
             for command in done.commands:
                 self._ledger.close(decision_id, word_on(command.decision), now)
         self._follow(done.commands)
-        return done
+        return replace(done, commands=(*done.commands, *self._follow_hosts(now)))
 
     def set_hold(self, on: bool, by: str, now: float) -> Done:
         """Stop all automatic action, or let it go on; see `response.hold`."""

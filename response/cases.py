@@ -115,7 +115,7 @@ def habits_of(graph: CommunicationGraph, host: KnownHost, alert: Alert) -> tuple
                 old = edge.first < alert.ts - SETTLED
                 if worked and old and (src, dst, service) not in suspicious:
                     found.append((src, dst, service))
-    return tuple(found[:MAX_HABITS])
+    return tuple(dict.fromkeys(found))[:MAX_HABITS]
 
 
 def entry_of(case: Case, reward: Reward, word: Word) -> dict[str, Any]:

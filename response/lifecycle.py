@@ -81,6 +81,8 @@ class Lifecycle:
         ``supersedes`` another one, and holds, ends it.
         """
         now = decision.ts
+        if decision.state == "active":
+            decision = replace(decision, addresses=self._free(decision.addresses, decision))
         self._change(decision, now, "decision", {"reason": reason, **_summary(decision)})
         if decision.state != "active":
             return []
@@ -104,6 +106,7 @@ class Lifecycle:
         approved = replace(
             decision, state="active", ts=now, until=None, by=by, approved_by=by, supersedes=before
         )
+        approved = replace(approved, addresses=self._free(approved.addresses, approved))
         with self._store.transaction():
             self._change(approved, now, "approved", {"by": by})
             commands = self._enforce(approved, now) + self._end_superseded(approved, now)
@@ -114,7 +117,8 @@ class Lifecycle:
     def cover(self, decision_id: str, addresses: Iterable[str], now: float) -> list[Command]:
         """The host of an active decision took more addresses: cover them, no longer than it."""
         decision = self._open["active"][decision_id]
-        more = tuple(a for a in addresses if a not in decision.addresses)
+        fresh = (each for each in addresses if each not in decision.addresses)
+        more = self._free(fresh, decision)
         if not more:
             return []
         # No rule is confirmed for the new whole until the switches say so again.
@@ -234,6 +238,12 @@ class Lifecycle:
         for decision in self._store.unsettled_decisions(now):
             commands.append(Release(decision, f"{decision.state} (sent again)"))
         return commands
+
+    def _free(self, addresses: Iterable[str], decision: Decision) -> tuple[str, ...]:
+        """Those that no other active decision covers: an address is under one at a time."""
+        own = (None, decision.id, decision.supersedes)
+        holder = self._holder["active"]
+        return tuple(a for a in addresses if getattr(holder.get(a), "id", None) in own)
 
     # -- the one way to change a decision --------------------------------------
 
