@@ -11,12 +11,15 @@ from collections.abc import Iterable
 
 from detection import episodes, movement, paths, probation
 from detection.alerts import Alert, Scored
+from detection.baseline import DOUBT, Baseline
 from detection.budget import AlertBudget
 from detection.calibration import Calibration
+from detection.drift import CALMER, NATS, DriftWatch
 from detection.edges import BEYOND, HOUR, INWARD, OUTWARD, WITHIN, Edge, EdgeBook
 from detection.features import COUNT, index_of
 from detection.health import DetectorHealth
 from detection.hosts import Episode, HostState, ServiceUse
+from detection.influence import Influence
 from detection.learners.base import HostWindow, Range, UseCounts
 from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, EdgeSight
 from detection.learners.ensemble import Ensemble, default_learners
@@ -50,6 +53,10 @@ class Detector:
         # The Internet scans all day; that must not blunt the threshold for our own hosts.
         self.outside_budget = AlertBudget(self.settings.alert_budget)
         self.calibration = Calibration()
+        self.baseline = Baseline()
+        self.drift = DriftWatch(seed)
+        self.influence = Influence()
+        self._relief, self._calm = 0.0, CALM
         self.territory = Territory(self.settings.internal)
         self.now = 0.0
         self._first: float | None = None
@@ -136,11 +143,15 @@ class Detector:
             windows=self.ensemble.windows,
             withheld=self._withheld,
             maturity=self.ensemble.maturity,
-            threshold=self.budget.threshold,
+            refused=self.influence.refused,
+            threshold=self.budget.threshold - self._relief,
             alerts=self._alerts,
             open_episodes=sum(1 for h in self._hosts.values() if h.episode is not None),
             suspended=len(self._suspended),
             forgotten_hosts=self._forgotten,
+            baseline_since=self.baseline.since,
+            caution=self.drift.standing(self.now),
+            drift_alarms=self.drift.alarms,
         )
 
     def contributions(self, address: str) -> tuple[float, dict[str, float]]:
@@ -229,11 +240,26 @@ class Detector:
 
     def _evaluate(self, host: HostState, now: float) -> None:
         fill(host, now, self.settings.hop_window)
-        host.raw = self.ensemble.score(self._window(host, now), host.contributions)
+        window = self._window(host, now)
+        host.raw = self.ensemble.score(window, host.contributions)
+        host.by_baseline = False
+        if host.raw > DOUBT:
+            self._ask_baseline(host, window)
         host.evaluated = now
         host.score_version = -1
         if host.raw > host.peak:
             host.peak = host.raw
+
+    def _ask_baseline(self, host: HostState, window: HostWindow) -> None:
+        stricter = self.baseline.score(window, host.contributions)
+        if stricter is None:
+            host.lead = max(host.lead or 0.0, 0.0)
+            return
+        raw = sum(stricter)
+        host.lead = max(host.lead or 0.0, raw - host.raw)
+        host.contributions = stricter
+        host.raw = raw
+        host.by_baseline = True
 
     def _choose_strongest(self, host: HostState, use: ServiceUse, now: float) -> None:
         """Fan-out is shown for the service on which it says most."""
@@ -284,15 +310,10 @@ class Detector:
         window = self._window(host, now, learning=True)
         if host.window_records:
             self.ensemble.close(window, host.contributions)
-            calm = self._is_calm(host) and host.peak < CALM * self._threshold(host)
+            calm = self._is_calm(host) and host.peak < self._calm_mark(host)
             host.end_bursts(calm)
             if calm:
-                self.calibration.learn(host.peak)
-                self.ensemble.learn(window, now)
-                for use in host.touched:
-                    use.learned += 1
-                if host.held is not None:
-                    self._accept_held(host, now)
+                self._learn(host, window, now)
             else:
                 self._withheld += 1
         host.window = now
@@ -303,8 +324,23 @@ class Detector:
         if episode is not None and now - episode.last > self.settings.episode_quiet:
             host.episode = None
         host.peak = 0.0
+        host.lead = None
         self._evaluate(host, now)
         self._update_budgets()
+
+    def _learn(self, host: HostState, window: HostWindow, now: float) -> None:
+        self.calibration.learn(host.peak)
+        self.drift.surprise(host.peak, now)
+        if host.lead is not None:
+            self.drift.yielding(host.lead, now)
+        if self.influence.admits(host, now):
+            self.ensemble.learn(window, now)
+            for use in host.touched:
+                use.learned += 1
+        if host.held is not None:
+            self._accept_held(host, now)
+        if self.baseline.is_due(self.ensemble, now) and not self.drift.cautious(now):
+            self.baseline.renew(self.ensemble, now)
 
     def _accept_held(self, host: HostState, now: float) -> None:
         for held in probation.due(host, now):
@@ -332,14 +368,23 @@ class Detector:
         return UseCounts(use.service, use.foothold, new, unserved, use.own, weight)
 
     def _ranges(self, host: HostState) -> dict[int, Range]:
-        return self.ensemble.explain(self._window(host, host.evaluated))
+        judge = self.baseline if host.by_baseline else self.ensemble
+        return judge.explain(self._window(host, host.evaluated))
 
     def _update_budgets(self) -> None:
+        cautious = self.drift.cautious(self.now)
+        self._relief = NATS if cautious else 0.0
+        self._calm = CALM * CALMER if cautious else CALM
         self.budget.update(self._inside, self.now)
         self.outside_budget.update(self._inside, self.now)
 
     def _threshold(self, host: HostState) -> float:
-        return (self.budget if host.inside else self.outside_budget).threshold
+        budget = self.budget if host.inside else self.outside_budget
+        return budget.threshold - self._relief
+
+    def _calm_mark(self, host: HostState) -> float:
+        """Raw score below which a host is learned from."""
+        return self._calm * self._threshold(host)
 
     def _score(self, host: HostState) -> float:
         if host.score_version != self.calibration.version:
@@ -371,9 +416,7 @@ class Detector:
         return INWARD if place(dst) is Place.INSIDE else BEYOND
 
     def _is_calm(self, host: HostState) -> bool:
-        return (
-            host.episode is None and not host.suspended and host.raw < CALM * self._threshold(host)
-        )
+        return host.episode is None and not host.suspended and host.raw < self._calm_mark(host)
 
     def _meet(self, address: str) -> HostState:
         inside = self.territory.place(address) is Place.INSIDE

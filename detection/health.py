@@ -9,7 +9,9 @@ from dataclasses import dataclass
 class DetectorHealth:
     """For status displays. ``maturity`` in [0, 1]: how far the background is known;
     ``threshold`` in raw score (nats); ``windows`` host-windows learned, ``withheld`` not
-    learned because their host was suspect or suspended.
+    learned because their host was suspect or suspended, ``refused`` because it had its
+    share; ``baseline_since`` is when the frozen model was taken (None: not yet); ``caution``
+    names the drift alarm that makes thresholds lower now, ``drift_alarms`` counts all.
     """
 
     model: str
@@ -18,9 +20,13 @@ class DetectorHealth:
     edges: int
     windows: int
     withheld: int
+    refused: int
     maturity: float
     threshold: float
     alerts: int
     open_episodes: int
     suspended: int
     forgotten_hosts: int
+    baseline_since: float | None
+    caution: str | None
+    drift_alarms: int

@@ -111,11 +111,13 @@ class HostState:
     """One address. Parts that few hosts need are made when they are needed."""
 
     __slots__ = (
-        "address", "arrivals", "attempts", "burst", "chain", "contributions", "denied", "edges",
+        "address", "arrivals", "attempts", "burst", "by_baseline", "chain", "contributions",
+        "denied", "edges",
         "episode", "evaluated", "failed", "flip", "flip_since", "habit", "held", "hops", "inside",
-        "last", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
+        "last", "lead", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
         "rates", "raw", "rows", "score", "score_version", "served", "since", "spoke",
-        "strongest", "suspended", "touched", "unanswered", "uses", "values", "window",
+        "strongest", "suspended", "taught", "taught_hour", "touched", "unanswered", "uses",
+        "values", "window",
         "window_bytes", "window_records",
     )  # fmt: skip
 
@@ -137,6 +139,10 @@ class HostState:
         self.window_records = 0
         self.window_bytes = 0.0
         self.peak = 0.0
+        self.by_baseline = False  # the frozen model finds it less normal than the fast one
+        self.lead: float | None = None  # nats by which it does so, at most, in this window
+        self.taught_hour = -1
+        self.taught = 0  # windows learned from it in that hour
         self.edges: dict[str, int] = {}
         self.rates: dict[str, float] = {}
         self.burst = 0.0

@@ -41,6 +41,7 @@ class Ensemble:
         self._slow = tuple(one for one in learners if not one.every_record)
         self.windows = 0
         self._first: float | None = None
+        self.elapsed = 0.0  # seconds of learning
         self.maturity = 0.0
         self.day_known = 0.0
 
@@ -61,7 +62,7 @@ class Ensemble:
         self.windows += 1
         for learner in self.learners:
             learner.learn(window)
-        elapsed = now - self._first
+        elapsed = self.elapsed = now - self._first
         self.maturity = min(
             self.windows / (self.windows + HALF_KNOWN_WINDOWS),
             elapsed / (elapsed + HALF_KNOWN_SECONDS),
