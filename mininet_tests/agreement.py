@@ -17,6 +17,7 @@ from mininet_tests.lab import Lab, said
 from policies.compiler import declared_bindings
 from policies.compiler.probe import binding_of, packet_of
 from policies.layout import name_number
+from policies.listings import Listings
 from policies.membership import Membership
 from policies.model import (
     ICMP,
@@ -26,9 +27,11 @@ from policies.model import (
     UDP,
     Action,
     Connection,
+    FeedBlock,
     Host,
     Intent,
     Policy,
+    Restriction,
     Service,
     Verdict,
 )
@@ -61,6 +64,7 @@ class Agreement:
     ipv6: int = 0
     intents: Counter[str] = field(default_factory=Counter)
     modes: Counter[str] = field(default_factory=Counter)
+    tiers: Counter[str] = field(default_factory=Counter)
     disagreements: list[str] = field(default_factory=list)
 
     @property
@@ -114,16 +118,24 @@ def _connection(
     return Connection(one.ips[version], other.ips[version], proto, port)
 
 
-def compare(lab: Lab, policy: Policy, count: int, seed: int) -> Agreement:
+def compare(
+    lab: Lab,
+    policy: Policy,
+    count: int,
+    seed: int,
+    restrictions: Sequence[Restriction] = (),
+    feeds: Sequence[FeedBlock] = (),
+) -> Agreement:
     """Ask about ``count`` packets, each fourth one a reply."""
     bindings = declared_bindings(policy)
     judge = Judge(policy, Membership(policy, bindings))
     result = Agreement()
+    listings = Listings(feeds)
     for connection in draw(policy, seed):
         if result.asked >= count:
             break
         reply = result.asked % 4 == 3
-        verdict = judge.verdict(connection, now=0.0)
+        verdict = judge.verdict(connection, 0.0, restrictions, listings)
         _ask(lab, bindings, connection, verdict, reply, result)
     return result
 
@@ -147,6 +159,7 @@ def _ask(
     result.crossings += sender.switch != receiver.switch
     result.ipv6 += connection.src.version == 6
     result.modes[verdict.mode.name.lower()] += 1
+    result.tiers[verdict.tier.value] += 1
     if verdict.intent is not None:
         result.intents[verdict.intent] += 1
     wanted = 0 if verdict.intent is None else name_number(verdict.intent)

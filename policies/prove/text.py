@@ -30,6 +30,7 @@ from policies.rules import (
     Rule,
     RuleAction,
     Track,
+    UseMeter,
     match,
 )
 
@@ -271,6 +272,8 @@ def _action(text: str) -> RuleAction:
             return Move(_bits(left), _bits(right))
         case "output":
             return Output(int(rest)) if rest.isdigit() else OutputRegister(_bits(rest))
+        case "meter":
+            return UseMeter(int(rest))
         case "goto_table":
             return Goto(int(rest))
     raise ValueError(f"action {text}")
