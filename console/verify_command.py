@@ -87,12 +87,14 @@ def verify(
 
 
 def _read(path: str) -> tuple[Rule, ...]:
-    """Rules from a file; machine decisions are left out, for the policy does not name them."""
+    """Rules from a file; what machine decisions, feeds and kept intents add is left out, for the
+    policy does not name it."""
     text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     found = tuple(read_rules(text.splitlines()))
     if not found:
         raise CommandError(f"--rules {path}: no rules in it; give text of `ovs-ofctl dump-flows`")
-    return tuple(rule for rule in found if category_of(rule.cookie) != Category.DECISION)
+    beside = (Category.DECISION, Category.FEED, Category.KEPT)
+    return tuple(rule for rule in found if category_of(rule.cookie) not in beside)
 
 
 def _print(proof: Proof, given: dict[int, tuple[Rule, ...]], policy: Policy) -> None:

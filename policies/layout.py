@@ -164,6 +164,7 @@ REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn
 COUNT_IDLE = 15  # seconds without a packet until a connection's counters are reported
+KEEP_IDLE = 3_600  # seconds without a packet until what a kept intent let in is given up
 COUNT_FIN_IDLE = 1  # the same after a TCP FIN or RST
 
 

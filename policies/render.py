@@ -67,6 +67,8 @@ def ovs_text(rule: Rule) -> str:
     parts = [f"cookie={rule.cookie:#018x}", f"table={rule.table}", f"priority={rule.priority}"]
     if rule.hard_timeout:
         parts.append(f"hard_timeout={rule.hard_timeout}")
+    if rule.idle_timeout:
+        parts.append(f"idle_timeout={rule.idle_timeout}")
     ordered = sorted(rule.match, key=lambda field: (_depth(field.name), field.name))
     parts += [field_text(field) for field in ordered]
     actions = ",".join(action_text(action) for action in rule.actions) or "drop"
@@ -160,6 +162,7 @@ def json_rule(rule: Rule, tables: type[IntEnum] = Table) -> dict[str, Any]:
         "priority": rule.priority,
         "cookie": f"{rule.cookie:#018x}",
         "hard_timeout": rule.hard_timeout,
+        "idle_timeout": rule.idle_timeout,
         "match": [
             {"field": field.name, "value": field.value, "mask": field.mask} for field in rule.match
         ],

@@ -170,7 +170,7 @@ RuleKey = tuple[int, int, tuple[Field, ...]]
 class Rule:
     """``match`` is sorted by field name; no actions means drop.
 
-    ``hard_timeout`` in seconds, 0 for none.
+    ``hard_timeout`` and ``idle_timeout`` in seconds, 0 for none.
     """
 
     table: int
@@ -179,6 +179,7 @@ class Rule:
     actions: tuple[RuleAction, ...]
     cookie: int
     hard_timeout: int = 0
+    idle_timeout: int = 0
 
     @property
     def key(self) -> RuleKey:

@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from policies.keeping import resolved
 from policies.listings import NOTHING_LISTED, Listings
 from policies.membership import AddressSet, Membership
 from policies.model import (
@@ -103,10 +104,13 @@ class Judge:
         restrictions: Sequence[Restriction] = (),
         explain: bool = True,
         listings: Listings = NOTHING_LISTED,
+        admitted: Sequence[Intent] = (),
     ) -> Verdict:
         """As `verdict`, for a caller that already has the segments of both ends.
 
-        Without ``explain``, a deny comes without its nearest miss.
+        Without ``explain``, a deny comes without its nearest miss. ``admitted`` are
+        kept intents (`policies.keeping`) that the connection, open already, was let
+        in by: they decide where no intent does.
         """
         start, end = self._end(sources), self._end(targets)
         live = self._live(now)
@@ -141,7 +145,10 @@ class Judge:
                 if deciding := matched & self._tiers[lower]:
                     tier = lower
                     break
-        if not deciding:
+        keeper = None if deciding else self._keeper(admitted, sources, targets, connection)
+        if keeper is not None:
+            intent, action, tier = keeper, Action.ALLOW, keeper.tier
+        elif not deciding:
             intent, action = None, self._policy.defaults.action
         else:
             # In one tier deny beats allow; of those left, the first by name is named.
@@ -164,6 +171,33 @@ class Judge:
             miss,
             None if intent is None else intent.source,
             feed=feed.feed if feed is not None and tier is Tier.ADAPTIVE else None,
+        )
+
+    def _keeper(
+        self,
+        admitted: Sequence[Intent],
+        sources: frozenset[str],
+        targets: frozenset[str],
+        connection: Connection,
+    ) -> Intent | None:
+        names = [segment.name for segment in self._policy.segments] if admitted else []
+        for each in admitted:
+            intent = resolved(each, names)
+            if (
+                _names(intent.sources, sources)
+                and _names(intent.targets, targets)
+                and self._service_named(intent, connection)
+            ):
+                return each
+        return None
+
+    @staticmethod
+    def _service_named(intent: Intent, connection: Connection) -> bool:
+        family = _FAMILY.get(connection.proto, connection.src.version)
+        return any(
+            service.matches(connection.proto, connection.port)
+            and (service.proto is None or family == connection.src.version)
+            for service in intent.services
         )
 
     def service_kind(self, connection: Connection) -> int:
@@ -279,6 +313,10 @@ class _ServiceIndex:
 
 
 _FAMILY = {ICMP: 4, ICMPV6: 6}
+
+
+def _names(ends: tuple[str, ...], segments: frozenset[str]) -> bool:
+    return ANY in ends or any(name in segments for name in ends) or UNKNOWN in ends and not segments
 
 
 def _steps(ranges: Iterable[tuple[int, int, int]], base: int) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from policies import keeping
 from response.interfaces import StateStore
 from response.messages import Message, OwnAddresses, Ready, Reply
 from response.store import StoreError
@@ -42,6 +43,7 @@ SAVE_AGAIN = 1.0
 PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
 FEATURES_REPLY, TABLES_AT = 6, 20
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
+KEPT = "kept intents"  # where the store has them
 MAX_PORT = 0xFFFF_FF00
 MOST_TABLES = 254
 Greeting = Callable[[], list[Message]]
@@ -114,11 +116,19 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
             store.links(),
             store.active_decisions(now),
             tuple(listed.block for listed in store.feed_blocks()),
+            self._kept_before(),
         )
         if self.link is not None:
             self.threads.append(hub.spawn(self.link.serve))
         self.threads.append(hub.spawn(self._clock))
         self.threads.append(hub.spawn(self.control.serve))
+
+    def _kept_before(self) -> keeping.Keeping:
+        try:
+            return keeping.read(self.store.meta(KEPT))
+        except ValueError as error:
+            LOG.error("what intents kept before is lost: %s", error)
+            return keeping.Keeping()
 
     def shut_down(self) -> None:
         """Stop doing; switches keep their rules, and the analysis ends when its socket closes."""
@@ -137,11 +147,14 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
                 case Tell(message):
                     if self.link is not None:
                         self.link.tell(message)
-                case Remember(bindings, links):
+                case Remember(bindings, links, kept):
                     if bindings is not None:
                         self._unsaved["bindings"] = partial(self.store.save_bindings, bindings)
                     if links is not None:
                         self._unsaved["links"] = partial(self.store.save_links, links)
+                    if kept is not None:
+                        save = partial(self.store.set_meta, KEPT, keeping.written(kept))
+                        self._unsaved["kept intents"] = save
                     self._save()
                 case Log(level, text):
                     LOG.log(level, "%s", text)

@@ -24,6 +24,7 @@ from policies.compiler import (
 )
 from policies.compiler.base import link_discovery_rules
 from policies.compiler.targets import Overflow, Target, overflows, plain_meters
+from policies.keeping import Keeping
 from policies.layout import Category, category_of, number_of
 from policies.model import FeedBlock, Policy
 from policies.rules import Field, Meter, Rule
@@ -67,6 +68,7 @@ class Core:
     admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
     _next_expiry_check: float = 0.0
+    _kept_on_disk: Keeping = field(default_factory=Keeping)
 
     @classmethod
     def of(
@@ -87,9 +89,10 @@ class Core:
         links: Iterable[Link],
         decisions: Iterable[Decision],
         feeds: Iterable[FeedBlock] = (),
+        keeping: Keeping | None = None,
     ) -> None:
         """Take back what an earlier run knew."""
-        self.desired.restore(bindings, links, decisions, feeds)
+        self.desired.restore(bindings, links, decisions, feeds, keeping)
 
     def greeting(self, now: float) -> list[Message]:
         """What an analysis that just started must hear before anything else."""
@@ -106,7 +109,15 @@ class Core:
         """
         update = self.desired.exchange(policy, files, now, lambda: self._check_room(now))
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
-        return [*told, *self._bring_all(update, now)]
+        return [*self._keeping(), *told, *self._bring_all(update, now)]
+
+    def _keeping(self) -> list[Effect]:
+        """Have written down what a restart must know of kept intents, where that has changed."""
+        keeping = self.desired.keeping
+        if keeping == self._kept_on_disk:
+            return []
+        self._kept_on_disk = keeping
+        return [Remember(keeping=keeping)]
 
     def _check_room(self, now: float) -> None:
         """Raises CompileError where a connected switch cannot hold its rules."""
@@ -316,6 +327,8 @@ class Core:
             if category_of(removed.cookie) == Category.COUNT:
                 return self.watcher.ended(session.switch, removed, now)
             session.flow_removed(removed)
+            if category_of(removed.cookie) == Category.KEPT:
+                return self._let_go(removed.cookie, now)
             return []
         if kind == BARRIER:
             return self._barrier(session, xid, now)
@@ -493,10 +506,29 @@ class Core:
         decisions = self.desired.decisions
         over = [each for each in decisions.values() if each.expires <= now]
         for decision in over:
-            del decisions[decision.id]
+            effects += self._end(decision, now)
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
+        return effects + self._keeping()
+
+    def _end(self, decision: Decision, now: float) -> list[Effect]:
+        """Forget a decision whose time is over, with what its switches may still have of it."""
+        change = self.desired.decide(decision, False, now).change
+        limits = self.desired.limits(now)
+        effects: list[Effect] = []
+        for session in self._ready():
+            if session.kind.target is Target.STATEFUL:
+                effects += session.put(change, f"the end of decision {decision.id}", now)
+                effects += session.drop_meters(limits)
         return effects
+
+    def _let_go(self, cause: int, now: float) -> list[Effect]:
+        """A kept intent's rule ended for want of traffic; the last one takes the intent along."""
+        for session in self.sessions.values():
+            if any(rule.cookie == cause for rule in session.installed.values()):
+                return []
+        self.desired.let_go(number_of(cause))
+        return self._reconcile_all(now)
 
     def look_around(self) -> list[Effect]:
         """Ask again which links there are, and what was lost; call every few seconds."""

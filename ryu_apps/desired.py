@@ -19,10 +19,11 @@ from policies.compiler import (
 )
 from policies.compiler.adaptive import limit_meters, restriction_rules
 from policies.compiler.targets import Form, Target, rules_for
-from policies.layout import Category, category_of, number_of
+from policies.keeping import Keeping, in_force, kept_after
+from policies.layout import Category, category_of, name_number, number_of
 from policies.membership import Membership
 from policies.membership_change import follow
-from policies.model import Envelope, FeedBlock, Policy, Restriction
+from policies.model import Envelope, FeedBlock, Intent, Policy, Restriction
 from policies.rules import Meter, Rule
 from response.decisions import Decision
 from topology.fabric import Fabric
@@ -59,6 +60,7 @@ class Desired:
     _good: tuple[Binding, ...] | None = None  # that rules could last be made for
     problem: str = ""
     _feed_rules: FeedRules = field(default_factory=FeedRules)
+    keeping: Keeping = field(default_factory=Keeping)
 
     def restore(
         self,
@@ -66,8 +68,10 @@ class Desired:
         links: Iterable[Link],
         decisions: Iterable[Decision],
         feeds: Iterable[FeedBlock] = (),
+        keeping: Keeping | None = None,
     ) -> None:
         """Take back what an earlier run knew, as far as it fits the policy."""
+        self.keeping = keeping or Keeping()
         for block in feeds:
             self.list_feed(block)
         self.decisions = {each.id: each for each in decisions}
@@ -107,7 +111,7 @@ class Desired:
         Raises CompileError, and changes nothing, when the tables cannot hold it
         or ``check`` says so.
         """
-        before = (self.policy, self.files, self.digest)
+        before, keeping = (self.policy, self.files, self.digest), self.keeping
         discovered = dict(self.hosts.discovered)
         try:
             self.take(policy, files, digest_of(policy))
@@ -118,6 +122,7 @@ class Desired:
         except CompileError:
             self._compiler = None
             self.take(*before)
+            self.keeping = keeping
             self.hosts.discovered.update(discovered)
             raise
         self._settled()
@@ -246,7 +251,8 @@ class Desired:
         compiler, self._compiler = self._compiler, None
         if compiler is None:
             return None
-        update = compiler.update(self.policy, self.membership, self.bindings, now)
+        kept = self._keep(now)
+        update = compiler.update(self.policy, self.membership, self.bindings, now, kept)
         self._compiler = compiler
         return update
 
@@ -263,7 +269,23 @@ class Desired:
         return True
 
     def _compiled(self, now: float) -> Compiler:
-        return Compiler(self.policy, self.membership, self.bindings, now)
+        return Compiler(self.policy, self.membership, self.bindings, now, self._keep(now))
+
+    def _keep(self, now: float) -> tuple[Intent, ...]:
+        """Follow what is kept, as the policy and time have changed."""
+        before, policy = self.keeping, self.policy
+        self.keeping = Keeping(
+            in_force(policy, now), kept_after(before.in_force, policy, before.kept, now)
+        )
+        if self.keeping.kept:
+            kept = {name_number(intent.name): intent.name for intent in self.keeping.kept}
+            self.names = {**kept, **self.names}
+        return self.keeping.kept
+
+    def let_go(self, number: int) -> None:
+        """Forget the kept intents of a number: nobody has used what they let in for a while."""
+        kept = tuple(each for each in self.keeping.kept if name_number(each.name) != number)
+        self.keeping = Keeping(self.keeping.in_force, kept)
 
 
 def check_fits(policy: Policy, now: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from policies.keeping import Keeping
 from response.messages import Message
 from topology.records import Binding, Link
 
@@ -25,10 +26,11 @@ class Tell:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """What a restart must know at once: hosts found by discovery, and links."""
+    """What a restart must know at once: hosts found by discovery, links, and kept intents."""
 
     bindings: tuple[Binding, ...] | None = None
     links: tuple[Link, ...] | None = None
+    keeping: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,4 +50,5 @@ def _same(rule: Rule, other: Rule) -> bool:
         rule.actions == other.actions
         and rule.cookie == other.cookie
         and (rule.hard_timeout > 0) == (other.hard_timeout > 0)
+        and rule.idle_timeout == other.idle_timeout
     )

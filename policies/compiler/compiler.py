@@ -19,12 +19,13 @@ from policies.compiler.hosts import local_rules, request_rules
 from policies.compiler.identities import Identities
 from policies.compiler.identity import named_segments
 from policies.compiler.intents import Intents
+from policies.compiler.kept import kept_rules
 from policies.compiler.placement import Placement
 from policies.compiler.routers import Routers
 from policies.compiler.tiers import intent_numbers
 from policies.layout import Table
 from policies.membership import Membership
-from policies.model import Policy, Restriction
+from policies.model import Intent, Policy, Restriction
 from policies.pause import collection_paused
 from policies.rules import Rule
 from policies.sequences import differences
@@ -54,17 +55,24 @@ class Compiler:
 
     @collection_paused()
     def __init__(
-        self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
+        self,
+        policy: Policy,
+        membership: Membership,
+        bindings: Sequence[Binding],
+        now: float,
+        kept: Sequence[Intent] = (),
     ) -> None:
         intent_numbers(policy)
         self._policy, self._bindings = policy, bindings
-        self._named = named_segments(policy)
+        self._named = _named(policy, kept)
         self._placement = Placement(bindings, policy.defaults.infrastructure)
         self._routers = Routers(policy.hosts, bindings)
         self._identities = Identities(self._named, membership)
         codes, together = self._identities.codes, self._identities.together
         self._intents = Intents(policy, codes, together, now)
         self._protected = _protected(policy, membership)
+        self._kept = kept
+        self._kept_rules = self._keeping()
         self._tables: dict[int, list[Rule]] | None = None
 
     @collection_paused()
@@ -93,7 +101,12 @@ class Compiler:
 
     @collection_paused()
     def update(
-        self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
+        self,
+        policy: Policy,
+        membership: Membership,
+        bindings: Sequence[Binding],
+        now: float,
+        kept: Sequence[Intent] = (),
     ) -> Update:
         """Follow another policy, other bindings or only time; what that does to the rules.
 
@@ -102,10 +115,10 @@ class Compiler:
         """
         old = self._policy
         if policy.segments != old.segments or policy.defaults != old.defaults:
-            return self._anew(policy, membership, bindings, now)
-        if policy.intents is not old.intents:
+            return self._anew(policy, membership, bindings, now, kept)
+        if policy.intents is not old.intents or kept != self._kept:
             intent_numbers(policy)
-            self._named = named_segments(policy)
+            self._named = _named(policy, kept)
         gone, come = differences(self._bindings, bindings)
         placed, single = self._placement.change(gone, come)
         for switch, change in self._routers.change(policy.hosts, bindings, gone, come).items():
@@ -119,14 +132,24 @@ class Compiler:
         if protected != self._protected:
             everywhere += change_between(self._protected, protected)
             self._protected = protected
+        self._kept = kept
+        keeping = self._keeping() if kept else ()
+        if keeping != self._kept_rules:
+            everywhere += change_between(self._kept_rules, keeping)
+            self._kept_rules = keeping
         if everywhere:
             self._tables = None
         return Update(everywhere, single)
 
     def _anew(
-        self, policy: Policy, membership: Membership, bindings: Sequence[Binding], now: float
+        self,
+        policy: Policy,
+        membership: Membership,
+        bindings: Sequence[Binding],
+        now: float,
+        kept: Sequence[Intent],
     ) -> Update:
-        new = Compiler(policy, membership, bindings, now)
+        new = Compiler(policy, membership, bindings, now, kept)
         single = {
             switch: change_between(self._guards(switch), new._guards(switch))
             for switch in self._placement.guarded()
@@ -136,6 +159,7 @@ class Compiler:
         self._placement, self._routers = new._placement, new._routers
         self._identities, self._intents = new._identities, new._intents
         self._protected = new._protected
+        self._kept, self._kept_rules = kept, new._kept_rules
         self._tables = None
         return Update(everywhere, single)
 
@@ -152,6 +176,20 @@ class Compiler:
         yield from self._identities.rules()
         yield from self._intents.rules()
         yield from self._protected
+        yield from self._kept_rules
+
+    def _keeping(self) -> tuple[Rule, ...]:
+        living = self._intents.living
+        return tuple(kept_rules(self._kept, self._policy, self._identities.codes, living))
+
+
+def _named(policy: Policy, kept: Sequence[Intent]) -> frozenset[str]:
+    """The segments that intents name, in force or kept."""
+    named = named_segments(policy)
+    if not kept:
+        return named
+    known = {segment.name for segment in policy.segments}
+    return named | {n for each in kept for n in each.sources + each.targets if n in known}
 
 
 def _protected(policy: Policy, membership: Membership) -> tuple[Rule, ...]:

@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from policies import layout
 from policies.compiler.changes import Change
 from policies.compiler.identity import SOURCE, address_fields
-from policies.compiler.parts import CT_REL, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.compiler.parts import CT_REL, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6, flag, flags
 from policies.layout import Category, Table, cookie, name_number
 from policies.listings import in_order
 from policies.model import FeedBlock, Mode
 from policies.prefixes import Prefix
 from policies.regions import SIX
-from policies.rules import Bits, Field, Goto, Load, Move, Resubmit, Rule, RuleAction
+from policies.rules import Bits, Field, Goto, Load, Move, Resubmit, Rule, RuleAction, match
 
 DENIES, RECORDS = 20_000, 10_000  # the priorities below which feeds of a mode stand, by name
 
@@ -87,8 +87,9 @@ def _lookups() -> Iterator[Rule]:
             looked: list[RuleAction] = []
             for end in ends:
                 looked += [Move(end, target), Resubmit(Table.LISTED)]
-            fields = (Field("eth_type", eth_type), *state)
-            yield rule(Table.LISTING, priority, fields, *looked, Goto(Table.CONNECTION))
+            fields = match(Field("eth_type", eth_type), *state)
+            actions = (*looked, Goto(Table.CONNECTION))
+            yield Rule(Table.LISTING, priority, fields, actions, cookie(Category.FEED))
 
 
 class _Maker:

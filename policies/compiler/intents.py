@@ -31,6 +31,11 @@ class Intents:
         self._levels.change((), self._intents.values())
         self._rules = {name: self._made(name, codes) for name in self._intents}
 
+    @property
+    def living(self) -> Collection[Intent]:
+        """The intents that have not ended."""
+        return self._intents.values()
+
     def rules(self) -> Iterator[Rule]:
         yield from chain.from_iterable(self._rules[name] for name in sorted(self._rules))
         yield self._default

@@ -79,7 +79,7 @@ WIDTHS = {
 }
 CT_FLAGS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 _FIELDS = {oxm: name for name, oxm in NXM.items()}
-_BOOKKEEPING = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age", "idle_timeout")
+_BOOKKEEPING = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
 _BITS = re.compile(r"([A-Za-z0-9_]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
 
 
@@ -100,7 +100,7 @@ def read_rules(lines: Iterable[str]) -> Iterator[Rule]:
 def read_rule(text: str) -> Rule:
     """One rule. Raises RuleTextError."""
     head, _, tail = text.partition("actions=")
-    cookie = table = hard_timeout = 0
+    cookie = table = hard_timeout = idle_timeout = 0
     priority = 32768
     fields: list[tuple[str, str]] = []
     words: dict[str, int] = {}
@@ -115,6 +115,8 @@ def read_rule(text: str) -> Rule:
                 priority = int(value)
             elif name == "hard_timeout":
                 hard_timeout = int(value)
+            elif name == "idle_timeout":
+                idle_timeout = int(value)
             elif name in _BOOKKEEPING or name in ("send_flow_rem", "importance", "reset_counts"):
                 continue
             elif not equals:
@@ -125,7 +127,7 @@ def read_rule(text: str) -> Rule:
         actions = tuple(_action(part) for part in split_top(tail.strip()) if part != "drop")
     except (KeyError, ValueError, IndexError, AttributeError) as error:
         raise RuleTextError(f"cannot read this rule: {text.strip()} ({error})") from error
-    return Rule(table, priority, match(*matched), actions, cookie, hard_timeout)
+    return Rule(table, priority, match(*matched), actions, cookie, hard_timeout, idle_timeout)
 
 
 def split_top(text: str) -> Iterator[str]:

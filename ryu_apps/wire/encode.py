@@ -77,6 +77,7 @@ def wire_rule(rule: Rule) -> WireRule:
         instruction_bytes(rule.actions),
         rule.hard_timeout > 0,
         rule.hard_timeout,
+        rule.idle_timeout,
     )
 
 
@@ -117,7 +118,7 @@ def flow_mod(rule: WireRule, command: int = ADD) -> bytes:
             NO_BUFFER,
             ANY_PORT,
             ANY_GROUP,
-            SEND_FLOW_REMOVED if rule.timed else 0,
+            SEND_FLOW_REMOVED if rule.timed or rule.idle_timeout else 0,
         )
         + match_bytes(key)
         + (b"" if deleting else rule.instructions)

@@ -32,6 +32,7 @@ class FakeSwitch:
         self.refuse = False
         self.packet_outs: list[bytes] = []
         self.meters: dict[int, tuple[int, int]] = {}
+        self.idle: dict[tuple[int, int, bytes], int] = {}
         self.unanswered: set[int] = set()
         self.unreadable: set[int] = set()
         self._bundle: list[bytes] = []
@@ -102,7 +103,7 @@ class FakeSwitch:
 
     def _flow_mod(self, body: bytes) -> tuple[int, int] | None:
         self.flow_mods += 1
-        cookie, _, table, command, _, hard, priority = struct.unpack_from("!QQBBHHH", body)
+        cookie, _, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", body)
         length = struct.unpack_from("!H", body, 42)[0]
         padded = (length + 7) // 8 * 8
         key = (table, priority, body[40 : 40 + padded])
@@ -112,6 +113,7 @@ class FakeSwitch:
                 return (5, 1)
             self.shut += priority == 0xFFFF
             self.rules[key] = (cookie, hard, body[40 + padded :])
+            self.idle[key] = idle
         else:
             self.rules.pop(key, None)
         return None
@@ -158,7 +160,19 @@ class FakeSwitch:
                 if cookie & mask != wanted or wanted_table not in (table, messages.ALL_TABLES):
                     continue
                 size = FIXED.size + len(found) + len(rest)
-                fixed = FIXED.pack(size, table, 1, 0, priority, 0, hard, 0, cookie, 0, 0)
+                fixed = FIXED.pack(
+                    size,
+                    table,
+                    1,
+                    0,
+                    priority,
+                    self.idle.get((table, priority, found), 0),
+                    hard,
+                    0,
+                    cookie,
+                    0,
+                    0,
+                )
                 body += fixed + found + rest
         reply = messages.message(19, xid, struct.pack("!HHxxxx", kind, 0) + body)
         return (19, xid, reply)

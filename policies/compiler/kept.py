@@ -1,0 +1,53 @@
+"""Rules of intents that are gone, for the connections that they let in.
+
+They match what the intent matched and its number in the connection mark, stand
+below every other rule of the tiers but the default, and end on the switch
+itself when no such connection has sent anything for a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from policies import layout
+from policies.compiler.identity import SOURCE, TARGET, SegmentCode, end_field
+from policies.compiler.parts import CT_NEW, CT_TRK, flags
+from policies.compiler.tiers import merged, outcome, service_fields
+from policies.keeping import bare, resolved
+from policies.layout import Category, Table, cookie, name_number
+from policies.model import Intent, Policy
+from policies.rules import Field, Rule
+
+PRIORITY = 1_000  # above the default, below every tier
+_OPEN = Field("ct_state", CT_TRK, CT_TRK | CT_NEW)
+
+
+def kept_rules(
+    kept: Iterable[Intent],
+    policy: Policy,
+    codes: Mapping[str, SegmentCode],
+    living: Collection[Intent],
+) -> Iterator[Rule]:
+    """The rules of kept intents; those of ``living`` ones, which are only about to end, have no
+    timer yet."""
+    segments = [segment.name for segment in policy.segments]
+    kept = tuple(kept)
+    names = {intent.name for intent in kept}
+    alive = {bare(intent) for intent in living if intent.name in names}
+    seen: set[tuple[Field, ...]] = set()
+    for intent in kept:
+        number = name_number(intent.name)
+        actions, cause = outcome(intent, number), cookie(Category.KEPT, number)
+        mark = Field("ct_mark", number)
+        idle = 0 if intent in alive else layout.KEEP_IDLE
+        here = resolved(intent, segments)
+        for source in here.sources:
+            for target in here.targets:
+                ends = [end_field(SOURCE, source, codes), end_field(TARGET, target, codes)]
+                present = [each for each in ends if each is not None]
+                for service in merged(here.services):
+                    for fields in service_fields(service):
+                        match = flags(_OPEN, mark, *present, *fields)
+                        if match not in seen:
+                            seen.add(match)
+                            yield Rule(Table.POLICY, PRIORITY, match, actions, cause, 0, idle)
