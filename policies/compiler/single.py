@@ -24,7 +24,7 @@ from policies.compiler.stateless import prefix_fields
 from policies.compiler.tiers import MAX_TIMEOUT, intent_numbers
 from policies.layout import Category, SmallTable, cookie, name_number
 from policies.membership import Membership
-from policies.model import Policy, Restriction
+from policies.model import Action, Policy, Restriction
 from policies.regions import SIX
 from policies.rules import Field, Output, Rule, RuleAction, ToController, UseMeter, match
 from topology.records import Binding
@@ -127,6 +127,8 @@ def _control(policy: Policy, view: SwitchView, places: Sequence[Place]) -> Itera
     infrastructure = policy.defaults.infrastructure
     yield _rule(_CONTROL + 1, (Field("eth_type", ETH_LLDP),), *_REPORT)
     yield _rule(_CONTROL, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
+    for kind in (135, 136):  # neighbour discovery passes only by a host's own rule
+        yield _rule(_NEIGHBOURS - 1, neighbour_fields(kind), *_REPORT)
     yield _rule(0, (), *_REPORT)
     ports = sorted({*view.ports, *view.trunks})
     for place in places:
@@ -140,7 +142,8 @@ def _control(policy: Policy, view: SwitchView, places: Sequence[Place]) -> Itera
                 if any(f.name in ("arp_op", "arp_spa", "icmpv6_type") for f in rule.match):
                     at = _NEIGHBOURS
                     yield Rule(SmallTable.ONLY, at, rule.match, rule.actions, rule.cookie)
-        if way is not None:
+        allowed = infrastructure.arp if place.number < SIX else infrastructure.nd
+        if way is not None and allowed is Action.ALLOW:
             for trunk, fields in product(sorted(view.trunks), _asked(place)):
                 yield _rule(_NEIGHBOURS, (Field("in_port", trunk), *fields), Output(way))
 

@@ -41,6 +41,7 @@ from policies.rules import (
     Output,
     Rule,
     RuleAction,
+    RuleKey,
     ToController,
     UseMeter,
     WriteMetadata,
@@ -85,7 +86,9 @@ def stateless_rules(
         _restrictions(restrictions, now),
         (rule for i in living for rule in _intent(i, levels.of[i.name], codes, now, port_masks)),
     )
-    unique = {rule.key: rule for rule in rules}
+    unique: dict[RuleKey, Rule] = {}
+    for rule in rules:
+        unique.setdefault(rule.key, rule)  # of two owners of an address the first, as everywhere
     return tuple(sorted(unique.values(), key=lambda rule: rule.sort_key))
 
 
@@ -107,6 +110,8 @@ def _entrance(view: SwitchView) -> Iterator[Rule]:
     yield _rule(PlainTable.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
     for port in sorted(view.trunks):
         yield _rule(PlainTable.GUARD, 400, (Field("in_port", port),), Goto(PlainTable.LOCALITY))
+    for kind in (135, 136):  # neighbour discovery passes only by a host's own rule
+        yield _rule(PlainTable.GUARD, 200, neighbour_fields(kind), *_REPORT)
     yield _rule(PlainTable.GUARD, 0, (), *_REPORT)
     locality = PlainTable.LOCALITY
     yield _rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
