@@ -6,12 +6,12 @@ another shadows may go); who uses this has to find out by other means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
 from policies import layout
-from policies.layout import Outcome, Table
+from policies.layout import Category, Outcome, PlainTable, Table, category_of
 from policies.rules import (
     Bits,
     Commit,
@@ -26,14 +26,29 @@ from policies.rules import (
     Rule,
     RuleAction,
     Track,
+    UseMeter,
+    WriteMetadata,
     match,
 )
 
 Mutation = tuple[str, tuple[Rule, ...], tuple[Rule, Rule | None]]
-WIDTHS = {"eth_src": 48, "eth_dst": 48, "arp_sha": 48, "nd_sll": 48, "nd_tll": 48, "in_port": 16}
+Changed = tuple[Rule | None] | None
+Fault = Callable[[Rule, Random], Changed]
+WIDTHS = {
+    "eth_src": 48,
+    "eth_dst": 48,
+    "arp_sha": 48,
+    "nd_sll": 48,
+    "nd_tll": 48,
+    "in_port": 16,
+    "metadata": 64,
+}
+WIDTHS |= {f"{name}_{end}": 16 for name in ("tcp", "udp", "sctp") for end in ("src", "dst")}
 
 
-def mutations(rules: Sequence[Rule], random: Random, count: int) -> Iterator[Mutation]:
+def mutations(
+    rules: Sequence[Rule], random: Random, count: int, kinds: Mapping[str, Fault] | None = None
+) -> Iterator[Mutation]:
     """``count`` rule sets with one fault each: kind, rules, and the rule before and after.
 
     Tables and kinds of faults take turns, so that small tables have their share.
@@ -42,12 +57,13 @@ def mutations(rules: Sequence[Rule], random: Random, count: int) -> Iterator[Mut
     for rule in rules:
         tables.setdefault(rule.table, []).append(rule)
     made = 0
+    faults = KINDS if kinds is None else kinds
     seen: set[tuple[Rule, Rule | None]] = set()
     while made < count:
         table = random.choice(sorted(tables))
         rule = random.choice(tables[table])
-        kind = random.choice(sorted(KINDS))
-        changed = KINDS[kind](rule, random)
+        kind = random.choice(sorted(faults))
+        changed = faults[kind](rule, random)
         if changed is None or (rule, changed[0]) in seen:
             continue
         (after,) = changed
@@ -63,9 +79,6 @@ def mutations(rules: Sequence[Rule], random: Random, count: int) -> Iterator[Mut
         made += 1
         rest = [other for other in rules if other is not rule]
         yield kind, (*rest, *(() if after is None else (after,))), (rule, after)
-
-
-Changed = tuple[Rule | None] | None
 
 
 def _delete(rule: Rule, random: Random) -> Changed:
@@ -188,7 +201,7 @@ def _opposite(rule: Rule, random: Random) -> Changed:
     return (replace(rule, actions=deny if Goto(Table.OBSERVE) in rule.actions else allow),)
 
 
-KINDS: dict[str, Callable[[Rule, Random], Changed]] = {
+KINDS: dict[str, Fault] = {
     "delete": _delete,
     "priority": _priority,
     "cookie": _cookie,
@@ -199,3 +212,43 @@ KINDS: dict[str, Callable[[Rule, Random], Changed]] = {
     "action": _action,
     "opposite": _opposite,
 }
+
+
+def _plain_action(rule: Rule, random: Random) -> Changed:
+    """One action of a plain switch's rule does something else, or is left out."""
+    if not rule.actions:
+        return None
+    index = random.randrange(len(rule.actions))
+    new: RuleAction | None = None
+    match rule.actions[index]:
+        case Goto(table):
+            later = [each for each in PlainTable if each > table]
+            if not later:
+                return None
+            new = Goto(random.choice(later))
+        case Output(port):
+            new = Output(port + 1)
+        case WriteMetadata(value, mask):
+            new = WriteMetadata(value ^ 1 << random.randrange(64) & mask, mask)
+        case UseMeter():
+            return None  # what passes does not depend on it
+    kept = () if new is None else (new,)
+    return (replace(rule, actions=(*rule.actions[:index], *kept, *rule.actions[index + 1 :])),)
+
+
+def _plain_cookie(rule: Rule, random: Random) -> Changed:
+    if category_of(rule.cookie) not in (Category.INTENT, Category.DEFAULT):
+        return None
+    return (replace(rule, cookie=rule.cookie ^ 1 << random.randrange(32)),)
+
+
+SMALL_KINDS: dict[str, Fault] = {
+    "delete": _delete,
+    "priority": _priority,
+    "drop": _drop,
+    "value": _field(_value),
+    "wider": _field(_wider),
+    "without a field": _field(lambda old, random: None),
+    "action": _plain_action,
+}
+PLAIN_KINDS = SMALL_KINDS | {"cookie": _plain_cookie}

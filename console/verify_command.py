@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,12 +14,13 @@ import typer
 from console.errors import NO, CommandError
 from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, Paths, count, loaded, moment, print_json
-from policies.compiler import Compiler, declared_bindings
-from policies.compiler.targets import Target
-from policies.layout import Category, Table, category_of
+from policies.compiler import declared_bindings
+from policies.compiler.targets import TABLES, Form, RulesOfAll, Target
+from policies.layout import Category, category_of
 from policies.membership import Membership
 from policies.model import Policy
-from policies.prove import Counterexample, Proof, Prover, read_rules
+from policies.prove import Counterexample, Proof, read_rules
+from policies.prove.network import prove_network
 from policies.prove.probe import packet_text, trace_command
 from policies.render import ovs_text
 from policies.rules import Rule
@@ -38,6 +42,10 @@ def verify(
             help="Prove these rules of the one --switch, not those compiled: text of "
             "`policy compile --format ovs` or `ovs-ofctl dump-flows`; - reads standard input."
         ),
+    ] = None,
+    target: Annotated[
+        Target | None,
+        typer.Option(help="The kind of rules. Left out: what --switches says, or else stateful."),
     ] = None,
     switches: SwitchesFile = None,
     link: Links = None,
@@ -65,20 +73,20 @@ def verify(
     chosen = switch or list(known)
     if strange := [each for each in chosen if each not in known]:
         raise CommandError(f"--switch {strange[0]}: no host or link of the policy is on it")
-    if plain := [s for s in chosen if network.setting(s).target is not Target.STATEFUL]:
-        kind = network.setting(plain[0]).target.value
-        raise CommandError(f"switch {plain[0]} is {kind}: only stateful rules can be proven")
+    forms = {each: network.setting(each).form for each in chosen}
+    if target is not None:
+        forms = {each: replace(form, target=target) for each, form in forms.items()}
     views = {each: network.view(found, each) for each in chosen}
     if rules is not None:
         if len(chosen) != 1:
             raise CommandError("--rules are those of one switch: name it with --switch")
         given = {chosen[0]: _read(rules)}
     else:
-        compiler = Compiler(found, membership, bindings, now)
-        given = {number: compiler.rules(view, now) for number, view in views.items()}
-    proof = Prover(found, membership, views, bindings, now, limit).prove(given)
+        compiled = RulesOfAll(forms, found, membership, bindings, now)
+        given = {number: compiled.rules(view) for number, view in views.items()}
+    proof = prove_network(forms, found, membership, views, bindings, given, now, limit)
     if as_json:
-        print_json(_proof_data(proof, given))
+        print_json(_proof_data(proof, forms))
     else:
         _print(proof, given, found)
         if len(known) > 1 and not network.fabric.links:
@@ -130,17 +138,20 @@ def example_lines(example: Counterexample, policy: Policy) -> list[str]:
     return lines
 
 
-def _proof_data(proof: Proof, given: dict[int, tuple[Rule, ...]]) -> dict[str, Any]:
+def _proof_data(proof: Proof, forms: Mapping[int, Form]) -> dict[str, Any]:
     return {
         "holds": proof.holds,
-        "switches": sorted(given),
+        "switches": sorted(forms),
         "unproven": list(proof.unproven),
         "statistics": dict(proof.statistics),
-        "counterexamples": [_example_data(example) for example in proof.counterexamples],
+        "counterexamples": [
+            _example_data(example, TABLES[forms[example.switch].target])
+            for example in proof.counterexamples
+        ],
     }
 
 
-def _example_data(example: Counterexample) -> dict[str, Any]:
+def _example_data(example: Counterexample, tables: type[IntEnum]) -> dict[str, Any]:
     asked = example.connection
     return {
         "switch": example.switch,
@@ -154,7 +165,7 @@ def _example_data(example: Counterexample) -> dict[str, Any]:
         "port": None if asked is None else asked.port,
         "intent": example.intent,
         "rule": None if example.rule is None else ovs_text(example.rule),
-        "rules": [f"{Table(each.table).name.lower()}: {ovs_text(each)}" for each in example.rules],
+        "rules": [f"{tables(each.table).name.lower()}: {ovs_text(each)}" for each in example.rules],
         "differences": list(example.differences),
         "trace": trace_command(example),
     }

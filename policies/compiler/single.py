@@ -181,7 +181,7 @@ def _judged(units: Sequence[_Unit], resolver: Resolver, masks: bool) -> Iterator
         between = resolver.between(*groups)
         always = resolver.between(*groups, emergency=True)
         for own in source.source:
-            ends = (*own, *target.target)
+            ends = (*own, *_without_family(target.target))
             yield from _pair(ends, target.port, between, _ALL, masks)
             if source.quarantined or target.quarantined:
                 yield from _pair(ends, target.port, always, _QUARANTINE, masks)

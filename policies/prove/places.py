@@ -12,7 +12,7 @@ from policies.regions import SIX, number_of, span_of
 from topology.records import Binding
 
 # Nobody forwards from these: this host, loopback, link-local, groups and broadcast (RFC 6890).
-_NEVER = tuple(
+NEVER = tuple(
     span_of(ip_network(text))
     for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
 )
@@ -46,7 +46,7 @@ class Places:
 
     def forwards(self, switch: int, port: int, mac: int, number: int) -> bool:
         """Whether a router there may send from an address that is not its own."""
-        return not any(number in span for span in _NEVER) and any(
+        return not any(number in span for span in NEVER) and any(
             (host.routed or number not in self.numbers)
             and any(number in span_of(route) for route in host.routes)
             for host in self.routers.get((switch, port, mac), ())

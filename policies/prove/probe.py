@@ -31,6 +31,6 @@ def state_text(state: int) -> str:
 
 def trace_command(example: Counterexample) -> str:
     """The command that shows what the switch does with a counterexample."""
-    packet = packet_text(example.packet)
+    command = f"ovs-appctl ofproto/trace BRIDGE '{packet_text(example.packet)}'"
     state = state_text(example.ct_state)
-    return f"ovs-appctl ofproto/trace BRIDGE '{packet}' --ct-next '{state}'"
+    return f"{command} --ct-next '{state}'" if state else command

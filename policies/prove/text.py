@@ -29,8 +29,10 @@ from policies.rules import (
     Resubmit,
     Rule,
     RuleAction,
+    ToController,
     Track,
     UseMeter,
+    WriteMetadata,
     match,
 )
 
@@ -70,6 +72,7 @@ WIDTHS = {
     "icmpv6_code": 8,
     "ct_nw_proto": 8,
     "in_port": 32,
+    "metadata": 64,
     "ct_state": 32,
     "ct_mark": 32,
     "ct_nw_src": 32,
@@ -251,6 +254,8 @@ def _bits(text: str) -> Bits:
 
 def _action(text: str) -> RuleAction:
     word, colon, rest = text.partition(":")
+    if text.startswith("CONTROLLER"):
+        return ToController(int(rest or "65535"))
     if text.startswith("controller"):
         options = dict(part.split("=") for part in split_top(text[text.index("(") + 1 : -1]))
         return CopyToController(int(options["meter_id"]), int(options.get("max_len", 65535)))
@@ -278,6 +283,9 @@ def _action(text: str) -> RuleAction:
             return UseMeter(int(rest))
         case "goto_table":
             return Goto(int(rest))
+        case "write_metadata":
+            value, _, mask = rest.partition("/")
+            return WriteMetadata(int(value, 0), int(mask, 0) if mask else (1 << 64) - 1)
     raise ValueError(f"action {text}")
 
 

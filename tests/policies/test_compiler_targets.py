@@ -14,6 +14,8 @@ from policies.compiler import SwitchView, declared_bindings
 from policies.compiler.targets import LOSSES, TABLES, Target, overflows, rules_for
 from policies.membership import Membership
 from policies.reader import load_policy
+from topology.fabric import Fabric
+from topology.records import Link
 
 SHOP = str(Path(__file__).parents[2] / "policies/examples/shop.yaml")
 
@@ -61,3 +63,16 @@ def test_only_tables_with_a_size_can_be_too_small() -> None:
     (only,) = overflows(Target.STATELESS, policy, rules, {9: 5})
     assert (only.table, only.size) == ("policy", 5)
     assert all(what.startswith("intent ") for what, _ in only.biggest)
+
+
+@pytest.mark.parametrize("target", list(Target))
+def test_no_rule_names_a_field_twice(target: Target) -> None:
+    """OpenFlow refuses a match with a field twice, though `ovs-ofctl` reads it."""
+    policy = load_policy([SHOP])
+    bindings = declared_bindings(policy)
+    fabric = Fabric.of([Link(1, 77, 2, 77)])
+    ports = tuple(sorted({b.port for b in bindings if b.switch == 1} | {77}))
+    view = SwitchView(1, ports, fabric.trunks(1), fabric.next_ports(1))
+    for rule in rules_for(target, policy, Membership(policy, bindings), view, bindings, 0.0):
+        names = [field.name for field in rule.match]
+        assert len(names) == len(set(names)), rule

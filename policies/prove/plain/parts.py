@@ -132,7 +132,8 @@ class Parts:
                 bit = self.atoms("eth_src").one(mac)
                 if bit & macs:
                     macs &= ~bit
-                    yield from self._own(shape, _with(mine, at("eth_src"), bit), mac, own)
+                    host = _with(mine, at("eth_src"), bit)
+                    yield from self._own(shape, host, (switch, port, mac), own)
             if macs:
                 yield _with(mine, at("eth_src"), macs), REFUSED
         if others:
@@ -156,10 +157,10 @@ class Parts:
             yield _with(region, at, bits), Sender(False, True, segments)
 
     def _own(
-        self, shape: Shape, region: Region, mac: int, own: set[int]
+        self, shape: Shape, region: Region, place: tuple[int, int, int], own: set[int]
     ) -> Iterator[tuple[Region, Sender]]:
         """A host's own port and MAC: which addresses it may use."""
-        infrastructure = self.meaning.infrastructure
+        infrastructure, mac = self.meaning.infrastructure, place[2]
         good = Sender(True, True)
         if shape.kind == ARP:
             if infrastructure.arp is not Action.ALLOW:
@@ -185,13 +186,22 @@ class Parts:
             yield from _chosen(shape, region, ways, good)
         elif shape.kind in (IP, IPV6):
             name = "ip_src" if shape.kind == IP else "ipv6_src"
-            at, owned = shape.fields.index(name), self._owned(name, own)
+            at = shape.fields.index(name)
+            owned = self._owned(name, own) | self._forwarded(name, place)
             for bits, segments in self.by_segments(name, region[at] & owned):
                 yield _with(region, at, bits), Sender(True, True, segments)
             if region[at] & ~owned:
                 yield _with(region, at, region[at] & ~owned), REFUSED
         else:
-            yield region, Sender(True, True)
+            yield region, REFUSED  # neither IP nor ARP
+
+    def _forwarded(self, name: str, place: tuple[int, int, int]) -> int:
+        """The sources behind a router."""
+        places, six = self.meaning.places, SIX if name == "ipv6_src" else 0
+        if place not in places.routers:
+            return 0
+        values = enumerate(self.atoms(name).values)
+        return sum(1 << n for n, value in values if places.forwards(*place, value | six))
 
     # Fates
 
@@ -257,10 +267,7 @@ class Parts:
             return
         region = _with(region, at, region[at] & ~many)
         if shape.kind not in (IP, IPV6):
-            if sender.edge:
-                yield region, DROPPED
-            else:
-                yield from self._along(shape, region, None)
+            yield from self._along(shape, region, None)
             return
         parts = self.judged(shape, region, sender) if word is None else [(region, word[0])]
         for part, said in parts:

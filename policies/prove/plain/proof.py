@@ -37,8 +37,10 @@ def prove_plain(
 ) -> Proof:
     """Whether the rules of a switch without connection tracking do with every packet what the
     policy says; up to ``limit`` counterexamples."""
-    kind = Meaning if form.target is Target.STATELESS else SmallMeaning
-    meaning = kind(policy, membership, view, Places.of(bindings), now, form.port_masks)
+    small = form.target is Target.SINGLE
+    places = Places.of(bindings, () if small else policy.hosts)
+    kind = SmallMeaning if small else Meaning
+    meaning = kind(policy, membership, view, places, now, form.port_masks)
     return _Proof(meaning, rules, limit).run()
 
 
@@ -146,8 +148,8 @@ class _Proof:
             found.append(f"the rules {_sent(outputs)}, the policy says: {_sent(sorted(wanted))}")
         if fate.report is not None and reported != fate.report:
             found.append("reported to the controller" if reported else "not reported")
-        if self._meaning.attributes and fate.judged and not labelled(fate, first, reply):
-            found.append("the deciding rule carries another intent's cookie, or none")
+        if self._meaning.attributes and not labelled(fate, first, reply):
+            found.append("the rules that decide carry other cookies than the intent's")
         return found
 
     def _asked(

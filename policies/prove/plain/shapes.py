@@ -11,18 +11,19 @@ from dataclasses import dataclass
 
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Policy
 from policies.prove.expect import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
+from policies.prove.places import NEVER
 from policies.prove.plain.atoms import Atoms, Condition
 from policies.prove.plain.meaning import PRIVILEGED, STREAMS, Meaning
 from policies.prove.ranges import Undecided
 from policies.prove.text import width_of
-from policies.regions import SIX
+from policies.regions import SIX, span_of
 from policies.rules import Rule
 
 PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 TYPES = {IP: (ICMP, "icmp_type"), IPV6: (ICMPV6, "icmpv6_type")}
 LENGTHS = {"in_port": 32, "arp_op": 16, "eth_type": 16, "nd_sll": 48, "nd_tll": 48, "arp_sha": 48}
 LENGTHS |= {"icmp_code": 8, "icmpv6_code": 8, "arp_spa": 32, "arp_tpa": 32, "arp_tha": 48}
-NEVER = frozenset({"metadata", "eth_type", "ip_proto"})
+UNTOLD = frozenset({"metadata", "eth_type", "ip_proto"})
 Region = tuple[int, ...]
 
 
@@ -56,7 +57,7 @@ class Universe:
             for field in rule.match:
                 conditions.setdefault(field.name, set()).add((field.value, field.mask))
         ranges = _told_apart(meaning)
-        self._known = set(conditions) - NEVER
+        self._known = set(conditions) - UNTOLD
         self._conditions, self._ranges = conditions, ranges
         self._atoms: dict[str, Atoms] = {}
 
@@ -140,6 +141,9 @@ def _told_apart(meaning: Meaning) -> dict[str, set[tuple[int, int]]]:
         add(_addresses(number), number & ~SIX, number & ~SIX)
     for start, wide in meaning.membership.spans:
         add(_addresses(start), start & ~SIX, (start & ~SIX) - wide - 1)
+    routes = [span_of(route) for host in meaning.policy.hosts for route in host.routes]
+    for span in (*NEVER, *routes):
+        add(_addresses(span.start), span.start & ~SIX, (span.start & ~SIX) - span.wide - 1)
     _services(meaning.policy, add)
     return found
 

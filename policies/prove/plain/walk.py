@@ -8,10 +8,11 @@ table after table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies.layout import Category, PlainTable, category_of
+from policies.prove.plain.atoms import numbers
 from policies.prove.plain.meaning import FLOOD, Fate
 from policies.prove.plain.parts import Judged, Parts, Sender
 from policies.prove.plain.shapes import Region, Shape
@@ -77,7 +78,9 @@ class Walk:
                 fields |= {at for at, bits in enumerate(line.conditions) if bits is not None}
                 mask |= line.mask
             self._later[number] = (fields, mask)
-        self._sending = frozenset(at for at, name in enumerate(shape.fields) if name in SENDING)
+        # One small table knows that nobody sends to himself, so it never forgets the port.
+        sending = SENDING if named else SENDING - {"in_port"}
+        self._sending = frozenset(at for at, name in enumerate(shape.fields) if name in sending)
         self._judged = frozenset(
             at
             for at, name in enumerate(shape.fields)
@@ -144,9 +147,24 @@ class Walk:
             for line in self._tables.get(state.table, ())
             if state.metadata & line.mask == line.value and _meets(line, region)
         ]
-        for part, matched, tied in _winners(lines, region):
-            own = replace(state, tied=matched if tied else state.tied)
+        for part, matched, tied in self._merged(_winners(lines, region)):
+            own = replace(state, tied=matched) if tied else state
             self._apply(part, _seen_in(part, actual), own, matched)
+
+    def _merged(
+        self, found: Iterable[tuple[Region, Rule | None, bool]]
+    ) -> Iterator[tuple[Region, Rule | None, bool]]:
+        """Parts that only the target MAC tells apart, and to which the same happens, as one."""
+        alike: dict[tuple[object, ...], tuple[int, Region, Rule | None, bool]] = {}
+        at = self._shape.fields.index("eth_dst")
+        for part, rule, tied in found:
+            rest = (*part[:at], *part[at + 1 :])
+            done = None if rule is None else (rule.actions, _label(rule))
+            key = (rest, done, rule if tied else None)
+            bits = alike[key][0] if key in alike else 0
+            alike[key] = (bits | part[at], part, rule, tied)
+        for bits, part, rule, tied in alike.values():
+            yield (*part[:at], bits, *part[at + 1 :]), rule, tied
 
     def _may_judge(self, state: State, fields: frozenset[int]) -> bool:
         return (
@@ -204,26 +222,36 @@ class Walk:
         for part, sender in senders:
             assert sender is not None
             for each, fate in parts.fates(shape, part, sender, done.word):
-                if not self._agree(each, fate, done):
+                if not self._agree(each, sender, fate, done):
                     self._suspect(each, _seen_in(each, actual), done)
 
-    def _agree(self, region: Region, fate: Fate, done: State) -> bool:
+    def _agree(self, region: Region, sender: Sender, fate: Fate, done: State) -> bool:
+        view = self._parts.meaning.view
         outputs, wanted = set(done.outputs), {fate.output} - {None}
         if fate.output == FLOOD:
-            wanted = {*self._parts.meaning.view.ports, *self._parts.meaning.view.trunks}
+            wanted = {*view.ports, *view.trunks}
         if outputs != wanted:
-            bits = region[self._shape.fields.index("in_port")]
+            # No packet leaves where it came in; that only excuses where it is one port for all.
             ports = self._parts.atoms("in_port")
-            own = {ports.example(bits)} if bits != ANY and not bits & bits - 1 else set()
-            if outputs - own != wanted - own:
+            bits = region[self._shape.fields.index("in_port")]
+            entered = {ports.values[each] for each in numbers(bits)} if bits != ANY else set()
+            if bits == ANY:
+                entered = set(view.ports) - view.trunks if sender.edge else set(view.trunks)
+            if len(entered) != 1 or outputs - entered != wanted - entered:
                 return False
         if fate.report is not None and fate.report != done.reported:
             return False
-        return not (self._named and fate.judged) or labelled(fate, done.first, done.reply)
+        return not self._named or labelled(fate, done.first, done.reply)
+
+
+def _label(rule: Rule) -> int | None:
+    return rule.cookie if category_of(rule.cookie) in DECIDING else None
 
 
 def labelled(fate: Fate, first: int | None, reply: int | None) -> bool:
-    """Whether the rules that decided name what decides."""
+    """Whether the rules that decided name what decides, and only where something does."""
+    if not fate.judged:
+        return first is None and reply is None
     return (
         first in (None, fate.first)
         and reply in (None, fate.reply)
