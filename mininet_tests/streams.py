@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,19 +24,6 @@ class Stream:
     starter: subprocess.Popen[str]
     answerer: subprocess.Popen[str]
     arrived: dict[str, list[float]] = field(default_factory=dict)
-
-    @classmethod
-    def start(cls, lab: Lab, source: str, target: str, port: int, seconds: float) -> Stream:
-        """Begin; ``seconds`` after that both ends stop."""
-        address = next(ip for ip in lab.host(target).plan.ips if ":" not in ip)
-
-        def run(host: str, what: str) -> subprocess.Popen[str]:
-            argv = [sys.executable, TALK, what, address, str(port), str(seconds)]
-            return lab.host(host).start(argv, stdout=subprocess.PIPE)
-
-        answerer = run(target, "hear")
-        time.sleep(0.4)
-        return cls(run(source, "stream"), answerer)
 
     def finish(self) -> None:
         """Wait for the end and take what arrived: ``out`` at the responder, ``back`` at the
@@ -66,3 +54,23 @@ class Stream:
             if at and times[at - 1] > last:
                 last = times[at - 1]
         return last - moment
+
+
+def start(
+    lab: Lab, wanted: Mapping[str, tuple[str, str, int]], seconds: float
+) -> dict[str, Stream]:
+    """Begin streams from source to target on a port; ``seconds`` after that all their ends stop."""
+
+    def run(what: str, host: str, target: str, port: int) -> subprocess.Popen[str]:
+        address = next(ip for ip in lab.host(target).plan.ips if ":" not in ip)
+        argv = [sys.executable, TALK, what, address, str(port), str(seconds)]
+        return lab.host(host).start(argv, stdout=subprocess.PIPE)
+
+    answerers = {
+        name: run("hear", target, target, port) for name, (_, target, port) in wanted.items()
+    }
+    time.sleep(0.3 + 0.1 * len(wanted))  # until they listen
+    return {
+        name: Stream(run("stream", source, target, port), answerers[name])
+        for name, (source, target, port) in wanted.items()
+    }

@@ -13,7 +13,7 @@ from console.analysis_socket import ask_analysis
 from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import Controller
 from mininet_tests.lab import Lab
-from mininet_tests.streams import AT_ONCE, Stream
+from mininet_tests.streams import AT_ONCE, start
 from policies.layout import Category, Table, category_of
 from response.decisions import Decision
 from response.messages import Ask
@@ -105,12 +105,13 @@ def test_actions_stop_both_ways_what_they_say_and_nothing_else(
     running = controller(network)
     before = rules(network)
     seconds = 5 * PHASE + 4.0
-    streams = {
-        "starts": Stream.start(network, "suspect", "peer", 7000, seconds),
-        "answers": Stream.start(network, "peer", "suspect", 7000, seconds),
-        "protected": Stream.start(network, "suspect", "dns", 7000, seconds),
-        "emergency": Stream.start(network, "admin", "suspect", 7022, seconds),
+    wanted = {
+        "starts": ("suspect", "peer", 7000),
+        "answers": ("peer", "suspect", 7000),
+        "protected": ("suspect", "dns", 7000),
+        "emergency": ("admin", "suspect", 7022),
     }
+    streams = start(network, wanted, seconds)
     time.sleep(PHASE / 2)
     moments = [time.time()]
     for what, decision in (
