@@ -149,8 +149,8 @@ class SealCheck:
             )
 
     def _judge(self, entry: AuditEntry, found: Checkpoint | None) -> None:
-        if found is None:
-            self.problems.append(f"entry {entry.seq}: no checkpoint can be read in it")
+        if found is None or canonical(asdict(found)) != entry.data or found.ts != entry.ts:
+            self.problems.append(f"entry {entry.seq}: what it says is no checkpoint")
             return
         if found.number != self._number + 1:
             self.problems.append(
