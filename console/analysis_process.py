@@ -30,6 +30,7 @@ from response import messages as m
 from response.compose import Composed, PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
 from response.store import StoreError
+from response.versions import VersionError
 from ryu_apps.local_socket import listen_locally
 
 TICK = 0.25  # seconds
@@ -152,7 +153,7 @@ class Shell:
     def _follow_policy(self, message: m.PolicyApplied) -> None:
         try:
             policy = self._follower.follow(message)
-        except (PolicyError, OSError) as problem:  # the one before stays in use
+        except (PolicyError, VersionError, OSError) as problem:  # the one before stays in use
             _say(f"the policy that was applied cannot be read: {_one_line(problem)}")
             return
         if policy is not None:
@@ -266,7 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as problem:  # whatever it is: one line, and the controller goes on without
         _say(f"cannot start: {_one_line(problem)}")
         return 2
-    shell = Shell(composed, options.state, link, door, PolicyFollower(options.policy))
+    shell = Shell(
+        composed, options.state, link, door, PolicyFollower(options.state, composed.version)
+    )
     signal.signal(signal.SIGTERM, shell.stop)
     gc.freeze()  # what is loaded now stays; collections need not walk it again
     try:

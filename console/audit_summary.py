@@ -95,6 +95,12 @@ def _reward(data: dict[str, Any]) -> str:
     return f"{what}: {safe}, {data['pairs_left']} of {data['pairs']} host pairs left{person}"
 
 
+def _rollout(data: dict[str, Any]) -> str:
+    return f"version {data['version']} {data['what']} by {data['by']}" + (
+        f": {data['note']}" if data["note"] else ""
+    )
+
+
 def _hold(data: dict[str, Any]) -> str:
     return f"automatic action {'stopped' if data['on'] else 'resumed'} by {data['by']}"
 
@@ -119,5 +125,6 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "policy": _policy,
     "feed": _feed,
     "checkpoint": lambda data: f"number {data['number']} signs everything up to {data['seq']}",
+    "rollout": _rollout,
     "hold": _hold,
 }

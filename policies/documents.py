@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence as Listing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from policies.inventory import MAX_CSV_BYTES, read_inventory
 from policies.model import Source
 from policies.nodes import MAX_BYTES, Budget, Composer
 from policies.schema import Read
+from policies.shelf import Disk, Shelf
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
 _TABLES = ("hosts", "segments", "services")
@@ -35,6 +35,7 @@ class Merged:
     lists: dict[str, list[Read]] = field(default_factory=lambda: {name: [] for name in _LISTS})
     singles: dict[str, Read] = field(default_factory=dict)
     texts: dict[str, list[str]] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)  # the files' whole texts
     complete: bool = True
 
     @property
@@ -45,7 +46,10 @@ class Merged:
 class Gathering:
     """Reads files, each once however often it is included, and merges their sections."""
 
-    def __init__(self, findings: Findings, limit: int = MAX_BYTES) -> None:
+    def __init__(
+        self, findings: Findings, limit: int = MAX_BYTES, shelf: Shelf | None = None
+    ) -> None:
+        self._shelf = Disk() if shelf is None else shelf
         self.merged = Merged()
         self._findings = findings
         self._budget = Budget(limit)
@@ -64,15 +68,15 @@ class Gathering:
         try:
             if "\0" in str(path):
                 raise OSError("a NUL byte in its name")
-            if path.is_dir():
-                names = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-                inside = [p for p in names if p.suffix.lower() in YAML_SUFFIXES and p.is_file()]
+            if self._shelf.is_directory(path):
+                names = [p for p in self._shelf.inside(path) if not p.name.startswith(".")]
+                inside = [p for p in names if p.suffix.lower() in YAML_SUFFIXES]
                 if not inside:
                     self._unreadable(path, "holds no .yaml file", wanted, width)
                 for file in inside:
                     self._path(file, Source(str(file), 1, 1))
                 return
-            key = os.path.realpath(path)
+            key = self._shelf.real(path)
             if key in self._seen:
                 return
             self._seen.add(key)
@@ -89,15 +93,14 @@ class Gathering:
             self._document(text, path)
 
     def _text(self, path: Path, wanted: Source, width: int) -> str | None:
-        if not path.exists():
+        if not self._shelf.exists(path):
             self._unreadable(path, "does not exist", wanted, width)
             return None
-        if not path.is_file():
+        if not self._shelf.is_file(path):
             self._unreadable(path, "is not a file", wanted, width)
             return None
         limit = MAX_CSV_BYTES if path.suffix.lower() == ".csv" else MAX_BYTES
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        data = self._shelf.head(path, limit + 1)
         if len(data) > limit:
             why = f"is more than {limit // (1024 * 1024)} MiB"
             self._unreadable(path, why, Source(str(path), 1, 1), 1)
@@ -112,6 +115,7 @@ class Gathering:
             self.merged.complete = False
             return None
         self.merged.texts[str(path)] = split_lines(text)
+        self.merged.contents[str(path)] = text
         return text
 
     def _unreadable(self, path: Path, why: str, wanted: Source, width: int) -> None:

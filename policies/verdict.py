@@ -200,6 +200,20 @@ class Judge:
             for service in intent.services
         )
 
+    def meeting(self, sources: frozenset[str], targets: frozenset[str]) -> tuple[int, Mode]:
+        """The intents whose two ends these are, as bits that `named` reads, and the pair's mode:
+        pairs that share both get the same verdicts."""
+        start, end = self._end(sources), self._end(targets)
+        return start.starts & end.answers, max(start.mode, end.mode)
+
+    def named(self, bits: int) -> tuple[Intent, ...]:
+        """The intents of `meeting`, in name order."""
+        found = []
+        while bits:
+            found.append(self._first(bits))
+            bits &= bits - 1
+        return tuple(found)
+
     def service_kind(self, connection: Connection) -> int:
         """A number that connections share whose protocol and port the same intents name."""
         return self._services.naming(connection)
@@ -209,11 +223,7 @@ class Judge:
         start = self._end(self.membership.segments_of(connection.src))
         end = self._end(self.membership.segments_of(connection.dst))
         bits = start.starts & end.answers & self._services.naming(connection) & self._live(now)
-        found = []
-        while bits:
-            found.append(self._first(bits))
-            bits &= bits - 1
-        return tuple(found)
+        return self.named(bits)
 
     def _first(self, bits: int) -> Intent:
         return self._intents[(bits & -bits).bit_length() - 1]

@@ -116,9 +116,11 @@ class Analysis:
                 self._life.confirm(message)
             case m.SwitchChanged(ts, switch, what, detail):
                 self._audit.append(ts, "switch", {"switch": switch, "what": what, "detail": detail})
-            case m.PolicyApplied(ts, files, digest, problem):
+            case m.PolicyApplied(ts, files, digest, problem, version):
                 data = {"files": list(files), "digest": digest, "problem": problem}
-                self._audit.append(ts, "policy", data)
+                self._audit.append(ts, "policy", {**data, "version": version})
+            case m.PolicyEvents(events):
+                self._note_policy_events(events)
         return []
 
     def tick(self, now: float) -> list[m.Command]:
@@ -298,6 +300,15 @@ class Analysis:
                     commands += self._life.cover(decision.id, addresses, now)
         self._follow(commands)
         return commands
+
+    def _note_policy_events(self, events: tuple[m.PolicyEvent, ...]) -> None:
+        """Each once, however often the controller says it."""
+        with self._store.transaction():
+            last = int(self._store.meta("policy_event") or 0)
+            for event in events:
+                if event.number > last:
+                    self._audit.append(event.ts, "rollout", plain(event))
+                    self._store.set_meta("policy_event", str(event.number))
 
     # -- small things ----------------------------------------------------------
 

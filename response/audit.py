@@ -23,7 +23,8 @@ from response.signing import Signer
 
 Kind = Literal[
     "started",  # the analysis came up
-    "policy",  # a policy was applied or refused
+    "policy",  # the policy that the controller goes by, or that it refused
+    "rollout",  # a policy version was staged, applied, confirmed, rolled back, reverted
     "switch",  # a switch connected, was reconciled, failed
     "spoof",  # spoofed packets, counted over a while
     "lost",  # records that a full queue dropped, counted

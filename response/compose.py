@@ -17,11 +17,13 @@ from response.ledger import MODEL as LEDGER_MODEL
 from response.messages import PolicyApplied
 from response.signing import signer_of
 from response.store import Store
+from response.versions import Versions
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """``model`` is ``fresh`` or ``restored``; ``problem`` says why what was learned is not used."""
+    """``model`` is ``fresh`` or ``restored``; ``problem`` says why what was learned is not used;
+    ``version`` is the policy's number among those kept, 0 where it is none."""
 
     analysis: Analysis
     policy: Policy
@@ -29,24 +31,35 @@ class Composed:
     audit: Audit
     model: str
     problem: str | None = None
+    version: int = 0
 
 
 class PolicyFollower:
     """Knows which policy the analysis goes by, and reads the one that the controller applied."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        self._files, self._digest = tuple(paths), ""
+    def __init__(self, state: Path, version: int = 0) -> None:
+        """``version`` is the one that the analysis begins with."""
+        self._versions = Versions(state)
+        self._begun = version
+        self._digest = ""
 
     def follow(self, message: PolicyApplied) -> Policy | None:
         """The policy to use from now on; None when it is the one in use, or was not applied.
 
-        Raises PolicyError or OSError when it cannot be read; the one before stays in use.
+        The version that was kept is read, whatever has become of the files since. Raises
+        PolicyError, VersionError or OSError when it cannot be; the one before stays in use.
         """
-        if message.problem is not None:
+        if message.problem is not None or message.digest == self._digest:
             return None
-        same = message.files == self._files and self._digest in ("", message.digest)
-        policy = None if same else load_policy(message.files)
-        self._files, self._digest = message.files, message.digest
+        begun, self._begun = self._begun, 0
+        if message.version and message.version == begun:
+            self._digest = message.digest
+            return None
+        if message.version:
+            policy = self._versions.version(message.version).policy()
+        else:
+            policy = load_policy(message.files)
+        self._digest = message.digest
         return policy
 
 
@@ -64,7 +77,8 @@ def compose(
     Raises PolicyError for a policy that cannot be used, StoreError or KeyProblem for a
     state directory that cannot.
     """
-    policy = load_policy(policy_paths)
+    current = Versions(state).current()
+    policy = load_policy(policy_paths) if current is None else current[1]
     store = Store.open(state, now)
     detector, model, problem = Detector(seed=seed), "fresh", None
     kept = store.latest_snapshot("detector")
@@ -84,4 +98,5 @@ def compose(
     analysis = Analysis(
         policy, Membership, detector, store, audit, now, adapt=adapt, learner=learner
     )
-    return Composed(analysis, policy, store, audit, model, problem)
+    version = 0 if current is None else current[0].number
+    return Composed(analysis, policy, store, audit, model, problem, version)

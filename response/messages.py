@@ -70,6 +70,28 @@ class PolicyApplied:
     files: tuple[str, ...]
     digest: str
     problem: str | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvent:
+    """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
+    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
+
+    number: int
+    ts: float
+    what: str
+    version: int
+    by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvents:
+    """Controller → analysis: what was done with policies, for the audit. Said again at every
+    start: those that were written down already are passed over."""
+
+    events: tuple[PolicyEvent, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +182,7 @@ Message = (
     | RulesConfirmed
     | SwitchChanged
     | PolicyApplied
+    | PolicyEvents
     | OwnAddresses
 )
 Command = Enforce | Release

@@ -17,6 +17,7 @@ from policies import keeping
 from response.interfaces import StateStore
 from response.messages import Message, OwnAddresses, Ready, Reply
 from response.store import StoreError
+from response.versions import Versions
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.control import ControlServer
@@ -24,6 +25,7 @@ from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Co
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.listener import Listener
 from ryu_apps.ownership import ROLE_REPLY
+from ryu_apps.rollout import Rollout
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -100,6 +102,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._heard)
+        self.rollout = Rollout(core, Versions(settings.state), self.carry_out)
         self.control = ControlServer(settings.state, self)
         self.faults = 0  # exceptions that no message should raise
         self._announced_ready = False
@@ -237,7 +240,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
     def _greeting(self) -> list[Message]:
         """What an analysis that just started must know."""
         own = OwnAddresses(tuple(sorted(self.addresses)))
-        return [*self.core.greeting(time.time()), own]
+        return [*self.core.greeting(time.time()), own, self.rollout.events()]
 
     def _heard(self, message: Reply) -> None:
         if not isinstance(message, Ready):
@@ -250,6 +253,7 @@ class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
         while True:
             now = time.time()
             self.carry_out(self.core.tick(now))
+            self.rollout.tick(now)
             if now - looked >= LOOK_AROUND_EVERY:
                 looked = now
                 self.carry_out(self.core.look_around())

@@ -13,9 +13,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
-from policies.compiler import CompileError
-from policies.errors import render
-from policies.reader import read_policy
 from policies.render import ovs_text
 from response.hold import HOLD
 from response.interfaces import StateStore
@@ -26,6 +23,7 @@ from ryu_apps.effects import Effect
 from ryu_apps.listener import Listener
 from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
 from ryu_apps.reading import TIMEOUT as READING_TIMEOUT
+from ryu_apps.rollout import Rollout, answered
 from ryu_apps.runtime import hub
 from ryu_apps.session import Phase, Session
 from ryu_apps.wire.text import rule_text
@@ -45,6 +43,7 @@ class Running(Protocol):
     link: AnalysisLink | InlineAnalysis | None
     listener: Listener
     faults: int
+    rollout: Rollout
 
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
@@ -88,7 +87,7 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer ``status``, ``check``, ``rules`` (of one switch) or ``apply`` (a policy)."""
+    """Answer ``status``, ``check``, ``rules`` (of one switch), or one of `policy_request`."""
     what = request["do"]
     if what == "status":
         return {"ok": True, **status(app)}
@@ -98,22 +97,26 @@ def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
         session = app.core.sessions[int(request["switch"])]
         rules = app.core.rules(session, time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
-    if what == "apply":
-        return apply_policy(app, [str(path) for path in request["paths"]])
+    if what in ("stage", "apply", "confirm", "rollback"):
+        return policy_request(app.rollout, request)
     return {"ok": False, "error": f"unknown request {what!r}"}
 
 
-def apply_policy(app: Running, paths: list[str]) -> dict[str, Any]:
-    """Check a policy and put it in force; one with an error changes nothing."""
-    result = read_policy(paths)
-    if result.policy is None:
-        return {"ok": False, "errors": [render(each, result.texts) for each in result.diagnostics]}
-    try:
-        effects = app.core.apply_policy(result.policy, tuple(paths), time.time())
-    except CompileError as error:
-        return {"ok": False, "errors": [str(error)]}
-    app.carry_out(effects)
-    return {"ok": True, "policy": result.policy.name}
+def policy_request(rollout: Rollout, request: dict[str, Any]) -> dict[str, Any]:
+    """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
+    asks. What cannot be done changes nothing."""
+    by, now = str(request["by"]), time.time()
+    number = request.get("version")
+    version = None if number is None else int(number)
+    within = request.get("confirm_within")
+    if request["do"] == "stage":
+        return answered(lambda: rollout.stage(int(request["version"]), by, now))
+    if request["do"] == "apply":
+        seconds = None if within is None else float(within)
+        return answered(lambda: rollout.apply(version, by, seconds, now))
+    if request["do"] == "confirm":
+        return answered(lambda: rollout.confirm(by, now))
+    return answered(lambda: rollout.roll_back(version, by, now))
 
 
 def check(app: Running) -> list[dict[str, Any]]:
@@ -168,6 +171,8 @@ def status(app: Running) -> dict[str, Any]:
             "name": desired.policy.name,
             "files": desired.files,
             "digest": desired.digest,
+            "version": desired.version,
+            "rollout": app.rollout.standing(),
         },
         "switches": [
             {

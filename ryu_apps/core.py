@@ -98,16 +98,20 @@ class Core:
         """What an analysis that just started must hear before anything else."""
         desired = self.desired
         return [
-            PolicyApplied(now, desired.files, desired.digest),
+            PolicyApplied(now, desired.files, desired.digest, version=desired.version),
             HostsChanged(desired.hosts.bindings()),
         ]
 
-    def apply_policy(self, policy: Policy, files: tuple[str, ...], now: float) -> list[Effect]:
+    def apply_policy(
+        self, policy: Policy, files: tuple[str, ...], now: float, version: int = 0
+    ) -> list[Effect]:
         """Put another policy in force, as a difference, on every ready switch.
 
-        Raises CompileError, and changes nothing, when it does not fit.
+        ``version`` is its number among those kept. Raises CompileError, and changes nothing,
+        when it does not fit.
         """
         update = self.desired.exchange(policy, files, now, lambda: self._check_room(now))
+        self.desired.version = version
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
         return [*self._keeping(), *told, *self._bring_all(update, now)]
 

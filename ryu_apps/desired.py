@@ -49,6 +49,7 @@ class Desired:
     policy: Policy
     files: tuple[str, ...] = ()
     digest: str = ""
+    version: int = 0  # of the policy, where it is one that was kept
     hosts: HostTable = field(default_factory=HostTable)
     fabric: Fabric = field(default_factory=Fabric)
     decisions: dict[str, Decision] = field(default_factory=dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import getpass
 import json
 import logging
 import os
@@ -20,9 +21,9 @@ from types import FrameType
 
 from policies.compiler import CompileError
 from policies.errors import PolicyError
-from policies.reader import load_policy
 from policies.switches import Switches, read_switches
 from response.store import Store
+from response.versions import VersionError, Versions, at_start
 from ryu_apps import runtime
 from ryu_apps.admission import Admission
 from ryu_apps.analysis_inline import InlineAnalysis
@@ -73,10 +74,6 @@ def launch(settings: LaunchSettings) -> None:
 
     Raises LaunchError, StoreError or OSError before anything is changed.
     """
-    try:
-        policy = load_policy(settings.policy_paths)
-    except PolicyError as error:
-        raise LaunchError("; ".join(str(each) for each in error.diagnostics)) from error
     state = Path(settings.state)
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _lock(state)
@@ -84,6 +81,13 @@ def launch(settings: LaunchSettings) -> None:
     for port in (settings.port, settings.ssl_port):
         if port is not None:
             _check_port(settings.host, port)
+    try:
+        version = at_start(Versions(state), settings.policy_paths, getpass.getuser(), time.time())
+        policy = version.policy()
+    except PolicyError as error:
+        raise LaunchError("; ".join(str(each) for each in error.diagnostics)) from error
+    except VersionError as error:
+        raise LaunchError(str(error)) from error
     ready_file = None if settings.ready_file is None else Path(settings.ready_file)
     if ready_file is not None:
         ready_file.touch()  # fails now, in one line, where it cannot be written
@@ -97,7 +101,8 @@ def launch(settings: LaunchSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.raise_it)
     admission = Admission(_owner(state), _switches(settings.switches), settings.takeover)
-    core = Core.of(policy, _secret(state), settings.policy_paths, admission)
+    core = Core.of(policy, _secret(state), version.paths, admission)
+    core.desired.version = version.number
     try:
         check_fits(policy, time.time())
     except CompileError as error:
@@ -160,7 +165,8 @@ def _link_of(
             time.time(),
             secrets.token_bytes,
         )
-        return partial(InlineAnalysis, composed, PolicyFollower(settings.policy_paths))
+        follower = PolicyFollower(Path(settings.state), composed.version)
+        return partial(InlineAnalysis, composed, follower)
     arguments = ["--state", settings.state, "--seed", str(settings.seed)]
     for path in settings.policy_paths:
         arguments += ["--policy", path]

@@ -1,0 +1,79 @@
+"""Where policy files are read from: the disk, or a copy that was kept of them.
+
+A copy gives the same policy as the files did, with the same places in its messages, whatever has
+become of them since.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+
+class Shelf(Protocol):
+    def is_directory(self, path: Path) -> bool: ...
+    def inside(self, path: Path) -> list[Path]:
+        """The files of a directory, in order."""
+
+    def real(self, path: Path) -> str:
+        """What two names of one file have in common."""
+
+    def exists(self, path: Path) -> bool: ...
+    def is_file(self, path: Path) -> bool: ...
+    def head(self, path: Path, count: int) -> bytes:
+        """Its first bytes, at most ``count``. Raises OSError."""
+
+
+class Disk:
+    """The files as they are now."""
+
+    def is_directory(self, path: Path) -> bool:
+        return path.is_dir()
+
+    def inside(self, path: Path) -> list[Path]:
+        return sorted(found for found in path.iterdir() if found.is_file())
+
+    def real(self, path: Path) -> str:
+        return os.path.realpath(path)
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def is_file(self, path: Path) -> bool:
+        return path.is_file()
+
+    def head(self, path: Path, count: int) -> bytes:
+        with path.open("rb") as file:
+            return file.read(count)
+
+
+class Copy:
+    """Files as they were: text by path. A directory holds the files that were read from it."""
+
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = {self.real(Path(name)): text for name, text in texts.items()}
+
+    def is_directory(self, path: Path) -> bool:
+        real = self.real(path)
+        return real not in self._texts and any(
+            os.path.dirname(name) == real for name in self._texts
+        )
+
+    def inside(self, path: Path) -> list[Path]:
+        real = self.real(path)
+        found = (name for name in self._texts if os.path.dirname(name) == real)
+        return sorted(path / os.path.basename(name) for name in found)
+
+    def real(self, path: Path) -> str:
+        return os.path.abspath(path)
+
+    def exists(self, path: Path) -> bool:
+        return self.is_file(path) or self.is_directory(path)
+
+    def is_file(self, path: Path) -> bool:
+        return self.real(path) in self._texts
+
+    def head(self, path: Path, count: int) -> bytes:
+        return self._texts[self.real(path)].encode()[:count]
