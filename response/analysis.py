@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from detection.alerts import Alert
 from policies.model import Policy
@@ -307,7 +307,7 @@ class Analysis:
             last = int(self._store.meta("policy_event") or 0)
             for event in events:
                 if event.number > last:
-                    self._audit.append(event.ts, "rollout", plain(event))
+                    self._audit.append(event.ts, "rollout", asdict(event))
                     self._store.set_meta("policy_event", str(event.number))
 
     # -- small things ----------------------------------------------------------

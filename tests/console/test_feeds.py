@@ -170,12 +170,16 @@ class Running:
         audit = Audit(self.store)
         self.service = FeedService(self.state, self.policy, self.store, audit, self.said.append)
 
-    def until(self, now: float, done: Callable[[list[m.ListFeed]], bool]) -> list[m.ListFeed]:
+    def until(
+        self, now: float, done: Callable[[list[m.ListFeed]], bool], step: float = 0.0
+    ) -> list[m.ListFeed]:
+        """Tick, ``step`` seconds apart, until what was heard will do."""
         heard: list[m.ListFeed] = []
         end = time.monotonic() + 20
         while not done(heard):
             assert time.monotonic() < end, (heard, self.said)
             heard += self.service.tick(now)
+            now += step
             time.sleep(0.01)
         return heard
 
@@ -217,7 +221,7 @@ def test_a_feed_from_source_to_controller_and_over_a_restart(
     # It is back, and lists something else.
     source.status, source.body, source.etag = 200, b"203.0.113.9\n", '"2"'
     now = 1060.0 + 2 * 86_400.0
-    running.until(now, lambda heard: any(each.block.prefixes for each in heard))
+    running.until(now, lambda heard: any(each.block.prefixes for each in heard), step=1.0)
     assert running.audited() == ["loaded", "failed", "aged out", "loaded"]
     running.service.use_policy(Policy("q"))
     assert running.listed(now) == []
