@@ -1,118 +1,122 @@
-"""Lesser switches, as a proxy makes them of Open vSwitch: right traffic, safe changes, limits."""
+"""Rules for switches without connection tracking, on Open vSwitch without any of its extensions."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
+import re
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from random import Random
 
 import pytest
 
-from console.controller import ask_controller
-from mininet_tests.conftest import MakeController, MakeLab
-from mininet_tests.controller import Controller
-from mininet_tests.lab import Lab
-from mininet_tests.outage import POLICY, TALK
-from mininet_tests.restrict import Limits, Restriction
-from mininet_tests.test_policy_live import apply
+from benchmarks.policy_mutations import PLAIN_KINDS, SMALL_KINDS, mutations
+from mininet_tests.agreement import draw
+from mininet_tests.traced import Bridge
+from policies.compiler import SwitchView, declared_bindings
+from policies.compiler.probe import PORT_NAMES, binding_of, packet_of
+from policies.compiler.targets import Form, RulesOfAll, Target
+from policies.membership import Membership
+from policies.model import Policy
+from policies.prove import read_rules
+from policies.prove.places import Places
+from policies.prove.plain import prove_plain
+from policies.prove.plain.meaning import FLOOD, Meaning, SmallMeaning
+from policies.reader import load_policy
+from policies.rules import Rule
+from topology.fabric import Fabric
 from topology.records import Link
 
-OPEN, SHUT = "7000", "7001"
-OTHER = POLICY.replace("tcp/7000", "tcp/7001")
-LARGE = POLICY.replace(
-    "intents:\n",
-    "intents:\n"
-    + "".join(
-        f"  - {{name: x{n}, from: a, to: b, services: [tcp/{8000 + 2 * n}]}}\n" for n in range(60)
-    ),
-)
-CONNECTIONS = (("a1", "10.0.0.3"), ("a2", "fd00::3"))
+POLICY = Path(__file__).parent / "scenarios" / "agreement-policy.yaml"
+FABRIC = Fabric.of([Link(1, 11, 2, 11), Link(2, 12, 3, 11)])
+EXTENSIONS = re.compile(r"load:|move:|learn\(|ct\(|resubmit|reg\d|ct_|NXM|controller\(")
+NOW = 1_000_000.0
+SWITCH, PACKETS, FAULTS = 2, 400, 12
 
 
-def opens(network: Lab, port: str) -> list[bool]:
-    """Whether connections from the other switch and over IPv6 come about."""
-    found = []
-    for host, address in CONNECTIONS:
-        words = [sys.executable, TALK, "knock", address, port, "0.05"]
-        found.append('"opened": 1' in network.host(host).run(words, timeout=10).stdout)
-    return found
+@pytest.fixture
+def bridge() -> Iterator[Bridge]:
+    made = Bridge("sptplnlive")
+    yield made
+    made.close()
 
 
-def switches(running: Controller) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = ask_controller(running.options.state, {"do": "status"})[
-        "switches"
-    ]
-    return found
+def packets(policy: Policy, view: SwitchView, seed: int) -> Iterator[tuple[str, dict[str, int]]]:
+    """First packets, answers, packets with other ports, and from where they may not come."""
+    bindings, chance = declared_bindings(policy), Random(seed)
+    for connection in draw(policy, seed):
+        sender = binding_of(str(connection.src), bindings)
+        receiver = binding_of(str(connection.dst), bindings)
+        assert sender is not None and receiver is not None
+        kind = chance.choice(("first", "answer", "other", "astray"))
+        start = receiver if kind == "answer" else sender
+        port = start.port if start.switch == view.switch else view.next_ports[start.switch]
+        packet = packet_of(connection, sender, receiver, in_port=port, reply=kind == "answer")
+        name = PORT_NAMES.get(connection.proto)
+        if kind == "other" and name is not None:
+            edges = (0, 1, 1023, 1024, 65_535, connection.port + 1, connection.port - 1)
+            packet |= {f"{name}_{end}": chance.choice(edges) & 0xFFFF for end in ("src", "dst")}
+        elif kind == "astray":
+            packet["in_port"] = chance.choice(view.ports)
+        yield kind, packet
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize(
-    ("kind", "limits"),
-    [
-        ("stateless", Limits(vendor=False, tables=13, delay=0.002, shuffle=1)),
-        ("single", Limits(vendor=False, tables=1, delay=0.002, shuffle=2)),
-    ],
-)
-def test_a_lesser_switch_enforces_changes_and_says_its_limits(
-    lab: MakeLab, controller: MakeController, tmp_path: Path, kind: str, limits: Limits
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("masks", [True, False])
+@pytest.mark.parametrize("target", [Target.STATELESS, Target.SINGLE])
+def test_plain_rules_do_on_a_switch_what_the_policy_says(
+    bridge: Bridge, target: Target, masks: bool
 ) -> None:
-    network = lab(POLICY, links=[Link(1, 9, 2, 9)])
-    assert network.controller is not None
-    port = int(network.controller.rpartition(":")[2])
-    with Restriction(limits, port) as proxy:
-        network.set_controller(f"tcp:127.0.0.1:{proxy.port}")
-        running = controller(network, extra=("--analysis", "none"), port=port)
-        for each in ("10.0.0.3", "fd00::3"):
-            for service in (OPEN, SHUT):
-                network.host("b1").start([sys.executable, TALK, "answer", each, service])
-        time.sleep(0.5)
-        assert {each["kind"] for each in switches(running)} == {kind}
-        assert all(each["limits"] for each in switches(running))
-        assert opens(network, OPEN) == [True, True]
-        assert opens(network, SHUT) == [False, False]
-        for text, allowed in ((OTHER, SHUT), (POLICY, OPEN)):
-            (tmp_path / "next.yaml").write_text(text)
-            assert apply(running, tmp_path / "next.yaml").returncode == 0
-            time.sleep(0.5)
-            assert opens(network, allowed) == [True, True]
-            assert opens(network, SHUT if allowed == OPEN else OPEN) == [False, False]
-        _full(network, running, proxy, tmp_path / "large.yaml")
-        running.kill()
-        sent = proxy.seen.flow_mods
-        running.start()
-        running.wait_ready()
-        assert proxy.seen.flow_mods == sent, running.log[-3000:]
+    policy = load_policy([POLICY])
+    bindings = declared_bindings(policy)
+    membership = Membership(policy, bindings)
+    trunks = FABRIC.trunks(SWITCH)
+    ports = {each.port for each in bindings if each.switch == SWITCH} | trunks
+    view = SwitchView(SWITCH, tuple(sorted(ports)), trunks, FABRIC.next_ports(SWITCH))
+    form = Form(target, masks)
+    rules = RulesOfAll({SWITCH: form}, policy, membership, bindings, NOW).rules(view)
+    bridge.load(rules)
+    held = bridge.dump()
+    assert not EXTENSIONS.search(held)
+    assert set(read_rules(held.splitlines())) == set(rules)
+
+    kind_of = Meaning if target is Target.STATELESS else SmallMeaning
+    meaning = kind_of(policy, membership, view, Places.of(bindings), NOW, masks)
+    seen: Counter[tuple[str, bool]] = Counter()
+    for kind, packet in islice(packets(policy, view, seed=5), PACKETS if masks else PACKETS // 4):
+        fate = meaning.fate(packet)
+        wanted = frozenset() if fate.output is None else frozenset({fate.output})
+        if fate.output == FLOOD:
+            wanted = frozenset(ports) - {packet["in_port"]}
+        sent, reported = bridge.fate(packet)
+        assert sent == wanted, (kind, packet, fate)
+        assert fate.report in (None, reported), (kind, packet, fate)
+        seen[kind, bool(sent)] += 1
+    if masks:
+        assert all(seen[kind, True] >= 5 for kind in ("first", "answer", "other")), seen
+        assert all(seen[kind, False] >= 5 for kind in ("first", "other", "astray")), seen
+        _faults_show(bridge, policy, view, form, rules)
 
 
-def _full(network: Lab, running: Controller, proxy: Restriction, large: Path) -> None:
-    """The switch has less room than it said: told, and everything stays as it was."""
-    limits = proxy.limits
-    limits.told, limits.size = limits.size, max(each["rules"] for each in switches(running))
-    large.write_text(LARGE)
-    talker = network.host("a1").start(
-        [sys.executable, TALK, "talk", "10.0.0.3", OPEN, "3"], stdout=subprocess.PIPE
-    )
-    assert apply(running, large).returncode == 0
-    until = time.monotonic() + 5
-    while not any("is full" in each["problem"] for each in switches(running)):
-        assert time.monotonic() < until, running.log[-2000:]
-        time.sleep(0.1)
-    assert proxy.seen.full and "is full" in running.log
-    assert opens(network, OPEN) == [True, True] and opens(network, SHUT) == [False, False]
-    out, _ = talker.communicate(timeout=15)
-    assert '"sent": ' in out and _counts(out)["sent"] == _counts(out)["answered"] > 50
-    large.write_text(POLICY)
-    assert apply(running, large).returncode == 0
-    limits.size = limits.told
-    until = time.monotonic() + 10
-    while any(each["problem"] for each in switches(running)):
-        assert time.monotonic() < until, running.log[-2000:]
-        time.sleep(0.1)
-
-
-def _counts(text: str) -> dict[str, float]:
-    found: dict[str, float] = json.loads(text)
-    return found
+def _faults_show(
+    bridge: Bridge, policy: Policy, view: SwitchView, form: Form, rules: tuple[Rule, ...]
+) -> None:
+    """What is called a fault is one: the switch treats the packet otherwise with and without."""
+    bindings = declared_bindings(policy)
+    membership = Membership(policy, bindings)
+    kinds = PLAIN_KINDS if form.target is Target.STATELESS else SMALL_KINDS
+    shown = 0
+    for _, mutant, (rule, after) in mutations(rules, Random(7), 60, kinds):
+        found = prove_plain(form, policy, membership, view, bindings, mutant, NOW)
+        if not found.counterexamples or not found.counterexamples[0].traceable:
+            continue
+        (example,) = found.counterexamples
+        bridge.load(rules)
+        before = bridge.trace(example)
+        bridge.load(mutant)
+        assert bridge.trace(example) != before, (rule, after, example)
+        shown += 1
+        if shown == FAULTS:
+            return
+    raise AssertionError(f"only {shown} faults were shown")

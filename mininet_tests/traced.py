@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from policies import layout
 from policies.layout import Category, Table, category_of
 from policies.prove import Counterexample
 from policies.prove.probe import packet_text, state_text
 from policies.render import ovs_lines
-from policies.rules import CopyToController, Rule
+from policies.rules import CopyToController, Rule, UseMeter
 
 COOKIE = re.compile(r"cookie (0x[0-9a-f]+)")
 REGISTERS = re.compile(r"\b(reg[01])=(0x[0-9a-f]+)")
-SEEN = ("output:", "controller(", "ct(", "learn(", ">> ", "->")
+OUTPUTS = re.compile(r"^\s+output:(\d+)$", re.MULTILINE)
+SEEN = ("output:", "controller(", "CONTROLLER:", "ct(", "learn(", ">> ", "->")
 LONGEST = 20  # seconds for one command
 
 
@@ -54,12 +55,18 @@ class Bridge:
         """The rules as the switch prints them."""
         return self._ofctl("--no-stats", "dump-flows")
 
+    def fate(self, packet: Mapping[str, int]) -> tuple[frozenset[int], bool]:
+        """Where rules without connection tracking send a packet: ports, and to the controller."""
+        text = _said("ovs-appctl", "ofproto/trace", self.name, packet_text(packet))
+        ports = frozenset(int(port) for port in OUTPUTS.findall(text))
+        return ports - {packet["in_port"]}, "CONTROLLER:" in text or "controller(" in text
+
     def trace(self, example: Counterexample) -> tuple[str, ...]:
         """All that a trace shows of a packet's fate: where it leaves, what is copied, remembered
         and learned, the registers at the end and the rules that decided."""
         flow, state = packet_text(example.packet), state_text(example.ct_state)
-        command = ("ovs-appctl", "ofproto/trace", self.name, flow, "--ct-next", state)
-        text = _said(*command)
+        tracked = ("--ct-next", state) if state else ()
+        text = _said("ovs-appctl", "ofproto/trace", self.name, flow, *tracked)
         lines = [line.strip() for line in text.splitlines()]
         effects = [line for line in lines if line.startswith(SEEN)]
         causes = [
@@ -79,12 +86,9 @@ class Bridge:
 
 
 def _meters(rules: Iterable[Rule]) -> set[int]:
-    return {
-        action.meter
-        for rule in rules
-        for action in rule.actions
-        if isinstance(action, CopyToController)
-    }
+    actions = [action for rule in rules for action in rule.actions]
+    copies = {action.meter for action in actions if isinstance(action, CopyToController)}
+    return copies | {action.number for action in actions if isinstance(action, UseMeter)}
 
 
 def _said(*command: str, text: str | None = None) -> str:
