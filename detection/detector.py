@@ -8,6 +8,7 @@ bit, live and offline. Time comes from the records only. One pass; memory is bou
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from detection import episodes, movement, paths, probation
 from detection.alerts import Alert, Scored
@@ -173,6 +174,29 @@ class Detector:
         if not isinstance(detector, Detector):
             raise ValueError("not a detector snapshot")
         return detector
+
+    def take_over(self, other: Detector, networks: Iterable[str]) -> None:
+        """Go on in the place of ``other``: its record numbers, who is suspended now, and the
+        networks that are declared to be ours."""
+        self._row = other._row
+        for address in self._suspended - other._suspended:
+            self.resume(address)
+        for address in other._suspended - self._suspended:
+            self.suspend(address)
+        self.include(networks)
+
+    def use_alert_budget(self, per_thousand: float) -> None:
+        """Go on under another alert budget. Raises ValueError unless it is positive."""
+        self.settings = replace(self.settings, alert_budget=per_thousand)
+        self.budget.per_thousand = self.outside_budget.per_thousand = per_thousand
+        self._update_budgets()
+
+    def accept_drift(self) -> None:
+        """A person finds what is learned right: the frozen baseline is renewed with it now, and
+        caution ends."""
+        self.baseline.renew(self.ensemble, self.now)
+        self.drift.clear()
+        self._update_budgets()
 
     def _movement(self, host: HostState, record: FlowRecord, now: float, known: bool) -> bool:
         if record.phase == "end":
