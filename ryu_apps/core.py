@@ -8,7 +8,8 @@ returns the effects in the order in which they must be carried out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -49,13 +50,14 @@ from ryu_apps.reading import Reading
 from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode, frames
-from ryu_apps.wire.encode import WireRule
+from ryu_apps.wire.encode import WireRule, wire_key, wire_rule
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
 LLDP = Field("eth_type", frames.ETH_LLDP)
+FEED_PART = 2_000  # rules of feeds that are sent at once
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -68,6 +70,8 @@ class Core:
     admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
     _next_expiry_check: float = 0.0
+    _listed: deque[Iterator[Change]] = field(default_factory=deque)  # by feeds, still to be sent
+    _behind: set[int] = field(default_factory=set)  # switches to be compared when all is sent
     _kept_on_disk: Keeping = field(default_factory=Keeping)
 
     @classmethod
@@ -439,12 +443,29 @@ class Core:
             change = self.desired.list_feed(listed.block)
         except ValueError as error:
             return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
+        if change:
+            self._listed.append(change.parts(FEED_PART))
+        return self._send_listed(now)
+
+    def _send_listed(self, now: float) -> list[Effect]:
+        """The next part of what feeds changed; a whole feed at once would hold up all else."""
+        part = None
+        while self._listed and part is None:
+            part = next(self._listed[0], None)
+            if part is None:
+                self._listed.popleft()
+        if part is None:
+            late, self._behind = self._behind, set()
+            behind = [session for session in self._ready() if session.switch in late]
+            return [effect for session in behind for effect in self._reconcile(session, now)]
+        added = [wire_rule(rule) for rule in part.added]
+        removed = [wire_key(rule) for rule in part.removed]
         effects: list[Effect] = []
-        for session in self._ready() if change else ():
-            if self._may_change(session, change):
-                effects += session.put(change, f"feed {listed.feed}", now)
-            else:
-                effects += self._reconcile(session, now)
+        for session in self._ready():
+            if self._may_change(session, part):
+                effects += session.exchange(added, removed, "feeds", now)
+            elif session.kind.target is Target.STATEFUL:
+                self._behind.add(session.switch)
         return effects
 
     def command(self, command: Command, now: float) -> list[Effect]:
@@ -511,6 +532,7 @@ class Core:
         over = [each for each in decisions.values() if each.expires <= now]
         for decision in over:
             effects += self._end(decision, now)
+        effects += self._send_listed(now)
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
         return effects + self._keeping()

@@ -18,6 +18,7 @@ from policies.compiler import (
     intent_numbers,
 )
 from policies.compiler.adaptive import limit_meters, restriction_rules
+from policies.compiler.feeds import FeedChange
 from policies.compiler.targets import Form, Target, rules_for
 from policies.keeping import Keeping, in_force, kept_after
 from policies.layout import Category, category_of, name_number, number_of
@@ -129,7 +130,7 @@ class Desired:
         self._settled()
         return update
 
-    def list_feed(self, block: FeedBlock) -> Change:
+    def list_feed(self, block: FeedBlock) -> FeedChange:
         """Take all that a feed lists now, and say what that does to the rules of every switch;
         a feed that lists nothing is forgotten."""
         if block.prefixes:
