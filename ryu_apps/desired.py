@@ -53,6 +53,7 @@ class Desired:
     version: int = 0  # of the policy, where it is one that was kept
     hosts: HostTable = field(default_factory=HostTable)
     fabric: Fabric = field(default_factory=Fabric)
+    avoid: frozenset[int] = frozenset()  # switches that paths go around where they can
     decisions: dict[str, Decision] = field(default_factory=dict)
     feeds: dict[str, FeedBlock] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
@@ -204,7 +205,8 @@ class Desired:
             switch,
             tuple(sorted(ports)),
             self.fabric.trunks(switch),
-            self.fabric.next_ports(switch),
+            self.fabric.next_ports(switch, self.avoid),
+            self.fabric.tree_ports(switch),
         )
 
     def update(self, now: float) -> Update | None:

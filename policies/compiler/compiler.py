@@ -234,6 +234,27 @@ def view_rules(view: SwitchView) -> Iterator[Rule]:
     yield from local_rules(view.switch, view.next_ports)
 
 
+def view_change(before: SwitchView, after: SwitchView) -> Change:
+    """What `view_rules` says otherwise of a switch: only ports in another role, and the ways."""
+
+    def ports(view: SwitchView, only: set[int]) -> Iterator[Rule]:
+        yield from port_rules(
+            tuple(port for port in view.ports if port in only), view.trunks & only
+        )
+
+    def ways(view: SwitchView) -> Iterator[Rule]:
+        yield from local_rules(view.switch, view.next_ports)
+        tree = view.trunks if view.tree is None else view.tree
+        yield from flood_rules(set(view.ports) - view.trunks, view.trunks, tree)
+
+    moved = {*before.ports, *before.trunks} ^ {*after.ports, *after.trunks}
+    moved |= before.trunks ^ after.trunks
+    change = change_between(ways(before), ways(after))
+    if moved:
+        change += change_between(ports(before, moved), ports(after, moved))
+    return change
+
+
 def _by_table(rules: Iterable[Rule]) -> dict[int, list[Rule]]:
     tables: dict[int, list[Rule]] = {}
     for rule in rules:
