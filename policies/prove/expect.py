@@ -173,6 +173,23 @@ class Expectation:
         return frozenset() if way is None or way == port else frozenset((way,))
 
     def admits(self, packet: Mapping[str, int]) -> bool:
+        """Whether a host may send the packet: it is what it says, and so is what it serves."""
+        special = audience_of(packet)
+        if special is None:
+            return self.owns(packet)
+        source = packet["ip_src"] if packet["eth_type"] == IP else packet["ipv6_src"] | SIX
+        if special.offers or not special.asks:
+            held = self.places.held.get((self.view.switch, packet["in_port"]), {})
+            return source in held.get(packet["eth_src"], ()) and self._serves(
+                packet, special, source
+            )
+        if source & ~SIX == 0 and special.first == packet["eth_dst"]:
+            allowed = self._infra.nd if special.word == ADVERTISEMENTS else self._infra.dhcp
+            held = self.places.held.get((self.view.switch, packet["in_port"]), {})
+            return allowed is Action.ALLOW and packet["eth_src"] in held
+        return self.owns(packet)
+
+    def owns(self, packet: Mapping[str, int]) -> bool:
         """Whether the sender's addresses belong to the edge port the packet comes in on."""
         sender = packet["eth_src"]
         own = self.places.held.get((self.view.switch, packet["in_port"]), {}).get(sender)
@@ -187,12 +204,6 @@ class Expectation:
         if neighbour:
             return self._admits_neighbour(packet, neighbour, sender, own)
         source = packet["ip_src"] if kind == IP else packet["ipv6_src"] | SIX
-        special = audience_of(packet)
-        if special is not None and (special.offers or not special.asks):
-            return source in own and self._serves(packet, special, source)
-        if special is not None and source & ~SIX == 0 and special.first == packet["eth_dst"]:
-            allowed = self._infra.nd if special.word == ADVERTISEMENTS else self._infra.dhcp
-            return allowed is Action.ALLOW
         return source in own or self._forwards(packet, source)
 
     def _serves(self, packet: Mapping[str, int], what: Special, source: int) -> bool:
