@@ -245,6 +245,7 @@ class Restriction:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for writer in (to_switch, to_controller):
             self._writers.discard(writer)
             writer.transport.abort()
@@ -297,7 +298,7 @@ class _Link:
         """From the controller to the switch."""
         waiting: list[bytes] = []
         reading = asyncio.ensure_future(_message(controller))
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        try:
             while True:
                 done, _ = await asyncio.wait({reading}, timeout=BATCH if waiting else None)
                 data = reading.result() if done else b""
@@ -313,7 +314,11 @@ class _Link:
                 if done:
                     self._proxy.later(self._judge, data)
                 await self._to_switch.drain()
-        reading.cancel()
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     def _judge(self, data: bytes) -> None:
         """Pass a message on, or answer it with an error."""

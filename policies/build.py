@@ -85,7 +85,6 @@ class Builder:
             labels=() if labels is None else _pairs(labels),
             routes=_values(read, "routes"),
             routed=read.get("routed", False),
-            serves=_values(read, "serves"),
             source=read.source,
         )
 

@@ -29,7 +29,7 @@ from ryu_apps.rollout import Rollout
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
-    app_manager,
+    Application,
     hub,
     ofp_event,
     ofproto_v1_3,
@@ -87,7 +87,7 @@ class Outgoing:
             self._sending = False
 
 
-class SeptumApp(app_manager.RyuApp):  # type: ignore[misc]
+class SeptumApp(Application):  # type: ignore[misc]
     """Carries values between Ryu, the core, the store and the analysis."""
 
     OFP_VERSIONS = [ofproto_v1_3.OFP_VERSION]

@@ -24,7 +24,7 @@ from ryu_apps.listener import Listener
 from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
 from ryu_apps.reading import TIMEOUT as READING_TIMEOUT
 from ryu_apps.rollout import Rollout, answered
-from ryu_apps.runtime import hub
+from ryu_apps.runtime import LIBRARY, hub
 from ryu_apps.session import Phase, Session
 from ryu_apps.wire.text import rule_text
 
@@ -203,6 +203,7 @@ def status(app: Running) -> dict[str, Any]:
             | ({"host": each.host} if each.host else {})
             for each in desired.hosts.bindings()
         ],
+        "library": LIBRARY,
         "problem": desired.problem,
         "decisions": sorted(desired.decisions),
         "hold": app.store.meta(HOLD),

@@ -44,9 +44,10 @@ with warnings.catch_warnings():
 
 __all__ = [
     "DEAD_DISPATCHER",
+    "LIBRARY",
     "MAIN_DISPATCHER",
     "OS_KEN",
-    "app_manager",
+    "Application",
     "controller",
     "hub",
     "ofp_event",
@@ -56,20 +57,22 @@ __all__ = [
     "set_ev_cls",
 ]
 
+Application = app_manager.OSKenApp if OS_KEN else app_manager.RyuApp
+LIBRARY = "os-ken" if OS_KEN else "ryu"
 STOP_CHECK = 0.1  # seconds
 ECHO_EVERY, ECHOES_UNANSWERED = 5.0, 2  # seconds; a silent switch is gone after three of them
 
 
 def patch_standard_library() -> None:
     """Make sockets and sleeps cooperative. Call once, before other modules take them."""
-    hub.patch()
+    eventlet.monkey_patch()  # os-ken's own patch leaves sockets out
 
 
 class Handshakes(ofp_handler.OFPHandler):  # type: ignore[misc]
     """The library's own OpenFlow handshake, without its listener."""
 
     def start(self) -> None:
-        app_manager.RyuApp.start(self) if not OS_KEN else app_manager.OSKenApp.start(self)
+        Application.start(self)
 
 
 def run_application(
