@@ -134,6 +134,7 @@ class Membership:
         self._name_by_address()
         self._made_from: tuple[object, Changes] | None = None
         self._identity = object()
+        self._seen: set[str] = set()  # for `policies.membership_change`
 
     # Segments
 

@@ -6,7 +6,7 @@ Works out again only the hosts that changed. What comes out is what
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,10 +19,11 @@ from policies.membership import (
     discovered_host,
 )
 from policies.model import Host, Policy, Segment, Selector
-from policies.regions import number_at, number_of
+from policies.regions import SIX, address_at, number_at, number_of
 from policies.sequences import differences
 from topology.records import Binding
 
+_LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10
 MANY = 1_000  # changed hosts from which on starting anew is as good
 Key = TypeVar("Key", bound=Hashable)
 _NONE = _Known("", (), frozenset(), frozenset(), False)  # where a host was
@@ -48,7 +49,29 @@ def follow(before: Membership, policy: Policy, bindings: Sequence[Binding]) -> M
     hosts = _Hosts(before, policy, bindings, before._owned, [], [])
     if changed:
         hosts.work_out(gone, come, unbound, bound)
-    return hosts.applied()
+    new = hosts.applied()
+    if new._seen:
+        new._seen |= _words(come, bound)
+    return new
+
+
+def _words(hosts: Iterable[Host], bindings: Iterable[Binding]) -> set[str]:
+    """Names, MACs and addresses in bindings, and the MACs of hosts."""
+    words = {host.mac for host in hosts if host.mac is not None}
+    for binding in bindings:
+        words.add(binding.mac)
+        words.add(binding.ip)
+        if binding.host is not None:
+            words.add(binding.host)
+    return words
+
+
+def _word(number: int) -> str:
+    """An address as bindings have it; of one that a host forms from its MAC, the MAC."""
+    if number < SIX or (number & ~SIX) >> 118 != _LINK_LOCAL:
+        return str(address_at(number))
+    mac = (number >> 40 & 0xFF_FFFF ^ 0x02_0000) << 24 | number & 0xFF_FFFF
+    return ":".join(f"{mac >> shift & 0xFF:02x}" for shift in range(40, -8, -8))
 
 
 @dataclass(slots=True)
@@ -88,10 +111,13 @@ class _Hosts:
         found: dict[tuple[str, int, int], list[Binding]] = {}
         left = {host.name for host in gone} - declared.keys()
         # What the policy takes, or gives back, is a discovered host's no longer, or again.
+        known: Sequence[Binding] = self.bindings
+        if not unbound and self._nobody_has(names | texts | macs):
+            known = bound
         if names:
-            near = [b for b in self.bindings if b.mac in macs or b.host in names or b.ip in texts]
+            near = [b for b in known if b.mac in macs or b.host in names or b.ip in texts]
         else:
-            near = [b for b in self.bindings if b.mac in macs]
+            near = [b for b in known if b.mac in macs]
         if not macs.issuperset(b.mac for b in near):
             macs.update(b.mac for b in near)
             near = [b for b in self.bindings if b.mac in macs or b.host in names]
@@ -111,6 +137,16 @@ class _Hosts:
         self.come += [declared_host(host, own[name]) for name, host in declared.items()]
         self.come += [discovered_host(each) for each in found.values()]
 
+    def _nobody_has(self, words: set[str]) -> bool:
+        """Whether it is sure that no binding known before has one of some names, MACs, addresses.
+
+        What was ever bound is remembered and handed on: a look at every binding takes too long.
+        """
+        seen = self.before._seen
+        if not seen:
+            seen |= _words(self.before._policy.hosts, self.before._bindings)
+        return seen.isdisjoint(words)
+
     def _declares(self, name: str | None, left: set[str], declared: Mapping[str, Host]) -> bool:
         return name in declared or (name in self.before._by_host and name not in left)
 
@@ -119,12 +155,16 @@ class _Hosts:
         new._policy, new._bindings, new._owned = self.policy, self.bindings, self.owned
         new._by_name, new._modes = before._by_name, before._modes
         new._cache, new._identity = {}, object()
+        new._seen = before._seen if before._seen else set()  # shared only once it is full
         new._protected = (None, before._protected[1])
         leaving = [before._hosts[index] for index in self.gone]
         self._index(new)
         numbers = {number for host in (*leaving, *self.come) for number in host.addresses}
         apart = numbers.isdisjoint
-        holders = [host for host in new._hosts if not apart(host.addresses)] if numbers else []
+        among = new._hosts
+        if not leaving and apart(before._owned) and self._nobody_has(set(map(_word, numbers))):
+            among = self.come  # addresses that are new to all others
+        holders = [host for host in among if not apart(host.addresses)] if numbers else []
         new._laid, changed = before._laid.with_points(self._segments(new, numbers, holders))
         new._made_from = (before._identity, changed)
         bare = (host for host in self.come if not host.addresses)
