@@ -44,6 +44,7 @@ PLACES = (
     Place("flows", "console.flow_commands", "Connections with their verdicts."),
     Place("decisions", "console.decision_commands", "Machine decisions."),
     Place("feeds", "console.feed_commands", "Threat feeds."),
+    Place("models", "console.model_commands", "Versions of what was learned."),
     Place("audit", "console.audit_commands", "The hash-chained record."),
     Place(
         "switches", "console.status_commands", "Switches: their rules and what was sent to them."

@@ -32,6 +32,7 @@ from policies.render import ovs_text
 from policies.verdict import Judge
 from response.analysis import Analysis
 from response.audit import Audit
+from response.bandit import ActionLearner
 from response.decisions import Decision
 from response.messages import Command, Enforce, HostsChanged, RecordsSeen
 from response.store import Store
@@ -53,15 +54,43 @@ class Enforced:
     stopped_by_service: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a replay begins with: learners that know nothing, seeded, or what was learned before.
+
+    ``detector`` and ``learner`` are snapshots, None for a beginner.
+    """
+
+    seed: int = 0
+    detector: bytes | None = None
+    learner: bytes | None = None
+
+    def fresh(self) -> tuple[Detector, ActionLearner]:
+        """Raises ValueError for bytes that are no snapshot of this version."""
+        detector = (
+            Detector(seed=self.seed) if self.detector is None else Detector.restore(self.detector)
+        )
+        learner = (
+            ActionLearner(self.seed)
+            if self.learner is None
+            else ActionLearner.restore(self.learner)
+        )
+        return detector, learner
+
+
 class Replay:
     """Feed it records in order, then `finish` it. ``store`` must be empty."""
 
-    def __init__(self, policy: Policy, store: Store, seed: int, adapt: bool, now: float) -> None:
+    def __init__(
+        self, policy: Policy, store: Store, models: Models, adapt: bool, now: float
+    ) -> None:
+        self.store = store
         bindings = declared_bindings(policy)
         self._judge = Judge(policy, Membership(policy, bindings))
-        detector = Detector(seed=seed)
-        audit = Audit(store)
-        self._analysis = Analysis(policy, Membership, detector, store, audit, now, adapt=adapt)
+        detector, learner = models.fresh()
+        self._analysis = Analysis(
+            policy, Membership, detector, store, Audit(store), now, adapt=adapt, learner=learner
+        )
         self._now = self._ticked = now
         self._active: dict[str, tuple[Restriction, Enforced]] = {}
         self.enforced: list[Enforced] = []
@@ -69,24 +98,26 @@ class Replay:
         self._analysis.step(HostsChanged(bindings), now)
         self._carry_out(self._analysis.start(now))
 
-    def take(self, record: FlowRecord) -> None:
+    def take(self, record: FlowRecord) -> str:
+        """Judge a record and learn from it; the word of its verdict."""
         self._now = now = max(self._now, record.ts)
         if now - self._ticked >= TICK:
             self._ticked = now
             self._carry_out(self._analysis.tick(now))
-        seen = self._judged(record, now)
+        seen, word = self._judged(record, now)
         self._carry_out(self._analysis.step(RecordsSeen((seen,)), now))
+        return word
 
     def finish(self) -> None:
         self._carry_out(self._analysis.tick(self._now))
         self._analysis.finish(self._now)
 
-    def _judged(self, record: FlowRecord, now: float) -> FlowRecord:
-        """The record as switches under this policy would have told it."""
+    def _judged(self, record: FlowRecord, now: float) -> tuple[FlowRecord, str]:
+        """The record as switches under this policy would have told it, and its verdict's word."""
         connection = _connection(record)
         if connection is None:
             self.verdicts["not judged"] += 1
-            return record
+            return record, "not judged"
         restrictions = [restriction for restriction, _ in self._active.values()]
         found = self._judge.verdict(connection, now, restrictions)
         word = _word(found)
@@ -94,13 +125,14 @@ class Replay:
         if found.tier is Tier.ADAPTIVE:
             self._note_stopped(record, connection, now)
         if word == "deny":
-            return replace(
+            denied = replace(
                 record, verdict=word, intent=found.intent, state="denied", duration=0.0,
                 packets_in=None, bytes_in=None,
             )  # fmt: skip
+            return denied, word
         # What another policy denied when it was recorded might have become anything.
         state = None if record.state == "denied" else record.state
-        return replace(record, verdict=word, intent=found.intent, state=state)
+        return replace(record, verdict=word, intent=found.intent, state=state), word
 
     def _note_stopped(self, record: FlowRecord, connection: Connection, now: float) -> None:
         ends = {connection.src, connection.dst}

@@ -5,20 +5,23 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from console.decision_story import as_json_value
-from console.errors import CommandError
+from console.errors import NO, CommandError
 from console.policy_options import Json, count, loaded, print_json
 from console.recording import Flows, Form, progress, tell_bad_rows
-from console.replay import Enforced, Replay
-from console.state import moment
+from console.replay import Enforced, Models, Replay
+from console.replay_compare import Compared, comparison, digest, tell
+from console.state import moment, opened
 from policies.errors import printable
 from policies.model import Policy
 from response.interfaces import StoredAlert
+from response.ledger import MODEL as LEDGER_MODEL
 from response.store import Store
 from response.values import plain
 from topology.readers import RecordReader
@@ -46,6 +49,20 @@ def replay(
         Path | None,
         typer.Option(help="Keep decisions, flows and audit in this new directory, to look into."),
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Begin with what was learned in this state directory, not with nothing."),
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(help="Replay a second time under this policy, and compare; repeatable."),
+    ] = None,
+    against_model: Annotated[
+        Path | None, typer.Option(help="Compare with what was learned in this state directory.")
+    ] = None,
+    against_seed: Annotated[
+        int | None, typer.Option(help="Compare with learners of this seed.")
+    ] = None,
     form: Form = "auto",
     as_json: Json = False,
 ) -> None:
@@ -53,47 +70,107 @@ def replay(
 
     Each record is judged by the policy and by the machine decisions that hold at that moment of
     the recording, and then learned from. The same recording, policy and seed give the same
-    result. A decision that the policy only proposes stays a proposal: nobody approves it here.
+    result, bit for bit; the digest at the end says so. A decision that the policy only proposes
+    stays a proposal: nobody approves it here.
+
+    With `--against`, `--against-model` or `--against-seed` it is replayed under both: the first
+    decision that differs is shown, and the totals; exit code 1 when anything differs.
 
     Example:
 
-        septum replay --flows flows.csv.gz --policy policy.yaml --state replayed
+        septum replay --flows flows.csv.gz --policy policy.yaml --against stricter.yaml
     """
-    rules = loaded(policy)
+    sides = [Side(loaded(policy), _models(seed, model), state)]
+    if against or against_model is not None or against_seed is not None:
+        sides.append(_second(sides[0], against, against_model, against_seed))
     reader = RecordReader(flows, form=form)
+    compared = Compared()
     with ExitStack() as stack:
         advance = stack.enter_context(progress(reader, "replaying"))
-        store, done, span = _played(reader, rules, seed, not no_adapt, state, stack, advance)
-        alerts = store.alerts(_ALL) if store is not None else ()
-        proposals = store.decisions("proposed") if store is not None else ()
+        played, span = _played(reader, sides, not no_adapt, compared, stack, advance)
+        done = played[0] if played else None
+        alerts = done.store.alerts(_ALL) if done is not None else ()
+        proposals = done.store.decisions("proposed") if done is not None else ()
+        checksum = digest(done) if done is not None else ""
+        both = comparison(played[0], played[1], compared) if len(played) == 2 else None
     tell_bad_rows(reader.name, reader.bad, reader.problems)
+    if len(sides) == 2:
+        _tell_both(both, reader, as_json)
+        raise typer.Exit(NO if both is not None and not both["same"] else 0)
     if as_json:
-        print_json(_data(reader, done, alerts))
+        print_json({**_data(reader, done, alerts), "digest": checksum})
     else:
         _print(reader, done, alerts, len(proposals), span)
+        if done is not None:
+            typer.echo(f"sha256 of decisions, alerts and verdicts: {checksum}")
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one replay goes by; ``state`` is where it is kept, None for nowhere."""
+
+    policy: Policy
+    models: Models
+    state: Path | None = None
+
+
+def _second(first: Side, policy: list[str] | None, model: Path | None, seed: int | None) -> Side:
+    """As the first, but for what is given."""
+    models = first.models
+    if model is not None:
+        models = _models(first.models.seed, model)
+    elif seed is not None:
+        models = Models(seed)
+    return Side(loaded(policy) if policy else first.policy, models)
+
+
+def _models(seed: int, state: Path | None) -> Models:
+    if state is None:
+        return Models(seed)
+    with opened(state) as store:
+        detector = store.latest_snapshot("detector")
+        learner = store.latest_snapshot(LEDGER_MODEL)
+    if detector is None:
+        raise CommandError(f"--model {printable(str(state))}: nothing was learned there yet")
+    models = Models(seed, detector[1], None if learner is None else learner[1])
+    try:
+        models.fresh()
+    except ValueError as problem:
+        raise CommandError(f"--model {printable(str(state))}: {problem}") from None
+    return models
 
 
 def _played(
-    reader: RecordReader, policy: Policy, seed: int, adapt: bool, state: Path | None,
+    reader: RecordReader, sides: list[Side], adapt: bool, compared: Compared,
     stack: ExitStack, advance: Callable[[], None],
-) -> tuple[Store | None, Replay | None, tuple[float, float]]:  # fmt: skip
+) -> tuple[list[Replay], tuple[float, float]]:  # fmt: skip
     """Everything read and taken in; nothing is set up for a recording without records."""
-    store: Store | None = None
-    done: Replay | None = None
+    played: list[Replay] = []
     first = last = 0.0
-    number = 0
     for number, record in enumerate(reader, 1):
-        if done is None:
+        if not played:
             first = last = record.ts
-            store = _store(state, record, stack)
-            done = Replay(policy, store, seed, adapt, record.ts)
-        done.take(record)
+            for side in sides:
+                store = _store(side.state, record, stack)
+                played.append(Replay(side.policy, store, side.models, adapt, record.ts))
+        words = [done.take(record) for done in played]
+        compared.note(words[0], words[-1])
         first, last = min(first, record.ts), max(last, record.ts)
         if number % REFRESH_ROWS == 0:
             advance()
-    if done is not None:
+    for done in played:
         done.finish()
-    return store, done, (first, last)
+    return played, (first, last)
+
+
+def _tell_both(both: dict[str, Any] | None, reader: RecordReader, as_json: bool) -> None:
+    records = reader.rows - reader.bad
+    if as_json:
+        print_json({"records": records, "bad_rows": reader.bad, **(both or {"same": True})})
+    elif both is None:
+        typer.echo("0 records")
+    else:
+        tell(both, records)
 
 
 def _store(state: Path | None, first: FlowRecord, stack: ExitStack) -> Store:

@@ -11,10 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from console.analysis_socket import ask_analysis
 from console.controller import ask_controller
-from console.errors import NO
+from console.errors import NO, CommandError
 from console.feed_commands import feed_data, feed_line, records_of
+from console.model_commands import caution_line, learned_line, model_health
+from console.state import who_asks
 from policies.errors import printable
+from response.messages import Ask
 
 State = Annotated[Path, typer.Option(help="State directory of the controller.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -37,7 +41,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """
     answer = ask_controller(state, {"do": "status"})
     feeds, now = records_of(state), time.time()
+    model = _model_of(state)
     if as_json:
+        answer["model"] = model
         answer["feeds"] = [feed_data(each, now) for each in feeds]
         typer.echo(json.dumps(answer, indent=1))
         return
@@ -57,9 +63,19 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         by = f"by {answer['hold']} (`septum decisions hold off` ends it)"
         typer.echo(f"on hold    automatic action, {by}")
     typer.echo(f"analysis   {learner}")
+    if model is not None:
+        typer.echo(f"model      {learned_line(model)}; {caution_line(model)}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     typer.echo(f"lost       {lost or 'nothing'}")
+
+
+def _model_of(state: Path) -> dict[str, Any] | None:
+    """The learners' health; None where no analysis of its own can be asked."""
+    try:
+        return model_health(ask_analysis(state, Ask("model-health", "", who_asks())))
+    except CommandError:
+        return None
 
 
 def _switch_line(found: list[dict[str, Any]]) -> str:

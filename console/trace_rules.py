@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
@@ -65,6 +65,8 @@ class RuleTrace:
         ]
         sender, receiver = (end or Binding(_ELSEWHERE, "", 0, 0) for end in ends)
         start, goal = (receiver, sender) if reply else (sender, receiver)
+        if start.switch and replace(start, ip="") == replace(goal, ip=""):
+            return  # both behind one router: no switch sees it
         for switch in dict.fromkeys(end.switch for end in (start, goal) if end.switch):
             interpreter, trunk = self._switch(switch)
             in_port = start.port if start.switch == switch else trunk

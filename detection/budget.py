@@ -17,6 +17,7 @@ DAY = 86_400.0
 WINDOWS_PER_DAY = 1440.0
 FEWEST_HOSTS = 10  # a network is not taken to be smaller: its hosts may not have spoken yet
 MOST_RISE = 4.0
+LEAST = 2.0  # nats: however large the budget, what one window in seven reaches is no alert
 
 
 class AlertBudget:
@@ -39,7 +40,7 @@ class AlertBudget:
         counted = max(FEWEST_HOSTS, hosts)
         allowed = self.allowed(counted)
         rise = min(MOST_RISE, max(0.0, len(self._spent) - allowed))
-        self.threshold = log(counted * WINDOWS_PER_DAY / allowed) + rise
+        self.threshold = max(LEAST, log(counted * WINDOWS_PER_DAY / allowed)) + rise
         return self.threshold
 
     def spend(self, now: float) -> None:

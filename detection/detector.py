@@ -8,6 +8,7 @@ bit, live and offline. Time comes from the records only. One pass; memory is bou
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from detection import episodes, movement, paths, probation
 from detection.alerts import Alert, Scored
@@ -21,7 +22,7 @@ from detection.health import DetectorHealth
 from detection.hosts import Episode, HostState, ServiceUse
 from detection.influence import Influence
 from detection.learners.base import HostWindow, Range, UseCounts
-from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, EdgeSight
+from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner
 from detection.learners.ensemble import Ensemble, default_learners
 from detection.places import Place, Territory
 from detection.services import is_foothold, is_request, service_of
@@ -35,6 +36,9 @@ CALM = 0.6  # of the threshold: a host above it is not learned from
 STALE = 10.0  # seconds after which a host's fading evidence is worked out again
 QUIET = 0.05  # raw scores below this are not worth refreshing
 BURST = index_of("burst")
+VOLUME = index_of("volume")
+BUDGET_EVERY = 60.0  # seconds after which spent alerts are looked through for old ones
+TO_US = (WITHIN, INWARD)
 NO_EDGES: dict[str, Edge] = {}
 RARE = 7.0  # nats (about one in a thousand) from which a single connection is not learned from
 
@@ -63,6 +67,8 @@ class Detector:
         self._hour = 0
         self._acquainted = 0.0  # in [0, 1): how far it is known who talks to whom
         self._row = 0
+        self._budgets_due = 0.0
+        self._window_length = self.settings.window
         self._hosts: dict[str, HostState] = {}
         self._inside = 0
         self._suspended: set[str] = set()
@@ -81,7 +87,7 @@ class Detector:
         src_ip, dst_ip = record.src_ip, record.dst_ip
         host = self._hosts.get(src_ip) or self._meet(src_ip)
         host.last = now
-        if now - host.window >= self.settings.window:
+        if now - host.window >= self._window_length:
             self._close_window(host, now)
         edge: Edge | None = None
         known = False
@@ -93,7 +99,10 @@ class Detector:
                 edge = self.edges.meet(src_ip, dst_ip, self._way(src_ip, dst_ip), now)
             if edge is not None:
                 edge.use(now, host.episode is None and not host.suspended)
-        if src_ip != dst_ip and territory.place(dst_ip) is Place.INSIDE:
+            inward = edge is not None and edge.way in TO_US
+        else:
+            inward = src_ip != dst_ip and territory.place(dst_ip) is Place.INSIDE
+        if inward:
             evidence = self._movement(host, record, now, known)
         else:
             self.graph.observe(record)
@@ -174,6 +183,29 @@ class Detector:
             raise ValueError("not a detector snapshot")
         return detector
 
+    def take_over(self, other: Detector, networks: Iterable[str]) -> None:
+        """Go on in the place of ``other``: its record numbers, who is suspended now, and the
+        networks that are declared to be ours."""
+        self._row = other._row
+        for address in self._suspended - other._suspended:
+            self.resume(address)
+        for address in other._suspended - self._suspended:
+            self.suspend(address)
+        self.include(networks)
+
+    def use_alert_budget(self, per_thousand: float) -> None:
+        """Go on under another alert budget. Raises ValueError unless it is positive."""
+        self.settings = replace(self.settings, alert_budget=per_thousand)
+        self.budget.per_thousand = self.outside_budget.per_thousand = per_thousand
+        self._update_budgets()
+
+    def accept_drift(self) -> None:
+        """A person finds what is learned right: the frozen baseline is renewed with it now, and
+        caution ends."""
+        self.baseline.renew(self.ensemble, self.now)
+        self.drift.clear()
+        self._update_budgets()
+
     def _movement(self, host: HostState, record: FlowRecord, now: float, known: bool) -> bool:
         if record.phase == "end":
             return self._ended(host, record, now)
@@ -198,6 +230,10 @@ class Detector:
             use.window = host.window
             host.touched.append(use)
         outcome = movement.outcome_of(record)
+        if record.phase == "whole":
+            host.window_bytes += total_bytes(record)
+        if outcome == "let-in" and movement.is_same_visit(use, dst_ip, now):
+            return False
         evidence = movement.notice(
             host, dst, use, record, outcome, now,
             self.ensemble.maturity, self.settings.hop_window, known,
@@ -205,8 +241,6 @@ class Detector:
         if evidence:
             self._choose_strongest(host, use, now)
             self._evaluate(host, now)
-        if record.phase == "whole":
-            host.window_bytes += total_bytes(record)
         if outcome == "let-in":
             if self._is_calm(host):
                 if use.foothold:
@@ -325,8 +359,12 @@ class Detector:
             host.episode = None
         host.peak = 0.0
         host.lead = None
-        self._evaluate(host, now)
-        self._update_budgets()
+        if host.raw > 0.0 or any(host.contributions):
+            self._evaluate(host, now)
+        else:
+            host.values[BURST] = host.values[VOLUME] = 0.0
+        if now >= self._budgets_due:
+            self._update_budgets()
 
     def _learn(self, host: HostState, window: HostWindow, now: float) -> None:
         self.calibration.learn(host.peak)
@@ -372,6 +410,7 @@ class Detector:
         return judge.explain(self._window(host, host.evaluated))
 
     def _update_budgets(self) -> None:
+        self._budgets_due = self.now + BUDGET_EVERY
         cautious = self.drift.cautious(self.now)
         self._relief = NATS if cautious else 0.0
         self._calm = CALM * CALMER if cautious else CALM
@@ -398,7 +437,7 @@ class Detector:
         burst = host.contributions[BURST]
         raw = host.raw + self.edge_learner.nats(edge, self._hour, maturity, burst)
         if raw < RARE and host.episode is None and not host.suspended and _came_to_be(record):
-            self.edge_learner.learn(EdgeSight(edge, self._hour, maturity, burst))
+            self.edge_learner.take(edge, self._hour)
         return self.calibration.score(raw)
 
     def _advance(self, ts: float) -> None:

@@ -64,7 +64,7 @@ class ServiceUse:
         self.window = -1.0  # start of the last window it was used in
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Arrival:
     """Somebody came in on a foothold. ``before`` is the depth of the path up to ``src``;
     ``use`` is how ``src`` uses the service, ``new`` whether the edge was.

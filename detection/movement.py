@@ -21,6 +21,8 @@ Outcome = Literal["let-in", "denied", "would-deny", "failed"]
 WOULD_DENY_WEIGHT = 0.5  # a policy under trial may itself be wrong
 RETRY = 3600.0  # a peer tried again after this long is tried anew
 FLIP_FOR = 3600.0
+SAME_VISIT = 10.0  # seconds
+NEVER = float("-inf")
 FIRST_REPLY_PORT = 1024
 
 
@@ -120,6 +122,11 @@ def notice(
             host.flip.add(now)
         hop(host, dst, use, now, hop_window, last is None, new)
     return evidence
+
+
+def is_same_visit(use: ServiceUse, address: str, now: float) -> bool:
+    """A known peer used again at once: that says nothing that the visit did not say before."""
+    return now - use.peers.get(address, NEVER) < SAME_VISIT
 
 
 def notice_failure(

@@ -85,6 +85,7 @@ class Builder:
             labels=() if labels is None else _pairs(labels),
             routes=_values(read, "routes"),
             routed=read.get("routed", False),
+            serves=_values(read, "serves"),
             source=read.source,
         )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from policies import scalars
-from policies.model import Action, Adapt, Mode, Tier
+from policies.model import ADVERTISEMENTS, DHCP, Action, Adapt, Mode, Tier
 from policies.schema import Choice, Key, Kind, Many, Number, Record, Table, Word
 
 API_VERSION = "septum/v1"
@@ -54,6 +54,15 @@ HOST = Record(
             "routes",
             Many(_network, "a list of networks", single=True),
             "prefixes that its port may source and sink: it is a router or uplink",
+        ),
+        Key(
+            "serves",
+            Many(
+                Choice({word: word for word in (DHCP, ADVERTISEMENTS)}),
+                "a list of services",
+                single=True,
+            ),
+            "what it serves to the whole network: dhcp, ra (router advertisements)",
         ),
         Key("routed", _flag, "traffic between two of our hosts may pass through it", default=False),
     ),

@@ -20,7 +20,7 @@ from policies.schema import Read
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
 SPLIT = ";"
-_LISTS = frozenset({"ip", "routes"})
+_LISTS = frozenset({"ip", "routes", "serves"})
 _COLUMNS = ("name", *(key.name for key in HOST.keys))
 
 

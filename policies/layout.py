@@ -3,7 +3,8 @@
 `docs/architecture.md` draws the tables. A packet's way through them:
 guard, locality (where is the target?), arp, nd, track → listing (is an end on a
 feed?) → connection → marks → identities → emergency → adaptive → policy → mode →
-audit → observe → record → commit, forward.
+audit → observe → record → commit, forward; what asks for servers or routers ends
+in stations.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Table(IntEnum):
     FORWARD = 20
     REPORT = 21
     LISTED = 22
+    STATIONS = 23
 
 
 class PlainTable(IntEnum):
@@ -90,6 +92,15 @@ class Reason(IntEnum):
     UNKNOWN_TARGET = 3
     GUARD = 4
     LINK = 5
+    ADDRESSING = 6  # a server assigns an address
+
+
+class Audience(IntEnum):
+    """Whom multicast and broadcast are for (`AUDIENCE` bits)."""
+
+    EVERYONE = 1
+    SERVERS = 2  # that assign addresses
+    ROUTERS = 3
 
 
 class Outcome(IntEnum):
@@ -118,6 +129,8 @@ ISOLATED = Bits("reg0", 17, 1)  # the initiator is, and the responder is not pro
 LISTED = Bits("reg0", 18, 1)  # an end is on a feed that denies
 AUDITED = Bits("reg0", 19, 1)  # an end is on a feed that only records
 REASON = Bits("reg0", 24, 4)
+AUDIENCE = Bits("reg0", 28, 2)
+FLOODED = Bits("reg0", 30, 1)  # goes along the tree of switches, to all of its audience
 
 INTENT = Bits("reg1", 0, 32)  # number of the deciding intent, 0 for the default
 DECISION = Bits("reg3", 0, 32)  # number of the machine decision on either end

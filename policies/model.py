@@ -14,6 +14,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+DHCP, ADVERTISEMENTS = "dhcp", "ra"  # what a host may serve to a whole network
+
 ANY = "any"
 UNKNOWN = "unknown"
 
@@ -82,6 +84,7 @@ class Host:
     labels: tuple[tuple[str, str], ...] = ()
     routes: tuple[Network, ...] = ()
     routed: bool = False
+    serves: tuple[str, ...] = ()  # `DHCP`, `ADVERTISEMENTS`
     source: Source = NOWHERE
 
     def label(self, key: str) -> str | None:

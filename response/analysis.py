@@ -23,6 +23,7 @@ from response.hosts import own_networks
 from response.interfaces import Detector, StateStore, StoredFlow
 from response.ledger import Ledger
 from response.lifecycle import Done, Lifecycle
+from response.models import NEWEST, Models
 from response.permits import MembersOf, Permits
 from response.responder import Responder
 from response.tally import Tally
@@ -59,6 +60,7 @@ class Analysis:
         now: float,
         adapt: bool = True,
         learner: ActionLearner | None = None,
+        models: Models | None = None,
     ) -> None:
         self._policy = policy
         self._members_of = members_of
@@ -66,6 +68,8 @@ class Analysis:
         self._store = store
         self._audit = audit
         self._adapt = adapt
+        self._models = models
+        self._changes = 0  # of the model, when the snapshot that comes was begun
         self._bindings = store.bindings()
         self._permits = Permits(policy, self._bindings, members_of)
         detector.include(own_networks(policy, self._bindings))
@@ -151,6 +155,7 @@ class Analysis:
         self._ledger.write(now)
         for kind, data in self._counts.take(now):
             self._audit.append(now, kind, data)
+        self._changes = 0 if self._models is None else self._models.changes
         self.keep_snapshot(self.snapshot(), now)
 
     @property
@@ -162,6 +167,7 @@ class Analysis:
         due = now >= self._snapshot_due
         if due:
             self._snapshot_due = now + SNAPSHOT_EVERY
+            self._changes = 0 if self._models is None else self._models.changes
         return due
 
     def snapshot(self) -> bytes:
@@ -169,8 +175,14 @@ class Analysis:
         return self._detector.snapshot()
 
     def keep_snapshot(self, data: bytes, now: float) -> None:
-        """Keep what was learned, so that a restart goes on from here."""
-        self._store.save_snapshot(now, "detector", data)
+        """Keep what was learned, so that a restart goes on from here.
+
+        A snapshot of a model that was left while it was being written is dropped.
+        """
+        if self._models is None:
+            self._store.save_snapshot(now, NEWEST, data)
+        elif self._models.changes == self._changes:
+            self._models.keep(data, now)
 
     def use_policy(self, policy: Policy, now: float) -> list[m.Command]:
         """Go on under another policy; a decision it would not permit is released."""
@@ -203,6 +215,9 @@ class Analysis:
                 return self.release(ask.decision, ask.by, now, ask.note)
             case "hold" | "resume":
                 return self.set_hold(ask.what == "hold", ask.by, now)
+        if self._models is not None and ask.what.startswith("model-"):
+            told = self._models.ask(ask, now)
+            return Done(told.ok, told.text)
         return Done(False, f"{ask.what}: no such request")
 
     def approve(self, decision_id: str, by: str, now: float) -> Done:

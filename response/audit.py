@@ -38,6 +38,7 @@ Kind = Literal[
     "feed",  # a threat feed was loaded, failed, or became too old
     "checkpoint",  # a signature over everything before it
     "hold",  # automatic action was stopped or resumed
+    "model",  # a snapshot was kept or gone back to, a challenger compared, promoted, dismissed
 ]  # fmt: skip
 
 

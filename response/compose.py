@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from detection.champion import Champion
 from detection.detector import Detector
 from policies.membership import Membership
 from policies.model import Policy
@@ -15,6 +16,7 @@ from response.audit import Audit
 from response.bandit import ActionLearner
 from response.ledger import MODEL as LEDGER_MODEL
 from response.messages import PolicyApplied
+from response.models import NEWEST, Models
 from response.signing import signer_of
 from response.store import Store
 from response.versions import Versions
@@ -81,7 +83,7 @@ def compose(
     policy = load_policy(policy_paths) if current is None else current[1]
     store = Store.open(state, now)
     detector, model, problem = Detector(seed=seed), "fresh", None
-    kept = store.latest_snapshot("detector")
+    kept = store.latest_snapshot(NEWEST)
     if kept is not None:
         try:
             detector, model = Detector.restore(kept[1]), "restored"
@@ -94,9 +96,18 @@ def compose(
             learner = ActionLearner.restore(chosen_before[1])
         except ValueError as error:
             problem = f"chooses actions by the fixed table again: {error}"
+    champion = Champion(detector)
     audit = Audit(store, signer_of(state, draw), state)
     analysis = Analysis(
-        policy, Membership, detector, store, audit, now, adapt=adapt, learner=learner
+        policy,
+        Membership,
+        champion,
+        store,
+        audit,
+        now,
+        adapt=adapt,
+        learner=learner,
+        models=Models(store, audit, champion),
     )
     version = 0 if current is None else current[0].number
     return Composed(analysis, policy, store, audit, model, problem, version)

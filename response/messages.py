@@ -157,7 +157,8 @@ class Ask:
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
     ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
-    is for ``extend``.
+    is for ``extend``. What begins with ``model-`` is for `response.models`: ``decision`` names a
+    snapshot then, and ``alert_budget`` is a challenger's.
     """
 
     what: str
@@ -165,6 +166,7 @@ class Ask:
     by: str
     note: str = ""
     seconds: int = 0
+    alert_budget: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,16 +325,33 @@ class Store:
 
     # -- what was learned ------------------------------------------------------
 
-    def save_snapshot(self, ts: float, model: str, data: bytes) -> None:
+    def save_snapshot(self, ts: float, model: str, data: bytes) -> int:
         with self.transaction(durable=False):
-            self._db.execute(
-                "INSERT INTO snapshots(ts, model, data) VALUES(?,?,?)", (ts, model, data)
-            )
+            # Numbers are not used twice: a person may still have an old one on the screen.
+            number = 1 + int(self.meta("snapshot_number") or 0)
+            held = self._db.execute("SELECT coalesce(max(row), 0) FROM snapshots").fetchone()
+            number = max(number, 1 + int(held[0]))
+            self.set_meta("snapshot_number", str(number))
+            self._db.execute("INSERT INTO snapshots VALUES(?,?,?,?)", (number, ts, model, data))
             self._db.execute(
                 "DELETE FROM snapshots WHERE model=?1 AND row NOT IN"
                 " (SELECT row FROM snapshots WHERE model=?1 ORDER BY row DESC LIMIT ?2)",
                 (model, MAX_SNAPSHOTS),
             )
+
+        return number
+
+    def snapshots(self) -> tuple[tuple[int, float, str, int], ...]:
+        rows = self._db.execute(
+            "SELECT row, ts, model, length(data) FROM snapshots ORDER BY row"
+        ).fetchall()
+        return tuple((int(row), float(ts), str(model), int(size)) for row, ts, model, size in rows)
+
+    def snapshot(self, number: int) -> tuple[float, str, bytes] | None:
+        row = self._db.execute(
+            "SELECT ts, model, data FROM snapshots WHERE row=?", (number,)
+        ).fetchone()
+        return None if row is None else (float(row[0]), str(row[1]), bytes(row[2]))
 
     def latest_snapshot(self, model: str) -> tuple[float, bytes] | None:
         """When it was taken, and what ``model`` had learned then."""

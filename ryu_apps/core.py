@@ -8,7 +8,8 @@ returns the effects in the order in which they must be carried out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,9 +19,8 @@ from policies.compiler import (
     CompileError,
     SwitchView,
     Update,
-    change_between,
     meters,
-    view_rules,
+    view_change,
 )
 from policies.compiler.base import link_discovery_rules
 from policies.compiler.targets import Overflow, Target, overflows, plain_meters
@@ -44,18 +44,21 @@ from ryu_apps import discovery, drift
 from ryu_apps.admission import Admission, cannot_be_made, too_small
 from ryu_apps.desired import Decided, Desired, by_decision, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.links import LINK_TIMEOUT
 from ryu_apps.ownership import ROLE_REPLY, owner_of, owner_rule
 from ryu_apps.reading import Reading
 from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
 from ryu_apps.wire import decode, frames
-from ryu_apps.wire.encode import WireRule
+from ryu_apps.wire.encode import WireRule, wire_key, wire_rule
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
+from topology.fabric import cable_of
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
 LLDP = Field("eth_type", frames.ETH_LLDP)
+FEED_PART = 2_000  # rules of feeds that are sent at once
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -68,6 +71,8 @@ class Core:
     admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
     _next_expiry_check: float = 0.0
+    _listed: deque[Iterator[Change]] = field(default_factory=deque)  # by feeds, still to be sent
+    _behind: set[int] = field(default_factory=set)  # switches to be compared when all is sent
     _kept_on_disk: Keeping = field(default_factory=Keeping)
 
     @classmethod
@@ -156,7 +161,9 @@ class Core:
     def switch_down(self, switch: int, now: float) -> list[Effect]:
         if self.sessions.pop(switch, None) is None:
             return []
+        self.watcher.links.lost(switch)
         return [
+            *self._reroute(now),
             Log(logging.WARNING, f"switch {switch} disconnected; its rules stay in force"),
             Tell(SwitchChanged(now, switch, "disconnected", "its rules stay in force")),
         ]
@@ -175,16 +182,41 @@ class Core:
             session.ports[port] = mac
         before = self.desired.fabric
         if up and mac is not None:
-            self.desired.hosts.down.discard((switch, port))
+            self.desired.hosts.port_up((switch, port))
         else:
-            self.desired.hosts.down.add((switch, port))
+            self.desired.hosts.port_down((switch, port))
             self.desired.fabric = before.without_port(switch, port)
         effects: list[Effect] = []
         if self.desired.fabric != before:
             effects.append(Remember(links=tuple(self.desired.fabric.links)))
         if effects or session.ports != known:
-            effects += self._reconcile_all(now)
+            effects += self._reroute(now)
         return effects + self._announce(session)
+
+    def _reroute(self, now: float) -> list[Effect]:
+        """Ports, links or switches are others: only the ways that this changes are sent."""
+        fabric = self.desired.fabric
+        known = {switch for link in fabric.links for switch in (link.switch, link.peer_switch)}
+        self.desired.avoid = frozenset(self.watcher.links.away & known)
+        return self._bring_all(Update(Change(), {}), now)
+
+    def _silent_links(self, now: float) -> list[Effect]:
+        """Links that fell silent lead nowhere any more."""
+        ready = {session.switch for session in self._ready()}
+        silent = self.watcher.links.overdue(self.desired.fabric, ready, now)
+        if not silent:
+            return []
+        self.desired.fabric = self.desired.fabric.without(silent)
+        told: list[Effect] = [
+            Log(
+                logging.WARNING,
+                f"link lost: switch {link.switch} port {link.port} to switch {link.peer_switch} "
+                f"port {link.peer_port}: nothing heard for {LINK_TIMEOUT:g} s",
+            )
+            for link in sorted(silent, key=cable_of)
+        ]
+        links = tuple(self.desired.fabric.links)
+        return [*told, Remember(links=links), *self._reroute(now)]
 
     def view(self, session: Session) -> SwitchView:
         return self.desired.view(session.switch, session.ports)
@@ -245,7 +277,7 @@ class Core:
         if change is None or before is None or not self._may_change(session, change):
             return self._reconcile(session, now, then)
         if view != before:
-            change += change_between(view_rules(before), view_rules(view))
+            change += view_change(before, view)
         session.view = view
         return [*session.set_meters(self._meters(session, now)), *session.change(change, now, then)]
 
@@ -265,6 +297,7 @@ class Core:
         session.phase, session.view = Phase.READY, view
         if first:
             session.check_at = now + CHECK_EVERY
+            self.watcher.links.back(session.switch)
         try:
             rules = self.rules(session, now)
         except CompileError as error:
@@ -296,11 +329,12 @@ class Core:
         return plain_meters()
 
     def _announce(self, session: Session) -> list[Effect]:
-        """Send a link discovery frame out of every port."""
-        watcher = self.watcher
+        """Send a link discovery frame out of every port where no host is known."""
+        watcher, hosts = self.watcher, self.desired.hosts
         data = b"".join(
             discovery.announcement(session.switch, port, mac, watcher.secret, next(watcher.xids))
             for port, mac in sorted(session.ports.items())
+            if hosts.occupant((session.switch, port)) is None
         )
         return [Send(session.switch, data)] if data else []
 
@@ -422,7 +456,11 @@ class Core:
             self.watcher.lost.unreadable_frames += 1
             return []
         seen = self.watcher.packet(session.switch, copy, self._views, now, session.kind.target)
-        changed = self._reconcile_all(now, seen.afterwards) if seen.rules_changed else []
+        changed: list[Effect] = []
+        if seen.rules_changed:
+            changed = self._reconcile_all(now, seen.afterwards)
+        elif seen.rerouted:
+            changed = self._reroute(now)
         return [*seen.effects, *changed]
 
     # -- decisions ------------------------------------------------------------
@@ -439,12 +477,29 @@ class Core:
             change = self.desired.list_feed(listed.block)
         except ValueError as error:
             return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
+        if change:
+            self._listed.append(change.parts(FEED_PART))
+        return self._send_listed(now)
+
+    def _send_listed(self, now: float) -> list[Effect]:
+        """The next part of what feeds changed; a whole feed at once would hold up all else."""
+        part = None
+        while self._listed and part is None:
+            part = next(self._listed[0], None)
+            if part is None:
+                self._listed.popleft()
+        if part is None:
+            late, self._behind = self._behind, set()
+            behind = [session for session in self._ready() if session.switch in late]
+            return [effect for session in behind for effect in self._reconcile(session, now)]
+        added = [wire_rule(rule) for rule in part.added]
+        removed = [wire_key(rule) for rule in part.removed]
         effects: list[Effect] = []
-        for session in self._ready() if change else ():
-            if self._may_change(session, change):
-                effects += session.put(change, f"feed {listed.feed}", now)
-            else:
-                effects += self._reconcile(session, now)
+        for session in self._ready():
+            if self._may_change(session, part):
+                effects += session.exchange(added, removed, "feeds", now)
+            elif session.kind.target is Target.STATEFUL:
+                self._behind.add(session.switch)
         return effects
 
     def command(self, command: Command, now: float) -> list[Effect]:
@@ -494,6 +549,8 @@ class Core:
         for session in list(self.sessions.values()):
             if session.phase is Phase.SETTLING and now >= session.settled_at:
                 effects += self._reconcile(session, now)
+                if session.switch in self.desired.avoid:
+                    effects += self._reroute(now)  # paths may lead through it again
             elif session.phase is Phase.ASKING:
                 if session.probe is not None and session.probe.late(now):
                     text = f"switch {session.switch} does not say what it can do: asked again"
@@ -506,11 +563,13 @@ class Core:
                 effects += [Log(logging.WARNING, text), *session.read(now)]
             else:
                 effects += drift.look(session, now)
+        effects += self._silent_links(now)
         effects += self.watcher.overdue(now)
         decisions = self.desired.decisions
         over = [each for each in decisions.values() if each.expires <= now]
         for decision in over:
             effects += self._end(decision, now)
+        effects += self._send_listed(now)
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
         return effects + self._keeping()

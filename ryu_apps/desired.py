@@ -18,6 +18,7 @@ from policies.compiler import (
     intent_numbers,
 )
 from policies.compiler.adaptive import limit_meters, restriction_rules
+from policies.compiler.feeds import FeedChange
 from policies.compiler.targets import Form, Target, rules_for
 from policies.keeping import Keeping, in_force, kept_after
 from policies.layout import Category, category_of, name_number, number_of
@@ -52,6 +53,7 @@ class Desired:
     version: int = 0  # of the policy, where it is one that was kept
     hosts: HostTable = field(default_factory=HostTable)
     fabric: Fabric = field(default_factory=Fabric)
+    avoid: frozenset[int] = frozenset()  # switches that paths go around where they can
     decisions: dict[str, Decision] = field(default_factory=dict)
     feeds: dict[str, FeedBlock] = field(default_factory=dict)
     names: Mapping[int, str] = field(default_factory=dict)
@@ -129,7 +131,7 @@ class Desired:
         self._settled()
         return update
 
-    def list_feed(self, block: FeedBlock) -> Change:
+    def list_feed(self, block: FeedBlock) -> FeedChange:
         """Take all that a feed lists now, and say what that does to the rules of every switch;
         a feed that lists nothing is forgotten."""
         if block.prefixes:
@@ -203,7 +205,8 @@ class Desired:
             switch,
             tuple(sorted(ports)),
             self.fabric.trunks(switch),
-            self.fabric.next_ports(switch),
+            self.fabric.next_ports(switch, self.avoid),
+            self.fabric.tree_ports(switch),
         )
 
     def update(self, now: float) -> Update | None:

@@ -217,14 +217,26 @@ class Session:
         self, change: Change, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
         """Send a change of what a comparison settled before."""
-        added = []
-        for rule in self.wire(change.added):
+        removed = map(wire_key, change.removed)
+        return self.exchange(self.wire(change.added), removed, "policy", now, confirmed)
+
+    def exchange(
+        self,
+        added: Iterable[WireRule],
+        removed: Iterable[WireKey],
+        what: str,
+        now: float,
+        confirmed: Confirmed | None = None,
+    ) -> list[Effect]:
+        """Send those of some rules that are not there yet, and take away those that are."""
+        new = []
+        for rule in added:
             there = self.installed.get(rule.key)
             if there is None or not rule.same_effect(there):
-                added.append(rule)
-        gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
-        removed = tuple(rule for rule in gone if rule is not None)
-        return self._apply(Difference(tuple(added), (), removed, 0), "policy", confirmed, now)
+                new.append(rule)
+        gone = (self.installed.get(key) for key in removed)
+        old = tuple(rule for rule in gone if rule is not None)
+        return self._apply(Difference(tuple(new), (), old, 0), what, confirmed, now)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""

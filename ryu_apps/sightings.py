@@ -15,9 +15,10 @@ from response.messages import HostsChanged, RecordsSeen, SpoofsSeen
 from ryu_apps import discovery
 from ryu_apps.desired import Desired
 from ryu_apps.effects import Effect, Log, Remember, Tell
+from ryu_apps.links import LinkWatch
 from ryu_apps.observe import ConnectionBook, bits
 from ryu_apps.wire import decode, frames
-from topology.records import FlowRecord, Link, SpoofSeen
+from topology.records import FlowRecord, SpoofSeen
 
 
 @dataclass(slots=True)
@@ -31,11 +32,12 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Effects of one packet. ``rules_changed`` asks for a comparison, and ``afterwards`` is for
-    when every switch has confirmed its outcome."""
+    """Effects of one packet. ``rules_changed`` says that hosts are others, ``rerouted`` that links
+    are, and ``afterwards`` is for when every switch has confirmed what follows from it."""
 
     effects: tuple[Effect, ...] = ()
     rules_changed: bool = False
+    rerouted: bool = False
     afterwards: tuple[Effect, ...] = ()
 
 
@@ -61,6 +63,7 @@ class Watcher:
     desired: Desired
     secret: bytes
     book: ConnectionBook = field(default_factory=ConnectionBook)
+    links: LinkWatch = field(default_factory=LinkWatch)
     lost: Lost = field(default_factory=Lost)
     xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
 
@@ -79,7 +82,7 @@ class Watcher:
             reason = plain_reason(copy, target)
         port = copy.fields.get("in_port", 0)
         if reason == Reason.LINK:
-            return self._link(switch, port, copy.frame)
+            return self._link(switch, port, copy.frame, now)
         frame = frames.read_frame(copy.frame)
         if frame is None:
             self.lost.unreadable_frames += 1
@@ -101,27 +104,31 @@ class Watcher:
         ended = self.book.overdue(now)
         return [Tell(RecordsSeen(tuple(ended)))] if ended else []
 
-    def _link(self, switch: int, port: int, frame: bytes) -> Seen:
+    def _link(self, switch: int, port: int, frame: bytes, now: float) -> Seen:
         sender = frames.read_lldp(frame, self.secret)
         if sender is None:
             self.lost.forged_lldp += 1
             return NOTHING
-        declared = {(each.switch, each.port) for each in self.desired.hosts.declared}
-        if {sender, (switch, port)} & declared:
-            self.lost.forged_lldp += 1
-            text = (
-                f"switch {switch} port {port} repeats link discovery of switch {sender[0]} "
-                f"port {sender[1]}, but the policy declares a host there"
-            )
-            return Seen((Log(logging.WARNING, text),))
-        link = Link(sender[0], sender[1], switch, port)
-        fabric = self.desired.fabric.with_link(link)
-        if fabric == self.desired.fabric:
+        desired = self.desired
+        heard = self.links.heard(desired.fabric, desired.hosts, sender, (switch, port), now)
+        self.lost.forged_lldp += heard.forged
+        if heard.problem:
+            return Seen((Log(logging.WARNING, heard.problem),))
+        if heard.fabric is None:
             return NOTHING
-        self.desired.fabric = fabric
+        desired.fabric = heard.fabric
         text = f"link: switch {sender[0]} port {sender[1]} to switch {switch} port {port}"
-        known = Remember(links=tuple(fabric.links))
-        return Seen((Log(logging.INFO, text), known), rules_changed=True)
+        effects: list[Effect] = [
+            Log(logging.INFO, text),
+            Remember(links=tuple(heard.fabric.links)),
+        ]
+        emptied = [desired.hosts.vacate(place) for place in (sender, (switch, port))]
+        if not any(emptied):
+            return Seen(tuple(effects), rerouted=True)
+        desired.hosts_changed()
+        bindings = tuple(desired.hosts.discovered.values())
+        told = Tell(HostsChanged(desired.hosts.bindings()))
+        return Seen((*effects, Remember(bindings=bindings), told), rules_changed=True)
 
     def _unknown_target(
         self,

@@ -2,70 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-
-import networkx as nx
+from heapq import heappop, heappush
 
 from topology.records import Link
+
+Cable = tuple[int, int, int, int]  # switch, port, peer's switch and port: the smaller end first
+AROUND = 1_000  # hops that passing through a switch to be avoided counts for
+
+
+def cable_of(link: Link) -> Cable:
+    """A cable is one, whichever way it was seen."""
+    near, far = (link.switch, link.port), (link.peer_switch, link.peer_port)
+    return (*near, *far) if near < far else (*far, *near)
 
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The links known now. A link counts once both or either direction was seen."""
+    """The links known now. A link counts once both or either direction was seen.
+
+    ``tree`` are the cables that multicast takes. They stay in it for as long as
+    they are there: another cable comes in only where one is missing. So while
+    switches change over one after the other, what some have already and others
+    still have never closes a circle.
+    """
 
     links: frozenset[Link] = frozenset()
+    tree: frozenset[Cable] = frozenset()
 
     @classmethod
     def of(cls, links: Iterable[Link]) -> Fabric:
-        return cls(frozenset(links))
+        return _grown(frozenset(links), ())
 
     def with_link(self, link: Link) -> Fabric:
-        """The fabric after ``link`` was seen; a link that used the same port before is gone."""
+        """The fabric after ``link`` was seen; whatever used its ports before is gone."""
+        if link in self.links:
+            return self
+        ends = {(link.switch, link.port), (link.peer_switch, link.peer_port)}
+        cable = cable_of(link)
         kept = {
-            known for known in self.links if (known.switch, known.port) != (link.switch, link.port)
+            known
+            for known in self.links
+            if cable_of(known) == cable
+            or not ends & {(known.switch, known.port), (known.peer_switch, known.peer_port)}
         }
-        return Fabric(frozenset(kept | {link}))
+        return _grown(frozenset(kept | {link}), self.tree)
+
+    def without(self, gone: Collection[Link]) -> Fabric:
+        """The fabric without the cables of some links, in both directions."""
+        cables = {cable_of(link) for link in gone}
+        kept = frozenset(link for link in self.links if cable_of(link) not in cables)
+        return self if kept == self.links else _grown(kept, self.tree)
 
     def without_port(self, switch: int, port: int) -> Fabric:
         """The fabric after a port went down: both directions of its link go with it."""
-        return Fabric(
-            frozenset(
+        here = (switch, port)
+        return self.without(
+            [
                 link
                 for link in self.links
-                if (link.switch, link.port) != (switch, port)
-                and (link.peer_switch, link.peer_port) != (switch, port)
-            )
+                if here in ((link.switch, link.port), (link.peer_switch, link.peer_port))
+            ]
         )
 
     def trunks(self, switch: int) -> frozenset[int]:
         """Ports of ``switch`` that lead to another switch."""
-        return frozenset(
-            {link.port for link in self.links if link.switch == switch}
-            | {link.peer_port for link in self.links if link.peer_switch == switch}
-        )
+        return frozenset(port for cable in _cables(self.links) for port in _at(cable, switch))
 
-    def next_ports(self, switch: int) -> Mapping[int, int]:
+    def tree_ports(self, switch: int) -> frozenset[int]:
+        """The trunks of ``switch`` that multicast takes."""
+        return frozenset(port for cable in self.tree for port in _at(cable, switch))
+
+    def next_ports(self, switch: int, avoid: Collection[int] = ()) -> Mapping[int, int]:
         """For every reachable other switch, the port of ``switch`` on a shortest path to it.
 
-        Ties go to the path whose switches have the smallest numbers, so that
-        every run, and every switch on the path, chooses the same way.
+        Paths lead around the switches in ``avoid`` where there is another way:
+        these are reached, but not passed through. Ties go to the path whose
+        switches have the smallest numbers, so that every run, and every switch
+        on the path, chooses the same way (Dijkstra, 1959, with these costs).
         """
-        graph: nx.Graph[int] = nx.Graph()
-        ports: dict[tuple[int, int], int] = {}
-        for link in sorted(self.links, key=lambda each: (each.switch, each.port), reverse=True):
-            graph.add_edge(link.switch, link.peer_switch)
-            ports[link.peer_switch, link.switch] = link.peer_port
-            ports[link.switch, link.peer_switch] = link.port
-        if switch not in graph:
+        ports: dict[int, dict[int, int]] = {}
+        for one, port, other, peer in sorted(_cables(self.links), reverse=True):
+            ports.setdefault(one, {})[other] = port
+            ports.setdefault(other, {})[one] = peer
+        if switch not in ports:
             return {}
-        distance = nx.single_source_shortest_path_length(graph, switch)
+        distance = {switch: 0}
+        waiting = [(0, switch)]
+        while waiting:
+            far, at = heappop(waiting)
+            if far > distance[at]:
+                continue
+            step = far + 1 + (AROUND if at in avoid and at != switch else 0)
+            for near in ports[at]:
+                if step < distance.get(near, step + 1):
+                    distance[near] = step
+                    heappush(waiting, (step, near))
         first_hop: dict[int, int] = {}
         for other in sorted(distance, key=lambda each: (distance[each], each)):
             if other == switch:
                 continue
             before = min(
-                near for near in graph.neighbors(other) if distance[near] == distance[other] - 1
+                near
+                for near in ports[other]
+                if near in distance
+                and distance[near] + 1 + (AROUND if near in avoid and near != switch else 0)
+                == distance[other]
             )
             first_hop[other] = other if before == switch else first_hop[before]
-        return {other: ports[switch, hop] for other, hop in first_hop.items()}
+        return {other: ports[switch][hop] for other, hop in first_hop.items()}
+
+
+def _cables(links: Iterable[Link]) -> set[Cable]:
+    return {cable_of(link) for link in links}
+
+
+def _at(cable: Cable, switch: int) -> Iterator[int]:
+    """The ports of a cable on one switch."""
+    one, port, other, peer = cable
+    if one == switch:
+        yield port
+    if other == switch:
+        yield peer
+
+
+def _grown(links: frozenset[Link], tree: Iterable[Cable]) -> Fabric:
+    """The tree without what is gone, and with the fewest cables that join what that left apart:
+    breadth first from the smallest switch, so that paths along it are short."""
+    there = _cables(links)
+    kept = {cable for cable in tree if cable in there}
+    near: dict[int, list[tuple[bool, int, Cable]]] = {}
+    for cable in sorted(there):
+        one, _, other, _ = cable
+        if one != other:
+            near.setdefault(one, []).append((cable not in kept, other, cable))
+            near.setdefault(other, []).append((cable not in kept, one, cable))
+    joined: set[int] = set()
+    groups = _groups(near, kept)
+    for start in sorted(near):
+        if start in joined:
+            continue
+        waiting = deque([start])
+        joined |= groups[start]
+        waiting.extend(sorted(groups[start] - {start}))
+        while waiting:
+            at = waiting.popleft()
+            for _, other, cable in sorted(near[at]):
+                if other not in joined:
+                    kept.add(cable)
+                    waiting.extend([other, *sorted(groups[other] - {other})])
+                    joined |= groups[other]
+    return Fabric(links, frozenset(kept))
+
+
+def _groups(
+    near: Mapping[int, Collection[tuple[bool, int, Cable]]], kept: Collection[Cable]
+) -> dict[int, set[int]]:
+    """The switches that each one is joined to by cables that stay."""
+    groups: dict[int, set[int]] = {switch: {switch} for switch in near}
+    for one, _, other, _ in kept:
+        if groups[one] is not groups[other]:
+            whole = groups[one] | groups[other]
+            for switch in whole:
+                groups[switch] = whole
+    return groups

@@ -58,6 +58,7 @@ class HostTable:
     expected: tuple[Expected, ...] = ()
     discovered: dict[tuple[str, str], Binding] = field(default_factory=dict)
     down: set[Place] = field(default_factory=set)
+    left: set[Place] = field(default_factory=set)  # whose port was down since they were seen
     _by_ip: dict[str, Binding] = field(default_factory=dict)
     _by_mac: dict[str, Binding] = field(default_factory=dict)
     _owners: dict[Place, str] = field(default_factory=dict)
@@ -81,6 +82,31 @@ class HostTable:
         self._index()
         self.restore(before)
 
+    def port_down(self, place: Place) -> None:
+        """The port has no link: whoever was discovered there may be anywhere."""
+        self.down.add(place)
+        self.left.add(place)
+
+    def port_up(self, place: Place) -> None:
+        self.down.discard(place)
+
+    def occupant(self, place: Place) -> str | None:
+        """The host that is known to be on a port, by its name or MAC; None for nobody."""
+        name = self._owners.get(place)
+        if name is None and self._on_port[place] and place not in self.left:
+            here = (b for b in self.discovered.values() if (b.switch, b.port) == place)
+            name = next((binding.mac for binding in here), None)
+        return name
+
+    def vacate(self, place: Place) -> bool:
+        """Forget who was discovered on a port; whether there was anybody."""
+        kept = {k: b for k, b in self.discovered.items() if (b.switch, b.port) != place}
+        gone = len(kept) < len(self.discovered)
+        if gone:
+            self.discovered = kept
+            self._index()
+        return gone
+
     def restore(self, bindings: Iterable[Binding]) -> None:
         """Take back what an earlier run discovered, as far as it still fits."""
         for binding in bindings:
@@ -89,6 +115,7 @@ class HostTable:
     def sighting(self, mac: str, ip: str, switch: int, port: int) -> Sighting:
         """Judge the source addresses of a packet that came in on an edge port."""
         here = (switch, port)
+        self.left.discard(here)
         owner = self._by_ip.get(ip)
         if owner is not None and owner.mac == mac and (owner.switch, owner.port) == here:
             return Sighting()

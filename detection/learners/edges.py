@@ -142,8 +142,10 @@ class EdgeLearner:
 
     def learn(self, seen: EdgeSight) -> None:
         """Take one calm connection as normal; of one edge at most one a second on average."""
-        edge = seen.edge
-        hour = seen.hour
+        self.take(seen.edge, seen.hour)
+
+    def take(self, edge: Edge, hour: int) -> None:
+        """:meth:`learn`, without a view made for it: this is done for nearly every record."""
         if edge.ts - edge.second >= 60.0:
             edge.second = edge.ts
             edge.said = 0
@@ -155,8 +157,12 @@ class EdgeLearner:
             shares[0][familiarity(pair.known(hour))] += 1.0
             if party is not None:
                 shares[1][familiarity(party.known(hour))] += 1.0
-            for i, count in enumerate(edge.counts):
-                shares[2 + i][surge(count, edge.limits[i])] += 1.0
+            which = 2
+            limits = edge.limits
+            for count in edge.counts:
+                limit = limits[which - 2]
+                shares[which][0 if count < limit else surge(count, limit)] += 1.0
+                which += 1
             population.pending += 1
             if population.pending >= REBUILD:
                 population.work_out()

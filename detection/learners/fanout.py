@@ -70,6 +70,8 @@ class FanoutLearner:
         return new + self._strongest(use, use.unserved, _H, day_known)[1]
 
     def learn(self, window: HostWindow) -> None:
+        if not window.uses:
+            return
         self._norms.clear()
         for use in window.uses:
             means = self._services.pop(use.service, None)

@@ -3,7 +3,8 @@
 The trees want values in [0, 1]: a count ``x`` enters as ``x / (x + scale)``. They see
 whole windows only, being too slow for every record; what they say of a host's last window
 stays until its next one ends. Their score contributes where it exceeds what 99 of 100
-windows score.
+windows score. Windows in which nothing happened that they look at are left out: they are
+most of all windows, and would be all that the trees know.
 """
 
 from __future__ import annotations
@@ -54,20 +55,29 @@ class HalfSpaceLearner:
         self._trees.limits = limits
         self._usual = stats.Quantile(LEVEL)
         self._n = 0
+        self._seen: tuple[HostWindow, float] | None = None  # scored last: learning asks again
 
     def score(self, window: HostWindow, into: list[float]) -> None:
         into[self._i] = 0.0
         if self._n < 2 * WINDOW:
             return
-        score = float(self._trees.score_one(self._scaled(window)))
+        x = self._scaled(window)
+        if x is None:
+            return
+        score = float(self._trees.score_one(x))
+        self._seen = (window, score)
         usual = float(self._usual.get() or 0.0)
         if score > usual:
             into[self._i] = window.maturity * CAP * (score - usual) / max(1e-9, 1.0 - usual)
 
     def learn(self, window: HostWindow) -> None:
         x = self._scaled(window)
+        if x is None:
+            return
         if self._n >= WINDOW:
-            self._usual.update(float(self._trees.score_one(x)))
+            seen, self._seen = self._seen, None
+            known = seen is not None and seen[0] is window
+            self._usual.update(seen[1] if seen and known else float(self._trees.score_one(x)))
         self._trees.learn_one(x)
         self._n += 1
 
@@ -81,6 +91,8 @@ class HalfSpaceLearner:
         assert isinstance(state, tuple)
         self._trees, self._usual, self._n = state
 
-    def _scaled(self, window: HostWindow) -> dict[str, float]:
+    def _scaled(self, window: HostWindow) -> dict[str, float] | None:
+        """The inputs in [0, 1], or None where all are 0."""
         values = window.values
-        return {name: values[i] / (values[i] + scale) for name, i, scale in self._inputs}
+        scaled = {name: values[i] / (values[i] + scale) for name, i, scale in self._inputs}
+        return scaled if any(scaled.values()) else None

@@ -18,6 +18,7 @@ from detection.features import COUNT, index_of
 from detection.learners.base import HostWindow, Range
 
 PRIOR_WINDOWS = 60.0
+TOGETHER = 64  # most quiet windows that are learned in one step
 HABIT = 0.004  # share by which one window moves a host's own mean
 CLIP = 4.0  # one window counts at most this many means (plus CLIP): no source moves it far
 
@@ -59,6 +60,8 @@ class TailLearner:
             for i in range(start, start + 3)
         }
         self._gains = {i: self._gain(i) for i in self.features}
+        self._first, self._end = min(self.features), max(self.features) + 1
+        self._quiet = 0  # windows without any of this, learned together
 
     def score(self, window: HostWindow, into: list[float]) -> None:
         values = window.values
@@ -78,6 +81,12 @@ class TailLearner:
 
     def learn(self, window: HostWindow) -> None:
         own = window.own
+        if own is None and not any(window.values[self._first : self._end]):
+            self._quiet += 1
+            if self._quiet >= TOGETHER:
+                self._learn_quiet()
+            return
+        self._learn_quiet()
         for i in self.features:
             value = window.values[i]
             mean = self._means[i]
@@ -94,12 +103,20 @@ class TailLearner:
         }
 
     def snapshot(self) -> object:
-        return self._means
+        return (self._means, self._quiet)
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, dict)
-        self._means = state
+        assert isinstance(state, tuple)
+        self._means, self._quiet = state
         self._gains = {i: self._gain(i) for i in self.features}
+
+    def _learn_quiet(self) -> None:
+        if not self._quiet:
+            return
+        for i, mean in self._means.items():
+            mean.update(0.0, self._quiet)
+            self._gains[i] = self._gain(i)
+        self._quiet = 0
 
     def _gain(self, i: int) -> float:
         return log(1.0 + 1.0 / max(self._means[i].get(), self._floors[i]))

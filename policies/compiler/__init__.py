@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from policies import layout
 from policies.compiler.changes import Change, Update, change_between
-from policies.compiler.compiler import Compiler, SwitchView, view_rules
+from policies.compiler.compiler import Compiler, SwitchView, view_change, view_rules
 from policies.compiler.feeds import FeedRules
 from policies.compiler.hosts import declared_bindings
 from policies.compiler.identity import CompileError
@@ -33,6 +33,7 @@ __all__ = [
     "declared_bindings",
     "intent_numbers",
     "meters",
+    "view_change",
     "view_rules",
 ]
 

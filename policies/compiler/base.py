@@ -58,7 +58,7 @@ def _locality() -> Iterator[Rule]:
     for icmp_type in (135, 136):
         fields = (*neighbour_fields(icmp_type), multicast)
         yield rule(Table.LOCALITY, 300, fields, Goto(Table.ARP))
-    # Multicast and broadcast pass only where an infrastructure rule above says so.
+    # Multicast passes only where its frame and its address say the same.
     yield rule(Table.LOCALITY, 200, (multicast,))
     yield rule(Table.LOCALITY, 0, (), Goto(Table.ARP))
 

@@ -14,7 +14,7 @@ from itertools import chain
 
 from policies.compiler.adaptive import protected_rules, restriction_rules
 from policies.compiler.base import base_rules, common_rules, port_rules
-from policies.compiler.changes import Update, change_between
+from policies.compiler.changes import Change, Update, change_between
 from policies.compiler.hosts import local_rules, request_rules
 from policies.compiler.identities import Identities
 from policies.compiler.identity import named_segments
@@ -22,6 +22,8 @@ from policies.compiler.intents import Intents
 from policies.compiler.kept import kept_rules
 from policies.compiler.placement import Placement
 from policies.compiler.routers import Routers
+from policies.compiler.special import Special
+from policies.compiler.stations import Stations, flood_rules, multicast_rules
 from policies.compiler.tiers import intent_numbers
 from policies.layout import Table
 from policies.membership import Membership
@@ -37,13 +39,15 @@ class SwitchView:
     """One switch as the fabric sees it.
 
     ``trunks`` are ports to other switches, ``next_ports`` the port towards each
-    of them; every other port in ``ports`` is an edge port, where hosts are.
+    of them; every other port in ``ports`` is an edge port, where hosts are. ``tree`` are the
+    trunks that multicast and broadcast take, None for all.
     """
 
     switch: int
     ports: tuple[int, ...] = ()
     trunks: frozenset[int] = frozenset()
     next_ports: Mapping[int, int] = field(default_factory=dict)
+    tree: frozenset[int] | None = None
 
 
 class Compiler:
@@ -66,7 +70,9 @@ class Compiler:
         self._policy, self._bindings = policy, bindings
         self._named = _named(policy, kept)
         self._placement = Placement(bindings, policy.defaults.infrastructure)
-        self._routers = Routers(policy.hosts, bindings)
+        self._special = Special(policy.hosts, bindings)
+        self._routers = Routers(self._special, bindings)
+        self._stations = Stations(self._special, policy.defaults.infrastructure)
         self._identities = Identities(self._named, membership)
         codes, together = self._identities.codes, self._identities.together
         self._intents = Intents(policy, codes, together, now)
@@ -91,8 +97,10 @@ class Compiler:
         if self._tables is None:
             self._tables = _by_table(self._common())
         tables = dict(self._tables)
-        own = _by_table(chain(view_rules(view), restriction_rules(restrictions, now), beside))
-        guards = self._guards(view.switch)
+        special = chain(self._routers.rules(view.switch), self._stations.rules(view.switch))
+        held = restriction_rules(restrictions, now)
+        own = _by_table(chain(view_rules(view), special, held, beside))
+        guards = self._placement.guards(view.switch)
         own[Table.GUARD] = _ordered([*own.get(Table.GUARD, ()), *guards])
         for table, rules in own.items():
             known = tables.get(table)
@@ -121,14 +129,14 @@ class Compiler:
             self._named = _named(policy, kept)
         gone, come = differences(self._bindings, bindings)
         placed, single = self._placement.change(gone, come)
-        for switch, change in self._routers.change(policy.hosts, bindings, gone, come).items():
-            if change:
-                single[switch] = single[switch] + change if switch in single else change
+        served, more = self._special_hosts(policy, bindings, gone, come)
+        for switch, change in more:
+            single[switch] = single[switch] + change if switch in single else change
         identities = self._identities.change(self._named, membership)
         intents = self._intents.change(policy, self._identities.codes, identities, now)
         self._policy, self._bindings = policy, bindings
         protected = _protected(policy, membership)
-        everywhere = placed + identities.rules + intents
+        everywhere = placed + served + identities.rules + intents
         if protected != self._protected:
             everywhere += change_between(self._protected, protected)
             self._protected = protected
@@ -151,27 +159,47 @@ class Compiler:
     ) -> Update:
         new = Compiler(policy, membership, bindings, now, kept)
         single = {
-            switch: change_between(self._guards(switch), new._guards(switch))
+            switch: change_between(self._single(switch), new._single(switch))
             for switch in self._placement.guarded()
         }
         everywhere = change_between(self._common(), new._common())
         self._policy, self._bindings, self._named = policy, bindings, new._named
-        self._placement, self._routers = new._placement, new._routers
+        self._placement, self._special = new._placement, new._special
+        self._routers, self._stations = new._routers, new._stations
         self._identities, self._intents = new._identities, new._intents
         self._protected = new._protected
         self._kept, self._kept_rules = kept, new._kept_rules
         self._tables = None
         return Update(everywhere, single)
 
-    def _guards(self, switch: int) -> Iterator[Rule]:
-        """What the hosts and routers on a switch may send."""
+    def _special_hosts(
+        self,
+        policy: Policy,
+        bindings: Sequence[Binding],
+        gone: Sequence[Binding],
+        come: Sequence[Binding],
+    ) -> tuple[Change, list[tuple[int, Change]]]:
+        """What routers and servers change, everywhere and on single switches."""
+        if not self._special.follow(policy.hosts, bindings, gone, come):
+            lent = self._routers.lend(gone, come)
+            return Change(), [each for each in lent.items() if each[1]]
+        common, stations = self._stations.change(self._special)
+        routers = self._routers.change(self._special, bindings)
+        both = chain(stations.items(), routers.items())
+        return common, [each for each in both if each[1]]
+
+    def _single(self, switch: int) -> Iterator[Rule]:
+        """What the hosts, routers and servers on a switch may send, and where servers are."""
         yield from self._placement.guards(switch)
         yield from self._routers.rules(switch)
+        yield from self._stations.rules(switch)
 
     def _common(self) -> Iterator[Rule]:
         """The rules that every switch has."""
         yield from common_rules()
         yield from request_rules(self._policy.defaults.infrastructure)
+        yield from multicast_rules(self._policy.defaults.infrastructure)
+        yield from self._stations.common()
         yield from self._placement.common()
         yield from self._identities.rules()
         yield from self._intents.rules()
@@ -201,7 +229,30 @@ def view_rules(view: SwitchView) -> Iterator[Rule]:
     """The rules that follow from a switch's number, its ports and the links alone."""
     yield from base_rules(view.switch)
     yield from port_rules(view.ports, view.trunks)
+    tree = view.trunks if view.tree is None else view.tree
+    yield from flood_rules(set(view.ports) - view.trunks, view.trunks, tree)
     yield from local_rules(view.switch, view.next_ports)
+
+
+def view_change(before: SwitchView, after: SwitchView) -> Change:
+    """What `view_rules` says otherwise of a switch: only ports in another role, and the ways."""
+
+    def ports(view: SwitchView, only: set[int]) -> Iterator[Rule]:
+        yield from port_rules(
+            tuple(port for port in view.ports if port in only), view.trunks & only
+        )
+
+    def ways(view: SwitchView) -> Iterator[Rule]:
+        yield from local_rules(view.switch, view.next_ports)
+        tree = view.trunks if view.tree is None else view.tree
+        yield from flood_rules(set(view.ports) - view.trunks, view.trunks, tree)
+
+    moved = {*before.ports, *before.trunks} ^ {*after.ports, *after.trunks}
+    moved |= before.trunks ^ after.trunks
+    change = change_between(ways(before), ways(after))
+    if moved:
+        change += change_between(ports(before, moved), ports(after, moved))
+    return change
 
 
 def _by_table(rules: Iterable[Rule]) -> dict[int, list[Rule]]:

@@ -7,7 +7,9 @@ rules and of nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 
 from policies import layout
 from policies.compiler.changes import Change
@@ -23,44 +25,76 @@ from policies.rules import Bits, Field, Goto, Load, Move, Resubmit, Rule, RuleAc
 DENIES, RECORDS = 20_000, 10_000  # the priorities below which feeds of a mode stand, by name
 
 
+@dataclass(frozen=True, slots=True)
+class FeedChange:
+    """What a change of feeds does to the rules of every switch; the rules are made when asked for,
+    since a feed may list a hundred thousand prefixes."""
+
+    added: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
+    removed: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
+    lookups: Change = Change()
+
+    def __len__(self) -> int:
+        """How many rules come or go."""
+        listed = sum(len(prefixes) for _, prefixes in (*self.added, *self.removed))
+        return listed + len(self.lookups.added) + len(self.lookups.removed)
+
+    def parts(self, size: int) -> Iterator[Change]:
+        """The same in changes of at most ``size`` rules."""
+        left = chain(
+            ((True, rule) for rule in _made(self.added)),
+            ((False, rule) for rule in _made(self.removed)),
+            ((True, rule) for rule in self.lookups.added),
+            ((False, rule) for rule in self.lookups.removed),
+        )
+        while part := tuple(islice(left, size)):
+            yield Change(
+                tuple(rule for new, rule in part if new),
+                tuple(rule for new, rule in part if not new),
+            )
+
+
+def _made(listed: Iterable[tuple[_Maker, Sequence[Prefix]]]) -> Iterator[Rule]:
+    return (maker.rule(prefix) for maker, prefixes in listed for prefix in prefixes)
+
+
 class FeedRules:
     """The rules of all feeds, kept up as they change."""
 
     def __init__(self, blocks: Iterable[FeedBlock] = ()) -> None:
-        self._places: dict[str, tuple[Mode, int]] = {}
-        self._rules: dict[str, dict[Prefix, Rule]] = {}
-        self._asked: tuple[Rule, ...] = ()
+        self._listed: dict[str, tuple[_Maker, tuple[Prefix, ...]]] = {}
         self.change(blocks)
 
     def rules(self) -> Iterator[Rule]:
-        yield from self._asked
-        for feed in sorted(self._rules):
-            yield from self._rules[feed].values()
+        yield from _LOOKUPS if self._listed else ()
+        yield from _made(self._listed.values())
 
-    def change(self, blocks: Iterable[FeedBlock]) -> Change:
+    def change(self, blocks: Iterable[FeedBlock]) -> FeedChange:
         """Follow what all feeds list now; the rules that come and go."""
-        ordered = in_order(blocks)
-        places = {
-            each.feed: (each.mode, (DENIES if each.mode is Mode.ENFORCE else RECORDS) - rank)
-            for rank, each in enumerate(ordered)
-        }
-        added: list[Rule] = []
-        removed: list[Rule] = []
-        for feed in [name for name in self._rules if places.get(name) != self._places.get(name)]:
-            removed += self._rules.pop(feed).values()
-        for block in ordered:
-            rules = self._rules.setdefault(block.feed, {})
-            wanted = set(block.prefixes)
-            removed += [rules.pop(prefix) for prefix in rules.keys() - wanted]
-            make = _Maker(block, places[block.feed][1]).rule
-            new = {prefix: make(prefix) for prefix in block.prefixes if prefix not in rules}
-            rules |= new
-            added += new.values()
-        asked = tuple(_lookups()) if ordered else ()
-        if asked != self._asked:
-            added, removed = [*added, *asked], [*removed, *self._asked]
-        self._places, self._asked = places, asked
-        return Change(tuple(added), tuple(removed))
+        before = self._listed
+        self._listed = {}
+        for rank, block in enumerate(in_order(blocks)):
+            top = DENIES if block.mode is Mode.ENFORCE else RECORDS
+            self._listed[block.feed] = _Maker(block, top - rank), block.prefixes
+        added: list[tuple[_Maker, Sequence[Prefix]]] = []
+        removed: list[tuple[_Maker, Sequence[Prefix]]] = []
+        for feed in {**before, **self._listed}:
+            maker, old = before.get(feed, (None, ()))
+            now, new = self._listed.get(feed, (None, ()))
+            if maker is not None and now is not None and maker.place == now.place:
+                if old is not new:
+                    known, wanted = set(old), set(new)
+                    added.append((now, [each for each in new if each not in known]))
+                    removed.append((maker, [each for each in old if each not in wanted]))
+                continue
+            if maker is not None:
+                removed.append((maker, old))
+            if now is not None:
+                added.append((now, new))
+        lookups = Change()
+        if bool(before) != bool(self._listed):
+            lookups = Change(_LOOKUPS) if self._listed else Change((), _LOOKUPS)
+        return FeedChange(tuple(added), tuple(removed), lookups)
 
 
 def _lookups() -> Iterator[Rule]:
@@ -99,6 +133,7 @@ class _Maker:
     def __init__(self, block: FeedBlock, priority: int) -> None:
         number = name_number(block.feed)
         denies = block.mode is Mode.ENFORCE
+        self.place = block.mode, priority
         self._priority, self._cause = priority, cookie(Category.FEED, number)
         mark = layout.LISTED if denies else layout.AUDITED
         self._actions = (Load(layout.FEED, number), Load(mark, 1))
@@ -126,3 +161,6 @@ class _Maker:
             length = 128 - ((-wide).bit_length() - 1)
             fields = flags(self._free, *address_fields(SOURCE, start ^ SIX, length, 6))
         return Rule(Table.LISTED, self._priority, fields, self._actions, self._cause)
+
+
+_LOOKUPS = tuple(_lookups())

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address
+from itertools import groupby
 from typing import NamedTuple
 from zlib import crc32
 
@@ -89,8 +90,11 @@ def guard_rules(
 ) -> Iterator[tuple[int, tuple[Rule, ...]]]:
     """Per address, what the host may send with it from its port; nobody else may.
 
+    ``numbers`` are all addresses of the host there.
     ``admit`` are the actions for a packet that is as it should be.
     """
+    numbers = tuple(numbers)
+    senders = [Field("ipv6_src", each & ~SIX) for each in numbers if each >= SIX]
     source, here = Field("eth_src", mac), Field("in_port", port)
     arp = infrastructure.arp is Action.ALLOW
     nd = infrastructure.nd is Action.ALLOW
@@ -120,15 +124,26 @@ def guard_rules(
         if nd:
             target = Field("nd_target", address)
             ask = (source, _IPV6, _SOLICIT, here, _ICMPV6)
-            tell = (source, _IPV6, _ADVERTISE, here, _ICMPV6, target)
+            tell = (source, _IPV6, _ADVERTISE, here, _ICMPV6)
             rules += (
                 new(table, 210, (*ask, _NOBODY_ND, target), admit, cause),
                 new(table, 210, (*ask, sender, sll), admit, cause),
                 new(table, 210, (*ask, sender, _NO_SLL), admit, cause),
-                new(table, 210, (*tell, tll), admit, cause),
-                new(table, 210, (*tell, _NO_TLL), admit, cause),
+                # Any own address may announce any other (RFC 4861, section 7.2.4).
+                *[
+                    new(table, 210, (*tell, teller, target, option), admit, cause)
+                    for teller in senders
+                    for option in (tll, _NO_TLL)
+                ],
             )
         yield number, rules
+
+
+def hosts_on(switch: int, places: Iterable[Place]) -> Iterator[tuple[int, int, list[int]]]:
+    """Port, MAC and all addresses of each host of a switch; ``places`` are sorted."""
+    here = (place for place in places if place.switch == switch)
+    for (port, mac), own in groupby(here, key=lambda place: (place.port, place.mac)):
+        yield port, mac, [place.number for place in own]
 
 
 @lru_cache(maxsize=1 << 17)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
+from operator import itemgetter
 
 from policies.compiler.changes import Change, change_between
 from policies.compiler.hosts import (
@@ -15,6 +16,7 @@ from policies.compiler.hosts import (
     place_of,
     way_rule,
 )
+from policies.compiler.stations import client_rules
 from policies.model import Action, Infrastructure
 from policies.regions import SIX
 from policies.rules import Rule
@@ -69,24 +71,31 @@ class Placement:
     ) -> tuple[Change, dict[int, Change]]:
         """Follow bindings: what changes on every switch, and on those of the hosts."""
         left, new = self._count(gone, come)
-        single: dict[int, Change] = {}
+        touched: dict[int, set[Place]] = {}  # all places of hosts that got or lost one
+        before: dict[int, list[Rule]] = {}
+        hosts = {place[:3] for place in (*left, *new)}
+        for switch in {host[0] for host in hosts}:
+            own = [host for host in hosts if host[0] == switch]
+            known = self._by_switch.setdefault(switch, [])
+            guards = self._guards.get(switch)
+            held = {place for host in own for place in _held(known, host)}
+            removed = self._guard(sorted(held)) if guards is None else guards
+            before[switch] = [rule for place in held for rule in removed[place]]
+            touched[switch] = held
         for place in left:
             known = self._by_switch[place.switch]
             del known[bisect_left(known, place)]
+            touched[place.switch].discard(place)
+            self._guards.get(place.switch, {}).pop(place, None)
         for place in new:
-            insort(self._by_switch.setdefault(place.switch, []), place)
-        for switch in {place.switch for place in (*left, *new)}:
-            fresh = self._guard(sorted(place for place in new if place.switch == switch))
-            old = [place for place in left if place.switch == switch]
-            guards = self._guards.get(switch)
-            removed = self._guard(sorted(old))
-            if guards is not None:
-                for place in old:
-                    del guards[place]
-                guards.update(fresh)
-            single[switch] = change_between(
-                chain.from_iterable(removed.values()), chain.from_iterable(fresh.values())
-            )
+            insort(self._by_switch[place.switch], place)
+            touched[place.switch].add(place)
+        single: dict[int, Change] = {}
+        for switch, held in touched.items():
+            fresh = self._guard(sorted(held))
+            if switch in self._guards:
+                self._guards[switch].update(fresh)
+            single[switch] = change_between(before[switch], chain.from_iterable(fresh.values()))
         return self._lead(left, new), single
 
     def _count(
@@ -146,14 +155,27 @@ class Placement:
         return (find_rule(number, *self._owners[number]),)
 
     def _guard(self, places: Iterable[Place]) -> dict[Place, tuple[Rule, ...]]:
-        """``places`` are sorted, so that the addresses of one host stand together."""
-        return {
-            Place(switch, port, mac, number): rules
-            for (switch, port, mac), own in groupby(places, key=lambda place: place[:3])
-            for number, rules in guard_rules(
-                port, mac, [place.number for place in own], self._infrastructure
+        """``places`` are sorted, and hold every address of a host or none."""
+        guards: dict[Place, tuple[Rule, ...]] = {}
+        infrastructure = self._infrastructure
+        for (switch, port, mac), own in groupby(places, key=_HOST):
+            numbers = [place.number for place in own]
+            for number, rules in guard_rules(port, mac, numbers, infrastructure):
+                guards[Place(switch, port, mac, number)] = rules
+            # The last address is IPv6: every MAC has one of its own.
+            guards[Place(switch, port, mac, number)] = (
+                *rules,
+                *client_rules(port, mac, infrastructure),
             )
-        }
+        return guards
+
+
+_HOST = itemgetter(0, 1, 2)
+
+
+def _held(places: Sequence[Place], host: tuple[int, ...]) -> Sequence[Place]:
+    """The places of one host among sorted ones."""
+    return places[bisect_left(places, host) : bisect_left(places, (*host[:2], host[2] + 1))]
 
 
 def _places(bindings: Iterable[Binding]) -> Iterator[Place]:

@@ -8,7 +8,7 @@ prefix of bound addresses keeps it from lending them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -17,11 +17,11 @@ from policies.compiler.aggregate import Aggregate, Key
 from policies.compiler.changes import Change, change_between
 from policies.compiler.hosts import ADMIT, mac_number
 from policies.compiler.parts import ETH_IP, ETH_IPV6
+from policies.compiler.special import Special
 from policies.layout import Category, Reason, Table, cookie, name_number
 from policies.model import Host, Network
 from policies.regions import SIX, number_at, span_of
 from policies.rules import Field, Load, Resubmit, Rule, RuleAction, match
-from policies.sequences import differences
 from topology.records import Binding
 
 NEVER, THROUGH, ELSEWHERE, BEHIND = 189, 188, 180, 170  # priorities below a host's own addresses
@@ -109,14 +109,11 @@ def bound_prefixes(bindings: Iterable[Binding]) -> Aggregate[bool]:
 class Routers:
     """The rules of routers on every switch, kept up with hosts and bindings."""
 
-    def __init__(self, hosts: Sequence[Host], bindings: Sequence[Binding]) -> None:
-        self._hosts = hosts
-        self._special = {host.name: host for host in hosts if host.routes}
-        self._take(bindings)
+    def __init__(self, special: Special, bindings: Sequence[Binding]) -> None:
+        self._take(special, bindings)
 
-    def _take(self, bindings: Sequence[Binding]) -> None:
-        special = self._special
-        found = {_router(special[b.host], b) for b in bindings if b.host in special}
+    def _take(self, special: Special, bindings: Sequence[Binding]) -> None:
+        found = {_router(host, binding) for host, binding in special.bound() if host.routes}
         self._on: dict[int, list[Router]] = {}
         for router in sorted(found):
             self._on.setdefault(router.switch, []).append(router)
@@ -137,32 +134,22 @@ class Routers:
                 if self._concerns(switch, key):
                     yield elsewhere_rule(key)
 
-    def change(
-        self,
-        hosts: Sequence[Host],
-        bindings: Sequence[Binding],
-        gone: Sequence[Binding],
-        come: Sequence[Binding],
-    ) -> Mapping[int, Change]:
-        """Follow hosts and bindings: what changes on each switch."""
-        left, new = differences(self._hosts, hosts)
-        self._hosts = hosts
-        moved = any(each.host in self._special for each in (*gone, *come))
-        if moved or any(host.routes for host in (*left, *new)):
-            before = {switch: list(self.rules(switch)) for switch in self._on}
-            self._special = {host.name: host for host in hosts if host.routes}
-            self._take(bindings)
-            return {
-                switch: change_between(before.get(switch, ()), self.rules(switch))
-                for switch in sorted(before.keys() | self._on.keys())
-            }
-        if self._bound is None:
-            return {}
-        return self._lend(self._bound, gone, come)
+    def change(self, special: Special, bindings: Sequence[Binding]) -> dict[int, Change]:
+        """Follow other special hosts: what changes on each switch."""
+        before = {switch: list(self.rules(switch)) for switch in self._on}
+        self._take(special, bindings)
+        return {
+            switch: change_between(before.get(switch, ()), self.rules(switch))
+            for switch in sorted(before.keys() | self._on.keys())
+        }
+
+    def lend(self, gone: Iterable[Binding], come: Iterable[Binding]) -> dict[int, Change]:
+        """Follow ordinary hosts: routers may use other addresses than before."""
+        return {} if self._bound is None else self._lend(self._bound, gone, come)
 
     def _lend(
         self, bound: Aggregate[bool], gone: Iterable[Binding], come: Iterable[Binding]
-    ) -> Mapping[int, Change]:
+    ) -> dict[int, Change]:
         """Other addresses are bound than before."""
         touched: dict[Key, bool | None] = {}
         for step, bindings in ((1, come), (-1, gone)):

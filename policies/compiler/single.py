@@ -15,7 +15,7 @@ from itertools import chain, product
 from policies import layout
 from policies.compiler.aggregate import Aggregate
 from policies.compiler.compiler import SwitchView
-from policies.compiler.hosts import Place, guard_rules, own_link_local, place_of
+from policies.compiler.hosts import Place, guard_rules, hosts_on, own_link_local, place_of
 from policies.compiler.identity import CompileError
 from policies.compiler.parts import ETH_ARP, ETH_LLDP, neighbour_fields
 from policies.compiler.plain_services import Fields, never_replies, service_matches
@@ -131,17 +131,17 @@ def _control(policy: Policy, view: SwitchView, places: Sequence[Place]) -> Itera
         yield _rule(_NEIGHBOURS - 1, neighbour_fields(kind), *_REPORT)
     yield _rule(0, (), *_REPORT)
     ports = sorted({*view.ports, *view.trunks})
+    for at, mac, numbers in hosts_on(view.switch, places):
+        # What the host may ask and answer goes everywhere: where to would be a rule each.
+        out = tuple(Output(port) for port in ports if port != at)
+        own = guard_rules(at, mac, numbers, infrastructure, out)
+        for rule in chain.from_iterable(rules for _, rules in own):
+            if any(f.name in ("arp_op", "arp_spa", "icmpv6_type") for f in rule.match):
+                only = SmallTable.ONLY
+                yield Rule(only, _NEIGHBOURS, rule.match, rule.actions, rule.cookie)
     for place in places:
         local = place.switch == view.switch
         way = place.port if local else view.next_ports.get(place.switch)
-        if local:
-            # What the host may ask and answer goes everywhere: where to would be a rule each.
-            out = tuple(Output(port) for port in ports if port != place.port)
-            own = guard_rules(place.port, place.mac, [place.number], infrastructure, out)
-            for rule in chain.from_iterable(rules for _, rules in own):
-                if any(f.name in ("arp_op", "arp_spa", "icmpv6_type") for f in rule.match):
-                    at = _NEIGHBOURS
-                    yield Rule(SmallTable.ONLY, at, rule.match, rule.actions, rule.cookie)
         allowed = infrastructure.arp if place.number < SIX else infrastructure.nd
         if way is not None and allowed is Action.ALLOW:
             for trunk, fields in product(sorted(view.trunks), _asked(place)):

@@ -15,7 +15,7 @@ from itertools import chain, product
 from policies import layout
 from policies.compiler.aggregate import Aggregate
 from policies.compiler.compiler import SwitchView
-from policies.compiler.hosts import guard_rules, own_link_local, place_of
+from policies.compiler.hosts import guard_rules, hosts_on, own_link_local, place_of
 from policies.compiler.identity import named_segments
 from policies.compiler.levels import LEVELS, Levels
 from policies.compiler.overlaps import Overlaps
@@ -131,13 +131,13 @@ def _hosts(
     """What hosts may send, and the way to them."""
     places = sorted({p for b in bindings for p in (place_of(b), own_link_local(place_of(b)))})
     admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    for at, mac, numbers in hosts_on(view.switch, places):
+        yield from chain.from_iterable(
+            rules for _, rules in guard_rules(at, mac, numbers, infrastructure, admit)
+        )
     known: set[int] = set()
     for place in places:
         local = place.switch == view.switch
-        if local:
-            numbers = [place.number]
-            for _, rules in guard_rules(place.port, place.mac, numbers, infrastructure, admit):
-                yield from rules
         port = place.port if local else view.next_ports.get(place.switch)
         if port is None:
             continue

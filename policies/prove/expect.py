@@ -8,13 +8,15 @@ judges, and what it reports and counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from policies import layout
 from policies.compiler import SwitchView
 from policies.layout import Category, Outcome, Reason, cookie, name_number
 from policies.membership import Membership
 from policies.model import (
+    ADVERTISEMENTS,
+    DHCP,
     ICMP,
     ICMPV6,
     SCTP,
@@ -86,6 +88,15 @@ class Expectation:
     def expect(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Expected:
         """``ct_state`` is what connection tracking would say; ``counted`` whether the switch has
         a counting rule for the connection already."""
+        expected = self._expected(packet, ct_state, counted)
+        special = audience_of(packet) if packet["in_port"] in self.edges else None
+        barred = packet["eth_dst"] & BRIDGE_MASK == BRIDGE_LOCAL
+        if special is None or not special.offers or barred or not self.admits(packet):
+            return expected
+        # What a server assigns is read on its way in.
+        return replace(expected, copies=(Reason.ADDRESSING, *expected.copies))
+
+    def _expected(self, packet: Mapping[str, int], ct_state: int, counted: bool) -> Expected:
         port, target = packet["in_port"], packet["eth_dst"]
         kind = packet["eth_type"]
         known = port in self.edges or port in self.view.trunks
@@ -99,13 +110,56 @@ class Expectation:
         neighbour = neighbour_type(packet)
         if kind == ARP or neighbour:
             return self._requests(packet, neighbour, edge)
-        if target & MULTICAST:
+        special = audience_of(packet)
+        if special is not None:
+            expected = self._infrastructure(packet, special)
+            if expected is not None:
+                return expected
+        if target & MULTICAST and not (is_group(packet) and self._in_tree(port)):
             return NOTHING
-        way = self.way(self.places.macs.get(target))
         local = self.places.macs.get(target, (0, 0))[0] == self.view.switch
         if kind in (IP, IPV6) and (edge or local):
-            return self._judged(packet, ct_state, edge, local, way, counted)
-        return Expected(outputs=self._sent(way, port))
+            return self._judged(packet, ct_state, edge, local, counted)
+        return Expected(outputs=self.leads(packet))
+
+    def leads(self, packet: Mapping[str, int]) -> frozenset[int]:
+        """The ports that an ordinary packet leaves by if nothing stops it."""
+        port, target = packet["in_port"], packet["eth_dst"]
+        if not target & MULTICAST:
+            return self._sent(self.way(self.places.macs.get(target)), port)
+        return self._flooded(packet, self.edges) if is_group(packet) else frozenset()
+
+    def _tree(self) -> frozenset[int]:
+        return self.view.trunks if self.view.tree is None else self.view.tree
+
+    def _in_tree(self, port: int) -> bool:
+        return port in self.edges or port in self._tree()
+
+    def _flooded(self, packet: Mapping[str, int], ends: frozenset[int]) -> frozenset[int]:
+        """Along the tree of switches to some edge ports, never back."""
+        port = packet["in_port"]
+        return (self._tree() | ends) - {port} if self._in_tree(port) else frozenset()
+
+    def _infrastructure(self, packet: Mapping[str, int], what: Special) -> Expected | None:
+        """Address assignment, and what hosts and routers say to each other; None: judged."""
+        allowed = self._infra.nd if what.word == ADVERTISEMENTS else self._infra.dhcp
+        if packet["eth_dst"] & MULTICAST:
+            if what.unicast:
+                return None
+            if allowed is not Action.ALLOW:
+                return NOTHING
+            stations = self.places.servers(self.view.switch, what.word)
+            ends = stations if what.asks else self.edges
+            return Expected(outputs=self._flooded(packet, ends))
+        if allowed is not Action.ALLOW:
+            return NOTHING if what.word == ADVERTISEMENTS else None
+        serving = any(
+            mac == packet["eth_dst"] and what.word in words
+            for (_, _, mac), words in self.places.serves.items()
+        )
+        if what.word == DHCP and what.asks and not serving:
+            return None
+        return Expected(outputs=self.leads(packet))
 
     def way(self, place: tuple[int, int] | None) -> int | None:
         """The port of this switch that leads to a place."""
@@ -119,30 +173,60 @@ class Expectation:
         return frozenset() if way is None or way == port else frozenset((way,))
 
     def admits(self, packet: Mapping[str, int]) -> bool:
+        """Whether a host may send the packet: it is what it says, and so is what it serves."""
+        special = audience_of(packet)
+        if special is None:
+            return self.owns(packet)
+        source = packet["ip_src"] if packet["eth_type"] == IP else packet["ipv6_src"] | SIX
+        if special.offers or not special.asks:
+            held = self.places.held.get((self.view.switch, packet["in_port"]), {})
+            return source in held.get(packet["eth_src"], ()) and self._serves(
+                packet, special, source
+            )
+        if source & ~SIX == 0 and special.first == packet["eth_dst"]:
+            allowed = self._infra.nd if special.word == ADVERTISEMENTS else self._infra.dhcp
+            held = self.places.held.get((self.view.switch, packet["in_port"]), {})
+            return allowed is Action.ALLOW and packet["eth_src"] in held
+        return self.owns(packet)
+
+    def owns(self, packet: Mapping[str, int]) -> bool:
         """Whether the sender's addresses belong to the edge port the packet comes in on."""
         sender = packet["eth_src"]
         own = self.places.held.get((self.view.switch, packet["in_port"]), {}).get(sender)
         if own is None:
             return False
         kind = packet["eth_type"]
-        if kind == IP:
-            return packet["ip_src"] in own or self._forwards(packet, packet["ip_src"])
         if kind == ARP:
             return self._admits_arp(packet, sender, own)
-        if kind != IPV6:
+        if kind not in (IP, IPV6):
             return False
         neighbour = neighbour_type(packet)
-        if not neighbour:
-            source = packet["ipv6_src"] | SIX
-            return source in own or self._forwards(packet, source)
+        if neighbour:
+            return self._admits_neighbour(packet, neighbour, sender, own)
+        source = packet["ip_src"] if kind == IP else packet["ipv6_src"] | SIX
+        return source in own or self._forwards(packet, source)
+
+    def _serves(self, packet: Mapping[str, int], what: Special, source: int) -> bool:
+        """Offers come from servers, advertisements from a router's link-local address."""
+        here = (self.view.switch, packet["in_port"], packet["eth_src"])
+        if what.word not in self.places.serves.get(here, ()):
+            return False
+        if what.word == DHCP:
+            return self._infra.dhcp is Action.ALLOW
+        return self._infra.nd is Action.ALLOW and (source & ~SIX) >> 118 == 0x3FA
+
+    def _admits_neighbour(
+        self, packet: Mapping[str, int], neighbour: int, sender: int, own: set[int]
+    ) -> bool:
         if self._infra.nd is not Action.ALLOW:
             return False
         target = packet["nd_target"] | SIX in own
+        known = packet["ipv6_src"] | SIX in own
         if neighbour == ADVERTISE:
-            return target and packet["nd_tll"] in (sender, 0)
+            return target and known and packet["nd_tll"] in (sender, 0)
         if packet["ipv6_src"] == 0:
             return target
-        return packet["ipv6_src"] | SIX in own and packet["nd_sll"] in (sender, 0)
+        return known and packet["nd_sll"] in (sender, 0)
 
     def _forwards(self, packet: Mapping[str, int], number: int) -> bool:
         here = (self.view.switch, packet["in_port"], packet["eth_src"])
@@ -180,14 +264,13 @@ class Expectation:
         ct_state: int,
         edge: bool,
         local: bool,
-        way: int | None,
         counted: bool,
     ) -> Expected:
         if ct_state & INV:
             return NOTHING
         asked = original(packet, ct_state)
         verdict = self.verdict(asked)
-        return self.after(verdict, asked, packet["in_port"], ct_state, edge, local, way, counted)
+        return self.after(verdict, asked, packet, ct_state, edge, local, counted)
 
     def verdict(self, asked: Connection) -> Verdict:
         return self._judge().judge(
@@ -202,11 +285,10 @@ class Expectation:
         self,
         verdict: Verdict,
         asked: Connection,
-        port: int,
+        packet: Mapping[str, int],
         ct_state: int,
         edge: bool,
         local: bool,
-        way: int | None,
         counted: bool,
     ) -> Expected:
         """What follows from a verdict."""
@@ -221,7 +303,7 @@ class Expectation:
         first = learns and bool(ct_state & NEW)
         number = 0 if verdict.intent is None else name_number(verdict.intent)
         return Expected(
-            self._sent(way, port),
+            self.leads(packet),
             (Reason.CONNECTION,) if first else (),
             number if ct_state & NEW else None,
             learns,
@@ -277,6 +359,56 @@ class Expectation:
             named = ", ".join(f"{each:#x}" for each in causes) or "none"
             found.append(f"the deciding rule's cookie is {named}, not {cause:#x}")
         return found
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """Address assignment (``dhcp``), or what hosts and routers say to each other (``ra``).
+
+    ``asks``: from a host; ``offers``: assigns addresses; ``unicast``: known to one host only;
+    ``first`` is where a host without an address sends it.
+    """
+
+    word: str
+    asks: bool = False
+    offers: bool = False
+    unicast: bool = False
+    first: int = 0
+
+
+_ROUTING = {
+    133: Special(ADVERTISEMENTS, asks=True, first=0x3333_0000_0002),
+    134: Special(ADVERTISEMENTS),
+    137: Special(ADVERTISEMENTS, unicast=True),
+}
+_ASSIGNING = {
+    (IP, 68, 67): Special(DHCP, asks=True, first=0xFFFF_FFFF_FFFF),
+    (IP, 67, 68): Special(DHCP, offers=True),
+    (IPV6, 546, 547): Special(DHCP, asks=True, first=-1),
+    (IPV6, 547, 546): Special(DHCP, offers=True, unicast=True),
+}
+
+
+def audience_of(packet: Mapping[str, int]) -> Special | None:
+    """What a packet is beside an ordinary one."""
+    kind = packet["eth_type"]
+    if kind == IPV6 and packet["ip_proto"] == ICMPV6:
+        return _ROUTING.get(packet["icmpv6_type"])
+    if kind in (IP, IPV6) and packet["ip_proto"] == UDP:
+        return _ASSIGNING.get((kind, packet["udp_src"], packet["udp_dst"]))
+    return None
+
+
+def is_group(packet: Mapping[str, int]) -> bool:
+    """Whether frame and address both say multicast, or both broadcast (RFC 1112, RFC 2464)."""
+    target = packet["eth_dst"]
+    if packet["eth_type"] == IPV6:
+        return target >> 32 == 0x3333 and packet["ipv6_dst"] >> 120 == 0xFF
+    if packet["eth_type"] != IP:
+        return False
+    if target == 0xFFFF_FFFF_FFFF:
+        return packet["ip_dst"] == 0xFFFF_FFFF
+    return target >> 23 == 0x01005E << 1 and packet["ip_dst"] >> 28 == 0xE
 
 
 DECIDING = (Category.INTENT, Category.DEFAULT)

@@ -12,14 +12,17 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from ipaddress import ip_address
 
+from policies import layout
 from policies.compiler import SwitchView
+from policies.layout import Table
 from policies.membership import Membership
 from policies.model import Mode, Policy
 from policies.prove.attempt import Setting
 from policies.prove.boxes import EVERY_SERVICE, TIERS, Box, Leaf
 from policies.prove.expect import Expectation
-from policies.prove.flows import flow_packets
-from policies.prove.index import Group, shape_of
+from policies.prove.flows import ASKS, flow_packets
+from policies.prove.groups import group_packets, station_packets
+from policies.prove.index import Group, bits_mask, shape_of
 from policies.prove.judging import Judging
 from policies.prove.kinds import (
     ANCHORS,
@@ -80,6 +83,7 @@ class _Touched:
     ports: dict[int, set[int]]
     targets: dict[str, set[int]]
     lent: dict[int, list[Rule]] = field(default_factory=dict)  # switch -> rules
+    flooding: set[int] = field(default_factory=set)  # switches that flood to other ports
     numbers: set[int] = field(default_factory=set)  # addresses that are bound or no longer
 
 
@@ -157,6 +161,9 @@ class Following:
             return
         shape, key = shape_of(rule)
         group = Group(*shape)
+        if rule.table == Table.FORWARD and group.mask & bits_mask(layout.FLOODED):
+            touched.flooding.update(switches)
+            return
         if is_lent(rule.table, group):
             for number in switches:
                 touched.lent.setdefault(number, []).append(rule)
@@ -199,7 +206,11 @@ class Following:
                 touched.ports[binding.switch].add(binding.port)
         for number in self._switches:
             one, other = before.views[number], after.views[number]
-            if one.trunks != other.trunks or one.next_ports != other.next_ports:
+            if (one.trunks, one.next_ports, one.tree) != (
+                other.trunks,
+                other.next_ports,
+                other.tree,
+            ):
                 raise StartAnew("links are others")
             touched.ports[number] |= set(one.ports) ^ set(other.ports)
 
@@ -211,6 +222,8 @@ class Following:
                 after.policy, after.membership, judge, places, after.views[number], after.now
             )
             proof.expectation = expectation
+            if number in touched.flooding:
+                self._flooding(proof)
             if not (only := touched.ports[number]):
                 continue
             ports = Ports(proof.tables, expectation, proof.loose, self._alike)
@@ -221,6 +234,15 @@ class Following:
                     raise StartAnew("a port to another switch is of a new kind")
                 self._new_kind(proof, expectation, port, ports.borrowed)
                 self._kinds[number].add(kind)
+
+    def _flooding(self, proof: SwitchProof) -> None:
+        """Multicast leaves by other ports than before."""
+        world = proof.world
+        few = replace(world, edges=world.edges[:1], trunks=world.trunks[:1])
+        proof.try_all(group_packets(few, proof.expectation))
+        proof.try_all((packet, ASKS) for packet in station_packets(few, proof.expectation))
+        if proof.found or proof.later:
+            raise StartAnew("multicast goes otherwise than it should")
 
     def _look_at_lent(self, touched: _Touched) -> None:
         """Addresses that are bound now, or no longer, where routers must not borrow them."""

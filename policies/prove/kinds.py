@@ -14,12 +14,10 @@ from policies.layout import Table
 from policies.prove.addresses import CHAIN
 from policies.prove.boxes import TIERS
 from policies.prove.expect import (
-    ADVERTISE,
     ARP,
     IP,
     IPV6,
     LLDP,
-    SOLICIT,
     Expectation,
 )
 from policies.prove.index import FULL, Group, TableIndex, bits_mask
@@ -46,6 +44,9 @@ KNOWN = frozenset(
         *("eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state"),
     }
 )
+# Address assignment, by source and target port; group addresses stand beside a frame's target.
+ASSIGNING = {(68, 67), (67, 68), (546, 547), (547, 546)}
+GROUP_ADDRESSES = frozenset({"ip_dst", "ipv6_dst"})
 USUAL = {
     "eth_type": (IP, ARP, IPV6, LLDP),
     "ip_proto": (1, 6, 17, 58, 132),
@@ -104,6 +105,7 @@ def apart(tables: Mapping[int, TableIndex]) -> bool:
                 or names & {"ct_state"}
                 or "ip_proto" in names
                 and not any(name == "icmpv6_type" for name, _, _ in group.small)
+                and not _assigning(group)
             ):
                 return False
     return True
@@ -112,9 +114,21 @@ def apart(tables: Mapping[int, TableIndex]) -> bool:
 def _types(group: Group) -> bool:
     """Whether a group looks at other ICMP types than those of neighbour discovery."""
     return any(
-        name == "icmp_type" or name == "icmpv6_type" and value not in (SOLICIT, ADVERTISE)
+        name == "icmp_type" or name == "icmpv6_type" and value not in range(133, 138)
         for name, value, _ in group.small
     )
+
+
+def _assigning(group: Group) -> set[str]:
+    """The fields of a group that only tell address assignment apart."""
+    names = [name for name, _ in group.big]
+    if not {"udp_src", "udp_dst"} <= set(names):
+        return set()
+    if any(name.startswith("udp") and mask != FULL for name, mask in group.big):
+        return set()
+    where = names.index("udp_src"), names.index("udp_dst")
+    ports = {tuple(key[at] for at in where) for key in group.rules}
+    return {"udp_src", "udp_dst"} if ports <= ASSIGNING else set()
 
 
 def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
@@ -129,6 +143,9 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
                     found.values.setdefault(name, []).append((value, FULL))
             names = {name for name, _ in group.big} | {name for name, _, _ in group.small}
             told_apart = KNOWN | {"ct_nw_proto"} if table == Table.CONNECTION else KNOWN
+            told_apart = told_apart | _assigning(group)
+            if table == Table.LOCALITY and "eth_dst" in names:
+                told_apart = told_apart | GROUP_ADDRESSES
             if names - told_apart or table != Table.CONNECTION and _types(group):
                 found.unusual += group.rules.values()
             if is_lent(table, group):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 from policies import layout
 from policies.layout import Table
@@ -24,6 +24,7 @@ from policies.prove.expect import (
     original,
 )
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
+from policies.prove.groups import group_packets
 from policies.prove.index import FULL, Run, bits_mask, place, register_bits
 from policies.prove.kinds import LARGE, apart
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
@@ -157,7 +158,11 @@ class Passages(Attempt):
         leaves = sorted(judging.leaves(), key=repr)
         alive = {leaf: self._read_after(leaf.table) for leaf, _ in leaves}
         seen: set[tuple[object, ...]] = set()
-        for packet, state in flow_packets(self.world, self.expectation, apart(self.tables)):
+        packets = chain(
+            flow_packets(self.world, self.expectation, apart(self.tables)),
+            group_packets(self.world, self.expectation),
+        )
+        for packet, state in packets:
             for counted in (False, True):
                 if self._try(packet, state, counted) and self.enough:
                     return
@@ -238,9 +243,7 @@ class Passages(Attempt):
             if runs[0].tied:
                 other = self._other.run_from(leaf.table, packet, registers, state, state, counted)
                 runs.append(other)
-            wanted = expect.after(
-                verdict, asked, packet["in_port"], state, edge, local, expect.way(mac), counted
-            )
+            wanted = expect.after(verdict, asked, packet, state, edge, local, counted)
             if not all(self._does(run, wanted, packet) for run in runs):
                 return False
         return True

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from policies.model import Host
+from policies.model import ADVERTISEMENTS, Host
 from policies.regions import SIX, number_of, span_of
 from topology.records import Binding
 
@@ -28,21 +28,38 @@ class Places:
     held: dict[tuple[int, int], dict[int, set[int]]] = field(
         default_factory=lambda: defaultdict(dict)
     )
-    # (switch, port, MAC) -> the routers there
+    # (switch, port, MAC) -> the routers there, and what is served from there
     routers: dict[tuple[int, int, int], list[Host]] = field(default_factory=dict)
+    serves: dict[tuple[int, int, int], set[str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, bindings: Iterable[Binding], hosts: Iterable[Host] = ()) -> Places:
         places = cls()
-        routers = {host.name: host for host in hosts if host.routes}
+        special = {host.name: host for host in hosts if host.routes or host.serves}
         for binding in bindings:
             places.add(binding)
-            if binding.host in routers:
+            if binding.host in special:
                 mac = int(binding.mac.replace(":", ""), 16)
-                there = places.routers.setdefault((binding.switch, binding.port, mac), [])
-                if routers[binding.host] not in there:
-                    there.append(routers[binding.host])
+                there = (binding.switch, binding.port, mac)
+                places._special(special[binding.host], there)
         return places
+
+    def _special(self, host: Host, there: tuple[int, int, int]) -> None:
+        known = self.routers.setdefault(there, [])
+        if host.routes and host not in known:
+            known.append(host)
+        serves = self.serves.setdefault(there, set())
+        serves.update(host.serves)
+        if any(route.version == 6 for route in host.routes):
+            serves.add(ADVERTISEMENTS)
+
+    def servers(self, switch: int, word: str) -> frozenset[int]:
+        """Ports of a switch from which something is served."""
+        return frozenset(
+            port
+            for (where, port, _), words in self.serves.items()
+            if where == switch and word in words
+        )
 
     def forwards(self, switch: int, port: int, mac: int, number: int) -> bool:
         """Whether a router there may send from an address that is not its own."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import chain
 
 from policies.layout import Table
 from policies.prove.flows import ASKS, aimed_packets, flow_packets
+from policies.prove.groups import station_packets
 from policies.prove.passages import Passages
 from policies.prove.ranges import Undecided, masked
 from policies.prove.world import entry_packets, lent_packets, request_packets
@@ -63,7 +65,11 @@ class SwitchProof(Passages):
 
     def requests(self) -> None:
         """Where questions for an address go."""
-        self.try_all((packet, ASKS) for packet in request_packets(self.world, self.expectation))
+        packets = chain(
+            request_packets(self.world, self.expectation),
+            station_packets(self.world, self.expectation),
+        )
+        self.try_all((packet, ASKS) for packet in packets)
 
     def _unusual(self) -> None:
         """Rules that look at what this proof does not tell apart in their tables."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from console.analysis_socket import ask_analysis
+from console.cli import run
 from console.errors import CommandError
 from response.audit import Audit
 from response.decisions import InstalledRule
@@ -232,3 +234,42 @@ def test_nobody_to_ask_is_one_line_also_in_a_deep_directory(tmp_path: Path) -> N
         ask_analysis(deep, Ask("release", "d1", "ana"))
     with pytest.raises(CommandError, match="no controller runs"):
         ask_analysis(tmp_path / "missing", Ask("release", "d1", "ana"))
+
+
+@pytest.mark.thorough
+def test_the_model_is_rolled_back_by_command_while_it_runs(
+    controller: Controller, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(controller.hear(), Ready)
+    state = str(controller.state)
+
+    def septum(*arguments: str) -> tuple[int, str]:
+        code = run(["models", *arguments, "--state", state])
+        done = capsys.readouterr()
+        return code, done.out + done.err
+
+    quiet = a_quiet_day_and_a_sweep(time.time())[:500]
+    controller.tell(RecordsSeen(quiet))
+    assert septum("list") == (0, "no snapshots yet; the analysis keeps one every five minutes\n")
+    code, said = septum("snapshot", "--note", "quiet")
+    assert code == 0
+    name = said.partition(":")[0]
+    controller.tell(RecordsSeen(quiet))
+    assert json.loads(septum("health", "--json")[1])["records"] == 1000
+    code, said = septum("rollback", name)
+    assert (code, said) == (0, f"goes on from {name}; m{int(name[1:]) + 1} leads back\n")
+    found = json.loads(septum("health", "--json")[1])
+    assert found["windows"] <= 500 and found["challenger"] is None
+    assert septum("report")[0] == 1
+    assert septum("rollback", "m99")[0] == 1
+    assert septum("challenge", "--alert-budget", "1")[0] == 0
+    assert "alert budget 1" in septum("report")[1]
+    assert septum("dismiss")[0] == 0
+    assert septum("accept")[0] == 0
+    code, said = septum("list", "--json")
+    assert [each["kept"] for each in json.loads(said)] == ["asked for", "before a change", "newest"]
+    assert "maturity" in septum("health")[1] or "mature" in septum("health")[1]
+    with_store = Store.open(controller.state, time.time())
+    kinds = [entry.values()["what"] for entry in Audit(with_store).entries(kind="model")]
+    with_store.close()
+    assert kinds == ["snapshot", "rollback", "challenge", "dismiss", "accept"]

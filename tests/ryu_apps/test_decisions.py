@@ -181,3 +181,28 @@ def test_two_feeds_have_cookies_of_their_own() -> None:
     assert len(switch.rules) == len(one) + 1
     rig.carry_out(rig.core.order(listed(feed="seen"), rig.now))
     assert switch.rules == one
+
+
+def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    block = FeedBlock("long", Mode.ENFORCE, tuple((0xCB000000 + 2 * n, -1) for n in range(5_000)))
+    rig.carry_out(rig.core.order(ListFeed.of(block), rig.now))
+
+    def rules() -> int:
+        return sum(category_of(value) == Category.FEED for value, _, _ in switch.rules.values())
+
+    assert rules() == 2_000
+    decide(rig, HOLD)
+    assert timed(switch)
+    late = rig.connect(2)
+    assert rules() < 5_006, "each tick one part"
+    for _ in range(3):
+        rig.later(0.05)
+    assert rules() == 5_006
+    sent = late.flow_mods
+    rig.later(1.0)
+    assert late.flow_mods == sent
+    assert {key for key in late.rules if key[0] == Table.LISTED} == {
+        key for key in switch.rules if key[0] == Table.LISTED
+    }

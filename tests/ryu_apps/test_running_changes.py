@@ -45,8 +45,9 @@ def test_a_declared_host_more_leaves_all_other_rules_alone() -> None:
     sent = switch.flow_mods
     host = Host("new", "00:00:00:00:00:09", (ip_address("10.0.0.9"),), 1, 3, labels=(("r", "w"),))
     rig.carry_out(rig.core.apply_policy(replace(POLICY, hosts=(*POLICY.hosts, host)), (), rig.now))
-    # What it may send: 3 for IPv4, 6 for its link-local address. The way to it: 3. Segments: 4.
-    assert switch.flow_mods - sent == 16
+    # What it may send: 3 for IPv4, 6 for its link-local address, 2 without one. The way to it: 3.
+    # Segments: 4.
+    assert switch.flow_mods - sent == 18
     assert right(rig)
 
 

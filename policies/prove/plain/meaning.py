@@ -91,7 +91,7 @@ class Meaning:
         if target & BRIDGE_MASK == BRIDGE_LOCAL:
             return DROPPED
         edge = packet["in_port"] not in self.view.trunks
-        if edge and not self._hosts.admits(packet):
+        if edge and not self._hosts.owns(packet):
             return REPORTED
         if kind == ARP or neighbour_type(packet):
             return self._question(packet, edge)
@@ -173,7 +173,7 @@ class SmallMeaning(Meaning):
             inside = source is not None and source[0] != self.view.switch
             known = inside and self.way(source) is not None
         else:
-            known = self._hosts.admits(packet)
+            known = self._hosts.owns(packet)
         if not known:
             return Fate(report=None)
         passes, first, reply = self.decided(packet)
@@ -182,7 +182,7 @@ class SmallMeaning(Meaning):
     def _small_question(self, packet: Mapping[str, int], trunk: bool) -> Fate:
         """Questions of hosts go everywhere; those from other switches to the owner."""
         if not trunk:
-            return Fate(FLOOD) if self._hosts.admits(packet) else REPORTED
+            return Fate(FLOOD) if self._hosts.owns(packet) else REPORTED
         found = self._question(packet, True)
         return Fate(found.output, None)
 

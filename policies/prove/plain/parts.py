@@ -178,10 +178,10 @@ class Parts:
             target = {"nd_target": self._owned("nd_target", own)}
             name = "nd_sll" if shape.neighbour == SOLICIT else "nd_tll"
             link = {name: self.atoms(name).one(mac) | self.atoms(name).one(0)}
-            ways = [{**target, **link}]
+            owned = self._owned("ipv6_src", own)
+            ways = [{**target, **link, "ipv6_src": owned}]
             if shape.neighbour == SOLICIT:
                 nobody = self.atoms("ipv6_src").one(0)
-                owned = self._owned("ipv6_src", own)
                 ways = [{"ipv6_src": nobody, **target}, {"ipv6_src": owned & ~nobody, **link}]
             yield from _chosen(shape, region, ways, good)
         elif shape.kind in (IP, IPV6):

@@ -1,0 +1,74 @@
+"""Packets about multicast and broadcast, address assignment and routers: every mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policies.prove.expect import IP, IPV6, Expectation
+from policies.prove.flows import STATES, Asked, packet_of, services_of
+from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
+from policies.prove.world import World, icmp6
+from policies.regions import SIX
+
+BROADCAST = 0xFFFF_FFFF_FFFF
+ALL_NODES, ALL_ROUTERS = 0x3333_0000_0001, 0x3333_0000_0002
+FOUR_FRAMES = (0x0100_5E00_0005, 0x0100_5E7F_FFFF, 0x0100_5E80_0005, BROADCAST, ALL_NODES)
+FOUR_GROUPS = (0xE000_0005, 0xEFFF_FFFF, 0xF000_0005, 0xFFFF_FFFF, 0xDFFF_FFFF, STRANGE_FOUR)
+SIX_FRAMES = (ALL_NODES, 0x3333_FFFF_FFFF, 0x0100_5E00_0005, BROADCAST, 0x3332_0000_0001)
+SIX_GROUPS = (0xFF02 << 112 | 0xFB, (1 << 128) - 1, 0xFE80 << 112 | 1, STRANGE_SIX)
+PORTS = {IP: (67, 68), IPV6: (546, 547)}
+
+
+def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
+    """Address assignment, and what hosts and routers say, by everybody to everybody."""
+    here = expectation.view.switch
+    places = expectation.places
+    servers = [mac for _, _, mac in places.serves]
+    for port in (*world.edges, *world.trunks):
+        held = places.held.get((here, port), {})
+        other = next((mac for mac in places.macs if mac not in held), STRANGE_MAC)
+        macs = dict.fromkeys([*world.macs, *servers[:1], *servers[-1:], STRANGE_MAC])
+        targets = world.special("eth_dst", BROADCAST, ALL_NODES, ALL_ROUTERS, *macs)
+        for mac in (*list(held)[:2], *list(held)[-1:], other):
+            numbers = held.get(
+                mac, places.held.get(places.macs.get(other, (0, 0)), {}).get(mac, set())
+            )
+            start = {"in_port": port, "eth_src": mac}
+            four = [each for each in sorted(numbers) if each < SIX][:2]
+            six = [each ^ SIX for each in sorted(numbers) if each >= SIX]
+            for target in targets:
+                yield from _assigning(start | {"eth_dst": target}, four, six)
+                for kind in (133, 134, 137):
+                    for source in (*six, 0, STRANGE_SIX, 0xFE80 << 112 | 0x1234):
+                        yield start | icmp6(target, source, 0xFF02 << 112 | 1, kind)
+
+
+def _assigning(start: dict[str, int], four: list[int], six: list[int]) -> Iterator[dict[str, int]]:
+    for family, name, sources, target in (
+        (IP, "ip", (*four, 0, STRANGE_FOUR), 0xFFFF_FFFF),
+        (IPV6, "ipv6", (*six, 0, STRANGE_SIX), 0xFF02 << 112 | 1 << 16 | 2),
+    ):
+        for source in sources:
+            packet = start | {"eth_type": family, f"{name}_src": source, f"{name}_dst": target}
+            for near in PORTS[family]:
+                for far in (*PORTS[family], 50_003):
+                    yield packet | {"ip_proto": 17, "udp_src": near, "udp_dst": far}
+
+
+def group_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict[str, int], int]]:
+    """Frames to groups, with addresses that are of groups and with others."""
+    places, here = expectation.places, expectation.view.switch
+    for port in (*world.edge_kinds, *world.trunk_kinds):
+        held = places.held.get((here, port)) or {STRANGE_MAC: {STRANGE_FOUR, STRANGE_SIX | SIX}}
+        mac, numbers = next(iter(held.items()))
+        for number in (min(numbers), max(numbers)):
+            six = number >= SIX
+            frames, groups = (SIX_FRAMES, SIX_GROUPS) if six else (FOUR_FRAMES, FOUR_GROUPS)
+            for index, (proto, far) in enumerate(services_of(world, six)):
+                for at, target in enumerate(world.special("eth_dst", *frames)):
+                    if not target >> 40 & 1:
+                        continue
+                    for group in groups if not index else groups[:1]:
+                        for state in STATES if at < 2 or not index else STATES[:1]:
+                            asked = Asked(number, group | SIX if six else group, proto, far)
+                            yield packet_of(asked, port, mac, target, state), state
