@@ -87,7 +87,9 @@ class Desired:
         self.policy, self.files, self.digest = policy, files, digest
         self.names = intent_numbers(policy)
         complete = declared_bindings(policy)
-        placed = {binding.host for binding in complete}
+        placed = {binding.host for binding in complete} - {
+            h.name for h in policy.hosts if not h.ips
+        }
         expected = (
             Expected(
                 host.name,
