@@ -136,7 +136,7 @@ class Desired:
     def list_feed(self, block: FeedBlock) -> FeedChange:
         """Take all that a feed lists now, and say what that does to the rules of every switch;
         a feed that lists nothing is forgotten."""
-        if block.prefixes:
+        if block:
             self.feeds[block.feed] = block
         else:
             self.feeds.pop(block.feed, None)
