@@ -20,11 +20,24 @@ from policies.compiler import (
 )
 from policies.compiler.targets import Form, RulesOfAll, Target
 from policies.membership import Membership
-from policies.model import ANY, NOWHERE, UNKNOWN, Address, Intent, Policy, Service, Verdict
+from policies.model import (
+    ANY,
+    NOWHERE,
+    UNKNOWN,
+    Action,
+    Address,
+    Intent,
+    Mode,
+    Policy,
+    Service,
+    Tier,
+    Verdict,
+)
 from policies.regions import SIX, address_at
 from policies.spaces import service_ranges, verdicts
 from policies.verdict import Judge
 
+MANY = 2_500  # pairs that are judged one by one when defaults or modes change
 _ALL = ((0, -(1 << 32)), (SIX, -(1 << 128)))
 
 
@@ -74,9 +87,12 @@ class Difference:
     before: Decided
     after: Decided
     every: bool = False
+    named: str = ""  # of a whole kind of services, where pairs are too many to be listed
 
     @property
     def service_names(self) -> tuple[str, ...]:
+        if self.named:
+            return (self.named,)
         if self.every:
             return ("any",)
         return tuple(
@@ -122,7 +138,20 @@ class _Comparison:
     def differences(self) -> Iterator[Difference]:
         """Equal differences of one pair's services are one; groups with the same names are apart
         only by address family."""
-        for source, target in self._pairs():
+        listed = self._pairs()
+        touched = self._touched()
+        if len(touched) * len(self._groups) > MANY:
+            yield from self._summary(touched, listed)
+        else:
+            listed |= {
+                pair
+                for group in touched
+                for near in self._groups
+                if near.version == group.version
+                for pair in ((group, near), (near, group))
+            }
+        order = {group: number for number, group in enumerate(self._groups)}
+        for source, target in sorted(listed, key=lambda pair: (order[pair[0]], order[pair[1]])):
             found: dict[tuple[Decided, Decided], list[Service]] = {}
             ranges = 0
             for service, before, after in self._judged(source, target):
@@ -158,24 +187,20 @@ class _Comparison:
     ) -> list[Intent]:
         return [i for i in intents if _meets(i.sources, sources) and _meets(i.targets, targets)]
 
-    def _pairs(self) -> Iterator[tuple[_Group, _Group]]:
-        """Every pair of groups, one address family each, that some change can touch."""
+    def _touched(self) -> set[_Group]:
+        """Groups whose verdicts change with the defaults or with modes alone, if any do."""
+        one, other = self._members
+        if self._old.defaults.action is not self._new.defaults.action:
+            return set(self._groups)
+        return {g for g in self._groups if one.mode_of(g.before) != other.mode_of(g.after)}
+
+    def _pairs(self) -> set[tuple[_Group, _Group]]:
+        """Pairs of groups, one address family each, that changed intents or segments can touch."""
         groups = self._groups
-        defaults = self._old.defaults, self._new.defaults
-        everywhere = replace(defaults[0], infrastructure=defaults[1].infrastructure) != defaults[1]
-        if everywhere:
-            touched = set(groups)
-        else:
-            one, other = self._members
-            touched = {
-                group
-                for group in groups
-                if group.before != group.after
-                or one.mode_of(group.before) != other.mode_of(group.after)
-            }
         pairs = {
             pair
-            for group in touched
+            for group in groups
+            if group.before != group.after
             for near in groups
             if near.version == group.version
             for pair in ((group, near), (near, group))
@@ -184,8 +209,122 @@ class _Comparison:
             starts = [g for g in groups if self._touches(intent.sources, g)]
             ends = [g for g in groups if self._touches(intent.targets, g)]
             pairs |= {(a, b) for a in starts for b in ends if a.version == b.version}
-        order = {group: number for number, group in enumerate(groups)}
-        yield from sorted(pairs, key=lambda pair: (order[pair[0]], order[pair[1]]))
+        return pairs
+
+    def _summary(
+        self, touched: set[_Group], listed: set[tuple[_Group, _Group]]
+    ) -> Iterator[Difference]:
+        """What changes for pairs with the same intents before and after, by who decides them.
+
+        Only the default's word and what passes of a deny can change there: one difference for
+        the default and for every deny intent, and for each way in which it changes, with one
+        pair of addresses that shows it.
+        """
+        live = [
+            i for i in self._new.intents if i.expires is None or i.expires.timestamp() > self._now
+        ]
+        # The default decides something between two groups unless an intent names all services.
+        whole = [i for i in live if any(service.proto is None for service in i.services)]
+        found = self._shown(
+            self._groups, self._groups, touched, listed,
+            (self._old.defaults.action, self._new.defaults.action), Tier.DEFAULT.value, whole,
+        )  # fmt: skip
+        for pair, before, after in found:
+            yield self._whole(("any",), ("any",), pair, before, after, "what no intent decides")
+        for intent in live:
+            if intent.action is Action.DENY:
+                starts = [g for g in self._groups if _meets(intent.sources, g.after)]
+                ends = [g for g in self._groups if _meets(intent.targets, g.after)]
+                actions = (Action.DENY, Action.DENY)
+                for pair, before, after in self._shown(
+                    starts, ends, touched, listed, actions, intent.name, None
+                ):
+                    sides = (tuple(sorted(intent.sources)), tuple(sorted(intent.targets)))
+                    what = f"what '{intent.name}' denies"
+                    yield self._whole(*sides, pair, before, after, what)
+
+    def _whole(
+        self,
+        sources: tuple[str, ...],
+        targets: tuple[str, ...],
+        pair: tuple[_Group, _Group],
+        before: Decided,
+        after: Decided,
+        named: str,
+    ) -> Difference:
+        one, other = (address_at(self._groups[group]) for group in pair)
+        sides = Side(sources, sources, one), Side(targets, targets, other)
+        return Difference(*sides, (Service(),), before, after, named=named)
+
+    def _shown(
+        self,
+        sources: Iterable[_Group],
+        targets: Iterable[_Group],
+        touched: set[_Group],
+        listed: set[tuple[_Group, _Group]],
+        actions: tuple[Action, Action],
+        by: str,
+        whole: Sequence[Intent] | None,
+    ) -> Iterator[tuple[tuple[_Group, _Group], Decided, Decided]]:
+        """For each way in which a decider's word changes, the first pair that it decides."""
+        shown: set[tuple[Decided, Decided]] = set()
+        for some in self._alike(sources, touched).items():
+            for others in self._alike(targets, touched).items():
+                (one, changed), (other, altered) = some[0], others[0]
+                if one[0] != other[0] or not (changed or altered):
+                    continue
+                modes = [max(mine, theirs) for mine, theirs in zip(one[1:], other[1:], strict=True)]
+                before, after = (
+                    Decided(
+                        action.value,
+                        action is Action.ALLOW or mode is not Mode.ENFORCE,
+                        mode.name.lower(),
+                        by,
+                    )
+                    for action, mode in zip(actions, modes, strict=True)
+                )
+                if before.same(after) or (before, after) in shown:
+                    continue
+                pair = self._first(some[1], others[1], listed, by, whole)
+                if pair is not None:
+                    shown.add((before, after))
+                    yield pair, before, after
+
+    def _alike(
+        self, groups: Iterable[_Group], touched: set[_Group]
+    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[_Group]]:
+        """Groups by address family and mode before and after, and whether they are touched."""
+        one, other = self._members
+        found: dict[tuple[tuple[int, Mode, Mode], bool], list[_Group]] = {}
+        for group in groups:
+            kind = (group.version, one.mode_of(group.before), other.mode_of(group.after))
+            found.setdefault((kind, group in touched), []).append(group)
+        return found
+
+    def _first(
+        self,
+        sources: Sequence[_Group],
+        targets: Sequence[_Group],
+        listed: set[tuple[_Group, _Group]],
+        by: str,
+        whole: Sequence[Intent] | None,
+    ) -> tuple[_Group, _Group] | None:
+        """The first pair that is not listed by itself and that a decider decides something of."""
+        if whole is None:
+            pairs = ((a, b) for a in sources for b in targets if (a, b) not in listed)
+            return next((p for p in pairs if any(w.by == by for _, w, _ in self._judged(*p))), None)
+        starts, ends = (
+            [
+                sum(1 << n for n, i in enumerate(whole) if _meets(getattr(i, side), g.after))
+                for g in groups
+            ]
+            for side, groups in (("sources", sources), ("targets", targets))
+        )
+        for source, start in zip(sources, starts, strict=True):
+            for target, end in zip(targets, ends, strict=True):
+                if not start & end and (source, target) not in listed:
+                    return source, target
+        return None
 
     def _touches(self, names: Sequence[str], group: _Group) -> bool:
         return _meets(names, group.before) or _meets(names, group.after)

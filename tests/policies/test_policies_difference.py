@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from console import diff_command
+from policies import difference
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.difference import differences, rule_changes
 from policies.membership import Membership
-from policies.model import TCP, Action, Connection, Defaults, Intent, Mode, Policy, Service
+from policies.model import (
+    TCP,
+    Action,
+    Connection,
+    Defaults,
+    Host,
+    Intent,
+    Mode,
+    Policy,
+    Segment,
+    Selector,
+    Service,
+)
 from policies.verdict import Judge
 from tests.policies.random_policies import HOSTS, connections, policies
 
@@ -148,3 +162,32 @@ def test_the_command_tells_pairs_rules_and_whether_anything_changed(
     data = json.loads(capsys.readouterr().out)
     assert {each["kind"] for each in data["pairs"]} == {"opened", "closed"}
     assert all(each["added"] and each["removed"] for each in data["switches"])
+
+
+def test_too_many_pairs_are_said_by_who_decides_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The short form says that something changes exactly where the long one does."""
+    hosts = tuple(
+        Host(f"h{n}", f"02:00:00:00:00:{n:02x}", (ip_address(f"10.0.0.{n}"),), 1, n)
+        for n in range(1, 4)
+    )
+    segments = tuple(
+        Segment(f"s{n}", (Selector(host=f"h{n}"),), mode)
+        for n, mode in ((1, Mode.ENFORCE), (2, Mode.AUDIT), (3, None))
+    )
+    shut = Intent("shut", ("s1",), ("s3",), (Service(6, 22, 22),), Action.DENY)
+    every = Intent("every", ("s2",), ("any",), (Service(),))
+    old = Policy("p", hosts, segments, (), (shut, every), Defaults(Action.DENY, Mode.AUDIT))
+    for defaults in (
+        Defaults(Action.ALLOW, Mode.AUDIT),
+        Defaults(Action.DENY, Mode.ENFORCE),
+        Defaults(Action.ALLOW, Mode.ENFORCE),
+        Defaults(Action.DENY, Mode.AUDIT),
+    ):
+        new = replace(old, defaults=defaults)
+        long = differences(old, new, 0.0)
+        monkeypatch.setattr(difference, "MANY", 0)
+        short = differences(old, new, 0.0)
+        monkeypatch.undo()
+        ways = [{(each.before, each.after) for each in some} for some in (long, short)]
+        assert ways[0] == ways[1]
+        assert bool(long) == bool(short) and len(short) <= len(long)
