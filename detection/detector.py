@@ -171,6 +171,12 @@ class Detector:
         ranked = episodes.explain(host, host.contributions, self._ranges(host))
         return host.raw, {c.feature: c.contribution for c in ranked}
 
+    def knows(self, src: str, dst: str, service: str) -> bool:
+        """Whether ``src`` is taken to use ``service`` at ``dst`` as a rule."""
+        host = self._hosts.get(src)
+        use = None if host is None else host.uses.get(service)
+        return use is not None and dst in use.peers
+
     def snapshot(self) -> bytes:
         """Everything that was learned and seen, for :meth:`restore`."""
         return dump(self)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 2
 
 FLOW_COLUMNS = (
     "ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "duration",
@@ -33,6 +33,7 @@ CREATE INDEX decisions_by_state ON decisions(state, expires);
 CREATE TABLE bindings(
     mac TEXT, ip TEXT, switch INTEGER, port INTEGER, host TEXT);
 CREATE TABLE links(switch INTEGER, port INTEGER, peer_switch INTEGER, peer_port INTEGER);
+CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes BLOB NOT NULL);
 CREATE TABLE flows(row INTEGER PRIMARY KEY, {_FLOW_FIELDS}, score REAL,
     UNIQUE({", ".join(FLOW_KEY)}));
 CREATE TABLE alerts(
@@ -56,16 +57,10 @@ CASES = """
 CREATE TABLE cases(id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
 """
 
-FEED_BLOCKS = """
-DROP TABLE IF EXISTS feed_blocks;
-CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes BLOB NOT NULL,
-    narrow BLOB NOT NULL);
-"""
+UPGRADES = {1: CASES}
+"""What brings a file of an older layout to the next one."""
 
-UPGRADES = {1: CASES, 2: FEED_BLOCKS}
-"""What brings a file of an older layout to the next one. What feeds list is read again."""
-
-TABLES += CASES + FEED_BLOCKS
+TABLES += CASES
 
 _UPDATED = ", ".join(
     f"{name} = coalesce(excluded.{name}, {name})" for name in FLOW_COLUMNS if name not in FLOW_KEY

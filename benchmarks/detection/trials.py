@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.detection.episodes import Episode, mixed
-from benchmarks.detection.metrics import Ranking, rank
 from detection.alerts import Scored
 from topology.records import FlowRecord
 
@@ -51,10 +50,6 @@ class Trial:
         ordered = sorted(self.tops.values(), reverse=True)
         threshold = ordered[budget] if budget < len(ordered) else -1.0
         return tuple(score > threshold for score in self.reach)
-
-    def ranking(self) -> Ranking:
-        """Records of episodes against records of the background."""
-        return rank(self.scores, [part > 0 for part in self.parts])
 
 
 def play(

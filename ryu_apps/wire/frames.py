@@ -25,7 +25,6 @@ class Frame:
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
-    ``hardware`` is the sender's MAC as ARP gives it.
     ``opens`` is False for a TCP segment that cannot be a connection's first.
     """
 
@@ -39,7 +38,6 @@ class Frame:
     target: str | None = None
     query: bool = False
     opens: bool = True
-    hardware: str | None = None
 
 
 def read_frame(data: bytes) -> Frame | None:
@@ -62,18 +60,10 @@ def _read(data: bytes) -> Frame:
     if eth_type == ETH_IPV6:
         return _read_ipv6(data, at, src_mac, dst_mac)
     if eth_type == ETH_ARP:
-        op, sha, spa, tpa = struct.unpack_from("!H6s4s6x4s", data, at + 6)
+        op, spa, tpa = struct.unpack_from("!H6x4s6x4s", data, at + 6)
         sender, target = inet_ntoa(spa), inet_ntoa(tpa)
         return Frame(
-            eth_type,
-            src_mac,
-            dst_mac,
-            sender,
-            target,
-            "arp",
-            target=target,
-            query=op == 1,
-            hardware=sha.hex(":"),
+            eth_type, src_mac, dst_mac, sender, target, "arp", target=target, query=op == 1
         )
     return Frame(eth_type, src_mac, dst_mac)
 
