@@ -377,7 +377,7 @@ class Core:
             return self.admission.demoted(session, buf, now)
         if kind == ERROR:
             return self._error(session, xid, buf, now)
-        if kind == MULTIPART and (reading := session.multipart(xid, buf)) is not None:
+        if kind == MULTIPART and (reading := session.multipart(xid, buf, now)) is not None:
             return self._read(session, reading, now)
         return []
 

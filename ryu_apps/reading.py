@@ -16,7 +16,7 @@ from ryu_apps.wire import messages
 from ryu_apps.wire.decode import flow_stats, multipart_more
 from ryu_apps.wire.encode import WireKey, WireRule
 
-TIMEOUT = 10.0  # seconds without the last answer until a reading counts as failed
+TIMEOUT = 10.0  # seconds without another answer until a reading counts as failed
 _CATEGORY = 48  # lowest bit of a cookie's category
 _HIGH, _LOW = 1 << _CATEGORY + 3, 1 << _CATEGORY  # both are set in Category.COUNT, 9
 assert int(Category.COUNT) == 0b1001
@@ -26,7 +26,8 @@ _xids = count(0x5500_0000)
 
 @dataclass(slots=True)
 class Reading:
-    """``known`` are rules by their bytes in listings seen before, so that most need no parsing.
+    """``since`` is when it was asked for, or last answered: a hundred thousand rules take a while.
+    ``known`` are rules by their bytes in listings seen before, so that most need no parsing.
 
     ``touched`` are rules and meters that we changed, or that ended, since the question was
     asked: what the answer says of them may be old.

@@ -142,7 +142,7 @@ class Session:
         self.reading = Reading(now, self._known, thorough)
         return [Send(self.switch, self.reading.ask())]
 
-    def multipart(self, xid: int, buf: bytes) -> Reading | None:
+    def multipart(self, xid: int, buf: bytes, now: float) -> Reading | None:
         """Take one answer; the reading that it completes, if it does.
 
         Raises Malformed for bytes that are no such answer.
@@ -154,6 +154,7 @@ class Session:
             self.losses.take(xid, buf)
             return None
         reading.take(xid, buf)
+        reading.since = now
         if not reading.complete:
             return None
         self.reading = None
