@@ -26,7 +26,10 @@ def test_rivals_score_before_they_learn_and_the_same_each_time(name: str) -> Non
     rng = random.Random(1)
     records = [
         flow(
-            i * 3.0, f"10.0.0.{rng.randrange(5)}", f"10.0.1.{rng.randrange(9)}", rng.randrange(900)
+            i * 3.0,
+            f"10.0.0.{rng.randrange(5)}",
+            f"10.0.1.{rng.randrange(9)}",
+            rng.randrange(60_000),
         )
         for i in range(600)
     ]
