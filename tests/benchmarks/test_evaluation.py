@@ -24,13 +24,9 @@ def flow(ts: float, src: str = "10.0.0.1", dst: str = "10.0.0.2", port: int = 22
 @pytest.mark.parametrize("name", sorted(RIVALS))
 def test_rivals_score_before_they_learn_and_the_same_each_time(name: str) -> None:
     rng = random.Random(1)
+    ports = (22, 445, 9_000, 50_000)
     records = [
-        flow(
-            i * 3.0,
-            f"10.0.0.{rng.randrange(5)}",
-            f"10.0.1.{rng.randrange(9)}",
-            rng.randrange(60_000),
-        )
+        flow(i * 3.0, f"10.0.0.{rng.randrange(5)}", f"10.0.1.{rng.randrange(9)}", rng.choice(ports))
         for i in range(600)
     ]
     one, other = RIVALS[name](), RIVALS[name]()
