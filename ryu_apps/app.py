@@ -121,6 +121,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             tuple(listed.block for listed in store.feed_blocks()),
             self._kept_before(),
         )
+        self.core.desired.prepare(now)
         if self.link is not None:
             self.threads.append(hub.spawn(self.link.serve))
         self.threads.append(hub.spawn(self._clock))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
@@ -181,6 +182,12 @@ class Desired:
         """The meters of all hosts that are limited now."""
         envelope = self.policy.envelope or Envelope()
         return limit_meters(self.restrictions(), envelope.rate_limit, now)
+
+    def prepare(self, now: float) -> None:
+        """Compile before the first switch asks. A CompileError waits until then."""
+        with suppress(CompileError):
+            self._compiler = self._compiled(now)
+            self._settled()
 
     def hosts_changed(self) -> None:
         """Call after `hosts` changed: who is in which segment is worked out again."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import count
 
 from policies.compiler.targets import TABLES, Target
@@ -190,19 +191,26 @@ def _tables(buf: bytes) -> Iterator[tuple[int, TableFeatures]]:
 
 def _matched(properties: bytes) -> tuple[frozenset[str], frozenset[str]]:
     """Names of the fields that a table's rules match, and of those that take a mask."""
-    fields, masked = set(), set()
     at = 0
     while at + 4 <= len(properties):
         kind, length = struct.unpack_from("!HH", properties, at)
         if kind == MATCH_PROPERTY:
-            for place in range(at + 4, min(at + length, len(properties) - 3), 4):
-                header = int.from_bytes(properties[place : place + 4], "big")
-                known = BY_HEADER.get(header >> 9)
-                if known is not None:
-                    fields.add(known.name)
-                    if header >> 8 & 1:
-                        masked.add(known.name)
+            return _named(properties[at + 4 : at + length])
         at += max(4, (length + 7) // 8 * 8)
+    return frozenset(), frozenset()
+
+
+@lru_cache(maxsize=64)
+def _named(listed: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """Most switches say the same of every table."""
+    fields, masked = set(), set()
+    for place in range(0, len(listed) - 3, 4):
+        header = int.from_bytes(listed[place : place + 4], "big")
+        known = BY_HEADER.get(header >> 9)
+        if known is not None:
+            fields.add(known.name)
+            if header >> 8 & 1:
+                masked.add(known.name)
     return frozenset(fields), frozenset(masked)
 
 

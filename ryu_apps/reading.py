@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from policies.layout import Category, Table
+from policies.pause import collection_paused
 from ryu_apps.wire import messages
 from ryu_apps.wire.decode import flow_stats, multipart_more
 from ryu_apps.wire.encode import WireKey, WireRule
@@ -58,6 +59,7 @@ class Reading:
     def asked(self, xid: int) -> bool:
         return xid in self._waiting
 
+    @collection_paused()
     def take(self, xid: int, buf: bytes) -> None:
         """One answer to a question of this reading. Raises Malformed for bytes that are none."""
         if self._waiting[xid] == "flows":

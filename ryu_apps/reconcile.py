@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.layout import Category, Table, category_of
+from policies.pause import collection_paused
 from ryu_apps.wire.encode import ADD, DELETE_STRICT, WireKey, WireRule, flow_mod
 from ryu_apps.wire.text import rule_text
 
@@ -50,6 +51,7 @@ class Difference:
                 yield f"{what}: {rule_text(rule)}"
 
 
+@collection_paused()
 def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> Difference:
     """Compare by bytes; rules that the switch learned itself are left out."""
     missing, altered = [], []

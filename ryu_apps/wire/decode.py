@@ -14,6 +14,7 @@ from ryu_apps.wire.fields import BY_HEADER, BY_NAME
 _PACKET_IN = struct.Struct("!IHBBQ")
 _FLOW_REMOVED = struct.Struct("!QHBBIIHHQQ")
 _FLOW_STATS = struct.Struct("!HBxIIHHHHxxxxQQQ")
+_COUNTERS = struct.Struct("!H22xQQQ")
 _MATCH = struct.Struct("!HH")
 _OXM = struct.Struct("!I")
 _TOLD = {
@@ -101,6 +102,20 @@ def flow_stats(
         entry = buf[at : at + length]
         raw = entry[2:3] + entry[12:20] + entry[24:32] + entry[48:]
         yield raw, known.get(raw) or _rule(entry, at)
+        at += length
+
+
+def counters(buf: bytes) -> Iterator[tuple[int, int, int]]:
+    """Cookie, packets and octets of every rule in one multipart reply; nothing else is read."""
+    at, end = MULTIPART_SIZE, len(buf)
+    while at < end:
+        try:
+            length, cookie, packets, octets = _COUNTERS.unpack_from(buf, at)
+        except struct.error as error:
+            raise Malformed(f"flow statistics at byte {at}: {error}") from error
+        if length < _FLOW_STATS.size or at + length > end:
+            raise Malformed(f"flow statistics at byte {at}: length {length}")
+        yield cookie, packets, octets
         at += length
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 
 from policies.rules import (
     Bits,
@@ -86,6 +87,7 @@ def wire_key(rule: Rule) -> WireKey:
     return (rule.table, rule.priority, tuple(sorted({field_bytes(field) for field in rule.match})))
 
 
+@lru_cache(maxsize=1 << 16)
 def field_bytes(field: Field) -> bytes:
     wire = BY_NAME[field.name]
     value = field.value.to_bytes(wire.size, "big")
