@@ -17,7 +17,7 @@ from console.background import Copy
 from console.feed_fetcher import MAX_SECONDS, fetch
 from console.own_addresses import local_addresses
 from policies.membership import Membership
-from policies.model import FeedBlock, Mode, Policy
+from policies.model import FeedBlock, Mode, NarrowListing, Policy
 from response import messages as m
 from response.audit import Audit
 from response.feeds.admission import guard_of
@@ -183,8 +183,13 @@ class FeedService:
                 f"prefixes, {record.refused_count} refused"
             )
         whole = [each.prefixes for each in loaded.listings if each.service is None]
-        prefixes = whole[0] if whole else ()
-        return [FeedBlock(record.name, self._keeper.mode(record.name), prefixes)]
+        narrow = tuple(
+            NarrowListing(each.service, each.direction, each.prefixes)
+            for each in loaded.listings
+            if each.service is not None
+        )
+        mode = self._keeper.mode(record.name)
+        return [FeedBlock(record.name, mode, whole[0] if whole else (), narrow)]
 
 
 def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> Outcome:

@@ -16,15 +16,20 @@ from topology.records import Link
 
 @contextmanager
 def controlled(
-    policy_text: str, links: Sequence[Link], extra: tuple[str, ...] = ()
+    policy_text: str,
+    links: Sequence[Link],
+    extra: tuple[str, ...] = (),
+    run_on: str | None = None,
 ) -> Iterator[tuple[Lab, Controller]]:
-    """The policy's hosts on real switches, and ``septum run`` ready on that policy."""
+    """The policy's hosts on real switches, and ``septum run`` ready on that policy, or on
+    ``run_on``, which may declare less than there is."""
     with TemporaryDirectory(prefix="septum-") as name:
         directory = Path(name)
         path = directory / "policy.yaml"
         path.write_text(policy_text)
         port = free_port()
         plan = plan_from_policy(load_policy([path]), links)
+        path.write_text(policy_text if run_on is None else run_on)
         with Lab(plan, f"tcp:127.0.0.1:{port}") as lab:
             options = ControllerOptions(
                 path, directory / "state", port, len(plan.switches), extra=extra

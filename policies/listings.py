@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policies.model import Address, FeedBlock, Mode
+from policies.model import ICMP, ICMPV6, Connection, FeedBlock, Mode
 from policies.prefixes import Listed
 from policies.regions import number_of
 
@@ -12,7 +12,7 @@ from policies.regions import number_of
 def in_order(blocks: Iterable[FeedBlock]) -> tuple[FeedBlock, ...]:
     """The feeds that have a say, the first of those that list an address being the one that is
     named: those that deny before those that only record, then by name."""
-    heard = (each for each in blocks if each.prefixes and each.mode is not Mode.OBSERVE)
+    heard = (each for each in blocks if each and each.mode is not Mode.OBSERVE)
     return tuple(sorted(heard, key=lambda each: (-each.mode, each.feed)))
 
 
@@ -20,25 +20,48 @@ class Listings:
     """Which feed lists an end of a connection."""
 
     def __init__(self, blocks: Iterable[FeedBlock] = ()) -> None:
-        listed = [(each, Listed(each.prefixes)) for each in in_order(blocks)]
+        ordered = in_order(blocks)
+        listed = [(each, Listed(each.prefixes)) for each in ordered]
+        narrow = [
+            (each, part.direction, part.service, Listed(part.prefixes))
+            for each in ordered
+            for part in each.narrow
+        ]
         self._modes = [
-            [(block, index) for block, index in listed if block.mode is mode]
+            (
+                [(block, index) for block, index in listed if block.mode is mode],
+                [row for row in narrow if row[0].mode is mode],
+            )
             for mode in (Mode.ENFORCE, Mode.AUDIT)
         ]
 
-    def find(self, src: Address, dst: Address) -> FeedBlock | None:
+    def find(self, connection: Connection) -> FeedBlock | None:
         """The feed that a connection's verdict names, or None where neither end is listed.
 
-        A feed that denies outranks one that only records; of two of one mode the
-        initiator's comes first.
+        A feed that denies outranks one that only records; of two of one mode one that lists an
+        end for all services comes before one that does so for this one, and the initiator's
+        before the responder's.
         """
-        for listed in self._modes:
-            for end in (src, dst) if listed else ():
+        for listed, narrow in self._modes:
+            for end in (connection.src, connection.dst) if listed else ():
                 number = number_of(end)
                 for block, index in listed:
                     if index.find(number) is not None:
                         return block
+            for wanted, end in (("from", connection.src), ("to", connection.dst)) if narrow else ():
+                number = number_of(end)
+                for block, direction, service, index in narrow:
+                    if (
+                        direction == wanted
+                        and service.matches(connection.proto, connection.port)
+                        and _ONLY_IN.get(service.proto, end.version) == end.version
+                        and index.find(number) is not None
+                    ):
+                        return block
         return None
+
+
+_ONLY_IN: dict[int | None, int] = {ICMP: 4, ICMPV6: 6}
 
 
 NOTHING_LISTED = Listings()

@@ -251,6 +251,17 @@ class Restriction:
 
 
 @dataclass(frozen=True, slots=True)
+class NarrowListing:
+    """What a feed lists for one service only: connections by that service of which a listed
+    address is the responder (``to``) or the initiator (``from``). ``prefixes`` as `FeedBlock`'s.
+    """
+
+    service: Service
+    direction: str
+    prefixes: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FeedBlock:
     """What one threat feed lists now, as the policy engine sees it.
 
@@ -263,6 +274,11 @@ class FeedBlock:
     feed: str
     mode: Mode
     prefixes: tuple[tuple[int, int], ...]
+    narrow: tuple[NarrowListing, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether it lists anything."""
+        return bool(self.prefixes or self.narrow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from policies.model import Network
+from policies.model import NarrowListing, Network, Service
 from policies.regions import SIX, span_of
 
 Prefix = tuple[int, int]
@@ -87,3 +87,37 @@ def unpacked(data: bytes) -> tuple[Prefix, ...]:
     except (struct.error, ValueError) as error:
         raise ValueError(f"no list of prefixes: {error}") from None
     return (*four, *six)
+
+
+_NARROW = struct.Struct("!hiiBI")  # protocol, ports (-1: none), direction, bytes that follow
+_DIRECTIONS = ("from", "to")
+
+
+def packed_narrow(listings: Iterable[NarrowListing]) -> bytes:
+    """As bytes: one after the other, each with its service, direction and `packed` prefixes."""
+    parts = []
+    for each in listings:
+        service, prefixes = each.service, packed(each.prefixes)
+        numbers = (-1 if n is None else n for n in (service.proto, service.low, service.high))
+        head = _NARROW.pack(*numbers, _DIRECTIONS.index(each.direction), len(prefixes))
+        parts += [head, prefixes]
+    return b"".join(parts)
+
+
+def unpacked_narrow(data: bytes) -> tuple[NarrowListing, ...]:
+    """What `packed_narrow` wrote. Raises ValueError for bytes that it cannot have written."""
+    found = []
+    at = 0
+    try:
+        while at < len(data):
+            *numbers, direction, size = _NARROW.unpack_from(data, at)
+            at += _NARROW.size
+            if at + size > len(data):
+                raise ValueError("cut off")
+            service = Service(*(None if number < 0 else number for number in numbers))
+            prefixes = unpacked(data[at : at + size])
+            found.append(NarrowListing(service, _DIRECTIONS[direction], prefixes))
+            at += size
+    except (struct.error, IndexError) as error:
+        raise ValueError(f"no list of prefixes for services: {error}") from None
+    return tuple(found)

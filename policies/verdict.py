@@ -125,7 +125,7 @@ class Judge:
         else:
             decision = self._restricted(connection, now, restrictions) if restrictions else None
             if decision is None:
-                feed = listings.find(connection.src, connection.dst)
+                feed = listings.find(connection)
             if decision is not None or feed is not None and feed.mode is Mode.ENFORCE:
                 miss = self._nearest_miss(start.starts, end.answers, service, live)
                 return Verdict(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from policies.model import FeedBlock, Mode
-from policies.prefixes import packed, unpacked
+from policies.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
 from response.decisions import Decision, InstalledRule
 from topology.records import Binding, FlowRecord, SpoofSeen
 
@@ -128,15 +128,18 @@ class ListFeed:
     feed: str
     mode: int
     prefixes: bytes
+    narrow: bytes = b""
 
     @classmethod
     def of(cls, block: FeedBlock) -> ListFeed:
-        return cls(block.feed, int(block.mode), packed(block.prefixes))
+        narrow = packed_narrow(block.narrow)
+        return cls(block.feed, int(block.mode), packed(block.prefixes), narrow)
 
     @property
     def block(self) -> FeedBlock:
         """Raises ValueError for bytes or a mode that do not exist."""
-        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes))
+        narrow = unpacked_narrow(self.narrow)
+        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes), narrow)
 
 
 @dataclass(frozen=True, slots=True)

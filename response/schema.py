@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-VERSION = 2
+VERSION = 3
 
 FLOW_COLUMNS = (
     "ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "duration",
@@ -33,7 +33,6 @@ CREATE INDEX decisions_by_state ON decisions(state, expires);
 CREATE TABLE bindings(
     mac TEXT, ip TEXT, switch INTEGER, port INTEGER, host TEXT);
 CREATE TABLE links(switch INTEGER, port INTEGER, peer_switch INTEGER, peer_port INTEGER);
-CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes BLOB NOT NULL);
 CREATE TABLE flows(row INTEGER PRIMARY KEY, {_FLOW_FIELDS}, score REAL,
     UNIQUE({", ".join(FLOW_KEY)}));
 CREATE TABLE alerts(
@@ -57,10 +56,16 @@ CASES = """
 CREATE TABLE cases(id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;
 """
 
-UPGRADES = {1: CASES}
-"""What brings a file of an older layout to the next one."""
+FEED_BLOCKS = """
+DROP TABLE IF EXISTS feed_blocks;
+CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes BLOB NOT NULL,
+    narrow BLOB NOT NULL);
+"""
 
-TABLES += CASES
+UPGRADES = {1: CASES, 2: FEED_BLOCKS}
+"""What brings a file of an older layout to the next one. What feeds list is read again."""
+
+TABLES += CASES + FEED_BLOCKS
 
 _UPDATED = ", ".join(
     f"{name} = coalesce(excluded.{name}, {name})" for name in FLOW_COLUMNS if name not in FLOW_KEY

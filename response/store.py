@@ -255,15 +255,17 @@ class Store:
         """All that a feed lists now; one that lists nothing is forgotten."""
         with self.transaction():
             self._db.execute("DELETE FROM feed_blocks WHERE feed=?", (listed.feed,))
-            if listed.block.prefixes:
+            if listed.block:
                 self._db.execute(
-                    "INSERT INTO feed_blocks VALUES(?,?,?)",
-                    (listed.feed, listed.mode, listed.prefixes),
+                    "INSERT INTO feed_blocks VALUES(?,?,?,?)",
+                    (listed.feed, listed.mode, listed.prefixes, listed.narrow),
                 )
 
     def feed_blocks(self) -> tuple[ListFeed, ...]:
         """What every feed listed last, by name."""
-        rows = self._db.execute("SELECT feed, mode, prefixes FROM feed_blocks ORDER BY feed")
+        rows = self._db.execute(
+            "SELECT feed, mode, prefixes, narrow FROM feed_blocks ORDER BY feed"
+        )
         return tuple(ListFeed(*row) for row in rows)
 
     # -- what was seen ---------------------------------------------------------

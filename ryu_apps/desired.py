@@ -88,7 +88,9 @@ class Desired:
         self.policy, self.files, self.digest = policy, files, digest
         self.names = intent_numbers(policy)
         complete = declared_bindings(policy)
-        placed = {binding.host for binding in complete}
+        placed = {binding.host for binding in complete} - {
+            h.name for h in policy.hosts if not h.ips
+        }
         expected = (
             Expected(
                 host.name,
@@ -135,7 +137,7 @@ class Desired:
     def list_feed(self, block: FeedBlock) -> FeedChange:
         """Take all that a feed lists now, and say what that does to the rules of every switch;
         a feed that lists nothing is forgotten."""
-        if block.prefixes:
+        if block:
             self.feeds[block.feed] = block
         else:
             self.feeds.pop(block.feed, None)

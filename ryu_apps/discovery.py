@@ -15,10 +15,11 @@ from ryu_apps.wire.frames import (
     Frame,
     lldp_frame,
 )
-from topology.hosts import HostTable, is_bindable
+from topology.hosts import HostTable, is_bindable, is_host_mac, link_local
 
 TABLE_PORT = 0xFFFF_FFF9  # OFPP_TABLE: run a packet through the rules
 LOCAL_PORT = 0xFFFF_FFFE
+NOBODY, NOBODY6 = "0.0.0.0", "::"
 WHOLE_FRAME = 128  # copies are cut at this length; shorter ones are complete
 
 
@@ -27,15 +28,37 @@ def announcement(switch: int, port: int, mac: bytes, secret: bytes, xid: int) ->
     return messages.packet_out(xid, frame, (port,))
 
 
+SERVING = {
+    ("udp", (67, 68)): "offers addresses, but the policy declares no DHCP server there",
+    ("udp", (547, 546)): "offers addresses, but the policy declares no DHCP server there",
+    ("icmpv6", (134, 0)): "advertises itself as a router, but the policy declares none there",
+    ("icmpv6", (137, 0)): "redirects others, but the policy declares no router there",
+}
+
+
 def claimed_address(frame: Frame) -> str | None:
-    """The address that a frame claims as its sender's own; None when it claims none."""
+    """The address that a frame claims as its sender's own; None when it claims none.
+
+    Who has no address yet has the link-local one of its MAC.
+    """
+    if frame.eth_type not in (ETH_IP, ETH_ARP, ETH_IPV6):
+        return None
     ip = frame.src_ip
     advertised = frame.proto == "icmpv6" and frame.ports[0] == NEIGHBOUR_ADVERTISEMENT
     if advertised and frame.target is not None:
         ip = frame.target
-    if frame.eth_type not in (ETH_IP, ETH_ARP, ETH_IPV6) or not is_bindable(ip):
-        return None
-    return ip
+    if ip in (NOBODY, NOBODY6) and is_host_mac(frame.src_mac):
+        return link_local(frame.src_mac)
+    return ip if is_bindable(ip) else None
+
+
+def pretence(frame: Frame) -> str | None:
+    """What a frame that no rule admits pretends beside its sender's address; None for nothing."""
+    if (served := SERVING.get((frame.proto or "", frame.ports))) is not None:
+        return served
+    if frame.hardware not in (None, frame.src_mac):
+        return f"ARP in the name of {frame.hardware}"
+    return None
 
 
 def search(

@@ -18,7 +18,9 @@ from ryu_apps.effects import Effect, Log, Remember, Tell
 from ryu_apps.links import LinkWatch
 from ryu_apps.observe import ConnectionBook, bits
 from ryu_apps.wire import decode, frames
-from topology.records import FlowRecord, SpoofSeen
+from ryu_apps.wire.dhcp import read_assignment
+from topology.hosts import is_bindable
+from topology.records import Binding, FlowRecord, SpoofSeen
 
 
 @dataclass(slots=True)
@@ -92,6 +94,8 @@ class Watcher:
             return NOTHING if record is None else Seen((Tell(RecordsSeen((record,))),))
         if reason == Reason.UNKNOWN_TARGET:
             return self._unknown_target((switch, port), frame, copy.frame, views, now)
+        if reason == Reason.ADDRESSING:
+            return self._assigned(switch, port, copy.frame, now)
         if reason == Reason.GUARD:
             return self._stranger(switch, port, frame, copy.frame, now)
         return NOTHING
@@ -160,17 +164,47 @@ class Watcher:
     ) -> Seen:
         """A packet that no binding admits: a host to learn, or a spoof to report."""
         ip = discovery.claimed_address(frame)
-        if ip is None or port in self.desired.fabric.trunks(switch):
+        if port in self.desired.fabric.trunks(switch):
+            return NOTHING
+        if (pretence := discovery.pretence(frame)) is not None:
+            return self._spoof(now, switch, port, frame.src_mac, frame.src_ip, pretence)
+        if ip is None:
             return NOTHING
         sighting = self.desired.hosts.sighting(frame.src_mac, ip, switch, port)
+        if sighting.spoof is None and sighting.learned is None and frame.src_ip != ip:
+            # What it announces is its own; who it says it is may not be.
+            if is_bindable(frame.src_ip) and frame.src_ip is not None:
+                ip = frame.src_ip
+                sighting = self.desired.hosts.sighting(frame.src_mac, ip, switch, port)
         if sighting.spoof is not None:
-            spoof = SpoofSeen(now, switch, port, frame.src_mac, ip, sighting.spoof)
-            return Seen((Tell(SpoofsSeen((spoof,))),))
+            return self._spoof(now, switch, port, frame.src_mac, ip, sighting.spoof)
         if sighting.learned is None:
             return NOTHING
+        again = tuple(discovery.replay(switch, port, data, self.xids))
+        return self._found(sighting.learned, again)
+
+    def _assigned(self, switch: int, port: int, data: bytes, now: float) -> Seen:
+        """A declared server's answer: an address is bound before its host uses it."""
+        given = read_assignment(data)
+        if given is None:
+            return NOTHING
+        sighting = self.desired.hosts.assign(given.mac, given.ip)
+        if sighting.spoof is not None:
+            return self._spoof(now, switch, port, given.mac, given.ip, sighting.spoof)
+        return NOTHING if sighting.learned is None else self._found(sighting.learned)
+
+    @staticmethod
+    def _spoof(now: float, switch: int, port: int, mac: str, ip: str | None, why: str) -> Seen:
+        return Seen((Tell(SpoofsSeen((SpoofSeen(now, switch, port, mac, ip, why),))),))
+
+    def _found(self, binding: Binding, afterwards: tuple[Effect, ...] = ()) -> Seen:
+        """A host or an address more."""
         self.desired.hosts_changed()
-        text = f"host {frame.src_mac} with {ip} found on switch {switch} port {port}"
         hosts = self.desired.hosts
+        text = (
+            f"host {binding.mac} with {binding.ip} found on switch {binding.switch} "
+            f"port {binding.port}"
+        )
         return Seen(
             (
                 Log(logging.INFO, text),
@@ -178,5 +212,5 @@ class Watcher:
                 Tell(HostsChanged(hosts.bindings())),
             ),
             rules_changed=True,
-            afterwards=tuple(discovery.replay(switch, port, data, self.xids)),
+            afterwards=afterwards,
         )

@@ -110,7 +110,35 @@ class HostTable:
     def restore(self, bindings: Iterable[Binding]) -> None:
         """Take back what an earlier run discovered, as far as it still fits."""
         for binding in bindings:
-            self.sighting(binding.mac, binding.ip, binding.switch, binding.port)
+            seen = self.sighting(binding.mac, binding.ip, binding.switch, binding.port)
+            if seen.spoof is not None and binding.host is not None:
+                known = self._by_mac.get(binding.mac)
+                if known is not None and (known.switch, known.port) == (
+                    binding.switch,
+                    binding.port,
+                ):
+                    self.assign(binding.mac, binding.ip)
+
+    def assign(self, mac: str, ip: str) -> Sighting:
+        """A declared server gave an address to the host with this MAC, wherever that is now.
+
+        What was only discovered with the address loses it; a declared address stays its host's.
+        """
+        known, owner = self._by_mac.get(mac), self._by_ip.get(ip)
+        if known is None or not is_bindable(ip):
+            return Sighting()
+        if owner is not None:
+            if (owner.mac, owner.switch, owner.port) == (mac, known.switch, known.port):
+                return Sighting()
+            if (owner.mac, owner.ip) not in self.discovered:
+                return Sighting(spoof=f"{ip} was assigned to {mac}, but belongs to {owner.host}")
+            del self.discovered[owner.mac, owner.ip]
+            self._index()
+        if self._on_port[known.switch, known.port] >= MAX_PER_PORT:
+            return Sighting(spoof=f"more than {MAX_PER_PORT} addresses on one port")
+        binding = Binding(mac, ip, known.switch, known.port, known.host)
+        self._add(binding)
+        return Sighting(learned=binding)
 
     def sighting(self, mac: str, ip: str, switch: int, port: int) -> Sighting:
         """Judge the source addresses of a packet that came in on an edge port."""
@@ -193,6 +221,12 @@ def mac_of_link_local(ip: str) -> str | None:
         return None
     octets = (number >> 40 << 24 | number & 0xFF_FFFF) ^ 0x0200_0000_0000
     return octets.to_bytes(6, "big").hex(":")
+
+
+def is_host_mac(mac: str) -> bool:
+    """Whether a MAC can be one host's: neither a group's nor nobody's."""
+    number = int(mac.replace(":", ""), 16)
+    return number != 0 and not number >> 40 & 1
 
 
 def is_bindable(ip: str | None) -> bool:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from policies import layout
-from policies.compiler.changes import Change
+from policies.compiler.changes import Change, change_between
 from policies.compiler.identity import SOURCE, address_fields
+from policies.compiler.narrow import narrow_rules
 from policies.compiler.parts import CT_REL, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6, flag, flags
 from policies.layout import Category, Table, cookie, name_number
 from policies.listings import in_order
@@ -32,20 +33,20 @@ class FeedChange:
 
     added: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
     removed: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
-    lookups: Change = Change()
+    others: Change = Change()
 
     def __len__(self) -> int:
         """How many rules come or go."""
         listed = sum(len(prefixes) for _, prefixes in (*self.added, *self.removed))
-        return listed + len(self.lookups.added) + len(self.lookups.removed)
+        return listed + len(self.others.added) + len(self.others.removed)
 
     def parts(self, size: int) -> Iterator[Change]:
         """The same in changes of at most ``size`` rules."""
         left = chain(
             ((True, rule) for rule in _made(self.added)),
             ((False, rule) for rule in _made(self.removed)),
-            ((True, rule) for rule in self.lookups.added),
-            ((False, rule) for rule in self.lookups.removed),
+            ((True, rule) for rule in self.others.added),
+            ((False, rule) for rule in self.others.removed),
         )
         while part := tuple(islice(left, size)):
             yield Change(
@@ -63,17 +64,20 @@ class FeedRules:
 
     def __init__(self, blocks: Iterable[FeedBlock] = ()) -> None:
         self._listed: dict[str, tuple[_Maker, tuple[Prefix, ...]]] = {}
+        self._narrow: tuple[Rule, ...] = ()
         self.change(blocks)
 
     def rules(self) -> Iterator[Rule]:
         yield from _LOOKUPS if self._listed else ()
         yield from _made(self._listed.values())
+        yield from self._narrow
 
     def change(self, blocks: Iterable[FeedBlock]) -> FeedChange:
         """Follow what all feeds list now; the rules that come and go."""
         before = self._listed
         self._listed = {}
-        for rank, block in enumerate(in_order(blocks)):
+        ordered = in_order(blocks)
+        for rank, block in enumerate(ordered):
             top = DENIES if block.mode is Mode.ENFORCE else RECORDS
             self._listed[block.feed] = _Maker(block, top - rank), block.prefixes
         added: list[tuple[_Maker, Sequence[Prefix]]] = []
@@ -94,7 +98,9 @@ class FeedRules:
         lookups = Change()
         if bool(before) != bool(self._listed):
             lookups = Change(_LOOKUPS) if self._listed else Change((), _LOOKUPS)
-        return FeedChange(tuple(added), tuple(removed), lookups)
+        narrow, self._narrow = self._narrow, tuple(narrow_rules(ordered))
+        others = lookups + change_between(narrow, self._narrow)
+        return FeedChange(tuple(added), tuple(removed), others)
 
 
 def _lookups() -> Iterator[Rule]:

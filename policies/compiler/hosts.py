@@ -63,12 +63,15 @@ def link_local(mac: str) -> IPv6Address:
 
 @collection_paused()
 def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
-    """The bindings that a policy declares completely: MAC, address and port are all given."""
+    """The bindings that a policy declares completely: MAC, address and port are all given.
+
+    Where no address is, the one of its MAC stands: the host may ask a server for others.
+    """
     return tuple(
         Binding(host.mac, str(address), host.switch, host.port, host.name)
         for host in policy.hosts
         if host.mac is not None and host.switch is not None and host.port is not None
-        for address in host.ips
+        for address in host.ips or (link_local(host.mac),)
     )
 
 

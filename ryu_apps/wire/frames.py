@@ -25,6 +25,7 @@ class Frame:
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
+    ``hardware`` is the sender's MAC as ARP gives it.
     ``opens`` is False for a TCP segment that cannot be a connection's first.
     """
 
@@ -38,6 +39,7 @@ class Frame:
     target: str | None = None
     query: bool = False
     opens: bool = True
+    hardware: str | None = None
 
 
 def read_frame(data: bytes) -> Frame | None:
@@ -60,10 +62,18 @@ def _read(data: bytes) -> Frame:
     if eth_type == ETH_IPV6:
         return _read_ipv6(data, at, src_mac, dst_mac)
     if eth_type == ETH_ARP:
-        op, spa, tpa = struct.unpack_from("!H6x4s6x4s", data, at + 6)
+        op, sha, spa, tpa = struct.unpack_from("!H6s4s6x4s", data, at + 6)
         sender, target = inet_ntoa(spa), inet_ntoa(tpa)
         return Frame(
-            eth_type, src_mac, dst_mac, sender, target, "arp", target=target, query=op == 1
+            eth_type,
+            src_mac,
+            dst_mac,
+            sender,
+            target,
+            "arp",
+            target=target,
+            query=op == 1,
+            hardware=sha.hex(":"),
         )
     return Frame(eth_type, src_mac, dst_mac)
 

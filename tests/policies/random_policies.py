@@ -19,6 +19,7 @@ from policies.model import (
     Host,
     Intent,
     Mode,
+    NarrowListing,
     Policy,
     Restriction,
     Segment,
@@ -128,6 +129,16 @@ listed_networks = st.sampled_from(
 )
 
 
+narrow_listings = st.builds(
+    lambda service, direction, text: NarrowListing(
+        service, direction, (prefix_of(ip_network(text)),)
+    ),
+    st.sampled_from([s for s in SERVICES if s.proto is not None]),
+    st.sampled_from(["from", "to"]),
+    listed_networks,
+)
+
+
 @st.composite
 def feed_blocks(draw: st.DrawFn) -> tuple[FeedBlock, ...]:
     """Feeds that list some of the hosts, and each other's prefixes."""
@@ -136,6 +147,7 @@ def feed_blocks(draw: st.DrawFn) -> tuple[FeedBlock, ...]:
             name,
             draw(st.sampled_from(list(Mode))),
             fewest(prefix_of(ip_network(text)) for text in draw(st.lists(listed_networks))),
+            tuple(draw(st.lists(narrow_listings, max_size=2))),
         )
         for name in draw(st.lists(st.sampled_from("abc"), max_size=3, unique=True))
     )

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.alerts import Alert, Contribution, Hop
-from policies.model import FeedBlock, Mode
+from policies.model import FeedBlock, Mode, NarrowListing, Service
 from policies.prefixes import fewest, prefix_of
 from response import schema, store, values
 from response.decisions import Decision, InstalledRule
@@ -295,9 +295,11 @@ def test_what_a_feed_lists_is_kept_whole_and_forgotten_when_it_lists_nothing(
 ) -> None:
     kept = Store.open(tmp_path, 0.0)
     prefixes = fewest(prefix_of(ip_network(text)) for text in ("192.0.2.0/25", "2001:db8::/48"))
-    listed = ListFeed.of(FeedBlock("drop", Mode.ENFORCE, prefixes))
+    narrow = (NarrowListing(Service(6, 443, 443), "to", prefixes),
+              NarrowListing(Service(17), "from", prefixes[:1]))  # fmt: skip
+    listed = ListFeed.of(FeedBlock("drop", Mode.ENFORCE, prefixes, narrow))
     kept.save_feed_block(listed)
     assert kept.feed_blocks() == (listed,)
-    assert kept.feed_blocks()[0].block == FeedBlock("drop", Mode.ENFORCE, prefixes)
+    assert kept.feed_blocks()[0].block == FeedBlock("drop", Mode.ENFORCE, prefixes, narrow)
     kept.save_feed_block(ListFeed.of(FeedBlock("drop", Mode.AUDIT, ())))
     assert kept.feed_blocks() == ()

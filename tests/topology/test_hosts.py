@@ -97,3 +97,19 @@ def test_a_link_local_address_names_its_mac() -> None:
     assert mac_of_link_local("fe80::200:ff:fe00:111") == "00:00:00:00:01:11"
     assert mac_of_link_local("fe80::1") is None
     assert mac_of_link_local("fd00::200:ff:fe00:111") is None
+
+
+def test_a_server_binds_an_address_to_where_its_host_is() -> None:
+    table = HostTable(declared=(Binding("02:00:00:00:00:01", "10.0.0.1", 1, 1, "web"),))
+    assert table.assign("02:00:00:00:00:09", "10.0.1.9").learned is None, "nobody with this MAC"
+    given = table.assign("02:00:00:00:00:01", "10.0.1.1").learned
+    assert given == Binding("02:00:00:00:00:01", "10.0.1.1", 1, 1, "web")
+    table.sighting("02:00:00:00:00:02", "fe80::ff:fe00:2", 1, 2)
+    table.sighting("02:00:00:00:00:03", "10.0.1.3", 1, 3)
+    moved = table.assign("02:00:00:00:00:02", "10.0.1.3").learned
+    assert moved is not None and (moved.switch, moved.port) == (1, 2), "a lease that ended"
+    assert table.sighting("02:00:00:00:00:03", "10.0.1.3", 1, 3).spoof is not None
+    assert table.assign("02:00:00:00:00:02", "10.0.0.1").spoof is not None, "declared elsewhere"
+    again = HostTable(declared=table.declared)
+    again.restore(table.discovered.values())
+    assert given in again.bindings()

@@ -31,8 +31,8 @@ def septum(running: Controller, *words: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
-def opens(lab: Lab, host: str, port: str = "7000") -> bool:
-    done = lab.host(host).run([sys.executable, TALK, "knock", "10.0.0.3", port, "0.05"], 10)
+def opens(lab: Lab, host: str, port: str = "7000", to: str = "10.0.0.3") -> bool:
+    done = lab.host(host).run([sys.executable, TALK, "knock", to, port, "0.05"], 10)
     return '"opened": 1' in done.stdout
 
 
@@ -101,6 +101,25 @@ def test_a_feed_blocks_records_and_lets_go(
     since = time.time()
     assert opens(network, "a1")
     assert within(10, lambda: verdicts(running, since) == {"would-deny"})
+
+    # An indicator that names a port stops that service of the listed host, and no other.
+    for port in ("7000", "7002"):
+        network.host("a2").start([sys.executable, TALK, "answer", "10.0.0.2", port])
+    both = tmp_path / "both.yaml"
+    both.write_text(
+        POLICY.replace(
+            "from: a, to: b, services: [tcp/7000]", "from: any, to: any, services: [any]"
+        )
+        + FEED.replace("MODE", "enforce")
+    )
+    assert septum(running, "policy", "apply", str(both)).returncode == 0
+    assert within(5, lambda: opens(network, "b1", "7000", "10.0.0.2"))
+    feed.write_text("10.0.0.2:7000\n")
+    assert septum(running, "feeds", "refresh").returncode == 0
+    assert within(5, lambda: not opens(network, "b1", "7000", "10.0.0.2"))
+    assert opens(network, "b1", "7002", "10.0.0.2")
+    assert opens(network, "a2"), "as the one who asks it is not listed"
+    assert septum(running, "policy", "rollback").returncode == 0
 
     # Gone from the list: as if it had never been there.
     feed.write_text("203.0.113.0/24\n")
