@@ -161,7 +161,7 @@ def test_leases_come_from_declared_servers_and_are_bound_before_they_are_used() 
 @pytest.mark.timeout(120)
 def test_borrowed_identities_are_dropped_and_reported() -> None:
     """Raw frames from a host's own port: MAC, IPv4, IPv6, ARP, advertisements, a silent server."""
-    with controlled(POLICY, LINKS, ()) as (lab, controller):
+    with controlled(POLICY, LINKS) as (lab, controller):
         bad, web = lab.host("bad"), lab.host("web")
         seen = catch(web, 5, "all")
         told = "88000000600000 00{}0201{}".replace(" ", "")
@@ -184,3 +184,37 @@ def test_borrowed_identities_are_dropped_and_reported() -> None:
         said = spoofs(controller)
         for ip in ("10.0.0.3 belongs to pc", "fd00::3 belongs to pc", "ARP in the name of"):
             assert ip in said, said
+
+
+@pytest.mark.timeout(120)
+def test_a_host_moves_when_its_old_port_is_silent_and_not_before() -> None:
+    """Both are found by their packets; then ``bad`` takes the identity of ``new``."""
+    known = "\n".join(line for line in KNOWN.splitlines() if not line.startswith("  bad:"))
+    known = known.replace("10.0.1.0/24", "10.0.0.4/32")
+    with controlled(POLICY, LINKS, run_on=known) as (lab, controller):
+        new, bad = lab.host("new"), lab.host("bad")
+        lab.host("web").start([sys.executable, TALK, "answer", "10.0.0.2", "80"])
+        time.sleep(0.5)
+        assert opens(new) and not opens(bad)
+        assert hosts_known(controller)["10.0.0.4"][:2] == (2, 2)
+        rename(bad, "02:00:00:00:00:04", "10.0.0.4")
+        assert not opens(bad), "the old port answers"
+        assert opens(new), "and keeps its place"
+        assert hosts_known(controller)["10.0.0.4"][:2] == (2, 2)
+        # Its link stays up, but nobody with that MAC is there any more.
+        rename(new, "02:00:00:00:00:44", "10.0.0.44")
+        time.sleep(5.5)
+        until = time.monotonic() + 6
+        while not (moved := opens(bad)) and time.monotonic() < until:
+            pass
+        assert moved and hosts_known(controller)["10.0.0.4"][:2] == (2, 3)
+        # A port without a link needs no question.
+        assert bad.run(["ip", "link", "set", "eth0", "down"]).ok
+        rename(new, "02:00:00:00:00:04", "10.0.0.4")
+        assert opens(new) and hosts_known(controller)["10.0.0.4"][:2] == (2, 2)
+        assert "still answers on switch 2 port 2" in spoofs(controller)
+
+
+def rename(host: RunningHost, mac: str, ip: str) -> None:
+    script = f"ip addr flush dev eth0; ip link set eth0 address {mac}; ip addr add {ip}/16 dev eth0"
+    assert host.run(["sh", "-ec", script]).ok

@@ -93,6 +93,7 @@ class Reason(IntEnum):
     GUARD = 4
     LINK = 5
     ADDRESSING = 6  # a server assigns an address
+    PROBE = 7  # a host answers the controller
 
 
 class Audience(IntEnum):
@@ -172,6 +173,8 @@ PLAIN_METER = 0xFF00  # for what goes to the controller of a plain switch
 
 # Meters of rate limits: apart from those of ports, and each named by its decision.
 LIMIT_METERS = 1 << 28
+
+PROBE_MAC = 0x025350000001  # locally administered; what hosts answer the controller to
 
 REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000

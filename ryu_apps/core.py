@@ -86,6 +86,16 @@ class Core:
         desired = Desired(policy, files, digest_of(policy))
         return cls(desired, Watcher(desired, secret), admission or Admission())
 
+    def __post_init__(self) -> None:
+        self.watcher.can_ask = self._can_ask
+
+    def _can_ask(self, switch: int) -> bool:
+        """Whether a switch is there to pass questions on and answers back."""
+        session = self.sessions.get(switch)
+        if session is None or session.phase is not Phase.READY:
+            return False
+        return session.kind.target is Target.STATEFUL
+
     # -- starting and policies ------------------------------------------------
 
     def start(
@@ -565,6 +575,10 @@ class Core:
                 effects += drift.look(session, now)
         effects += self._silent_links(now)
         effects += self.watcher.overdue(now)
+        moves = self.watcher.settle_moves(now)
+        effects += moves.effects
+        if moves.rules_changed:
+            effects += self._reconcile_all(now)
         decisions = self.desired.decisions
         over = [each for each in decisions.values() if each.expires <= now]
         for decision in over:

@@ -16,6 +16,7 @@ from ryu_apps import discovery
 from ryu_apps.desired import Desired
 from ryu_apps.effects import Effect, Log, Remember, Tell
 from ryu_apps.links import LinkWatch
+from ryu_apps.moves import Moves
 from ryu_apps.observe import ConnectionBook, bits
 from ryu_apps.wire import decode, frames
 from ryu_apps.wire.dhcp import read_assignment
@@ -66,6 +67,8 @@ class Watcher:
     secret: bytes
     book: ConnectionBook = field(default_factory=ConnectionBook)
     links: LinkWatch = field(default_factory=LinkWatch)
+    moves: Moves = field(default_factory=Moves)
+    can_ask: Callable[[int], bool] = lambda switch: False  # whether hosts there can be asked
     lost: Lost = field(default_factory=Lost)
     xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
 
@@ -96,6 +99,8 @@ class Watcher:
             return self._unknown_target((switch, port), frame, copy.frame, views, now)
         if reason == Reason.ADDRESSING:
             return self._assigned(switch, port, copy.frame, now)
+        if reason == Reason.PROBE:
+            return self._answered(switch, port, frame, now)
         if reason == Reason.GUARD:
             return self._stranger(switch, port, frame, copy.frame, now)
         return NOTHING
@@ -176,6 +181,11 @@ class Watcher:
             if is_bindable(frame.src_ip) and frame.src_ip is not None:
                 ip = frame.src_ip
                 sighting = self.desired.hosts.sighting(frame.src_mac, ip, switch, port)
+        if sighting.doubt is not None and self.can_ask(sighting.doubt.switch):
+            newcomer = Binding(frame.src_mac, ip, switch, port)
+            asked = self.moves.doubt(self.desired.hosts, sighting.doubt, newcomer, now, self.xids)
+            if asked is not None:
+                return Seen(tuple(asked))
         if sighting.spoof is not None:
             return self._spoof(now, switch, port, frame.src_mac, ip, sighting.spoof)
         if sighting.learned is None:
@@ -192,6 +202,40 @@ class Watcher:
         if sighting.spoof is not None:
             return self._spoof(now, switch, port, given.mac, given.ip, sighting.spoof)
         return NOTHING if sighting.learned is None else self._found(sighting.learned)
+
+    def _answered(self, switch: int, port: int, frame: frames.Frame, now: float) -> Seen:
+        """A host answers from where it always was: who claims to be it elsewhere is not."""
+        question = self.moves.answered(switch, port, frame.src_mac, now)
+        if question is None:
+            return NOTHING
+        known, new = question.known, question.newcomer
+        why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
+        return self._spoof(now, new.switch, new.port, new.mac, new.ip, why)
+
+    def settle_moves(self, now: float) -> Seen:
+        """Ask old ports again; whoever does not answer in time has moved. Call often."""
+        asks, unanswered = self.moves.due(now, self.xids)
+        effects: list[Effect] = list(asks)
+        moved = False
+        for question in unanswered:
+            known, new = question.known, question.newcomer
+            if not self.can_ask(known.switch):
+                continue  # it could not answer: its switch has gone meanwhile
+            self.desired.hosts.gone(known, new)
+            self.desired.hosts.sighting(new.mac, new.ip, new.switch, new.port)
+            moved = True
+            text = (
+                f"host {known.mac} does not answer on switch {known.switch} port {known.port} any "
+                f"more: {new.ip} of {new.mac} is on switch {new.switch} port {new.port} now"
+            )
+            effects.append(Log(logging.INFO, text))
+        if not moved:
+            return Seen(tuple(effects))
+        hosts = self.desired.hosts
+        self.desired.hosts_changed()
+        effects.append(Remember(bindings=tuple(hosts.discovered.values())))
+        effects.append(Tell(HostsChanged(hosts.bindings())))
+        return Seen(tuple(effects), rules_changed=True)
 
     @staticmethod
     def _spoof(now: float, switch: int, port: int, mac: str, ip: str | None, why: str) -> Seen:

@@ -40,11 +40,13 @@ class Expected:
 class Sighting:
     """What a packet's source addresses mean: a new binding, or a spoof with its reason.
 
-    Neither is set when the binding is known already.
+    Neither is set when the binding is known already. ``doubt`` goes with a spoof: a discovered
+    binding that may be out of date, as its host could have moved.
     """
 
     learned: Binding | None = None
     spoof: str | None = None
+    doubt: Binding | None = None
 
 
 @dataclass(slots=True)
@@ -150,19 +152,52 @@ class HostTable:
         if (maker := mac_of_link_local(ip)) is not None and maker != mac:
             # Every MAC has its own such address (RFC 4291): a host that has not been seen yet too.
             return Sighting(spoof=f"{ip} is the link-local address of {maker}")
-        for known in (owner, self._by_mac.get(mac)):
-            clash = None if known is None else self._clash(known, mac, ip, here)
-            if clash is not None:
-                return Sighting(spoof=clash)
+        clash, doubt = self._clashes((owner, self._by_mac.get(mac)), mac, ip, here)
         host = next((each.host for each in self.expected if each.fits(mac, ip, *here)), None)
+        if clash is not None and (doubt is None or host is None and here in self._owners):
+            return Sighting(spoof=clash)
         if host is None and here in self._owners:
             return Sighting(spoof=f"port belongs to declared host {self._owners[here]}")
+        if clash is not None:
+            return Sighting(spoof=clash, doubt=doubt)
         if self._on_port[here] >= MAX_PER_PORT:
             return Sighting(spoof=f"more than {MAX_PER_PORT} addresses on one port")
         self._forget_elsewhere(mac, here)
         binding = Binding(mac, ip, switch, port, host)
         self._add(binding)
         return Sighting(learned=binding)
+
+    def _clashes(
+        self, known: Iterable[Binding | None], mac: str, ip: str, here: Place
+    ) -> tuple[str | None, Binding | None]:
+        """What this sighting contradicts first, and the binding that it would be a move of."""
+        found: list[tuple[str, Binding]] = []
+        for each in known:
+            if each is not None and (clash := self._clash(each, mac, ip, here)) is not None:
+                found.append((clash, each))
+        if not found:
+            return None, None
+        movable = all((each.mac, each.ip) in self.discovered for _, each in found)
+        return found[0][0], found[0][1] if movable else None
+
+    def addresses_of(self, mac: str, place: Place) -> tuple[str, ...]:
+        """What a MAC is known by on a port."""
+        return tuple(
+            each.ip
+            for each in self.bindings()
+            if each.mac == mac and (each.switch, each.port) == place
+        )
+
+    def gone(self, known: Binding, newcomer: Binding) -> None:
+        """Nobody answers where ``known`` was: a host that moved leaves with all its addresses, one
+        whose address somebody else has now loses that address."""
+        moved = known.mac == newcomer.mac
+        self.discovered = {
+            key: each
+            for key, each in self.discovered.items()
+            if each.mac != known.mac or not (moved or each.ip == known.ip)
+        }
+        self._index()
 
     def _clash(self, known: Binding, mac: str, ip: str, here: Place) -> str | None:
         """Why this sighting contradicts a known binding; None when it does not."""

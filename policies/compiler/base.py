@@ -54,6 +54,9 @@ def common_rules() -> Iterator[Rule]:
 
 def _locality() -> Iterator[Rule]:
     multicast = Field("eth_dst", 1 << 40, 1 << 40)
+    answers = (Field("eth_dst", layout.PROBE_MAC), flag(layout.FROM_EDGE))
+    probed = (Load(layout.REASON, Reason.PROBE), Resubmit(Table.REPORT))
+    yield rule(Table.LOCALITY, 400, answers, *probed)
     yield rule(Table.LOCALITY, 300, (Field("eth_type", ETH_ARP), multicast), Goto(Table.ARP))
     for icmp_type in (135, 136):
         fields = (*neighbour_fields(icmp_type), multicast)

@@ -107,6 +107,8 @@ class Expectation:
         edge = port in self.edges
         if edge and not self.admits(packet):
             return Expected(copies=(Reason.GUARD,))
+        if edge and target == layout.PROBE_MAC:
+            return Expected(copies=(Reason.PROBE,))
         neighbour = neighbour_type(packet)
         if kind == ARP or neighbour:
             return self._requests(packet, neighbour, edge)
