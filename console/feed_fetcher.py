@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from response.feeds.entries import FeedError
 from response.feeds.keeper import is_remote
 
-MAX_BYTES = 32 * 1024 * 1024
+MAX_BYTES = 128 * 1024 * 1024
+"""A hundred thousand STIX indicators, each of a kilobyte."""
+
 MAX_SECONDS = 60.0  # for one feed in all
 QUIET_SECONDS = 15.0  # without a byte
 MAX_REDIRECTS = 5

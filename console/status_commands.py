@@ -16,7 +16,7 @@ from console.controller import ask_controller
 from console.errors import NO, CommandError
 from console.feed_commands import feed_data, feed_line, records_of
 from console.model_commands import caution_line, learned_line, model_health
-from console.state import who_asks
+from console.state import moment, who_asks
 from policies.errors import printable
 from response.messages import Ask
 
@@ -54,6 +54,7 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         learner += f", restarted {analysis['restarts']} times"
     lost = ", ".join(f"{count} {what}" for what, count in answer["lost"].items() if count)
     typer.echo(f"policy     {answer['policy']['name']} ({', '.join(answer['policy']['files'])})")
+    typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
     typer.echo(f"hosts      {len({each['mac'] for each in answer['hosts']})}")
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
@@ -76,6 +77,15 @@ def _model_of(state: Path) -> dict[str, Any] | None:
         return model_health(ask_analysis(state, Ask("model-health", "", who_asks())))
     except CommandError:
         return None
+
+
+def _version(policy: dict[str, Any]) -> str:
+    rollout = policy["rollout"]
+    text = str(policy["version"])
+    if rollout["pending"] is not None:
+        until = moment(rollout["pending"]["deadline"])[:-4]
+        text += f", back to {rollout['pending']['revert_to']} at {until} UTC unless confirmed"
+    return text + (f"; {rollout['staged']} is staged" if rollout["staged"] else "")
 
 
 def _switch_line(found: list[dict[str, Any]]) -> str:

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from policies.membership import Membership
 from policies.model import Network, Policy
+from policies.prefixes import Prefix
 from policies.regions import SIX, number_of, span_of
 from response.feeds.entries import Entry, Notes
 
@@ -68,12 +69,13 @@ class Guard:
         self._ends = list(ends)[::-1]
         self._segments = segments
 
-    def refusal(self, network: Network) -> str | None:
+    def refusal(self, prefix: Prefix) -> str | None:
         """Why this entry alone may not be listed, or None."""
-        if network.prefixlen < BROADEST[network.version]:
-            return f"broader than /{BROADEST[network.version]}"
-        span = span_of(network)
-        first, last = span.start, span.start - span.wide - 1
+        first, wide = prefix
+        version, bits = (6, 128) if first >= SIX else (4, 32)
+        if -wide > 1 << bits - BROADEST[version]:
+            return f"broader than /{BROADEST[version]}"
+        last = first - wide - 1
         at = bisect_right(self._firsts, last) - 1
         if at >= 0 and self._grounds[at].last >= first:
             return self._grounds[at].reason
@@ -85,17 +87,13 @@ class Guard:
     def admit(self, entries: Iterable[Entry], refused: Notes) -> list[Entry]:
         """The entries that may be listed; neither one nor all together cover a segment."""
         admitted: list[Entry] = []
-        judged: dict[Network, str | None] = {}
         for entry in entries:
-            network = entry.network
-            if network not in judged:
-                judged[network] = self.refusal(network)
-            reason = judged[network]
+            reason = self.refusal(entry.prefix)
             if reason is None:
                 admitted.append(entry)
             else:
-                refused.add(entry.line, str(network), reason)
-        covered = union(map(_range, admitted))
+                refused.add(entry.line, entry.text, reason)
+        covered = union(entry.range for entry in admitted)
         for name, families in self._segments.items():
             for ranges in families:
                 if ranges and all(_inside(each, covered) for each in ranges):
@@ -185,11 +183,6 @@ def _note(found: dict[str, list[Range]], names: frozenset[str], first: int, last
         found.setdefault(name, []).append((first, last))
 
 
-def _range(entry: Entry) -> Range:
-    span = span_of(entry.network)
-    return span.start, span.start - span.wide - 1
-
-
 def _inside(wanted: Range, covered: list[Range]) -> bool:
     at = bisect_right(covered, (wanted[0], 2 * SIX)) - 1
     return at >= 0 and covered[at][1] >= wanted[1]
@@ -201,11 +194,11 @@ def _without(
     """Without the entries that together leave nothing of a segment."""
     kept = []
     for entry in entries:
-        first, last = _range(entry)
+        first, last = entry.range
         at = bisect_right(ranges, (last, 2 * SIX)) - 1
         if at >= 0 and ranges[at][1] >= first:
             reason = f"with others it covers the whole segment {name}"
-            refused.add(entry.line, str(entry.network), reason)
+            refused.add(entry.line, entry.text, reason)
         else:
             kept.append(entry)
     return kept

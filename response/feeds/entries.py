@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network, summarize_address_range
 from typing import Literal
 
-from policies.model import Network, Service
+from policies.model import Service
+from policies.prefixes import Prefix, prefix_of
+from policies.regions import Span, network_of
 
 Direction = Literal["any", "to", "from"]
 """Of the listed address: it is the responder (``to``), the initiator (``from``), or either."""
@@ -32,12 +35,22 @@ class Entry:
     """
 
     line: int
-    network: Network
+    prefix: Prefix
     service: Service | None = None
     direction: Direction = "any"
     confidence: int | None = None
     starts: float | None = None
     ends: float | None = None
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """First and last address, as `policies.regions.number_of` numbers them."""
+        start, wide = self.prefix
+        return start, start - wide - 1
+
+    @property
+    def text(self) -> str:
+        return str(network_of(Span(*self.prefix)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +98,24 @@ class Reading:
         self.entries.append(entry)
 
 
-def networks_of(text: str) -> tuple[Network, ...]:
+_PLAIN = re.compile(r"([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})\.([0-9]{1,3})(?:/([0-9]{1,2}))?")
+
+
+def prefixes_of(text: str) -> tuple[Prefix, ...]:
     """The networks of ``10.0.0.0/8``, ``10.0.0.1``, or a range ``10.0.0.1-10.0.0.9``.
 
     Raises ValueError with a reason that does not repeat the text. Set host bits are an error:
     whether the address or the network is meant cannot be known.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None and (found := _plain_prefix(plain)) is not None:
+        return (found,)
     first, dash, last = text.partition("-")
     try:
         if dash:
             low, high = ip_address(first.strip()), ip_address(last.strip())
-            return tuple(summarize_address_range(low, high))
-        return (ip_network(text),)
+            return tuple(map(prefix_of, summarize_address_range(low, high)))
+        return (prefix_of(ip_network(text)),)
     except (ValueError, TypeError):
         pass
     try:
@@ -104,6 +123,19 @@ def networks_of(text: str) -> tuple[Network, ...]:
     except ValueError:
         raise ValueError("no address, network or range") from None
     raise ValueError("host bits are set")
+
+
+def _plain_prefix(found: re.Match[str]) -> Prefix | None:
+    """What nearly every entry is, at a tenth of the time; None leaves it to `ipaddress`."""
+    a, b, c, d, length = found.groups()
+    number = 0
+    for octet in (a, b, c, d):
+        value = int(octet)
+        if value > 255 or (octet[0] == "0" and len(octet) > 1):
+            return None
+        number = number << 8 | value
+    size = 1 if length is None else 1 << 32 - int(length) if int(length) <= 32 else 0
+    return (number, -size) if size and not number & (size - 1) else None
 
 
 def port_of(text: str, proto: str = "") -> Service:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from policies.model import Service
-from response.feeds.entries import Entry, Reading, networks_of, port_of
+from response.feeds.entries import Entry, Reading, port_of, prefixes_of
 
 _COMMENT = re.compile(r"\s*(?:#|;|//).*$")
 _WITH_PORT = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9-]+)$")
@@ -24,8 +24,8 @@ def read_list(text: str) -> Reading:
             continue
         try:
             address, service = _split(line)
-            for network in networks_of(address):
-                reading.add(Entry(number, network, service))
+            for prefix in prefixes_of(address):
+                reading.add(Entry(number, prefix, service))
         except ValueError as problem:
             if type(problem) is not ValueError:
                 raise

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.model import Feed, Service
-from policies.prefixes import Prefix, fewest, prefix_of
+from policies.prefixes import Prefix, fewest
 from response.feeds.admission import Guard
 from response.feeds.entries import Direction, Entry, FeedError, Notes
 from response.feeds.read import read_feed
@@ -94,7 +94,7 @@ def _listings(entries: Iterable[Entry]) -> tuple[Listing, ...]:
         if entry.service is not None and direction == "any":
             direction = "to"  # a port is the responder's
         key = entry.service, direction
-        groups.setdefault(key, []).append(prefix_of(entry.network))
+        groups.setdefault(key, []).append(entry.prefix)
     return tuple(
         Listing(service, direction, fewest(found))
         for (service, direction), found in sorted(groups.items(), key=_order)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from policies.prefixes import prefix_of
 from response.feeds.entries import Entry, FeedError, Reading
 from response.feeds.stix_pattern import UnusableError, terms_of
 from response.feeds.table import seconds_of
@@ -79,10 +80,9 @@ def _take(reading: Reading, number: int, identifier: str, item: dict[str, Any]) 
         return
     for term in terms:
         assert term.network is not None
+        prefix, end = prefix_of(term.network), term.direction
         for service in term.services():
-            reading.add(
-                Entry(number, term.network, service, term.direction, confidence, starts, ends)
-            )
+            reading.add(Entry(number, prefix, service, end, confidence, starts, ends))
 
 
 def _confidence(value: Any) -> int | None:

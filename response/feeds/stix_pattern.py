@@ -29,6 +29,9 @@ _TOKENS = re.compile(
 )
 
 
+_PLAIN = re.compile(r"\s*\[\s*(ipv[46]-addr:value)\s*=\s*('[^'\\]*')\s*\]\s*")
+
+
 class UnusableError(ValueError):
     """A pattern that no switch can match, or that is none: the reason in a few words."""
 
@@ -54,8 +57,10 @@ class Term:
 
 def terms_of(pattern: str) -> tuple[Term, ...]:
     """The alternatives of a pattern, each with an address. Raises `UnusableError`."""
-    parser = _Parser(pattern)
-    terms = tuple(dict.fromkeys(parser.pattern()))
+    plain = _PLAIN.fullmatch(pattern)
+    if plain is not None:  # nearly every indicator, without taking it apart
+        return (Term(_network(plain[1], plain[2])),)
+    terms = tuple(dict.fromkeys(_Parser(pattern).pattern()))
     for term in terms:
         if term.network is None:
             raise UnusableError("it names no address")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from policies.model import Service
-from response.feeds.entries import Direction, Entry, FeedError, Reading, networks_of, port_of
+from response.feeds.entries import Direction, Entry, FeedError, Reading, port_of, prefixes_of
 
 _ADDRESS: dict[str, Direction] = {
     "cidr": "any", "network": "any", "prefix": "any", "subnet": "any", "range": "any",
@@ -86,7 +87,7 @@ def _header(row: Sequence[str]) -> Columns | None:
 def _guessed(row: Sequence[str]) -> Columns:
     for index, cell in enumerate(row):
         try:
-            networks_of(cell.strip())
+            prefixes_of(cell.strip())
         except ValueError:
             continue
         return Columns(index, "any")
@@ -99,13 +100,13 @@ def _take(reading: Reading, columns: Columns, line: int, row: Sequence[str]) -> 
         service = _service(columns, row)
         confidence = _confidence(columns.cell(row, _CONFIDENCE))
         starts, ends = (_moment(columns.cell(row, names)) for names in (_STARTS, _ENDS))
-        found = networks_of(text)
+        found = prefixes_of(text)
     except ValueError as problem:
         reading.bad.add(line, text, str(problem))
         return
-    for network in found:
+    for prefix in found:
         direction = columns.direction
-        reading.add(Entry(line, network, service, direction, confidence, starts, ends))
+        reading.add(Entry(line, prefix, service, direction, confidence, starts, ends))
 
 
 def _service(columns: Columns, row: Sequence[str]) -> Service | None:
@@ -133,6 +134,7 @@ def _moment(text: str) -> float | None:
         raise ValueError("no time, as in 2027-01-31T00:00:00Z") from None
 
 
+@lru_cache(maxsize=4096)
 def seconds_of(text: str) -> float:
     """Seconds since the epoch of an ISO 8601 time; one without a zone is UTC. ValueError."""
     moment = datetime.fromisoformat(text)

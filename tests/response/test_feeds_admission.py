@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from policies.membership import Membership
 from policies.model import Envelope, Feed, Host, Policy, Segment, Selector
-from policies.prefixes import Prefix
+from policies.prefixes import Prefix, prefix_of
 from policies.regions import Span, network_of
 from response.feeds.admission import guard_of, union
 from response.feeds.entries import Entry, FeedError, Notes
@@ -70,14 +70,14 @@ GUARD = guard_of(POLICY, Membership(POLICY), ["100.64.0.9"])
     ],
 )
 def test_what_no_feed_may_list(network: str, reason: str) -> None:
-    assert reason in (GUARD.refusal(ip_network(network)) or "admitted")
+    assert reason in (GUARD.refusal(prefix_of(ip_network(network))) or "admitted")
 
 
 @pytest.mark.parametrize(
     "network", ["10.0.1.1/32", "203.0.113.16/28", "10.0.9.4/30", "10.0.9.1/32", "2001:db8:2::/48"]
 )
 def test_what_a_feed_may_list(network: str) -> None:
-    assert GUARD.refusal(ip_network(network)) is None
+    assert GUARD.refusal(prefix_of(ip_network(network))) is None
 
 
 def listed(*lines: str, now: float = 0.0, least: int = 0, form: str = "cidr-list") -> Loaded:
@@ -152,8 +152,8 @@ six = st.builds(
 def test_whatever_is_listed_nothing_that_must_stay_is_touched(found: list[object]) -> None:
     """Judged here by plain arithmetic on every address that matters."""
     notes = Notes()
-    entries = [Entry(1, network) for network in found]  # type: ignore[arg-type]
-    admitted = [entry.network for entry in GUARD.admit(entries, notes)]
+    entries = [Entry(1, prefix_of(network)) for network in found]  # type: ignore[arg-type]
+    admitted = [ip_network(entry.text) for entry in GUARD.admit(entries, notes)]
     assert len(admitted) + notes.total == len(found)
 
     def hit(text: str) -> bool:
@@ -172,7 +172,7 @@ def test_whatever_is_listed_nothing_that_must_stay_is_touched(found: list[object
 @given(st.lists(four, max_size=40))
 def test_prefixes_are_the_fewest_that_cover_the_same(found: list[object]) -> None:
     guard = guard_of(Policy("p"), Membership(Policy("p")), ())
-    kept = [n for n in found if guard.refusal(n) is None]  # type: ignore[arg-type]
+    kept = [n for n in found if guard.refusal(prefix_of(n)) is None]  # type: ignore[arg-type]
     text = "\n".join(map(str, kept)).encode()
     loaded = load(text, Feed("f", "p", "cidr-list"), guard, 0.0)
     assert [ip_network(each) for each in shown(loaded)] == list(collapse_addresses(kept))  # type: ignore[type-var]

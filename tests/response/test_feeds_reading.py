@@ -9,9 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from policies.model import Service
-from response.feeds.entries import Entry, FeedError, Reading
+from policies.prefixes import Prefix, prefix_of
+from response.feeds.entries import Entry, FeedError, Reading, prefixes_of
 from response.feeds.read import read_feed
 from response.feeds.stix_pattern import UnusableError, terms_of
+
+
+def at(text: str) -> Prefix:
+    return prefix_of(ip_network(text))
 
 
 def read(text: str, form: str) -> Reading:
@@ -19,7 +24,7 @@ def read(text: str, form: str) -> Reading:
 
 
 def networks(reading: Reading) -> list[str]:
-    return [str(entry.network) for entry in reading.entries]
+    return [entry.text for entry in reading.entries]
 
 
 def test_a_plain_list_as_they_are_published() -> None:
@@ -93,8 +98,8 @@ def test_csv_with_a_header() -> None:
         "csv",
     )
     assert reading.entries == [
-        Entry(2, ip_network("198.51.100.0/24"), None, "any", 80, None, 1801353600.0),
-        Entry(3, ip_network("203.0.113.7/32")),
+        Entry(2, at("198.51.100.0/24"), None, "any", 80, None, 1801353600.0),
+        Entry(3, at("203.0.113.7/32")),
     ]
     assert [note.line for note in reading.bad.first] == [4, 5]
 
@@ -108,8 +113,8 @@ def test_csv_as_abuse_ch_writes_it() -> None:
         "csv",
     )
     assert reading.entries == [
-        Entry(3, ip_network("203.0.113.5/32"), Service(6, 443, 443), "to"),
-        Entry(4, ip_network("203.0.113.6/32"), None, "to"),
+        Entry(3, at("203.0.113.5/32"), Service(6, 443, 443), "to"),
+        Entry(4, at("203.0.113.6/32"), None, "to"),
     ]
 
 
@@ -142,7 +147,7 @@ def test_a_bundle_with_validity_and_confidence() -> None:
         "stix2",
     )  # fmt: skip
     first, second = reading.entries
-    assert (first.line, str(first.network), first.confidence) == (2, "203.0.113.5/32", 85)
+    assert (first.line, first.text, first.confidence) == (2, "203.0.113.5/32", 85)
     assert (first.starts, first.ends) == (1767225600.0, 1780272000.0)
     assert (second.confidence, second.ends) == (None, None)
     assert reading.passed_over.counts == {"no indicator": 1}
@@ -232,6 +237,22 @@ def test_no_pattern_breaks_the_parser(pattern: str) -> None:
         terms_of(pattern)
     except UnusableError as problem:
         assert "\n" not in str(problem)
+
+
+@given(
+    st.text("0123456789./", max_size=18)
+    | st.from_regex(r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9]{1,2})?")
+)
+def test_an_entry_is_read_as_the_standard_library_reads_it(text: str) -> None:
+    try:
+        wanted: tuple[Prefix, ...] = (at(text),)
+    except ValueError:
+        wanted = ()
+    try:
+        found = prefixes_of(text)
+    except ValueError:
+        found = ()
+    assert found == wanted
 
 
 @given(st.binary(max_size=200), st.sampled_from(["cidr-list", "csv", "stix2"]))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -201,3 +204,52 @@ def test_a_way_back_that_fails_is_said_and_tried_again(
     assert running.policy == "second"
     running.rollout.tick(95.0)
     assert running.policy == "first"
+
+
+class Killed(BaseException):
+    """The process ends here, whatever it was about to do."""
+
+
+@pytest.mark.parametrize("what", ["apply", "confirm", "roll back", "revert"])
+@pytest.mark.parametrize("step", range(12))
+def test_killed_at_any_step_the_next_start_finds_one_whole_policy(
+    running: Running, monkeypatch: pytest.MonkeyPatch, what: str, step: int
+) -> None:
+    """What goes to disk goes there by these calls; the process dies before the n-th of them."""
+    second = running.keep("second")
+    if what != "apply":
+        running.rollout.apply(second, "ana", 60.0, 5.0)
+    left = step
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def instead(*arguments: Any, **more: Any) -> Any:
+            nonlocal left
+            if left == 0:
+                raise Killed
+            left -= 1
+            return call(*arguments, **more)
+
+        return instead
+
+    with monkeypatch.context() as dying:
+        for name in ("open", "fsync", "replace"):
+            dying.setattr(f"response.versions.os.{name}", counted(getattr(os, name)))
+        try:
+            if what == "apply":
+                running.rollout.apply(second, "ana", 60.0, 5.0)
+            elif what == "confirm":
+                running.rollout.confirm("ana", 6.0)
+            elif what == "roll back":
+                running.rollout.roll_back(None, "ana", 6.0)
+            else:
+                running.rollout.tick(65.0)
+        except Killed:
+            pass
+    running.start(10.0)
+    standing = running.versions.standing()
+    assert running.policy in ("first", "second")
+    assert running.core.desired.policy == running.versions.version(standing.in_force or 0).policy()
+    # On probation it still is, or never was, or it was decided: never for good by accident.
+    running.rollout.tick(66.0)
+    confirmed = any(e.what == "confirmed" for e in running.versions.standing().events)
+    assert running.policy == ("second" if confirmed else "first")
