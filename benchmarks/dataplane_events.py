@@ -19,9 +19,9 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+from benchmarks.noted import SCORED
 from benchmarks.openflow_load import FakeSwitch, opening_frame, packet_in, percentile
 from benchmarks.runner import Benchmark, Figure, Target, median, ratio
-from benchmarks.scored_analysis import SCORED
 from mininet_tests.controller import ROOT, free_port
 from policies import layout
 from policies.layout import Outcome, Reason
@@ -134,7 +134,7 @@ def ours() -> Run:
             (str(POLICY),), str(folder / "state"), port=port, adapt=False,
             ready_file=str(ready), expect_switches=1,
         )  # fmt: skip
-        argv = ["benchmarks.scored_controller", settings.to_json()]
+        argv = ["benchmarks.programs.scored_controller", settings.to_json()]
         with _on_first_core(argv, {SCORED: str(noted)}):
             switch = FakeSwitch(("127.0.0.1", port), ports=PORTS)
             switch.connect()
@@ -170,7 +170,7 @@ def _scored(path: Path) -> Times:
 def theirs() -> Run:
     """Ryu's learning switch: packet-outs a second, closed loop; the wait for one, open loop."""
     port = free_port()
-    with _on_first_core(["benchmarks.simple_switch", str(port)], {}):
+    with _on_first_core(["benchmarks.programs.simple_switch", str(port)], {}):
         switch = FakeSwitch(("127.0.0.1", port), ports=PORTS)
         switch.connect()
         switch.settle()

@@ -105,7 +105,7 @@ def discover(package: ModuleType, problems: list[str]) -> Iterator[Benchmark]:
     seen: dict[str, str] = {}
     found = pkgutil.walk_packages(package.__path__, package.__name__ + ".")
     for module_name in sorted(info.name for info in found):
-        if module_name.endswith("__main__"):
+        if module_name.endswith("__main__") or ".programs." in module_name:
             continue
         try:
             module = importlib.import_module(module_name)

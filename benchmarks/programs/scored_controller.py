@@ -10,7 +10,7 @@ def main() -> int:
     from ryu_apps.__main__ import main as controller
     from ryu_apps.analysis_link import AnalysisLink
 
-    AnalysisLink.module = "benchmarks.scored_analysis"
+    AnalysisLink.module = "benchmarks.programs.scored_analysis"
     return controller()
 
 

@@ -1,4 +1,4 @@
-"""Ryu's own learning switch, quiet: ``python -m benchmarks.simple_switch PORT``."""
+"""Ryu's own learning switch, quiet: ``python -m benchmarks.programs.simple_switch PORT``."""
 
 from __future__ import annotations
 
