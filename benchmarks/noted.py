@@ -1,6 +1,5 @@
-"""Environment variables that name the files in which instrumented processes note their times."""
+"""The environment variable that names the file in which an instrumented process notes its times."""
 
 from __future__ import annotations
 
 SCORED = "SEPTUM_SCORED"
-TIMED = "SEPTUM_TIMED"

@@ -94,6 +94,7 @@ class Reason(IntEnum):
     LINK = 5
     ADDRESSING = 6  # a server assigns an address
     PROBE = 7  # a host answers the controller
+    PROGRESS = 8  # a TCP connection is answered, refused or closed
 
 
 class Audience(IntEnum):
@@ -181,7 +182,6 @@ REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn
 COUNT_IDLE = 15  # seconds without a packet until a connection's counters are reported
 KEEP_IDLE = 3_600  # seconds without a packet until what a kept intent let in is given up
-COUNT_FIN_IDLE = 1  # the same after a TCP FIN or RST
 
 
 def cookie(category: Category, number: int = 0) -> int:

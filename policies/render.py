@@ -81,8 +81,8 @@ def _depth(name: str) -> int:
 
 
 def field_text(field: Field) -> str:
-    if field.name == "ct_state":
-        return f"ct_state={field.value:#x}/{field.mask:#x}"
+    if field.name in ("ct_state", "tcp_flags") and field.mask is not None:
+        return f"{field.name}={field.value:#x}/{field.mask:#x}"
     value = _value_text(field.name, field.value)
     mask = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
     return f"{field.name}={value}{mask}"
@@ -139,7 +139,6 @@ def _learn_text(learn: Learn) -> str:
     parts = [
         f"table={learn.table}",
         f"idle_timeout={learn.idle_timeout}",
-        f"fin_idle_timeout={learn.fin_idle_timeout}",
         f"priority={learn.priority}",
         f"cookie={learn.cookie:#x}",
         "send_flow_rem",

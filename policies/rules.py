@@ -113,7 +113,6 @@ class Learn:
     priority: int
     cookie: int
     idle_timeout: int
-    fin_idle_timeout: int
     limit: int
     match: tuple[LearnMatch | LearnConstant, ...]
     load: Load

@@ -215,7 +215,7 @@ def status(app: Running) -> dict[str, Any]:
             "switches_that_count_no_more": sum(
                 session.losses.full for session in core.sessions.values()
             ),
-            "starts_forgotten": watcher.book.forgotten,
+            "starts_forgotten": watcher.book.forgotten + watcher.book.segments.forgotten,
             "stragglers": watcher.book.stragglers,
             "malformed_messages": watcher.lost.malformed,
             "unreadable_frames": watcher.lost.unreadable_frames,

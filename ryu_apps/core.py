@@ -387,8 +387,12 @@ class Core:
             return self.admission.demoted(session, buf, now)
         if kind == ERROR:
             return self._error(session, xid, buf, now)
-        if kind == MULTIPART and (reading := session.multipart(xid, buf, now)) is not None:
-            return self._read(session, reading, now)
+        if kind == MULTIPART:
+            held_back = session.losses.total
+            reading = session.multipart(xid, buf, now)
+            if session.losses.total > held_back:
+                self.watcher.book.segments.doubt(now)
+            return [] if reading is None else self._read(session, reading, now)
         return []
 
     def _barrier(self, session: Session, xid: int, now: float) -> list[Effect]:

@@ -1,4 +1,8 @@
-"""From packet copies and ended counting rules to flow records."""
+"""From packet copies and ended counting rules to flow records.
+
+TCP connections are followed by their segments (`ryu_apps.segments`), all others by the counting
+rules that the switch learned for them.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from policies import layout
 from policies.layout import Outcome
 from policies.rules import Bits
+from ryu_apps.segments import SegmentBook
 from ryu_apps.wire.decode import FlowRemoved, PacketIn
 from ryu_apps.wire.frames import NAMES, Frame
 from topology.records import FlowRecord, State, VerdictWord
@@ -51,6 +56,7 @@ class ConnectionBook:
     begun: OrderedDict[Tuple, FlowRecord] = field(default_factory=OrderedDict)
     ending: dict[Tuple, _Half] = field(default_factory=dict)
     closed: OrderedDict[Tuple, None] = field(default_factory=OrderedDict)
+    segments: SegmentBook = field(default_factory=SegmentBook)
     forgotten: int = 0
     stragglers: int = 0
 
@@ -64,6 +70,8 @@ class ConnectionBook:
         an attempt.
         """
         if frame.src_ip is None or frame.dst_ip is None or frame.proto is None:
+            return None
+        if frame.proto == "tcp" and frame.opens and self.segments.repeats(frame):
             return None
         word = WORDS.get(bits(copy.fields, layout.OUTCOME), "allow")
         if word != "allow" and (not frame.opens or self._answers(frame)):
@@ -85,7 +93,7 @@ class ConnectionBook:
             src_mac=frame.src_mac,
             dst_mac=frame.dst_mac,
         )
-        if word != "deny":
+        if word != "deny" and frame.proto != "tcp":
             key = _key(record)
             self.begun[key] = record
             self.begun.move_to_end(key)
@@ -136,6 +144,8 @@ class ConnectionBook:
 
     def _answers(self, frame: Frame) -> bool:
         """Whether a packet goes back along a connection that was here not long ago."""
+        if frame.proto == "tcp":
+            return self.segments.answers(frame)
         back = (frame.dst_ip, frame.src_ip, frame.proto, frame.ports[1], frame.ports[0])
         return back in self.begun or back in self.ending or back in self.closed
 
@@ -148,7 +158,7 @@ class ConnectionBook:
     def overdue(self, now: float) -> list[FlowRecord]:
         """Ends whose other direction never came: nobody answered."""
         late = [key for key, half in self.ending.items() if now - half.since > JOIN_WITHIN]
-        return [self._close(key) for key in late]
+        return [*(self._close(key) for key in late), *self.segments.overdue(now)]
 
 
 def _key(record: FlowRecord) -> Tuple:
@@ -177,8 +187,6 @@ def _finished(half: _Half) -> FlowRecord:
         (0, 0) if seen is None else (seen[0] + 1, seen[1]) for seen in (half.out, half.back)
     )
     state: State = "established" if half.back is not None else "unanswered"
-    if half.record.proto == "tcp" and back[0] == 1:
-        state = "rejected"  # a connection that came about has an answer to more than its SYN
     return replace(
         half.record,
         phase="end",

@@ -94,7 +94,16 @@ class Watcher:
             return NOTHING
         if reason in (Reason.CONNECTION, Reason.DENIED):
             record = self.book.start(copy, frame, switch, self.desired.names, now)
-            return NOTHING if record is None else Seen((Tell(RecordsSeen((record,))),))
+            if record is None:
+                return NOTHING
+            ended = None
+            if frame.proto == "tcp" and frame.opens and record.verdict != "deny":
+                ended = self.book.segments.opened(record, frame, now)
+            records = (record,) if ended is None else (record, ended)
+            return Seen((Tell(RecordsSeen(records)),))
+        if reason == Reason.PROGRESS:
+            ended = self.book.segments.progress(frame, now)
+            return NOTHING if ended is None else Seen((Tell(RecordsSeen((ended,))),))
         if reason == Reason.UNKNOWN_TARGET:
             return self._unknown_target((switch, port), frame, copy.frame, views, now)
         if reason == Reason.ADDRESSING:

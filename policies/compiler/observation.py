@@ -1,7 +1,11 @@
-"""Counting and reporting connections without holding up a packet.
+"""Reporting and counting connections without holding up a packet.
 
-The switch itself learns one counting rule per connection and direction, and
-sends a short copy of a connection's first packet through a meter.
+Of a TCP connection the switch sends short copies: of the packet that opens it,
+and, from the edge where they come in, of those that answer, refuse or close it.
+Their sequence numbers tell what was carried, and no rule depends on one
+connection, so that the next one is forwarded by what the switch has cached. Of
+every other protocol the switch copies the first packet and learns one counting
+rule per connection and direction. All copies go through the edge port's meter.
 """
 
 from __future__ import annotations
@@ -9,7 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies import layout
-from policies.compiler.parts import CT_NEW, CT_TRK, ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.compiler.parts import (
+    CT_NEW,
+    CT_TRK,
+    ETH_IP,
+    ETH_IPV6,
+    TCP_FIN,
+    TCP_RST,
+    TCP_SYN,
+    flag,
+    flags,
+    rule,
+)
 from policies.layout import Category, Outcome, Reason, Table, cookie
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import (
@@ -42,12 +57,34 @@ def _direct() -> Iterator[Rule]:
     )
     yield rule(Table.OBSERVE, 390, (denied,))
     yield rule(Table.OBSERVE, 300, (flag(layout.RELATED),), Goto(Table.COMMIT))
+    for eth_type in (ETH_IP, ETH_IPV6):
+        yield from _segments((Field("eth_type", eth_type), Field("ip_proto", TCP)))
     for priority, direction in (
         (210, flags(flag(layout.FROM_EDGE), flag(layout.REPLY, 0))),
         (200, flags(flag(layout.TO_LOCAL), flag(layout.REPLY))),
     ):
         yield rule(Table.OBSERVE, priority, direction, Resubmit(Table.COUNT), Goto(Table.RECORD))
     yield rule(Table.OBSERVE, 0, (), Goto(Table.COMMIT))
+
+
+def _segments(tcp: tuple[Field, ...]) -> Iterator[Rule]:
+    """TCP tells by its flags what becomes of a connection; each edge reports its own hosts'."""
+    edge = flag(layout.FROM_EDGE)
+    asks, answers = (flags(edge, flag(layout.REPLY, value)) for value in (0, 1))
+    new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+    for priority, fields, reason in (
+        (274, (*asks, new), Reason.CONNECTION),
+        (273, (*answers, _tcp(TCP_SYN)), Reason.PROGRESS),
+        (272, (edge, _tcp(TCP_FIN)), Reason.PROGRESS),
+        (271, (edge, _tcp(TCP_RST)), Reason.PROGRESS),
+    ):
+        report = (Load(layout.REASON, reason), Resubmit(Table.REPORT))
+        yield rule(Table.OBSERVE, priority, (*tcp, *fields), *report, Goto(Table.COMMIT))
+    yield rule(Table.OBSERVE, 270, tcp, Goto(Table.COMMIT))
+
+
+def _tcp(bit: int) -> Field:
+    return Field("tcp_flags", bit, bit)
 
 
 def _record() -> Iterator[Rule]:
@@ -71,7 +108,7 @@ def _record() -> Iterator[Rule]:
 
 
 def _countable(eth_type: int) -> Iterator[tuple[int | None, tuple[Bits, ...]]]:
-    for number, name in ((TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")):
+    for number, name in ((UDP, "udp"), (SCTP, "sctp")):
         yield number, (Bits(f"{name}_src", 0, 16), Bits(f"{name}_dst", 0, 16))
     if eth_type == ETH_IP:
         yield ICMP, (Bits("icmp_type", 0, 8), Bits("icmp_code", 0, 8))
@@ -92,7 +129,6 @@ def _learn(eth_type: int, proto: int | None, ports: tuple[Bits, ...]) -> Learn:
         priority=100,
         cookie=cookie(Category.COUNT),
         idle_timeout=layout.COUNT_IDLE,
-        fin_idle_timeout=layout.COUNT_FIN_IDLE,
         limit=layout.COUNT_LIMIT,
         match=(
             LearnConstant(Bits("eth_type", 0, 16), eth_type),

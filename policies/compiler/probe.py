@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from policies.compiler.hosts import mac_number
-from policies.compiler.parts import CT_EST, CT_NEW, CT_RPL, CT_TRK, ETH_IP, ETH_IPV6
+from policies.compiler.parts import (
+    CT_EST,
+    CT_NEW,
+    CT_RPL,
+    CT_TRK,
+    ETH_IP,
+    ETH_IPV6,
+    TCP_ACK,
+    TCP_SYN,
+)
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection, Host
 from policies.regions import number_at, span_of
 from topology.records import Binding
@@ -62,6 +71,8 @@ def packet_of(
     if (name := PORT_NAMES.get(connection.proto)) is not None:
         near, far = (connection.port, EPHEMERAL) if reply else (EPHEMERAL, connection.port)
         packet |= {f"{name}_src": near, f"{name}_dst": far}
+        if connection.proto == TCP:
+            packet["tcp_flags"] = TCP_SYN | TCP_ACK if reply else TCP_SYN
     elif connection.proto in (ICMP, ICMPV6):
         kind = connection.port
         if reply:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from policies import layout
 from policies.compiler import SwitchView
+from policies.compiler.parts import TCP_FIN, TCP_RST, TCP_SYN
 from policies.layout import Category, Outcome, Reason, cookie, name_number
 from policies.membership import Membership
 from policies.model import (
@@ -298,15 +299,23 @@ class Expectation:
         related = bool(ct_state & REL)
         reply = bool(ct_state & RPL) and not related
         if outcome == Outcome.DENY:
-            copies = (Reason.DENIED,) if edge and not reply else ()
-            return Expected(copies=copies, outcome=outcome, verdict=verdict, asked=asked)
-        follows = not related and (edge and not reply or local and reply)
-        learns = follows and not counted
-        first = learns and bool(ct_state & NEW)
+            denied = (Reason.DENIED,) if edge and not reply else ()
+            return Expected(copies=denied, outcome=outcome, verdict=verdict, asked=asked)
+        learns = False
+        copies: tuple[Reason, ...] = ()
+        if packet["ip_proto"] == TCP:
+            if edge and not related:
+                copies = _segment_copies(
+                    packet.get("tcp_flags", ANY_FLAG), reply, bool(ct_state & NEW)
+                )
+        else:
+            follows = not related and (edge and not reply or local and reply)
+            learns = follows and not counted
+            copies = (Reason.CONNECTION,) if learns and ct_state & NEW else ()
         number = 0 if verdict.intent is None else name_number(verdict.intent)
         return Expected(
             self.leads(packet),
-            (Reason.CONNECTION,) if first else (),
+            copies,
             number if ct_state & NEW else None,
             learns,
             outcome,
@@ -463,6 +472,17 @@ def original(packet: Mapping[str, int], ct_state: int) -> Connection:
     if reply:
         src, dst = dst, src
     return Connection(address_at(src | six), address_at(dst | six), proto, port)
+
+
+ANY_FLAG = 0xFFF  # a packet that says nothing of flags meets every rule about one
+
+
+def _segment_copies(tcp_flags: int, reply: bool, new: bool) -> tuple[Reason, ...]:
+    """What an edge reports of a TCP segment of its own host."""
+    if new and not reply:
+        return (Reason.CONNECTION,)
+    told = TCP_FIN | TCP_RST | (TCP_SYN if reply else 0)
+    return (Reason.PROGRESS,) if tcp_flags & told else ()
 
 
 def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:

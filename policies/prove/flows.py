@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from policies.model import ICMP, ICMPV6
+from policies.compiler.parts import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
+from policies.model import ICMP, ICMPV6, TCP
 from policies.prove.addresses import AddressClasses
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import indices
@@ -30,6 +31,7 @@ from policies.rules import Rule
 
 ANSWER_OF = {(proto, query): answer for (proto, answer), query in QUERY_OF.items()}
 NEAR = 50_001
+TOLD = (TCP_FIN, TCP_SYN, TCP_RST)  # the flags that rules may look at
 # What connection tracking can say of a packet.
 STATES = (
     TRK | NEW,
@@ -53,8 +55,18 @@ class Asked:
     port: int = 0
 
 
-def packet_of(asked: Asked, in_port: int, eth_src: int, eth_dst: int, state: int) -> dict[str, int]:
-    """A packet of a connection; in a related one it is an ICMP error that quotes it."""
+def packet_of(
+    asked: Asked,
+    in_port: int,
+    eth_src: int,
+    eth_dst: int,
+    state: int,
+    tcp_flags: int | None = None,
+) -> dict[str, int]:
+    """A packet of a connection; in a related one it is an ICMP error that quotes it.
+
+    A TCP segment without ``tcp_flags`` gets those that its state suggests.
+    """
     six = asked.src >= SIX
     src, dst, proto, port = asked.src & ~SIX, asked.dst & ~SIX, asked.proto, asked.port
     packet = {"in_port": in_port, "eth_src": eth_src, "eth_dst": eth_dst}
@@ -72,6 +84,9 @@ def packet_of(asked: Asked, in_port: int, eth_src: int, eth_dst: int, state: int
     if (name := PORT_NAMES.get(proto)) is not None:
         near, far = (port, NEAR) if reply else (NEAR, port)
         packet |= {f"{name}_src": near, f"{name}_dst": far}
+        if proto == TCP:
+            usual = TCP_SYN if state & NEW else TCP_SYN | TCP_ACK if reply else TCP_ACK
+            packet["tcp_flags"] = usual if tcp_flags is None else tcp_flags
     elif proto in (ICMP, ICMPV6):
         kind = ANSWER_OF.get((proto, port), port) if reply else port
         name = "icmp" if proto == ICMP else "icmpv6"
@@ -80,14 +95,16 @@ def packet_of(asked: Asked, in_port: int, eth_src: int, eth_dst: int, state: int
     return packet
 
 
-def services_of(world: World, six: bool) -> Iterator[tuple[int, int]]:
-    """A protocol of every kind, each with a port or type."""
-    yield from ((6, 50_002), (17, 50_003), (132, 50_004), (47, 0))
-    yield (ICMPV6, 128) if six else (ICMP, 8)
-    yield (ICMPV6, 1) if six else (ICMP, 3)
-    yield (ICMP, 0) if six else (ICMPV6, 0)  # in the other family just a number
+def services_of(world: World, six: bool) -> Iterator[tuple[int, int, int | None]]:
+    """A protocol of every kind, each with a port or type, TCP with the flags that rules look at."""
+    yield from ((TCP, 50_002, None), (17, 50_003, None), (132, 50_004, None), (47, 0, None))
+    yield (ICMPV6, 128, None) if six else (ICMP, 8, None)
+    yield (ICMPV6, 1, None) if six else (ICMP, 3, None)
+    yield (ICMP, 0, None) if six else (ICMPV6, 0, None)  # in the other family just a number
+    for flags in (0, *TOLD, *(flag | TCP_ACK for flag in TOLD), sum(TOLD)):
+        yield TCP, 50_002, flags
     for number in world.extra.get("ip_proto", ()):
-        yield number, 0
+        yield number, 0, None
 
 
 def flow_packets(
@@ -107,13 +124,13 @@ def flow_packets(
         for number in (min(numbers), max(numbers)):
             six = number >= SIX
             other = STRANGE_SIX | SIX if six else STRANGE_FOUR
-            for index, (proto, far) in enumerate(services_of(world, six)):
+            for index, (proto, far, flags) in enumerate(services_of(world, six)):
                 for target in few if apart and index else every:
                     for state in STATES:
                         reply = bool(state & RPL)
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)
-                        yield packet_of(asked, port, mac, target, state), state
+                        yield packet_of(asked, port, mac, target, state, flags), state
 
 
 def aimed_packets(

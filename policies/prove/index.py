@@ -32,7 +32,9 @@ MAX_STEPS = 64
 Small = tuple[str, int, int]  # field, value, mask
 FULL = -1
 # Fields with few values: they choose a group, the others key the rules in it.
-SMALL = frozenset({"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state"})
+SMALL = frozenset(
+    {"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state", "tcp_flags"}
+)
 
 
 @cache

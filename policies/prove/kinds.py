@@ -42,6 +42,7 @@ KNOWN = frozenset(
         *("in_port", "eth_src", "eth_dst", "ip_src", "ipv6_src"),
         *("arp_sha", "arp_spa", "arp_tpa", "nd_sll", "nd_tll", "nd_target"),
         *("eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state"),
+        "tcp_flags",
     }
 )
 # Address assignment, by source and target port; group addresses stand beside a frame's target.
@@ -52,6 +53,7 @@ USUAL = {
     "ip_proto": (1, 6, 17, 58, 132),
     "arp_op": (1, 2, 3),
     "ct_state": range(64),
+    "tcp_flags": (1, 2, 4),
     "icmp_type": range(256),
     "icmpv6_type": range(256),
 }

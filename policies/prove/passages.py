@@ -178,6 +178,7 @@ class Passages(Attempt):
                 packet["in_port"],
                 packet["eth_type"],
                 packet["ip_proto"],
+                packet.get("tcp_flags"),
                 packet["eth_dst"],
                 state,
             )
@@ -285,7 +286,10 @@ class Passages(Attempt):
                 found = self.shared.judging.decided(leaf, allow, *part)
                 if found is None:
                     continue
-                for sent in self.witnesses.packets(*found[:3], state):
+                for witness in self.witnesses.packets(*found[:3], state):
+                    sent = witness
+                    if "tcp_flags" in packet and "tcp_flags" in witness:
+                        sent = witness | {"tcp_flags": packet["tcp_flags"]}
                     for counted in (False, True):
                         if self._try(sent, state, counted):
                             return
@@ -330,7 +334,7 @@ def _coded(six: bool, state: int, proto: int, step: int) -> dict[str, int]:
         ("ct_tp_dst", 16),
     ]
     ported = tuple(PORT_NAMES.values())
-    fields += [(name, 16) for name in packet if name.startswith(ported)]
+    fields += [(name, 16) for name in packet if name.startswith(ported) and name != "tcp_flags"]
     if state & REL:
         fields.append(("ct_nw_proto", 8))
     for name, bits in fields:

@@ -8,7 +8,7 @@ loses its range. `read_rules` undoes that.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from policies.layout import Category, Table, category_of
@@ -80,6 +80,7 @@ WIDTHS = {
     "ct_ipv6_src": 128,
     "ct_ipv6_dst": 128,
 }
+TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
 CT_FLAGS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 _FIELDS = {oxm: name for name, oxm in NXM.items()}
 _BOOKKEEPING = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
@@ -187,6 +188,9 @@ def _field(name: str, text: str) -> Iterator[Field]:
     if name == "ct_state":
         yield _ct_state(text)
         return
+    if name == "tcp_flags" and text[0] in "+-":
+        yield _signed(name, text, TCP_FLAGS)
+        return
     value, slash, mask = text.partition("/")
     number, full = _number(name, value), (1 << width_of(name)) - 1
     if name.startswith("xxreg"):
@@ -208,13 +212,18 @@ def _wide(name: str, value: int, mask: int) -> Iterator[Field]:
             yield Field(f"reg{first + index}", word, None if part == 0xFFFF_FFFF else part)
 
 
+def _signed(name: str, text: str, flags: Mapping[str, int]) -> Field:
+    """A field written as flags that are set and not set, like ``+new-est``."""
+    value = mask = 0
+    for sign, flag in re.findall(r"([+-])(\w+)", text):
+        mask |= flags[flag]
+        value |= flags[flag] if sign == "+" else 0
+    return Field(name, value, mask)
+
+
 def _ct_state(text: str) -> Field:
     if text[0] in "+-":
-        value = mask = 0
-        for sign, flag in re.findall(r"([+-])(\w+)", text):
-            mask |= CT_FLAGS[flag]
-            value |= CT_FLAGS[flag] if sign == "+" else 0
-        return Field("ct_state", value, mask)
+        return _signed("ct_state", text, CT_FLAGS)
     if text[0].isdigit():
         value_text, _, mask_text = text.partition("/")
         return Field("ct_state", int(value_text, 0), int(mask_text, 0))
@@ -309,7 +318,7 @@ def _learn(parts: list[str]) -> Learn:
     options: dict[str, int] = {}
     matches: list[LearnMatch | LearnConstant] = []
     load: Load | None = None
-    known = ("table", "priority", "cookie", "idle_timeout", "fin_idle_timeout", "limit")
+    known = ("table", "priority", "cookie", "idle_timeout", "limit")
     for part in parts:
         name, equals, value = part.partition("=")
         if part.startswith("load:"):
@@ -328,7 +337,6 @@ def _learn(parts: list[str]) -> Learn:
         options.get("priority", 32768),
         options.get("cookie", 0),
         options.get("idle_timeout", 0),
-        options.get("fin_idle_timeout", 0),
         options.get("limit", 0),
         tuple(matches),
         load,

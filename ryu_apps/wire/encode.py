@@ -92,8 +92,8 @@ def field_bytes(field: Field) -> bytes:
     wire = BY_NAME[field.name]
     value = field.value.to_bytes(wire.size, "big")
     if field.mask is None:
-        return wire.header.to_bytes(4, "big") + value
-    return wire.masked_header.to_bytes(4, "big") + value + field.mask.to_bytes(wire.size, "big")
+        return wire.prefix(masked=False) + value
+    return wire.prefix(masked=True) + value + field.mask.to_bytes(wire.size, "big")
 
 
 def match_bytes(key: MatchKey) -> bytes:
@@ -230,7 +230,7 @@ def _learn(learn: Learn) -> bytes:
             learn.cookie,
             SEND_FLOW_REMOVED,
             learn.table,
-            learn.fin_idle_timeout,
+            0,  # no other idle time after a TCP FIN: TCP is not counted so
             0,
             learn.limit,
             0,

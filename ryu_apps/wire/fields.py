@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-OXM, NXM_0, NXM_1 = 0x8000, 0x0000, 0x0001
+OXM, NXM_0, NXM_1, EXPERIMENTER = 0x8000, 0x0000, 0x0001, 0xFFFF
+ONF = 0x4F4E4600
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,14 @@ class WireField:
     def header(self) -> int:
         return self.oxm_class << 16 | self.number << 9 | self.size
 
-    @property
-    def masked_header(self) -> int:
-        return self.oxm_class << 16 | self.number << 9 | 1 << 8 | self.size * 2
+    def prefix(self, masked: bool) -> bytes:
+        """What stands before the value, and its mask, in a match."""
+        size = self.size * 2 if masked else self.size
+        vendor = b""
+        if self.oxm_class == EXPERIMENTER:
+            vendor = ONF.to_bytes(4, "big")
+        header = self.oxm_class << 16 | self.number << 9 | masked << 8 | size + len(vendor)
+        return header.to_bytes(4, "big") + vendor
 
     @property
     def action_header(self) -> int:
@@ -53,6 +59,7 @@ _ALL = (
     _field("ip_dst", OXM, 12, 4, (NXM_0, 8)),
     _field("tcp_src", OXM, 13, 2, (NXM_0, 9)),
     _field("tcp_dst", OXM, 14, 2, (NXM_0, 10)),
+    _field("tcp_flags", EXPERIMENTER, 42, 2, (NXM_1, 34)),  # an ONF extension of OpenFlow 1.3
     _field("udp_src", OXM, 15, 2, (NXM_0, 11)),
     _field("udp_dst", OXM, 16, 2, (NXM_0, 12)),
     _field("sctp_src", OXM, 17, 2),
@@ -85,4 +92,4 @@ _ALL = (
 )
 BY_NAME = {field.name: field for field in _ALL}
 # A header without its length and mask bit names the field.
-BY_HEADER = {field.header >> 9: field for field in _ALL}
+BY_HEADER = {field.header >> 9: field for field in _ALL if field.oxm_class != EXPERIMENTER}

@@ -12,11 +12,12 @@ from socket import inet_ntoa
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 0x8100
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
-TCP_RST, TCP_ACK = 0x04, 0x10
+TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
 IPV6_EXTENSIONS = frozenset({0, 43, 60})
 LLDP_MULTICAST = bytes.fromhex("0180c200000e")
 SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
 TAG_SIZE = 16
+_TCP = struct.Struct("!4xIIBB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Frame:
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
     ``hardware`` is the sender's MAC as ARP gives it.
-    ``opens`` is False for a TCP segment that cannot be a connection's first.
+    ``opens`` is False for a TCP segment that cannot be a connection's first. Of TCP also the
+    ``flags``, the sequence and acknowledgment numbers, and the ``length`` of what the segment
+    carries, in bytes.
     """
 
     eth_type: int
@@ -39,6 +42,10 @@ class Frame:
     target: str | None = None
     query: bool = False
     opens: bool = True
+    flags: int = 0
+    seq: int = 0
+    ack: int = 0
+    length: int = 0
     hardware: str | None = None
 
 
@@ -79,9 +86,11 @@ def _read(data: bytes) -> Frame:
 
 
 def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
-    first, proto, src, dst = struct.unpack_from("!B8xB2x4s4s", data, at)
+    first, whole, proto, src, dst = struct.unpack_from("!BxH5xB2x4s4s", data, at)
+    end = at + whole
     at += (first & 15) * 4
     ports = _ports(data, at, proto)
+    segment = _segment(data, at, end) if proto == 6 and len(data) >= at + 14 else NO_SEGMENT
     return Frame(
         ETH_IP,
         src_mac,
@@ -90,13 +99,16 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         inet_ntoa(dst),
         NAMES.get(proto, str(proto)),
         ports,
-        opens=_opens(data, at, proto),
+        None,
+        False,
+        *segment,
     )
 
 
 def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
-    proto, src, dst = struct.unpack_from("!6xBx16s16s", data, at)
+    whole, proto, src, dst = struct.unpack_from("!4xHBx16s16s", data, at)
     at += 40
+    end = at + whole
     while proto in IPV6_EXTENSIONS:
         proto, units = struct.unpack_from("!BB", data, at)
         at += 8 + units * 8
@@ -115,15 +127,21 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ports,
         target,
         neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
-        _opens(data, at, proto),
+        *(_segment(data, at, end) if proto == 6 and len(data) >= at + 14 else NO_SEGMENT),
     )
 
 
-def _opens(data: bytes, at: int, proto: int) -> bool:
-    """Only a SYN without ACK opens a TCP connection; scans with other flags count too."""
-    if proto != 6 or len(data) <= at + 13:
-        return True
-    return not data[at + 13] & (TCP_ACK | TCP_RST)
+NO_SEGMENT = (True, 0, 0, 0, 0)
+
+
+def _segment(data: bytes, at: int, end: int) -> tuple[bool, int, int, int, int]:
+    """Whether a TCP segment may open a connection, its flags, numbers and length.
+
+    Only a SYN without ACK opens one; scans with other flags count too.
+    """
+    seq, ack, offset, flags = _TCP.unpack_from(data, at)
+    length = max(0, end - at - (offset >> 4) * 4)
+    return not flags & (TCP_ACK | TCP_RST), flags, seq, ack, length
 
 
 def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:

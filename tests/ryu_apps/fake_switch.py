@@ -122,8 +122,7 @@ class FakeSwitch:
         headers = b""
         for wire in BY_NAME.values():
             if wire.oxm_class == OXM or self.vendor:
-                masked = wire.masked_header if wire.name in MASKED or self.vendor else wire.header
-                headers += masked.to_bytes(4, "big")
+                headers += wire.prefix(wire.name in MASKED or self.vendor)
         matched = struct.pack("!HH", 8, 4 + len(headers)) + headers
         matched += bytes(-len(matched) % 8)
         everything = (1 << 64) - 1
