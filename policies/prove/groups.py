@@ -71,4 +71,4 @@ def group_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict
                     for group in groups if not index else groups[:1]:
                         for state in STATES if at < 2 or not index else STATES[:1]:
                             asked = Asked(number, group | SIX if six else group, proto, far)
-                            yield packet_of(asked, port, mac, target, state), state
+                            yield packet_of(asked, port, mac, target, state, flags), state
