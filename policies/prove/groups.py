@@ -64,7 +64,7 @@ def group_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict
         for number in (min(numbers), max(numbers)):
             six = number >= SIX
             frames, groups = (SIX_FRAMES, SIX_GROUPS) if six else (FOUR_FRAMES, FOUR_GROUPS)
-            for index, (proto, far) in enumerate(services_of(world, six)):
+            for index, (proto, far, flags) in enumerate(services_of(world, six)):
                 for at, target in enumerate(world.special("eth_dst", *frames)):
                     if not target >> 40 & 1:
                         continue
