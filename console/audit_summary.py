@@ -96,6 +96,8 @@ def _reward(data: dict[str, Any]) -> str:
 
 
 def _rollout(data: dict[str, Any]) -> str:
+    if "switches" in data:
+        return f"version {data['version']} {data['what']} on switches {_short(data['switches'])}"
     return f"version {data['version']} {data['what']} by {data['by']}" + (
         f": {data['note']}" if data["note"] else ""
     )

@@ -77,7 +77,8 @@ def refresh(
 
         septum feeds refresh drop-list
     """
-    known = {record.name: record for record in FeedArchive(state).records().values()}
+    known = FeedArchive(state).records()
+    asked = time.time()
     for name in names or [""]:
         answer = ask_analysis(state, Ask("refresh", name, who_asks()))
         if not answer.ok:
@@ -90,9 +91,7 @@ def refresh(
         found = {
             name: record
             for name, record in now_known.items()
-            if name in wanted
-            and record.tried_at is not None
-            and (name not in known or record.tried_at != known[name].tried_at)
+            if name in wanted and record.tried_at is not None and record.tried_at >= asked
         }
         if found.keys() == wanted:
             break

@@ -88,7 +88,10 @@ def test_what_nobody_confirms_goes_back_also_over_sigkill(
     assert listed[1]["by"] and "host pairs can talk" in listed[1]["reach_in_words"]
     running.stop()  # what was done is in the audit, each once
     told = json.loads(septum(running, "audit", "list", "--kind", "rollout", "--json").stdout)
-    assert [each["data"]["what"] for each in told] == [
+    realised = [each["data"] for each in told if "switches" in each["data"]]
+    assert [each["version"] for each in realised] == [2, 1, 3, 1, 4]
+    assert all(each["switches"] == [1, 2] for each in realised)
+    assert [each["data"]["what"] for each in told if "switches" not in each["data"]] == [
         "started with", "staged", "applied", "reverted", "applied", "confirmed", "rolled back",
         "applied", "reverted",
     ]  # fmt: skip

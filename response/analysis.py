@@ -123,6 +123,9 @@ class Analysis:
             case m.PolicyApplied(ts, files, digest, problem, version):
                 data = {"files": list(files), "digest": digest, "problem": problem}
                 self._audit.append(ts, "policy", {**data, "version": version})
+            case m.PolicyConfirmed(version, switches):
+                told = {"what": "confirmed by barrier", "version": version}
+                self._audit.append(now, "rollout", {**told, "switches": list(switches)})
             case m.PolicyEvents(events):
                 self._note_policy_events(events)
         return []

@@ -95,6 +95,14 @@ class PolicyEvents:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyConfirmed:
+    """Controller → analysis: every connected switch answered the barrier behind a policy."""
+
+    version: int
+    switches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OwnAddresses:
     """Controller → analysis: where its switches connect from; no feed may list them."""
 
@@ -188,6 +196,7 @@ Message = (
     | SwitchChanged
     | PolicyApplied
     | PolicyEvents
+    | PolicyConfirmed
     | OwnAddresses
 )
 Command = Enforce | Release

@@ -37,6 +37,7 @@ from response.messages import (
     Message,
     Order,
     PolicyApplied,
+    PolicyConfirmed,
     RulesConfirmed,
     SwitchChanged,
 )
@@ -128,7 +129,9 @@ class Core:
         update = self.desired.exchange(policy, files, now, lambda: self._check_room(now))
         self.desired.version = version
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
-        return [*self._keeping(), *told, *self._bring_all(update, now)]
+        switches = tuple(sorted(session.switch for session in self._ready()))
+        realised = (Tell(PolicyConfirmed(version, switches)),)
+        return [*self._keeping(), *told, *self._bring_all(update, now, realised)]
 
     def _keeping(self) -> list[Effect]:
         """Have written down what a restart must know of kept intents, where that has changed."""

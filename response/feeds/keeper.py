@@ -31,8 +31,9 @@ AGED_OUT_AT_LEAST = 86_400.0  # seconds: a night of a broken server empties no l
 class FeedRecord:
     """One feed as it is kept: written to the state directory, shown by ``septum feeds list``.
 
-    ``source`` tells a feed whose address or format has changed; ``good_at`` is when its source
-    last gave, or confirmed, what is in force; ``shown`` is its address without anything secret.
+    ``source`` tells a feed whose address or format has changed; ``tried_at`` is when its source
+    was asked last, ``good_at`` when it last gave, or confirmed, what is in force; ``shown`` is its
+    address without anything secret.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Work:
     feed: Feed
     record: FeedRecord
     fetch: bool
+    started: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,7 @@ class Keeper:
         self._records = dict(records)
         self._feeds: dict[str, Feed] = {}
         self._busy: set[str] = set()
+        self._asked: set[str] = set()  # by a person, while they were busy
         self._reload: set[str] = set()
         self._listed = set(listed)
         changed = self.use(feeds)
@@ -149,7 +152,9 @@ class Keeper:
         """Make feeds due now (none named: all); the names that no feed has."""
         wanted = tuple(names) or tuple(self._feeds)
         for name in wanted:
-            if name in self._records:
+            if name in self._busy:
+                self._asked.add(name)
+            elif name in self._records:
                 self._records[name] = replace(self._records[name], due_at=0.0)
         return tuple(name for name in wanted if name not in self._feeds)
 
@@ -163,13 +168,13 @@ class Keeper:
             if name in self._reload and kept:
                 self._reload.discard(name)
                 self._busy.add(name)
-                return Work(feed, record, fetch=False)
+                return Work(feed, record, False, now)
             if record.due_at <= now:
                 self._busy.add(name)
-                return Work(feed, record, fetch=True)
+                return Work(feed, record, True, now)
             if kept and record.changes_at is not None and record.changes_at <= now:
                 self._busy.add(name)
-                return Work(feed, record, fetch=False)
+                return Work(feed, record, False, now)
         return None
 
     def done(self, work: Work, answer: Answer, loaded: Loaded, now: float) -> FeedRecord | None:
@@ -179,8 +184,8 @@ class Keeper:
             return None
         if work.fetch:
             record = replace(
-                record, tried_at=now, good_at=now, error=None, failures=0,
-                due_at=now + record.refresh,
+                record, tried_at=work.started, good_at=now, error=None, failures=0,
+                due_at=self._next(record, now + record.refresh),
                 etag=answer.etag, modified=answer.modified, digest=answer.digest or record.digest,
             )  # fmt: skip
         record = replace(
@@ -204,7 +209,8 @@ class Keeper:
         failures = record.failures + 1
         wait = min(record.refresh, FIRST_RETRY * 2 ** min(failures - 1, 16))
         record = replace(
-            record, tried_at=now, error=error, failures=failures, due_at=now + wait,
+            record, tried_at=work.started, error=error, failures=failures,
+            due_at=self._next(record, now + wait),
             changes_at=record.changes_at if work.fetch else None,
         )  # fmt: skip
         self._records[record.name] = record
@@ -224,6 +230,13 @@ class Keeper:
 
     def mode(self, name: str) -> Mode:
         return self._feeds[name].mode
+
+    def _next(self, record: FeedRecord, due_at: float) -> float:
+        """When a feed is due again: at once where a person asked while it was being fetched."""
+        if record.name in self._asked:
+            self._asked.discard(record.name)
+            return 0.0
+        return due_at
 
     def _finish(self, work: Work) -> FeedRecord | None:
         self._busy.discard(work.feed.name)

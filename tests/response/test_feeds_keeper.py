@@ -136,6 +136,19 @@ def test_no_secret_of_an_address_is_shown(path: str, text: str) -> None:
     assert shown(path) == text
 
 
+def test_who_asks_while_it_is_being_fetched_gets_it_fetched_again() -> None:
+    keeper = Keeper([FEED], {})
+    work = keeper.due(0.0)
+    assert work is not None
+    keeper.refresh(["drop"])
+    first = keeper.done(work, Answer(False), loaded(), 2.0)
+    assert first is not None and first.tried_at == 0.0, "asked of its source before"
+    again = keeper.due(2.0)
+    assert again is not None and again.fetch
+    second = keeper.done(again, Answer(False), loaded(), 3.0)
+    assert second is not None and second.due_at == 103.0
+
+
 def test_the_archive_gives_back_what_it_keeps(tmp_path: Path) -> None:
     keeper = Keeper([FEED], {})
     work = keeper.due(0.0)

@@ -89,6 +89,7 @@ def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
     second = running.keep("second")
     running.rollout.apply(second, "ana", 60.0, 5.0)
     told = [e.message for e in running.effects if isinstance(e, Tell)]
+    assert [type(message).__name__ for message in told].count("PolicyConfirmed") == 0, "no switch"
     (applied,) = [message for message in told if isinstance(message, PolicyApplied)]
     assert applied.version == second
     event = running.rollout.events().events[-1]
