@@ -29,7 +29,7 @@ FITTING = 0.75
 STEP = 0.1
 """What each step that an action is stronger or weaker than the table's takes off that."""
 
-OPTIMISM = 0.25
+OPTIMISM = 0.5
 """Standard deviations of not knowing that speak for an action, where exploring is allowed."""
 
 CAUTION = 5.0

@@ -60,6 +60,7 @@ from topology.records import Binding, Link
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
 LLDP = Field("eth_type", frames.ETH_LLDP)
 FEED_PART = 2_000  # rules of feeds that are sent at once
+MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -75,6 +76,7 @@ class Core:
     _listed: deque[Iterator[Change]] = field(default_factory=deque)  # by feeds, still to be sent
     _behind: set[int] = field(default_factory=set)  # switches to be compared when all is sent
     _kept_on_disk: Keeping = field(default_factory=Keeping)
+    _ended: dict[str, Decision] = field(default_factory=dict)  # whose rules switches had confirmed
 
     @classmethod
     def of(
@@ -522,6 +524,11 @@ class Core:
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
         decision, held = command.decision, isinstance(command, Enforce)
+        self._ended.pop(decision.id, None)
+        if not held and decision.rules:
+            self._ended[decision.id] = decision
+            if len(self._ended) > MOST_ENDED:
+                del self._ended[next(iter(self._ended))]
         decided = self.desired.decide(decision, held, now)
         limits = self.desired.limits(now)
         effects: list[Effect] = []
@@ -547,7 +554,16 @@ class Core:
             Tell(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
             for made, places in found.items()
             if made not in self.desired.decisions
-        ]
+        ] + self._none_left(switch, now)
+
+    def _none_left(self, switch: int, now: float) -> list[Effect]:
+        """Of decisions that ended while a switch could not be asked: it has no rule of them now."""
+        told: list[Effect] = []
+        for decision in self._ended.values():
+            here = tuple(rule for rule in decision.rules if rule.switch == switch)
+            if here:
+                told.append(Tell(RulesConfirmed(now, decision.id, here, True)))
+        return told
 
     def _placed(self, switch: int, rules: Iterable[Rule], now: float) -> list[Effect]:
         """The decisions' rules that a switch has confirmed with all others."""
