@@ -26,6 +26,7 @@ TRAINING = tuple(range(1000, 1040))
 SCENES: dict[str, Callable[[], Scene]] = {"demo": demo_scene, "campus": campus_scene}
 RESAMPLES = 4000
 CONTAINS = 0.5  # a policy contains attacks when it leaves less than this part of never-block's
+MARGIN = 0.01  # of never-block's exposure: what counts as no worse
 Chooser = Callable[[Context], Arm]
 
 
@@ -100,20 +101,25 @@ def containing(found: dict[str, tuple[Outcome, ...]]) -> list[str]:
 
 
 def exposure(name: str) -> Figure:
-    """Pairs a day that the learner leaves open beyond the best of the baselines that contain."""
+    """No worse than the baselines that contain: the upper bound of the 95 % interval of what the
+    learner leaves open beyond each, as a share of what never-block leaves open; the largest.
+
+    A test of non-inferiority: bounded from above, it also holds where the days were too few to
+    show a difference.
+    """
     found = compared(name)
     baselines = containing(found)
     if not baselines:
         raise RuntimeError("no baseline contains the attacks: nothing to compare with")
+    open_ = fmean(day.exposed for day in found["never-block"])
     worst, notes = -float("inf"), []
     for baseline in baselines:
         beyond = [ours.exposed - its.exposed for ours, its in _pairs(found, baseline)]
         low, high = interval(beyond)
-        worst = max(worst, fmean(beyond))
+        worst = max(worst, high / open_)
         notes.append(f"{baseline} {fmean(beyond):+.2f} [{low:+.2f}, {high:+.2f}]")
-    open_ = fmean(day.exposed for day in found["never-block"])
     ours = fmean(day.exposed for day in found["learner"])
-    note = f"{ours:.2f} of never-block's {open_:.2f} a day, {len(SEEDS)} days; against "
+    note = f"{ours:.2f} pairs of never-block's {open_:.2f} a day, {len(SEEDS)} days; against "
     return Figure(worst, note + ", ".join(notes))
 
 
@@ -207,7 +213,7 @@ BENCHMARKS = tuple(
     for benchmark in (
         Benchmark(
             f"response.learner_exposure_{name}",
-            Target("<=", 0.0, "pairs a day"),
+            Target("<=", MARGIN),
             lambda name=name: exposure(name),  # type: ignore[misc]
         ),
         Benchmark(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -27,7 +28,6 @@ from response.decisions import InstalledRule
 from response.hold import set_hold
 from response.messages import Ask
 from response.store import Store, StoreError
-from ryu_apps.launcher import LaunchSettings
 
 HOSTS = 5
 POLICY = (
@@ -67,11 +67,15 @@ class AccusedOptions(ControllerOptions):
     """Starts `mininet_tests.accused` where ``septum run`` would be."""
 
     def command(self, ready: Path) -> list[str]:
-        settings = LaunchSettings(
-            (str(self.policy),), str(self.state), port=self.of_port, ready_file=str(ready),
-            expect_switches=self.switches,
-        )  # fmt: skip
-        return [sys.executable, "-m", "mininet_tests.accused", settings.to_json()]
+        # `ryu_apps.launcher.LaunchSettings`, which is not imported: with it comes eventlet.
+        settings = {
+            "policy_paths": [str(self.policy)],
+            "state": str(self.state),
+            "port": self.of_port,
+            "ready_file": str(ready),
+            "expect_switches": self.switches,
+        }
+        return [sys.executable, "-m", "mininet_tests.accused", json.dumps(settings)]
 
 
 @dataclass(slots=True)
