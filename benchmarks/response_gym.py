@@ -84,7 +84,7 @@ class Totals:
 class ResponseEnv(gymnasium.Env[Observation, np.int64]):
     """``reset(seed=n)`` draws day ``n`` of a scene. Observations are `response.bandit.Context` as
     numbers in [0, 1]; actions are the places in `response.choose.ARMS`. An action that the envelope
-    would not carry out at once becomes an alert."""
+    would not carry out at once becomes an alert. A day without alerts ends at its first step."""
 
     metadata = {"render_modes": []}
 
@@ -100,8 +100,9 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         super().reset(seed=seed)
-        day = draw_day(self.scene, seed or 0)
-        self._detector = Detector(seed=seed or 0)
+        number = int(self.np_random.integers(1 << 31)) if seed is None else seed
+        day = draw_day(self.scene, number)
+        self._detector = Detector(seed=number)
         self.totals = Totals()
         self._answers: dict[str, Answer] = {}
         self._number = 0
@@ -109,22 +110,26 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         self._taken: set[str] = set() if day.first is None else {day.first}
         self._earned: list[Earned] = []
         self._now = 0.0
+        self._over = False
+        self._told = (0, 0)  # benign carried, pairs exposed, as of the last reward
         self._alerts = self._play(day)
         self._asked = next(self._alerts, None)
         return self._observed(), self._info()
 
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        if self._asked is None:
+        if self._over:
             raise RuntimeError("the day is over: reset() first")
-        before = (self.totals.carried, self.totals.exposure)
-        self._answer(ARMS[int(action)])
-        self._asked = next(self._alerts, None)
-        over = self._asked is None
+        before = self._told
+        if self._asked is not None:
+            self._answer(ARMS[int(action)])
+            self._asked = next(self._alerts, None)
+        self._over = over = self._asked is None
         if over:
             for answer in list(self._answers.values()):
                 self._end(answer)
-        carried = self.totals.carried - before[0]
-        reward = carried - EXPOSED_PAIR * (self.totals.exposure - before[1])
+        self._told = (self.totals.carried, self.totals.exposure)
+        carried, exposed = (now - then for now, then in zip(self._told, before, strict=True))
+        reward = carried - EXPOSED_PAIR * exposed
         return self._observed(), reward, over, False, self._info()
 
     def context(self) -> Context:

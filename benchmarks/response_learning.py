@@ -8,7 +8,7 @@ of the manual (a table and a picture for each scene) into FOLDER.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -90,7 +90,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
 
 
-def containing(found: dict[str, tuple[Outcome, ...]]) -> list[str]:
+def containing(found: Mapping[str, tuple[Outcome, ...]]) -> list[str]:
     """The baselines that contain attacks."""
     open_ = fmean(day.exposed for day in found["never-block"])
     return [
