@@ -11,15 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
+from console.beside import rules_beside
 from console.errors import NO, CommandError
 from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, Paths, count, loaded, moment, print_json
+from console.state import opened
 from policies.compiler import declared_bindings
 from policies.compiler.targets import TABLES, Form, RulesOfAll, Target
-from policies.layout import Category, category_of
 from policies.membership import Membership
 from policies.model import Policy
 from policies.prove import Counterexample, Proof, read_rules
+from policies.prove.beside import faults, is_beside
 from policies.prove.network import prove_network
 from policies.prove.probe import packet_text, trace_command
 from policies.render import ovs_text
@@ -47,6 +49,13 @@ def verify(
         Target | None,
         typer.Option(help="The kind of rules. Left out: what --switches says, or else stateful."),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of --rules, hold also what machine decisions, feeds and kept intents add against "
+            "this state directory, where a controller runs. Left out, they are not looked at."
+        ),
+    ] = None,
     switches: SwitchesFile = None,
     link: Links = None,
     limit: Annotated[int, typer.Option(min=1, help="Counterexamples to look for per switch.")] = 1,
@@ -63,6 +72,8 @@ def verify(
         septum policy verify policies/examples/shop.yaml
 
         ovs-ofctl --no-stats dump-flows s1 | septum policy verify P --switch 1 --rules -
+
+        ovs-ofctl --no-stats dump-flows s1 | septum policy verify P --switch 1 --rules - --state DIR
     """
     found = loaded(policy)
     now = moment(at)
@@ -80,11 +91,19 @@ def verify(
     if rules is not None:
         if len(chosen) != 1:
             raise CommandError("--rules are those of one switch: name it with --switch")
-        given = {chosen[0]: _read(rules)}
+        read = _read(rules)
+        given = {chosen[0]: tuple(rule for rule in read if not is_beside(rule))}
+    elif state is not None:
+        raise CommandError("--state goes with --rules: what is compiled has no decisions in it")
     else:
         compiled = RulesOfAll(forms, found, membership, bindings, now)
         given = {number: compiled.rules(view) for number, view in views.items()}
     proof = prove_network(forms, found, membership, views, bindings, given, now, limit)
+    if state is not None:
+        with opened(state) as store:
+            wanted = rules_beside(store, found, views[chosen[0]], now)
+        wrong = tuple(f"switch {chosen[0]}: {each}" for each in faults(wanted, read))
+        proof = replace(proof, holds=proof.holds and not wrong, unproven=(*proof.unproven, *wrong))
     if as_json:
         print_json(_proof_data(proof, forms))
     else:
@@ -95,14 +114,12 @@ def verify(
 
 
 def _read(path: str) -> tuple[Rule, ...]:
-    """Rules from a file; what machine decisions, feeds and kept intents add is left out, for the
-    policy does not name it."""
+    """Rules from a file."""
     text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     found = tuple(read_rules(text.splitlines()))
     if not found:
         raise CommandError(f"--rules {path}: no rules in it; give text of `ovs-ofctl dump-flows`")
-    beside = (Category.DECISION, Category.FEED, Category.KEPT)
-    return tuple(rule for rule in found if category_of(rule.cookie) not in beside)
+    return found
 
 
 def _print(proof: Proof, given: dict[int, tuple[Rule, ...]], policy: Policy) -> None:

@@ -11,6 +11,7 @@ from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.lab import Lab
 from mininet_tests.streams import start
 from mininet_tests.test_decisions_live import asked
+from mininet_tests.test_policy_live import septum
 from policies.layout import Table
 from response.interfaces import FlowFilter
 from response.store import Store
@@ -93,6 +94,25 @@ def test_a_deny_list_stops_both_ways_and_a_watch_list_only_records(
         if "duration=" in line
     ]
     assert sum(age < stopped - begun + 1.0 for age in ages) == 1, "one prefix more is one rule"
+
+    dump = network.directory / "rules.txt"
+    dump.write_text(network.ofctl(1, "dump-flows", "--no-stats"))
+    command = (
+        "policy",
+        "verify",
+        str(running.options.policy),
+        "--switch",
+        "1",
+        "--link",
+        "1:9=2:9",
+    )
+    command += ("--rules", str(dump), "--state", str(running.options.state))
+    verified = septum(*command)
+    assert verified.returncode == 0, verified.stdout
+    text = dump.read_text()
+    dump.write_text(text.replace("load:0x1->NXM_NX_REG0[18]", "load:0->NXM_NX_REG0[18]"))
+    verified = septum(*command)
+    assert verified.returncode == 1 and "altered: " in verified.stdout, verified.stdout[:2000]
 
     deadline = time.monotonic() + 10
     store = Store.open(running.options.state, time.time(), create=False)

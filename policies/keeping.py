@@ -25,6 +25,7 @@ from policies.model import (
 )
 from policies.services import covers_all
 
+STORED_AS = "kept intents"  # the name that the store has them under
 SOON = 65_535 + 120  # seconds before its end from which an intent is kept already
 
 

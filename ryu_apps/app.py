@@ -45,7 +45,6 @@ SAVE_AGAIN = 1.0
 PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
 FEATURES_REPLY, TABLES_AT = 6, 20
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
-KEPT = "kept intents"  # where the store has them
 MAX_PORT = 0xFFFF_FF00
 MOST_TABLES = 254
 Greeting = Callable[[], list[Message]]
@@ -129,7 +128,7 @@ class SeptumApp(Application):  # type: ignore[misc]
 
     def _kept_before(self) -> keeping.Keeping:
         try:
-            return keeping.read(self.store.meta(KEPT))
+            return keeping.read(self.store.meta(keeping.STORED_AS))
         except ValueError as error:
             LOG.error("what intents kept before is lost: %s", error)
             return keeping.Keeping()
@@ -157,7 +156,9 @@ class SeptumApp(Application):  # type: ignore[misc]
                     if links is not None:
                         self._unsaved["links"] = partial(self.store.save_links, links)
                     if kept is not None:
-                        save = partial(self.store.set_meta, KEPT, keeping.written(kept))
+                        save = partial(
+                            self.store.set_meta, keeping.STORED_AS, keeping.written(kept)
+                        )
                         self._unsaved["kept intents"] = save
                     self._save()
                 case Log(level, text):

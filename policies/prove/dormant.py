@@ -40,6 +40,20 @@ def _set(action: Load | Move) -> int:
     return (value & (1 << width) - 1) << low
 
 
+def looks_at_marks(rule: Rule) -> bool:
+    """Whether a rule's match or a copy that it makes depends on a mark."""
+    for field in rule.match:
+        if field.name == _REGISTER and (field.mask is None or field.mask & _EVERY):
+            return True
+    for action in rule.actions:
+        if isinstance(action, Move) and action.source.field in (_REGISTER, "xxreg0"):
+            low, width = action.source.low, action.source.width
+            whole = action.source.field != _REGISTER
+            if whole or ((1 << width) - 1) << low & _EVERY:
+                return True
+    return False
+
+
 def awake(rules: Sequence[Rule], unset: int) -> list[Rule]:
     """The rules without those that want one of the marks."""
     return [rule for rule in rules if not _wants(rule, unset)]

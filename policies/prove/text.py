@@ -84,6 +84,7 @@ TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
 CT_FLAGS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 _FIELDS = {oxm: name for name, oxm in NXM.items()}
 _BOOKKEEPING = ("duration", "n_packets", "n_bytes", "idle_age", "hard_age")
+_CAUSE, _TABLE = re.compile(r"\bcookie=(0x[0-9a-f]+)"), re.compile(r"\btable=(\d+)")
 _BITS = re.compile(r"([A-Za-z0-9_]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
 
 
@@ -94,11 +95,19 @@ def read_rules(lines: Iterable[str]) -> Iterator[Rule]:
     """
     for line in lines:
         text = line.strip()
-        if "actions=" not in text:
-            continue
-        rule = read_rule(text)
-        if category_of(rule.cookie) != Category.COUNT or rule.table != Table.COUNT:
-            yield rule
+        if "actions=" in text and not _is_learned(text):
+            yield read_rule(text)
+
+
+def _is_learned(text: str) -> bool:
+    """Whether the switch made the rule itself, with actions of its own."""
+    cause, table = _CAUSE.search(text), _TABLE.search(text)
+    return (
+        cause is not None
+        and table is not None
+        and category_of(int(cause[1], 16)) == Category.COUNT
+        and int(table[1]) == Table.COUNT
+    )
 
 
 def read_rule(text: str) -> Rule:

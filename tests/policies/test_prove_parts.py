@@ -97,7 +97,7 @@ def test_rules_as_a_switch_prints_them() -> None:
         " cookie=0x208000000000000, table=18, priority=100,reg6=0,reg7=0x1"
         " actions=output:NXM_NX_REG5[0..15]",
         " cookie=0x209000000000000, table=17, priority=100,ip,reg1=0x5"
-        " actions=load:0x1->NXM_NX_REG0[2]",
+        " actions=fin_timeout(idle_timeout=1),load:0x1->NXM_NX_REG0[2]",
     ]
     first, second = read_rules(lines)
     assert first.match == (
