@@ -97,16 +97,9 @@ def test_a_deny_list_stops_both_ways_and_a_watch_list_only_records(
 
     dump = network.directory / "rules.txt"
     dump.write_text(network.ofctl(1, "dump-flows", "--no-stats"))
-    command = (
-        "policy",
-        "verify",
-        str(running.options.policy),
-        "--switch",
-        "1",
-        "--link",
-        "1:9=2:9",
-    )
-    command += ("--rules", str(dump), "--state", str(running.options.state))
+    policy, state = str(running.options.policy), str(running.options.state)
+    command = ["policy", "verify", policy, "--switch", "1", "--link", "1:9=2:9"]
+    command += ["--rules", str(dump), "--state", state]
     verified = septum(*command)
     assert verified.returncode == 0, verified.stdout
     text = dump.read_text()
