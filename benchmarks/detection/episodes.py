@@ -24,11 +24,13 @@ Format = Literal["counted", "stated"]
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """``sources`` are the hosts in the attacker's hands that start its records."""
+    """``sources`` are the hosts in the attacker's hands that start its records; ``usual`` are peers
+    that they had before and that are visited for cover."""
 
     kind: str
     sources: frozenset[str]
     records: tuple[FlowRecord, ...]
+    usual: frozenset[str] = frozenset()
 
     @property
     def begin(self) -> float:
@@ -177,7 +179,9 @@ def chaff(rng: random.Random, stage: Stage, gap: float = 30.0, per_probe: int = 
         for _ in range(per_probe):
             like = rng.choice(known)
             records.append(_again(like, probe.ts + rng.uniform(0.0, gap)))
-    return Episode("chaff", hidden.sources, tuple(sorted(records, key=lambda r: r.ts)))
+    ordered = tuple(sorted(records, key=lambda r: r.ts))
+    cover = frozenset(r.dst_ip for r in known) - hidden.targets
+    return Episode("chaff", hidden.sources, ordered, cover)
 
 
 def mimicry(

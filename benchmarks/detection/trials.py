@@ -93,4 +93,4 @@ def _find(episode: Episode, alerted: FlowRecord | None) -> Find:
     if alerted is None:
         return Find(episode.kind, None, None)
     tried = {r.dst_ip for r in episode.records if r.ts <= alerted.ts}
-    return Find(episode.kind, len(tried), alerted.ts - episode.begin)
+    return Find(episode.kind, len(tried - episode.usual), alerted.ts - episode.begin)
