@@ -90,6 +90,10 @@ class Stage:
         """A random begin for something that takes ``needs`` seconds."""
         return self.begin + rng.uniform(0.0, max(0.0, self.end - self.begin - needs))
 
+    def strangers(self, port: int) -> list[str]:
+        """Hosts that never use the port."""
+        return [h for h in self.hosts if all(r.dst_port != port for r in self.used.get(h, ()))]
+
     def usual(self, src: str, inside: Callable[[str], bool]) -> list[FlowRecord]:
         """Connections inside that ``src`` is known for."""
         return [record for record in self.used.get(src, ()) if inside(record.dst_ip)]
@@ -115,7 +119,7 @@ def sweep(
     """An administration port tried at one new peer per ``gap`` seconds, in all, by ``sources``
     hosts that never used the port before."""
     count = peers_at(gap) if peers is None else peers
-    fresh = [h for h in stage.hosts if h not in avoid and not _uses(stage, h, port)]
+    fresh = [h for h in stage.strangers(port) if h not in avoid]
     mine = rng.sample(fresh, sources)
     free = [t for t in stage.targets if t not in mine and t not in avoid]
     victims = rng.sample(free, min(count, len(free)))
@@ -228,10 +232,6 @@ def mixed(
         tagged += [(record, number) for record in part]
     tagged.sort(key=lambda pair: pair[0].ts)
     return tagged
-
-
-def _uses(stage: Stage, host: str, port: int) -> bool:
-    return any(record.dst_port == port for record in stage.used.get(host, ()))
 
 
 def _again(record: FlowRecord, ts: float) -> FlowRecord:

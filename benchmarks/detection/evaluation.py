@@ -7,7 +7,7 @@ the plots are made from these by ``python -m benchmarks.detection.evaluation_pag
 
 Rivals see all kinds in one pass, as they have no memory of alerts. The detector's alerts share a
 budget, so it gets a pass for every two kinds. Sources are drawn anew for each kind and are no
-sources or targets of another kind in the same seed.
+sources of another kind in the same seed, nor targets where enough others are left.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ OURS = "Septum"
 BUDGETS = (0, 1, 3, 10, 30)
 SEEDS = {"campus": 4, "days": 2}
 TOGETHER = 2
+ENOUGH = 40  # hosts to draw sources from
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def kinds(inside: Callable[[str], bool]) -> dict[str, Draw]:
 
     def ports(gap: float, **more: int) -> Draw:
         def draw(rng: random.Random, stage: Stage) -> Episode:
-            return sweep(rng, stage, gap, rng.choice(PORTS), **more)  # type: ignore[arg-type]
+            able = [p for p in PORTS if len(stage.strangers(p)) >= more.get("sources", 1)]
+            return sweep(rng, stage, gap, rng.choice(able), **more)  # type: ignore[arg-type]
 
         return draw
 
@@ -94,8 +96,10 @@ def drawn(seed: int, stage: Stage, inside: Callable[[str], bool]) -> dict[str, E
     for kind, draw in kinds(inside).items():
         taken = {h for e in found.values() for h in e.sources}
         reached = {h for e in found.values() for h in e.targets}
+        left = tuple(h for h in stage.hosts if h not in taken)
+        untouched = tuple(h for h in left if h not in reached)
         narrowed = Stage(
-            hosts=tuple(h for h in stage.hosts if h not in taken | reached) or stage.hosts,
+            hosts=untouched if len(untouched) >= ENOUGH else left,
             targets=tuple(t for t in stage.targets if t not in taken),
             begin=stage.begin,
             end=stage.end,

@@ -35,7 +35,8 @@ class Find:
 class Trial:
     """``others`` are internal hosts alerted that no episode has to do with, one entry for each
     alert; ``tops`` the highest score of each internal host that is no source, ``reach`` that of
-    each episode; ``scores`` are all scores, with the number of the episode (0: background)."""
+    each episode; ``scores`` are those of the episodes' and of internal hosts' records, with the
+    number of the episode (0: background)."""
 
     finds: tuple[Find, ...]
     others: tuple[str, ...]
@@ -73,7 +74,7 @@ def play(
     for record, part in records:
         scored = scorer.step(record)
         host = record.src_ip
-        if part != extra:
+        if 0 < part < extra or (part == 0 and inside(host)):
             scores.append(scored.score)
             parts.append(part)
         if 0 < part < extra:

@@ -66,7 +66,7 @@ def test_alerts_on_others_are_counted_and_poison_is_neither_found_nor_false() ->
     poisoned = play(Told(9999), RECORDS, [episode], inside, dose)
     assert poisoned.others == () and poisoned.finds[0].alerted
     assert poisoned.finds[0].peers == 1
-    assert len(poisoned.scores) == len(RECORDS) + len(episode.records)
+    assert len(poisoned.scores) == len(RECORDS) + len(episode.records), "all begin inside"
 
 
 def test_recall_at_a_budget_spends_exactly_that_many_other_hosts() -> None:
