@@ -22,6 +22,7 @@ from policies.errors import printable
 from policies.model import Policy
 from response.interfaces import StoredAlert
 from response.ledger import MODEL as LEDGER_MODEL
+from response.models import NEWEST, ROWS, number_of
 from response.store import Store
 from response.values import plain
 from topology.readers import RecordReader
@@ -51,14 +52,17 @@ def replay(
     ] = None,
     model: Annotated[
         Path | None,
-        typer.Option(help="Begin with what was learned in this state directory, not with nothing."),
+        typer.Option(
+            help="Begin with what was learned in this state directory, or at one of its "
+            "snapshots (STATE/m12), not with nothing."
+        ),
     ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(help="Replay a second time under this policy, and compare; repeatable."),
     ] = None,
     against_model: Annotated[
-        Path | None, typer.Option(help="Compare with what was learned in this state directory.")
+        Path | None, typer.Option(help="Compare with what was learned there; as for --model.")
     ] = None,
     against_seed: Annotated[
         int | None, typer.Option(help="Compare with learners of this seed.")
@@ -124,19 +128,27 @@ def _second(first: Side, policy: list[str] | None, model: Path | None, seed: int
     return Side(loaded(policy) if policy else first.policy, models)
 
 
-def _models(seed: int, state: Path | None) -> Models:
-    if state is None:
+def _models(seed: int, where: Path | None) -> Models:
+    """What a state directory learned last, or at one of its snapshots (``STATE/m12``)."""
+    if where is None:
         return Models(seed)
+    number = number_of(where.name)
+    state = where if number < 0 or where.exists() else where.parent
     with opened(state) as store:
-        detector = store.latest_snapshot("detector")
+        if state is where:
+            newest = store.latest_snapshot(NEWEST)
+            found = None if newest is None else newest[1]
+        else:
+            kept = store.snapshot(number)
+            found = None if kept is None or kept[1] not in ROWS else kept[2]
         learner = store.latest_snapshot(LEDGER_MODEL)
-    if detector is None:
-        raise CommandError(f"--model {printable(str(state))}: nothing was learned there yet")
-    models = Models(seed, detector[1], None if learner is None else learner[1])
+    if found is None:
+        raise CommandError(f"--model {printable(str(where))}: nothing that was learned is there")
+    models = Models(seed, found, None if learner is None else learner[1])
     try:
         models.fresh()
     except ValueError as problem:
-        raise CommandError(f"--model {printable(str(state))}: {problem}") from None
+        raise CommandError(f"--model {printable(str(where))}: {problem}") from None
     return models
 
 

@@ -70,6 +70,11 @@ def test_another_model_or_seed(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     again = replay(capsys, "--model", learned, "--against-model", learned)
     assert (again[0], again[1]["same"]) == (0, True)
     assert again[1]["first"]["digest"] == told["second"]["digest"]
+    assert cli.run(["models", "list", "--json", "--state", str(learned)]) == 0
+    name = json.loads(capsys.readouterr().out)[-1]["id"]
+    named = replay(capsys, "--model", learned, "--against-model", learned / name)
+    assert (named[0], named[1]["same"]) == (0, True)
+    assert replay(capsys, "--model", learned / "m999")[0] == 2
     code, told = replay(capsys, "--against-seed", 0)
     assert (code, told["same"]) == (0, True)
     assert cli.run(["replay", "--flows", str(RECORDING), "--policy", str(POLICY),
