@@ -15,6 +15,7 @@ from detection.alerts import Alert, Scored
 from detection.baseline import DOUBT, Baseline
 from detection.budget import AlertBudget
 from detection.calibration import Calibration
+from detection.counters import Tally
 from detection.drift import CALMER, NATS, DriftWatch
 from detection.edges import BEYOND, HOUR, INWARD, OUTWARD, WITHIN, Edge, EdgeBook
 from detection.features import COUNT, index_of
@@ -25,6 +26,7 @@ from detection.learners.base import HostWindow, Range, UseCounts
 from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner
 from detection.learners.ensemble import Ensemble, default_learners
 from detection.places import Place, Territory
+from detection.rhythm import FEW_HOSTS, FEW_USERS, Rhythm, grain_of, may_be_beacon
 from detection.services import is_foothold, is_request, service_of
 from detection.settings import MODEL, DetectorSettings
 from detection.snapshots import dump, load
@@ -38,6 +40,9 @@ QUIET = 0.05  # raw scores below this are not worth refreshing
 BURST = index_of("burst")
 VOLUME = index_of("volume")
 BUDGET_EVERY = 60.0  # seconds after which spent alerts are looked through for old ones
+BEACON_MATURITY = 0.5  # of the background, from which on a new rhythm is news
+FEW_HOURS = 2  # of contact before, up to which an outside peer is hardly known
+WORTH_A_LOOK = 1_000_000  # bytes sent at once to such a peer
 TO_US = (WITHIN, INWARD)
 NO_EDGES: dict[str, Edge] = {}
 RARE = 7.0  # nats (about one in a thousand) from which a single connection is not learned from
@@ -65,6 +70,7 @@ class Detector:
         self.now = 0.0
         self._first: float | None = None
         self._hour = 0
+        self._grain = 60.0
         self._acquainted = 0.0  # in [0, 1): how far it is known who talks to whom
         self._row = 0
         self._budgets_due = 0.0
@@ -106,7 +112,7 @@ class Detector:
             evidence = self._movement(host, record, now, known)
         else:
             self.graph.observe(record)
-            evidence = False
+            evidence = host.inside and self._outward(host, record, known, now)
         if begins:
             host.window_records += 1
             if host.repeat(dst_ip) and not evidence:
@@ -254,6 +260,34 @@ class Detector:
                 movement.accept(host, dst, use, service, now)
             elif host.episode is None and not host.suspended:
                 probation.hold(host, dst_ip, service, now)
+        return evidence
+
+    def _outward(self, host: HostState, record: FlowRecord, known: bool, now: float) -> bool:
+        """What leaves for an outside peer that hardly anybody uses: by the clock, or in bulk."""
+        edge = self.edges.edges.get(record.src_ip, NO_EDGES).get(record.dst_ip)
+        if edge is None or edge.party is None or edge.party.users > FEW_USERS:
+            return False
+        evidence = False
+        rhythm = edge.rhythm
+        if record.phase == "end" or self._inside < FEW_HOSTS or not may_be_beacon(record):
+            pass
+        elif rhythm is not None:
+            evidence = rhythm.visit(now, self._grain)
+            if host.beacon is rhythm and host.episode is not None and host.episode.kind == "beacon":
+                host.episode.last = rhythm.until  # quiet between two visits is no end of it
+            if evidence and (host.beacon is None or rhythm.regular >= host.beacon.now(now)):
+                host.beacon = rhythm
+        elif not known and self.ensemble.maturity >= BEACON_MATURITY:
+            # What ran before the background was known is part of it.
+            edge.rhythm = Rhythm(record.dst_ip, record.service, now)
+        size = record.bytes_out if record.phase != "start" else None
+        if size and edge.pair.known(self._hour) <= FEW_HOURS:
+            if host.sent is None:
+                host.sent = Tally()
+            host.sent.add(now, float(size))
+            evidence |= size >= WORTH_A_LOOK
+        if evidence:
+            self._evaluate(host, now)
         return evidence
 
     def _ended(self, host: HostState, record: FlowRecord, now: float) -> bool:
@@ -449,6 +483,8 @@ class Detector:
     def _advance(self, ts: float) -> None:
         self.now = ts
         self._hour = int(ts // HOUR)
+        if self._grain:
+            self._grain = grain_of(ts, self._grain)
         if self._first is None:
             self._first = ts
         watched = ts - self._first

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import exp
 
+from detection.rhythm import Rhythm
+
 HOUR = 3600.0
 TIMES = (60.0, 3600.0, 86_400.0)  # seconds over which uses of an edge are counted, fading
 FLOORS = (15.0, 40.0, 100.0)  # uses at these horizons that no edge is remarkable for
@@ -25,11 +27,12 @@ WAYS = 4
 class Contact:
     """Two hosts, or an outside host and all of ours: the hours in which they were in contact."""
 
-    __slots__ = ("before", "hour")
+    __slots__ = ("before", "hour", "users")
 
     def __init__(self) -> None:
         self.before = 0  # hours with contact, not counting the latest
         self.hour = -1
+        self.users = 0  # hosts of ours that connected to it (an outside host)
 
     def note(self, hour: int) -> None:
         if hour != self.hour:
@@ -53,6 +56,7 @@ class Edge:
         "pair",
         "party",
         "peaks",
+        "rhythm",
         "said",
         "second",
         "since",
@@ -71,6 +75,7 @@ class Edge:
         self.since = [now] * LEVELS
         self.second = now  # when learning from it was last counted anew, and how often since
         self.said = 0
+        self.rhythm: Rhythm | None = None
 
     def use(self, now: float, calm: bool) -> None:
         """Count one connection; what it did while its host was not calm becomes no habit."""
@@ -124,6 +129,8 @@ class EdgeBook:
         edge = Edge(way, pair, self._party(src, dst, way), now)
         self.edges.setdefault(src, {})[dst] = edge
         self._count += 1
+        if way == OUTWARD and edge.party is not None:
+            edge.party.users += 1
         return edge
 
     def forget(self, src: str) -> None:
@@ -137,6 +144,8 @@ class EdgeBook:
             for dst, edge in known.items():
                 edge.way = way_of(src, dst)
                 edge.party = self._party(src, dst, edge.way)
+                if edge.way == OUTWARD and edge.party is not None:
+                    edge.party.users += 1
 
     def _party(self, src: str, dst: str, way: int) -> Contact | None:
         if way == WITHIN:

@@ -16,7 +16,14 @@ from detection.learners.base import Range
 from detection.services import is_foothold, technique
 from detection.settings import MODEL
 
-RANKS = {"novel-edge": 0, "volume": 0, "policy-probe": 1, "scan": 1, "lateral-path": 2}
+RANKS = {
+    "novel-edge": 0,
+    "volume": 0,
+    "beacon": 0,
+    "policy-probe": 1,
+    "scan": 1,
+    "lateral-path": 2,
+}
 PATH_NATS = 5.0  # what the path features must add for an alert to be about a path
 HOP_NATS = 2.5  # of which the hops themselves
 PROBE_PEERS = 2  # refusals at more peers than this are a scan
@@ -65,6 +72,9 @@ def path_of(host: HostState, kind: str, arrived: tuple[Hop, ...]) -> tuple[Hop, 
             if hop not in known and hop.ts >= arrival.ts and is_foothold(hop.service)
         ]
         return tuple(sorted((*host.chain.path, *more), key=lambda hop: hop.ts)[-MAX_HOPS:])
+    if kind == "beacon" and host.beacon is not None:
+        rhythm = host.beacon
+        return (Hop(rhythm.last, host.address, rhythm.peer, rhythm.service),)
     room = max(1, MAX_HOPS - len(arrived))
     own = tuple(host.hops)[-room:]
     return tuple(sorted((*arrived, *own), key=lambda hop: hop.ts))
@@ -99,7 +109,11 @@ def make_alert(
         ts=ts,
         host=host.address,
         kind=kind,
-        attack=technique(kind, path[-1].service if path else ""),
+        attack=technique(
+            kind,
+            path[-1].service if path else "",
+            outward=bool(features) and features[0].feature == "rare_volume",
+        ),
         score=score,
         threshold=threshold,
         raw=sum(c.contribution for c in features),

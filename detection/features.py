@@ -130,6 +130,20 @@ FEATURES: tuple[Feature, ...] = (
         "volume",
     ),
     Feature(
+        "beacon",
+        "visits in a row at regular intervals to one outside peer that at most two of our hosts "
+        "use, begun after the background was known",
+        "A program that is controlled from outside asks for orders by the clock.",
+        "beacon",
+    ),
+    Feature(
+        "rare_volume",
+        "natural logarithm of 1 + bytes sent, decayed over 1h, to outside peers that at most two "
+        "of our hosts use and that were hardly known before",
+        "What is stolen leaves for a place where nobody goes.",
+        "volume",
+    ),
+    Feature(
         "window_shape",
         "anomaly score of the last whole host-window by half-space trees, 0 to 1",
         "An unusual combination of values each of which is usual.",

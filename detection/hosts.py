@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from detection.alerts import Hop
 from detection.counters import Distinct, Tally
 from detection.features import COUNT
+from detection.rhythm import Rhythm
 from detection.services import is_foothold
 
 if TYPE_CHECKING:
@@ -111,11 +112,11 @@ class HostState:
     """One address. Parts that few hosts need are made when they are needed."""
 
     __slots__ = (
-        "address", "arrivals", "attempts", "burst", "by_baseline", "chain", "contributions",
-        "denied", "edges",
+        "address", "arrivals", "attempts", "beacon", "burst", "by_baseline", "chain",
+        "contributions", "denied", "edges",
         "episode", "evaluated", "failed", "flip", "flip_since", "habit", "held", "hops", "inside",
         "last", "lead", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
-        "rates", "raw", "rows", "score", "score_version", "served", "since", "spoke",
+        "rates", "raw", "rows", "score", "score_version", "sent", "served", "since", "spoke",
         "strongest", "suspended", "taught", "taught_hour", "touched", "unanswered", "uses",
         "values", "window",
         "window_bytes", "window_records",
@@ -159,6 +160,8 @@ class HostState:
         self.new_services = Tally()
         self.novel = Tally()
         self.onward = Tally()
+        self.beacon: Rhythm | None = None  # the most regular of its visits to rare outside peers
+        self.sent: Tally | None = None  # bytes to rare outside peers
         self.flip: Tally | None = None
         self.flip_since = 0.0
         self.chain: Chain | None = None

@@ -60,13 +60,17 @@ def is_request(record: FlowRecord) -> bool:
     return proto not in _NO_MOVEMENT
 
 
-def technique(kind: str, service: str) -> str:
-    """The MITRE ATT&CK technique id that fits an alert of this kind on this service."""
+def technique(kind: str, service: str, outward: bool = False) -> str:
+    """The MITRE ATT&CK technique id that fits an alert of this kind on this service;
+    ``outward`` tells volume that leaves our networks from volume within.
+    """
     if kind == "lateral-path":
         port = service.partition("/")[2]
         return TECHNIQUES.get(int(port), "T1021") if port.isdigit() else "T1021"
+    if kind == "beacon":
+        return "T1071"
     if kind == "volume":
-        return "T1570"
+        return "T1048" if outward else "T1570"
     if kind == "novel-edge":
         return "T1210"
     return "T1046"

@@ -27,6 +27,8 @@ _ORIGIN = index_of("suspect_origin")
 _NOVEL = index_of("novel_edge")
 _BURST = index_of("burst")
 _VOLUME = index_of("volume")
+_BEACON = index_of("beacon")
+_RARE_VOLUME = index_of("rare_volume")
 
 
 def fill(host: HostState, now: float, hop_window: float) -> None:
@@ -49,6 +51,8 @@ def fill(host: HostState, now: float, hop_window: float) -> None:
     v[_NOVEL] = host.novel.at(now)[1]
     v[_BURST] = host.burst
     v[_VOLUME] = log1p(host.window_bytes)
+    v[_BEACON] = host.beacon.now(now) if host.beacon is not None else 0.0
+    v[_RARE_VOLUME] = log1p(max(0.0, host.sent.at(now)[2])) if host.sent is not None else 0.0
     _fill_path(host, now, hop_window)
 
 

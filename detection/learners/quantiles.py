@@ -2,7 +2,9 @@
 
 River's streaming quantile (P-square: Jain and Chlamtac, 1985) gives the bound ``q``;
 a value ``x`` above it contributes ``slope * log((1 + x) / (1 + q))``, capped, because counts of
-peers and connections have heavy tails and breadth alone is not an attack.
+peers and connections have heavy tails and breadth alone is not an attack. Beacons alone are: about
+25 regular visits make an alert in a small network, and 65 in one of a thousand hosts, unless
+that is what hosts do there.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ FILTERS = (
     Filter("new_services", 1.0, 2.0),
     Filter("novel_edge", 1.0, 2.0),
     Filter("burst", 1.5, 4.0),
+    Filter("beacon", 3.0, 14.0),
 )
 
 
