@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from console.analysis_socket import ask_analysis
+from console.controller import ask_controller
 from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import Controller
 from mininet_tests.lab import Lab
@@ -67,7 +68,7 @@ def propose(state: Path, *decisions: Decision) -> None:
     state.mkdir(exist_ok=True)
     store = Store.open(state, time.time())
     for each in decisions:
-        store.save_decision(replace(each, ts=time.time()))
+        store.save_decision(replace(each, ts=time.time() + 60))  # not yet out of time then
         store.next_decision_number()
     store.close()
 
@@ -171,3 +172,34 @@ def test_actions_stop_both_ways_what_they_say_and_nothing_else(
         for switch in (1, 2)
     }
     store.close()
+
+
+@pytest.mark.timeout(90)
+def test_the_switch_itself_ends_a_decision_at_its_time(
+    lab: MakeLab, controller: MakeController, tmp_path: Path
+) -> None:
+    """The controller dies, comes back, finds nothing to send, and dies for good."""
+    ttl = 14
+    held = replace(PROPOSAL, action="quarantine", ttl=ttl)
+    propose(tmp_path / "state", held)
+    network = lab(POLICY, links=[Link(1, 9, 2, 9)])
+    running = controller(network)
+    streams = start(network, {"any": ("suspect", "peer", 7000)}, ttl + 12.0)
+    time.sleep(0.5)
+    began = asked(running, "approve", "d1")
+    time.sleep(1.0)
+    running.kill()
+    running.options = replace(running.options, extra=("--analysis", "none"))
+    running.start()
+    running.wait_ready()
+    switches = ask_controller(running.options.state, {"do": "status"})["switches"]
+    assert [each["flow_mods"] for each in switches] == [0, 0], "what is there is not sent again"
+    running.kill()
+    assert time.time() < began + ttl - 1, "the machine is too slow for this test"
+    time.sleep(began + ttl + 3 - time.time())
+    until = time.time()
+    streams["any"].finish()
+    assert streams["any"].shut_between(began, began + ttl - 1)
+    assert streams["any"].open_between(began + ttl + 1.5, until)
+    for dpid in network.plan.switches:
+        assert "hard_timeout" not in network.ofctl(dpid, "dump-flows", "--no-stats")

@@ -155,6 +155,7 @@ def test_quarantine_stands_between_emergency_and_the_rest(
     check(policy, connection, (Restriction(7, "quarantine", suspect.ips, NOW + 60),))
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(policies(), connections(), restrictions(), feed_blocks())
 def test_decisions_and_feeds_stand_between_emergency_and_the_rest(
@@ -166,6 +167,7 @@ def test_decisions_and_feeds_stand_between_emergency_and_the_rest(
     check(policy, connection, held, feeds)
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(policies(), connections(), restrictions())
 def test_a_limit_meters_what_the_host_itself_sends_and_decides_nothing(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,7 @@ kept_intents = st.lists(
 ).map(tuple)
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(
     policies(),

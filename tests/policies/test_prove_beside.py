@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 
 from policies import layout
@@ -48,6 +49,7 @@ def everything() -> tuple[Policy, tuple[Rule, ...]]:
     return policy, rules_of(policy, HELD, FEEDS)
 
 
+@pytest.mark.thorough
 @settings(max_examples=25, deadline=None)
 @given(policies(), restrictions(), feed_blocks())
 def test_what_is_compiled_has_no_faults(
@@ -58,6 +60,7 @@ def test_what_is_compiled_has_no_faults(
     assert list(faults(rules, printed)) == []
 
 
+@pytest.mark.thorough
 def test_the_rest_is_proven_without_them() -> None:
     policy, rules = everything()
     bindings = declared_bindings(policy)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from ipaddress import ip_network
 
+import pytest
+
 from policies import layout
 from policies.layout import Category, Table, category_of, cookie, limit_meter, name_number
 from policies.model import Envelope, FeedBlock, Mode
@@ -183,6 +185,7 @@ def test_two_feeds_have_cookies_of_their_own() -> None:
     assert switch.rules == one
 
 
+@pytest.mark.thorough
 def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
     rig = Rig()
     switch = rig.connect()
