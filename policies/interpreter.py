@@ -20,6 +20,8 @@ from policies.rules import (
     Move,
     Output,
     OutputRegister,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     ToController,
@@ -104,6 +106,10 @@ class Interpreter:
                     passage.committed = True
                 case Learn():
                     passage.learned = True
+                case PushVlan():
+                    passage.fields["vlan_vid"] = 0x1000
+                case PopVlan():
+                    passage.fields.pop("vlan_vid", None)
                 case UseMeter():
                     pass  # never too much here
                 case ToController():

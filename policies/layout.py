@@ -143,6 +143,7 @@ FEED = Bits("reg4", 0, 32)  # number of the feed that lists an end
 OWNER = Bits("xxreg1", 0, 64)
 OWNER_REGS = ("reg6", "reg7")
 OWNER_PORT = Bits("reg5", 0, 16)
+VLAN = Bits("reg5", 16, 12)  # the tag that the target wants, 0 for none
 
 # reg2: the service asked for, always the responder's
 PROTO = Bits("reg2", 24, 8)

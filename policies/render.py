@@ -22,6 +22,8 @@ from policies.rules import (
     Move,
     Output,
     OutputRegister,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -37,6 +39,7 @@ IPV6 = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
 # The names that ovs-ofctl wants inside load, move and learn.
 NXM = {
     "eth_type": "NXM_OF_ETH_TYPE",
+    "vlan_vid": "OXM_OF_VLAN_VID",
     "ip_proto": "NXM_OF_IP_PROTO",
     "ip_src": "NXM_OF_IP_SRC",
     "ip_dst": "NXM_OF_IP_DST",
@@ -125,6 +128,10 @@ def action_text(action: RuleAction) -> str:
             return f"ct(commit,zone={zone},exec(move:{_bits(mark)}->NXM_NX_CT_MARK[]))"
         case Learn():
             return _learn_text(action)
+        case PushVlan():
+            return "push_vlan:0x8100"
+        case PopVlan():
+            return "pop_vlan"
         case UseMeter(number):
             return f"meter:{number}"
         case ToController(max_len):

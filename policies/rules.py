@@ -119,6 +119,16 @@ class Learn:
 
 
 @dataclass(frozen=True, slots=True)
+class PushVlan:
+    """Put a tag on the frame; its VLAN is loaded afterwards."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopVlan:
+    """Take the frame's tag off."""
+
+
+@dataclass(frozen=True, slots=True)
 class UseMeter:
     """Let a meter drop what is too much; always the first action of a rule."""
 
@@ -157,6 +167,8 @@ RuleAction = (
     | Track
     | Commit
     | Learn
+    | PushVlan
+    | PopVlan
     | UseMeter
     | ToController
     | WriteMetadata

@@ -54,6 +54,8 @@ def claimed_address(frame: Frame) -> str | None:
 
 def pretence(frame: Frame) -> str | None:
     """What a frame that no rule admits pretends beside its sender's address; None for nothing."""
+    if frame.vlan is not None:
+        return f"a tag of VLAN {frame.vlan}, which the host has not on this port"
     if (served := SERVING.get((frame.proto or "", frame.ports))) is not None:
         return served
     if frame.hardware not in (None, frame.src_mac):

@@ -22,8 +22,9 @@ from policies.compiler.intents import Intents
 from policies.compiler.kept import kept_rules
 from policies.compiler.placement import Placement
 from policies.compiler.routers import Routers
-from policies.compiler.special import Special
+from policies.compiler.special import Special, is_special
 from policies.compiler.stations import Stations, flood_rules, multicast_rules
+from policies.compiler.tagging import tag_rules, tagged_rules, tags_of
 from policies.compiler.tiers import intent_numbers
 from policies.layout import Table
 from policies.membership import Membership
@@ -69,7 +70,8 @@ class Compiler:
         intent_numbers(policy)
         self._policy, self._bindings = policy, bindings
         self._named = _named(policy, kept)
-        self._placement = Placement(bindings, policy.defaults.infrastructure)
+        self._tags = tags_of(policy.hosts, bindings)
+        self._placement = Placement(bindings, policy.defaults.infrastructure, self._tags)
         self._special = Special(policy.hosts, bindings)
         self._routers = Routers(self._special, bindings)
         self._stations = Stations(self._special, policy.defaults.infrastructure)
@@ -97,7 +99,11 @@ class Compiler:
         if self._tables is None:
             self._tables = _by_table(self._common())
         tables = dict(self._tables)
-        special = chain(self._routers.rules(view.switch), self._stations.rules(view.switch))
+        special = chain(
+            self._routers.rules(view.switch),
+            self._stations.rules(view.switch),
+            tagged_rules(self._tags, view.switch),
+        )
         held = restriction_rules(restrictions, now)
         own = _by_table(chain(view_rules(view), special, held, beside))
         guards = self._placement.guards(view.switch)
@@ -124,12 +130,17 @@ class Compiler:
         old = self._policy
         if policy.segments != old.segments or policy.defaults != old.defaults:
             return self._anew(policy, membership, bindings, now, kept)
+        left, new = differences(old.hosts, policy.hosts)
+        if self._tags or any(host.vlan for host in new):
+            if tags_of(policy.hosts, bindings) != self._tags:
+                return self._anew(policy, membership, bindings, now, kept)
         if policy.intents is not old.intents or kept != self._kept:
             intent_numbers(policy)
             self._named = _named(policy, kept)
         gone, come = differences(self._bindings, bindings)
         placed, single = self._placement.change(gone, come)
-        served, more = self._special_hosts(policy, bindings, gone, come)
+        other = any(is_special(host) for host in (*left, *new))
+        served, more = self._special_hosts(policy, bindings, gone, come, other)
         for switch, change in more:
             single[switch] = single[switch] + change if switch in single else change
         identities = self._identities.change(self._named, membership)
@@ -165,6 +176,7 @@ class Compiler:
         everywhere = change_between(self._common(), new._common())
         self._policy, self._bindings, self._named = policy, bindings, new._named
         self._placement, self._special = new._placement, new._special
+        self._tags = new._tags
         self._routers, self._stations = new._routers, new._stations
         self._identities, self._intents = new._identities, new._intents
         self._protected = new._protected
@@ -178,9 +190,10 @@ class Compiler:
         bindings: Sequence[Binding],
         gone: Sequence[Binding],
         come: Sequence[Binding],
+        other: bool,
     ) -> tuple[Change, list[tuple[int, Change]]]:
         """What routers and servers change, everywhere and on single switches."""
-        if not self._special.follow(policy.hosts, bindings, gone, come):
+        if not self._special.follow(policy.hosts, bindings, (*gone, *come), other):
             lent = self._routers.lend(gone, come)
             return Change(), [each for each in lent.items() if each[1]]
         common, stations = self._stations.change(self._special)
@@ -193,10 +206,12 @@ class Compiler:
         yield from self._placement.guards(switch)
         yield from self._routers.rules(switch)
         yield from self._stations.rules(switch)
+        yield from tagged_rules(self._tags, switch)
 
     def _common(self) -> Iterator[Rule]:
         """The rules that every switch has."""
         yield from common_rules()
+        yield from tag_rules()
         yield from request_rules(self._policy.defaults.infrastructure)
         yield from multicast_rules(self._policy.defaults.infrastructure)
         yield from self._stations.common()

@@ -150,21 +150,24 @@ def hosts_on(switch: int, places: Iterable[Place]) -> Iterator[tuple[int, int, l
 
 
 @lru_cache(maxsize=1 << 17)
-def _found(switch: int, port: int, following: Table) -> tuple[RuleAction, ...]:
-    return (Load(layout.OWNER, switch), Load(layout.OWNER_PORT, port), Goto(following))
+def _found(switch: int, port: int, following: Table, vlan: int = 0) -> tuple[RuleAction, ...]:
+    tag = (Load(layout.VLAN, vlan),) if vlan else ()
+    return (Load(layout.OWNER, switch), Load(layout.OWNER_PORT, port), *tag, Goto(following))
 
 
-def way_rule(mac: int, switch: int, port: int) -> Rule:
-    """Where the host with this MAC is."""
+def way_rule(mac: int, switch: int, port: int, vlan: int = 0) -> Rule:
+    """Where the host with this MAC is, and the tag it wants there."""
     number = crc32(mac.to_bytes(6, "big"))
     fields = (Field("eth_dst", mac),)
-    return Rule(Table.LOCALITY, 100, fields, _found(switch, port, Table.ARP), _FORWARD | number)
+    return Rule(
+        Table.LOCALITY, 100, fields, _found(switch, port, Table.ARP, vlan), _FORWARD | number
+    )
 
 
-def find_rule(number: int, switch: int, port: int) -> Rule:
+def find_rule(number: int, switch: int, port: int, vlan: int = 0) -> Rule:
     """A request for this address goes to its owner's port alone, also with the controller down."""
     cause = _FORWARD | crc32(number.to_bytes(17, "big"))
-    found = _found(switch, port, Table.FORWARD)
+    found = _found(switch, port, Table.FORWARD, vlan)
     if number < SIX:
         return Rule(Table.ARP, 200, (_REQUEST, Field("arp_tpa", number), _ARP), found, cause)
     fields = (_IPV6, _SOLICIT, _ICMPV6, Field("nd_target", number & ~SIX))

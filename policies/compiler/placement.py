@@ -9,6 +9,7 @@ from operator import itemgetter
 
 from policies.compiler.changes import Change, change_between
 from policies.compiler.hosts import (
+    ADMIT,
     Place,
     find_rule,
     guard_rules,
@@ -17,6 +18,7 @@ from policies.compiler.hosts import (
     way_rule,
 )
 from policies.compiler.stations import client_rules
+from policies.compiler.tagging import TAGGED_ADMIT, Tags, tagged
 from policies.model import Action, Infrastructure
 from policies.regions import SIX
 from policies.rules import Rule
@@ -32,8 +34,10 @@ class Placement:
     switch and port.
     """
 
-    def __init__(self, bindings: Iterable[Binding], infrastructure: Infrastructure) -> None:
-        self._infrastructure = infrastructure
+    def __init__(
+        self, bindings: Iterable[Binding], infrastructure: Infrastructure, tags: Tags | None = None
+    ) -> None:
+        self._infrastructure, self._tags = infrastructure, tags or {}
         # How many bindings want a place: a MAC's link-local address is wanted by each of them.
         self._wanted: dict[Place, int] = {}
         for place in _places(bindings):
@@ -46,7 +50,7 @@ class Placement:
             self._macs.setdefault(place.mac, here)
             self._owners.setdefault(place.number, here)
             self._by_switch.setdefault(place.switch, []).append(place)
-        self._ways = {mac: way_rule(mac, *here) for mac, here in self._macs.items()}
+        self._ways = {mac: self._way(mac) for mac in self._macs}
         self._finds = {number: self._find(number) for number in self._owners}
         self._guards: dict[int, dict[Place, tuple[Rule, ...]]] = {}
 
@@ -133,7 +137,7 @@ class Placement:
             self._owners[place.number] = min(self._owners.get(place.number, here), here)
         for mac in macs:
             if mac in self._macs:
-                self._ways[mac] = way_rule(mac, *self._macs[mac])
+                self._ways[mac] = self._way(mac)
             else:
                 del self._ways[mac]
         for number in numbers:
@@ -148,11 +152,23 @@ class Placement:
         for number in numbers:
             yield from self._finds.get(number, ())
 
+    def _way(self, mac: int) -> Rule:
+        here = self._macs[mac]
+        return way_rule(mac, *here, self._tags.get((*here, mac), 0) if self._tags else 0)
+
+    def _tag_of(self, number: int) -> int:
+        """The VLAN of the host that has an address, 0 where frames to it have no tag."""
+        if not self._tags:
+            return 0
+        here = self._owners[number]
+        macs = (p.mac for p in self._by_switch[here[0]] if (p.port, p.number) == (here[1], number))
+        return next((self._tags.get((*here, mac), 0) for mac in macs), 0)
+
     def _find(self, number: int) -> tuple[Rule, ...]:
         infra = self._infrastructure
         if (infra.arp if number < SIX else infra.nd) is not Action.ALLOW:
             return ()
-        return (find_rule(number, *self._owners[number]),)
+        return (find_rule(number, *self._owners[number], self._tag_of(number)),)
 
     def _guard(self, places: Iterable[Place]) -> dict[Place, tuple[Rule, ...]]:
         """``places`` are sorted, and hold every address of a host or none."""
@@ -160,13 +176,18 @@ class Placement:
         infrastructure = self._infrastructure
         for (switch, port, mac), own in groupby(places, key=_HOST):
             numbers = [place.number for place in own]
-            for number, rules in guard_rules(port, mac, numbers, infrastructure):
+            vlan = self._tags.get((switch, port, mac)) if self._tags else None
+            admit = ADMIT if vlan is None else TAGGED_ADMIT
+            for number, rules in guard_rules(port, mac, numbers, infrastructure, admit):
                 guards[Place(switch, port, mac, number)] = rules
             # The last address is IPv6: every MAC has one of its own.
             guards[Place(switch, port, mac, number)] = (
                 *rules,
-                *client_rules(port, mac, infrastructure),
+                *client_rules(port, mac, infrastructure, admit),
             )
+            for number in numbers if vlan is not None else ():
+                place = Place(switch, port, mac, number)
+                guards[place] = tagged(guards[place], vlan or 0)
         return guards
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from policies.model import Host
-from policies.sequences import differences
 from topology.records import Binding
 
 
@@ -35,15 +34,13 @@ class Special:
         self,
         hosts: Sequence[Host],
         bindings: Sequence[Binding],
-        gone: Iterable[Binding],
-        come: Iterable[Binding],
+        moved: Iterable[Binding],
+        other: bool,
     ) -> bool:
-        """Follow hosts and bindings; whether any of the special ones is another than before."""
-        left, new = differences(self._hosts, hosts)
+        """Follow hosts and bindings, of which ``moved`` came or went; ``other``: a special host is
+        another than before. Whether anything changes for special hosts."""
         self._hosts = hosts
-        named = self._named
-        changed = any(is_special(host) for host in (*left, *new))
-        if changed or any(each.host in named for each in (*gone, *come)):
+        if other or any(each.host in self._named for each in moved):
             self._take(bindings)
             return True
         return False

@@ -20,7 +20,17 @@ from policies.compiler.special import Special
 from policies.layout import Audience, Category, Reason, Table, cookie
 from policies.model import ADVERTISEMENTS, DHCP, ICMPV6, UDP, Action, Host, Infrastructure
 from policies.regions import SIX, number_at
-from policies.rules import CopyToController, Field, Goto, Load, Output, Resubmit, Rule, match
+from policies.rules import (
+    CopyToController,
+    Field,
+    Goto,
+    Load,
+    Output,
+    Resubmit,
+    Rule,
+    RuleAction,
+    match,
+)
 from topology.records import Binding
 
 SERVED, ROGUE = 205, 203  # guard priorities: below a host's own ARP and ND, above its addresses
@@ -68,16 +78,21 @@ _ASSIGN = (_UDP, _NOBODY, Field("udp_dst", 67), Field("udp_src", 68))
 _SOLICIT = Field("icmpv6_type", ROUTER_SOLICITATION)
 
 
-def client_rules(port: int, mac: int, infrastructure: Infrastructure) -> tuple[Rule, ...]:
+def client_rules(
+    port: int,
+    mac: int,
+    infrastructure: Infrastructure,
+    admit: tuple[RuleAction, ...] = ADMIT,
+) -> tuple[Rule, ...]:
     """What a host may ask before it has an address: DHCP, and for routers (RFC 4861)."""
     own, here = Field("eth_src", mac), Field("in_port", port)
     cause = cookie(Category.BINDING) | crc32(mac.to_bytes(6, "big"))
     rules: tuple[Rule, ...] = ()
     if infrastructure.dhcp is Action.ALLOW:
-        rules += (Rule(Table.GUARD, 210, (_ALL, own, _IP, here, *_ASSIGN), ADMIT, cause),)
+        rules += (Rule(Table.GUARD, 210, (_ALL, own, _IP, here, *_ASSIGN), admit, cause),)
     if infrastructure.nd is Action.ALLOW:
         fields = (_ROUTERS, own, _IPV6, _SOLICIT, here, _ICMPV6, _NOBODY6)
-        rules += (Rule(Table.GUARD, 210, fields, ADMIT, cause),)
+        rules += (Rule(Table.GUARD, 210, fields, admit, cause),)
     return rules
 
 
@@ -126,7 +141,7 @@ def flood_rules(edges: Iterable[int], trunks: Iterable[int], tree: Iterable[int]
         fields = flags(flooded, flag(layout.AUDIENCE, audience))
         if audience is Audience.EVERYONE:
             ports = (Output(port) for port in sorted({*edges, *inside}))
-            yield rule(Table.FORWARD, 200, fields, *ports)
+            yield rule(Table.FORWARD, 200, fields, *ports, Goto(Table.STATIONS))
         else:
             yield rule(Table.FORWARD, 200, fields, *along, Goto(Table.STATIONS))
 

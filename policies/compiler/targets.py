@@ -39,6 +39,7 @@ _BOTH = (
     "who starts TCP or SCTP from a port below 1,024 gets no answer",
     "ICMP errors pass only where an intent allows their type or everything",
     "IP fragments after the first are dropped: the switch must be set to drop them",
+    "VLAN tags are not looked at, and hosts that share a port by VLAN are not told apart by them",
     "multicast and broadcast are not passed on, DHCP and router advertisements among them",
     "connections are not seen one by one: no flow records, and would-deny is not told apart",
     "what an intent let in is cut when the intent goes; `established: keep` has no effect",

@@ -177,6 +177,8 @@ class Expectation:
 
     def admits(self, packet: Mapping[str, int]) -> bool:
         """Whether a host may send the packet: it is what it says, and so is what it serves."""
+        if packet.get("vlan_vid", 0):
+            return False  # a proof knows no tagged ports
         special = audience_of(packet)
         if special is None:
             return self.owns(packet)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from policies.prove.expect import IP, IPV6, Expectation
 from policies.prove.flows import STATES, Asked, packet_of, services_of
 from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
-from policies.prove.world import World, icmp6
+from policies.prove.world import World, icmp6, tcp
 from policies.regions import SIX
 
 BROADCAST = 0xFFFF_FFFF_FFFF
@@ -27,6 +27,7 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
     for port in (*world.edges, *world.trunks):
         held = places.held.get((here, port), {})
         other = next((mac for mac in places.macs if mac not in held), STRANGE_MAC)
+        yield from _tagged(world, port, held)
         macs = dict.fromkeys([*world.macs, *servers[:1], *servers[-1:], STRANGE_MAC])
         targets = world.special("eth_dst", BROADCAST, ALL_NODES, ALL_ROUTERS, *macs)
         for mac in (*list(held)[:2], *list(held)[-1:], other):
@@ -41,6 +42,18 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
                 for kind in (133, 134, 137):
                     for source in (*six, 0, STRANGE_SIX, 0xFE80 << 112 | 0x1234):
                         yield start | icmp6(target, source, 0xFF02 << 112 | 1, kind)
+
+
+def _tagged(world: World, port: int, held: dict[int, set[int]]) -> Iterator[dict[str, int]]:
+    """What a host may send, but with a tag."""
+    target = next(iter(world.macs), STRANGE_MAC)
+    for mac, numbers in list(held.items())[:1]:
+        for number in sorted({min(numbers), max(numbers)}):
+            six = number >= SIX
+            far = STRANGE_SIX if six else STRANGE_FOUR
+            packet = tcp(target, number & ~SIX, far, six=six)
+            for tag in world.special("vlan_vid", 0x1005):
+                yield packet | {"in_port": port, "eth_src": mac, "vlan_vid": tag}
 
 
 def _assigning(start: dict[str, int], four: list[int], six: list[int]) -> Iterator[dict[str, int]]:

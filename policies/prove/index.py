@@ -21,6 +21,8 @@ from policies.rules import (
     Move,
     Output,
     OutputRegister,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -325,6 +327,10 @@ class Machine:
                 fields["ct_state"] = ct_state
                 run.tracks.append(zone)
                 return table
+            case PushVlan():
+                fields["vlan_vid"] = 0x1000
+            case PopVlan():
+                fields.pop("vlan_vid", None)
             case Commit(zone, mark):
                 run.commits.append((zone, read(run, fields, mark)))
             case Learn():

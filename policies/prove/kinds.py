@@ -39,7 +39,7 @@ Signature = tuple[object, ...]
 # Fields that the packets below take all combinations of, as far as rules name values.
 KNOWN = frozenset(
     {
-        *("in_port", "eth_src", "eth_dst", "ip_src", "ipv6_src"),
+        *("in_port", "eth_src", "eth_dst", "ip_src", "ipv6_src", "vlan_vid"),
         *("arp_sha", "arp_spa", "arp_tpa", "nd_sll", "nd_tll", "nd_target"),
         *("eth_type", "ip_proto", "icmp_type", "icmpv6_type", "arp_op", "ct_state"),
         "tcp_flags",

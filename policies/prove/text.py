@@ -26,6 +26,8 @@ from policies.rules import (
     Move,
     Output,
     OutputRegister,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -61,6 +63,8 @@ NAMES = {
     "nw_proto": "ip_proto",
     "nw_src": "ip_src",
     "nw_dst": "ip_dst",
+    "dl_vlan": "vlan_vid",
+    "vlan_tci": "vlan_vid",
     "arp_tha": "arp_tha",
 }
 WIDTHS = {
@@ -201,6 +205,8 @@ def _field(name: str, text: str) -> Iterator[Field]:
         yield _signed(name, text, TCP_FLAGS)
         return
     value, slash, mask = text.partition("/")
+    if name == "vlan_vid" and not slash:
+        value = str(int(value, 0) | 0x1000)  # printed without the bit that says there is a tag
     number, full = _number(name, value), (1 << width_of(name)) - 1
     if name.startswith("xxreg"):
         yield from _wide(name, number, _number(name, mask) if slash else full)
@@ -277,6 +283,10 @@ def _action(text: str) -> RuleAction:
     if text.startswith("controller"):
         options = dict(part.split("=") for part in split_top(text[text.index("(") + 1 : -1]))
         return CopyToController(int(options["meter_id"]), int(options.get("max_len", 65535)))
+    if text.startswith("push_vlan"):
+        return PushVlan()
+    if text in ("pop_vlan", "strip_vlan"):
+        return PopVlan()
     if text.startswith("resubmit("):
         return Resubmit(int(text[:-1].rpartition(",")[2]))
     if text.startswith("ct("):

@@ -23,6 +23,8 @@ from policies.rules import (
     Move,
     Output,
     OutputRegister,
+    PopVlan,
+    PushVlan,
     Resubmit,
     Rule,
     RuleAction,
@@ -39,6 +41,7 @@ CONTROLLER_PORT = 0xFFFF_FFFD
 NO_RECIRCULATION = 0xFF
 SEND_FLOW_REMOVED = 1
 OXM_MATCH = 1
+ETH_VLAN = 0x8100
 STANDARD_CLASS = b"\x80\x00"
 (ADD, MODIFY_STRICT, DELETE, DELETE_STRICT) = (0, 2, 3, 4)
 NO_BUFFER = ANY_PORT = ANY_GROUP = 0xFFFF_FFFF
@@ -169,6 +172,10 @@ def action_bytes(action: RuleAction) -> bytes:
             return _ct(1, zone, NO_RECIRCULATION, move)
         case Learn():
             return _learn(action)
+        case PushVlan():
+            return struct.pack("!HHHxx", 17, 8, ETH_VLAN)
+        case PopVlan():
+            return struct.pack("!HHxxxx", 18, 8)
         case ToController(max_len):
             return struct.pack("!HHIHxxxxxx", 0, 16, CONTROLLER_PORT, max_len)
         case UseMeter() | WriteMetadata() | Goto():

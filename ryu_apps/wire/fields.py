@@ -54,6 +54,7 @@ _ALL = (
     _field("eth_dst", OXM, 3, 6, (NXM_0, 1)),
     _field("eth_src", OXM, 4, 6, (NXM_0, 2)),
     _field("eth_type", OXM, 5, 2, (NXM_0, 3)),
+    _field("vlan_vid", OXM, 6, 2),
     _field("ip_proto", OXM, 10, 1, (NXM_0, 6)),
     _field("ip_src", OXM, 11, 4, (NXM_0, 7)),
     _field("ip_dst", OXM, 12, 4, (NXM_0, 8)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address
 from socket import inet_ntoa
 
@@ -26,7 +26,7 @@ class Frame:
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
-    ``hardware`` is the sender's MAC as ARP gives it.
+    ``hardware`` is the sender's MAC as ARP gives it, ``vlan`` the tag.
     ``opens`` is False for a TCP segment that cannot be a connection's first. Of TCP also the
     ``flags``, the sequence and acknowledgment numbers, and the ``length`` of what the segment
     carries, in bytes.
@@ -47,6 +47,7 @@ class Frame:
     ack: int = 0
     length: int = 0
     hardware: str | None = None
+    vlan: int | None = None
 
 
 def read_frame(data: bytes) -> Frame | None:
@@ -62,8 +63,8 @@ def _read(data: bytes) -> Frame:
     (eth_type,) = struct.unpack_from("!H", data, 12)
     at = 14
     if eth_type == ETH_VLAN:
-        (eth_type,) = struct.unpack_from("!H", data, 16)
-        at = 18
+        (tag,) = struct.unpack_from("!H", data, 14)
+        return replace(_read(data[:12] + data[16:]), vlan=tag & 0xFFF)
     if eth_type == ETH_IP:
         return _read_ipv4(data, at, src_mac, dst_mac)
     if eth_type == ETH_IPV6:

@@ -1,0 +1,114 @@
+"""Ports that several VLANs share: tags that belong to hosts, and none elsewhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from policies.compiler import CompileError, Compiler, SwitchView, declared_bindings
+from policies.compiler.probe import NEW, binding_of, packet_of
+from policies.interpreter import Interpreter
+from policies.membership import Membership
+from policies.model import TCP, Connection, Defaults, Host, Intent, Mode, Policy, Service
+from policies.prove import Prover
+from policies.prove.text import read_rule
+from policies.render import ovs_text
+from policies.rules import PopVlan, PushVlan
+
+NOW = 1_000_000.0
+VIEW = SwitchView(1, (1, 2))
+
+
+def host(number: int, port: int, vlan: int | None = None) -> Host:
+    ips = (ip_address(f"10.0.0.{number}"), ip_address(f"fd00::{number}"))
+    return Host(f"h{number}", f"02:00:00:00:00:{number:02x}", ips, 1, port, vlan)
+
+
+def policy_of(*hosts: Host) -> Policy:
+    allow = Intent("all", ("any",), ("any",), (Service(),))
+    return Policy("vlans", hosts, (), (), (allow,), Defaults(mode=Mode.ENFORCE))
+
+
+def compiler_of(policy: Policy) -> Compiler:
+    bindings = declared_bindings(policy)
+    return Compiler(policy, Membership(policy, bindings), bindings, NOW)
+
+
+SHARED = policy_of(host(1, 1), host(2, 1, 10), host(3, 1, 20), host(4, 2, 30))
+
+
+def passes(policy: Policy, number: int, tag: int | None) -> bool:
+    """Whether a host's packet to the only host on the other port arrives."""
+    bindings = declared_bindings(policy)
+    sender, receiver = (binding_of(f"10.0.0.{n}", bindings) for n in (number, 4))
+    assert sender is not None and receiver is not None
+    asked = Connection(ip_address(sender.ip), ip_address("10.0.0.4"), TCP, 80)
+    packet = packet_of(asked, sender, receiver, in_port=sender.port)
+    if tag is not None:
+        packet["vlan_vid"] = 0x1000 | tag
+    passage = Interpreter(compiler_of(policy).rules(VIEW)).run(packet, NEW)
+    assert not passage.outputs or "vlan_vid" not in passage.fields, "an access port has no tags"
+    return passage.outputs == [2]
+
+
+def test_each_host_of_a_shared_port_has_its_own_tag() -> None:
+    tags = (None, 10, 20, 30, 0)
+    right = {1: None, 2: 10, 3: 20}
+    for number, own in right.items():
+        assert [tag for tag in tags if passes(SHARED, number, tag)] == [own]
+    lone = policy_of(host(2, 1, 10), host(4, 2, 30))
+    assert [tag for tag in tags if passes(lone, 2, tag)] == [None], "an access port"
+
+
+def test_what_goes_to_a_shared_port_is_tagged_for_its_host() -> None:
+    rules = Interpreter(compiler_of(SHARED).rules(VIEW))
+    bindings = declared_bindings(SHARED)
+    sender = binding_of("10.0.0.4", bindings)
+    for number, tag in ((1, None), (2, 0x100A), (3, 0x1014)):
+        receiver = binding_of(f"10.0.0.{number}", bindings)
+        assert sender is not None and receiver is not None
+        asked = Connection(ip_address("10.0.0.4"), ip_address(receiver.ip), TCP, 80)
+        passage = rules.run(packet_of(asked, sender, receiver, in_port=2), NEW)
+        assert passage.outputs == [1] and passage.fields.get("vlan_vid") == tag
+    group = {"eth_dst": 0x01005E0000FB, "eth_type": 0x800, "ip_dst": 0xE00000FB, "ip_proto": 17}
+    own = {"in_port": 2, "eth_src": 0x020000000004, "ip_src": int(ip_address("10.0.0.4"))}
+    passage = rules.run(group | own | {"udp_src": 5353, "udp_dst": 5353}, NEW)
+    assert passage.outputs == [1, 1, 1], "once for each VLAN and once without"
+
+
+def test_a_port_that_becomes_shared_is_followed() -> None:
+    before = policy_of(host(2, 1, 10), host(4, 2, 30))
+    compiler = compiler_of(before)
+    held = {rule.key: rule for rule in compiler.rules(VIEW)}
+    for after in (SHARED, before, policy_of(host(2, 1), host(3, 1, 20), host(4, 2))):
+        bindings = declared_bindings(after)
+        change = compiler.update(after, Membership(after, bindings), bindings, NOW).on(1)
+        for rule in change.removed:
+            del held[rule.key]
+        held.update((rule.key, rule) for rule in change.added)
+        assert held == {rule.key: rule for rule in compiler_of(after).rules(VIEW)}
+
+
+def test_a_router_on_a_shared_port_is_refused_and_tags_are_not_called_proven() -> None:
+    router = replace(host(2, 1, 10), routes=(ip_network("0.0.0.0/0"),))
+    with pytest.raises(CompileError, match="port of its own"):
+        compiler_of(policy_of(router, host(3, 1, 20)))
+    bindings = declared_bindings(SHARED)
+    prover = Prover(SHARED, Membership(SHARED, bindings), {1: VIEW}, bindings, NOW, limit=0)
+    proof = prover.prove({1: compiler_of(SHARED).rules(VIEW)})
+    assert not proof.holds and "port 1 is tagged" in proof.unproven[-1]
+
+
+def test_tags_are_read_back_from_text() -> None:
+    rules = compiler_of(SHARED).rules(VIEW)
+    touched = [
+        rule
+        for rule in rules
+        if any(each.name == "vlan_vid" for each in rule.match)
+        or any(isinstance(each, PushVlan | PopVlan) for each in rule.actions)
+    ]
+    assert touched and [read_rule(ovs_text(rule)) for rule in touched] == touched
+    printed = "table=0, priority=410,tcp,dl_vlan=10,in_port=1 actions=pop_vlan,goto_table:1"
+    assert {(f.name, f.value) for f in read_rule(printed).match} >= {("vlan_vid", 0x100A)}
