@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -43,7 +43,8 @@ from response.messages import (
 )
 from ryu_apps import discovery, drift
 from ryu_apps.admission import Admission, cannot_be_made, too_small
-from ryu_apps.desired import Decided, Desired, by_decision, digest_of
+from ryu_apps.confirming import confirmation, installed, plain_confirmation
+from ryu_apps.desired import Desired, by_decision, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.links import LINK_TIMEOUT
 from ryu_apps.ownership import ROLE_REPLY, owner_of, owner_rule
@@ -533,10 +534,11 @@ class Core:
         limits = self.desired.limits(now)
         effects: list[Effect] = []
         for session in self._ready():
-            confirm = _confirmation(session.switch, decided)
             if session.kind.target is not Target.STATEFUL:
-                effects += self._reconcile(session, now, confirm)
+                plain = plain_confirmation(session, decided, decision if held else None)
+                effects += self._reconcile(session, now, plain)
                 continue
+            confirm = confirmation(session.switch, decided)
             # A rule may name a meter only while it exists, and neither can ride in a bundle.
             effects += session.set_meters(limits)
             effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
@@ -569,7 +571,7 @@ class Core:
         """The decisions' rules that a switch has confirmed with all others."""
         held = by_decision(rules)
         return [
-            Tell(RulesConfirmed(now, each.id, _installed(switch, held[each.number])))
+            Tell(RulesConfirmed(now, each.id, installed(switch, held[each.number])))
             for each in self.desired.decisions.values()
             if each.number in held
         ]
@@ -644,21 +646,3 @@ class Core:
         if all(intent.expires is None for intent in self.desired.policy.intents):
             return []
         return self._reconcile_all(now)
-
-
-def _confirmation(switch: int, decided: Decided) -> Callable[[float], list[Effect]]:
-    def confirmed(now: float) -> list[Effect]:
-        told: list[Effect] = []
-        for name, placed, gone in decided.parts:
-            if placed:
-                told.append(Tell(RulesConfirmed(now, name, _installed(switch, placed))))
-            if gone:
-                told.append(Tell(RulesConfirmed(now, name, _installed(switch, gone), True)))
-        return told
-
-    return confirmed
-
-
-def _installed(switch: int, rules: Iterable[Rule]) -> tuple[InstalledRule, ...]:
-    places = dict.fromkeys((int(rule.table), rule.cookie) for rule in rules)
-    return tuple(InstalledRule(switch, *place) for place in places)

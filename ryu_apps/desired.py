@@ -37,11 +37,11 @@ STATEFUL = Form()
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What a decision changes on every switch. ``parts`` tells of each decision concerned its id,
-    the rules that are its own afterwards, and those that no longer are."""
+    """What a decision changes on every switch. ``parts`` tells of each decision concerned its id
+    and number, the rules that are its own afterwards, and those that no longer are."""
 
     change: Change
-    parts: tuple[tuple[str, tuple[Rule, ...], tuple[Rule, ...]], ...]
+    parts: tuple[tuple[str, int, tuple[Rule, ...], tuple[Rule, ...]], ...]
 
 
 @dataclass(slots=True)
@@ -174,7 +174,9 @@ class Desired:
         for number, name in ids.items():
             mine, lost = placed.get(number, ()), gone.get(number, ())
             kept = {(rule.table, rule.cookie) for rule in mine}
-            parts.append((name, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept)))
+            parts.append(
+                (name, number, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept))
+            )
         return Decided(Change(added, removed), tuple(parts))
 
     def restrictions(self) -> list[Restriction]:

@@ -12,7 +12,7 @@ from policies.layout import Category, Table, category_of, cookie, limit_meter, n
 from policies.model import Envelope, FeedBlock, Mode
 from policies.prefixes import fewest, prefix_of
 from response.decisions import Decision, InstalledRule
-from response.messages import Enforce, ListFeed, Release, RulesConfirmed
+from response.messages import Enforce, ListFeed, Release, RulesConfirmed, SwitchChanged
 from tests.ryu_apps.fake_switch import FakeSwitch
 from tests.ryu_apps.test_core import HOLD, POLICY, Rig
 
@@ -209,3 +209,24 @@ def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
     assert {key for key in late.rules if key[0] == Table.LISTED} == {
         key for key in switch.rules if key[0] == Table.LISTED
     }
+
+
+def test_a_plain_switch_confirms_what_it_has_and_says_what_it_cannot() -> None:
+    rig = Rig(LIMITED)
+    rig.connect(1, FakeSwitch(1, vendor=False))
+    decide(rig, HOLD)
+    told = rig.told(RulesConfirmed)[-1]
+    session = rig.core.sessions[1]
+    there = {
+        (key[0], rule.cookie)
+        for key, rule in session.installed.items()
+        if category_of(rule.cookie) == Category.DECISION
+    }
+    assert there and {(rule.table, rule.cookie) for rule in told.rules} == there
+    decide(rig, HOLD, held=False)
+    told = rig.told(RulesConfirmed)[-1]
+    assert told.removed and {(rule.table, rule.cookie) for rule in told.rules} == there
+    before = len(rig.told(RulesConfirmed))
+    decide(rig, replace(HOLD, action="rate_limit"))
+    assert len(rig.told(RulesConfirmed)) == before
+    assert "cannot rate_limit: d-1" in rig.told(SwitchChanged)[-1].detail
