@@ -43,6 +43,7 @@ _BOTH = (
     "multicast and broadcast are not passed on, DHCP and router advertisements among them",
     "connections are not seen one by one: no flow records, and would-deny is not told apart",
     "what an intent let in is cut when the intent goes; `established: keep` has no effect",
+    "of machine decisions only `quarantine` is carried out, and what feeds list is not looked at",
 )
 LOSSES: Mapping[Target, tuple[str, ...]] = {
     Target.STATEFUL: (),
