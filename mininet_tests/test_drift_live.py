@@ -14,14 +14,18 @@ from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import ROOT, Controller
 from mininet_tests.lab import Lab
 from mininet_tests.outage import POLICY
+from policies.layout import Table
 from response.store import Store
 from topology.records import Link
 
 LONGEST = 10.0  # seconds until a change by somebody else is repaired
 FAULTS: dict[str, tuple[str, ...]] = {
     "extra": ("add-flow", "table=0,priority=60000,in_port=1,actions=output:2"),
-    "missing": ("del-flows", "--strict", "table=13,priority=0"),
-    "altered": ("add-flow", "table=12,priority=0,actions=goto_table:18"),
+    "missing": ("del-flows", "--strict", f"table={int(Table.MODE)},priority=0"),
+    "altered": (
+        "add-flow",
+        f"table={int(Table.POLICY)},priority=0,actions=goto_table:{int(Table.FORWARD)}",
+    ),
 }
 
 
@@ -32,7 +36,7 @@ def rules(lab: Lab) -> list[str]:
         for d in lab.plan.switches
         for line in lab.ofctl(d, "dump-flows", "--no-stats").splitlines()
     )
-    return sorted(line.strip() for line in found if "table=15," not in line)
+    return sorted(line.strip() for line in found if f"table={int(Table.COUNT)}," not in line)
 
 
 def check(running: Controller) -> tuple[int, list[dict[str, Any]]]:

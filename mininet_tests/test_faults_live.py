@@ -12,6 +12,7 @@ import pytest
 from mininet_tests import faults
 from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import ROOT, Controller, free_port
+from mininet_tests.machine import vsctl
 from mininet_tests.restrict import Limits, Restriction
 from mininet_tests.test_policy_live import apply, rules
 from mininet_tests.updates import policy
@@ -95,3 +96,23 @@ def test_two_controllers_do_not_fight(
         assert rules(network) == taken
     finally:
         second.kill()
+
+
+@pytest.mark.timeout(60)
+def test_switches_come_over_tls(lab: MakeLab, controller: MakeController, tmp_path: Path) -> None:
+    network = lab(policy(0), links=LINKS)
+    tls, port = tmp_path / "tls", free_port()
+    septum = [sys.executable, "-m", "console"]
+    subprocess.run([*septum, "certificates", str(tls)], cwd=ROOT, timeout=30, check=True)
+    files = (str(tls / name) for name in ("switch.key", "switch.crt", "ca.crt"))
+    vsctl("set-ssl", *files)
+    try:
+        network.set_controller(f"ssl:127.0.0.1:{port}")
+        words = ("--of-ssl-port", str(port), "--of-ca", str(tls / "ca.crt"), "--analysis", "none")
+        ours = (f"--of-key={tls / 'controller.key'}", f"--of-cert={tls / 'controller.crt'}")
+        running = controller(network, extra=(*words, *ours), port=free_port())
+        felt = faults.under_traffic(network, running, lambda: None, 1.5)
+        assert felt.lost == felt.leaked == 0 < felt.sent
+        assert network.connected()
+    finally:
+        vsctl("del-ssl")
