@@ -1,4 +1,6 @@
-"""A flood of valid TCP SYNs, each a new connection: ``flood.py SRC_MAC DST_MAC SRC DST COUNT``.
+"""A flood of valid TCP SYNs: ``flood.py SRC_MAC DST_MAC SRC DST COUNT [SECONDS]``.
+
+Each is a new connection, and ends with COUNT or after SECONDS.
 
 Written with raw frames, so that one small program makes thousands a second;
 standard library only.
@@ -11,7 +13,7 @@ import struct
 import sys
 import time
 
-LONGEST = 8.0  # seconds, however slow the machine
+LONGEST = 8.0  # seconds where none are given, however slow the machine
 
 
 def checksum(data: bytes) -> int:
@@ -32,11 +34,13 @@ def syn(source: bytes, target: bytes, number: int) -> bytes:
     return ip + tcp[:16] + whole.to_bytes(2, "big") + tcp[18:]
 
 
-def flood(macs: tuple[str, str], addresses: tuple[str, str], count: int) -> int:
+def flood(
+    macs: tuple[str, str], addresses: tuple[str, str], count: int, seconds: float = LONGEST
+) -> int:
     """Send up to ``count`` SYNs from eth0; how many it were."""
     src, dst = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
     source, target = (socket.inet_aton(address) for address in addresses)
-    until = time.monotonic() + LONGEST
+    until = time.monotonic() + seconds
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind(("eth0", 0))
         for number in range(count):
@@ -47,4 +51,6 @@ def flood(macs: tuple[str, str], addresses: tuple[str, str], count: int) -> int:
 
 
 if __name__ == "__main__":
-    print(flood((sys.argv[1], sys.argv[2]), (sys.argv[3], sys.argv[4]), int(sys.argv[5])))
+    longest = float(sys.argv[6]) if len(sys.argv) > 6 else LONGEST
+    ends = (sys.argv[1], sys.argv[2]), (sys.argv[3], sys.argv[4])
+    print(flood(*ends, int(sys.argv[5]), longest))
