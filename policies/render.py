@@ -36,6 +36,12 @@ from policies.rules import (
 MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
 IPV4 = frozenset({"ip_src", "ip_dst", "arp_spa", "arp_tpa"})
 IPV6 = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
+# Ports that are none (OpenFlow 1.3.5, section 7.2.1). No rule of ours names one; somebody's own,
+# read back from a switch, may.
+RESERVED = {
+    0xFFFF_FFF8: "IN_PORT", 0xFFFF_FFFA: "NORMAL", 0xFFFF_FFFB: "FLOOD", 0xFFFF_FFFC: "ALL",
+    0xFFFF_FFFD: "CONTROLLER", 0xFFFF_FFFE: "LOCAL",
+}  # fmt: skip
 # The names that ovs-ofctl wants inside load, move and learn.
 NXM = {
     "eth_type": "NXM_OF_ETH_TYPE",
@@ -115,7 +121,7 @@ def action_text(action: RuleAction) -> str:
         case Move(source, target):
             return f"move:{_bits(source)}->{_bits(target)}"
         case Output(port):
-            return f"output:{port}"
+            return RESERVED.get(port) or f"output:{port}"
         case OutputRegister(source):
             return f"output:{_bits(source)}"
         case CopyToController(meter, max_len):

@@ -35,6 +35,7 @@ from policies.model import (
 from policies.prove.index import Run, register_bits
 from policies.prove.places import Places
 from policies.regions import SIX, address_at
+from policies.render import RESERVED
 from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
 from policies.verdict import Judge
 
@@ -512,7 +513,7 @@ def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:
 
 
 def _sent_text(ports: Iterable[int]) -> str:
-    listed = ", ".join(str(port) for port in sorted(ports))
+    listed = ", ".join(RESERVED.get(port) or str(port) for port in sorted(ports))
     return f"forward to port {listed}" if listed else "drop"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from policies.layout import Category, Table, category_of
-from policies.render import IPV4, IPV6, MACS, NXM
+from policies.render import IPV4, IPV6, MACS, NXM, RESERVED
 from policies.rules import (
     Bits,
     Commit,
@@ -84,6 +84,7 @@ WIDTHS = {
     "ct_ipv6_src": 128,
     "ct_ipv6_dst": 128,
 }
+_RESERVED = {name: number for number, name in RESERVED.items()}
 TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
 CT_FLAGS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 _FIELDS = {oxm: name for name, oxm in NXM.items()}
@@ -299,6 +300,8 @@ def _action(text: str) -> RuleAction:
         return Load(bits, _number(bits.field, value))
     if not colon and text.isdigit():
         return Output(int(text))
+    if word.upper() in _RESERVED:
+        return Output(_RESERVED[word.upper()])
     left, _, right = rest.partition("->")
     match word:
         case "load":

@@ -24,7 +24,7 @@ from policies.prove.shared import finder, read_bits
 from policies.prove.text import RuleTextError, read_rule, read_rules
 from policies.reader import load_policy
 from policies.regions import SIX, address_at, number_of
-from policies.render import ovs_lines
+from policies.render import action_text, ovs_lines
 from policies.rules import Bits, Field, Load, OutputRegister, Rule
 from policies.verdict import Judge
 
@@ -167,3 +167,10 @@ def _first(boxes: list[Box], classes: list[int], service: int) -> Box:
         ),
         key=lambda box: box.rank,
     )
+
+
+def test_a_rule_of_somebody_else_is_read_whatever_it_does() -> None:
+    for word in ("NORMAL", "FLOOD", "LOCAL", "CONTROLLER:65535"):
+        text = f" cookie=0x0, duration=0.3s, table=0, n_packets=0, priority=9,ip actions={word}"
+        found = read_rule(text)
+        assert action_text(found.actions[0]) == word
