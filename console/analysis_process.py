@@ -54,7 +54,10 @@ class Shell:
         link: socket.socket,
         door: socket.socket,
         follower: PolicyFollower,
+        turn: int,
     ) -> None:
+        """``turn`` is the lock that `take_turn` gave."""
+        self._turn = turn
         self._analysis, self._audit = composed.analysis, composed.audit
         self._link = link
         self._door = door
@@ -195,8 +198,10 @@ class Shell:
             _say(f"the audit's checkpoint cannot be written: {_one_line(problem)}")
 
     def _handles(self) -> tuple[int, ...]:
-        """Sockets that belong to this process alone."""
-        return tuple(each.fileno() for each in (self._link, self._door, *self._askers))
+        """What belongs to this process alone: its sockets, and the lock that says it is the one
+        analysis here, which a child must not hold on to when this process is killed."""
+        sockets = (self._link, self._door, *self._askers)
+        return (self._turn, *(each.fileno() for each in sockets))
 
     # -- people ----------------------------------------------------------------
 
@@ -267,9 +272,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as problem:  # whatever it is: one line, and the controller goes on without
         _say(f"cannot start: {_one_line(problem)}")
         return 2
-    shell = Shell(
-        composed, options.state, link, door, PolicyFollower(options.state, composed.version)
-    )
+    follower = PolicyFollower(options.state, composed.version)
+    shell = Shell(composed, options.state, link, door, follower, turn)
     signal.signal(signal.SIGTERM, shell.stop)
     gc.freeze()  # what is loaded now stays; collections need not walk it again
     try:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import socket
 import time
+from pathlib import Path
 
+from console.analysis_process import take_turn
 from console.background import Copy
 
 
@@ -36,3 +39,16 @@ def test_it_lets_go_of_its_parents_sockets() -> None:
     assert ours.recv(1) == b""
     assert copy.result(wait=True)[0]
     ours.close()
+
+
+def test_a_process_that_is_killed_leaves_its_lock_to_the_next_one_not_to_its_children(
+    tmp_path: Path,
+) -> None:
+    turn = take_turn(tmp_path)
+    copy = Copy(lambda: time.sleep(1.0) or b"", (turn,))  # type: ignore[func-returns-value]
+    time.sleep(0.1)
+    os.close(turn)  # as the end of the process does
+    begun = time.monotonic()
+    os.close(take_turn(tmp_path))
+    assert time.monotonic() - begun < 0.5
+    copy.kill()
