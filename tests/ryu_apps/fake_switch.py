@@ -20,7 +20,7 @@ class FakeSwitch:
     vendor's messages; a table that holds ``table_size`` rules is full."""
 
     def __init__(
-        self, number: int, *, tables: int = 24, table_size: int = 10**6, vendor: bool = True
+        self, number: int, *, tables: int = 32, table_size: int = 10**6, vendor: bool = True
     ) -> None:
         self.number = number
         self.tables, self.table_size, self.vendor = tables, table_size, vendor
