@@ -90,10 +90,15 @@ class Edge:
                     self._end_spell(i, calm)
                     since[i] = now
         peaks = self.peaks
-        for i in 0, 1, 2:
-            n = counts[i] = counts[i] + 1.0
-            if n > peaks[i]:
-                peaks[i] = n
+        n = counts[0] = counts[0] + 1.0
+        if n > peaks[0]:
+            peaks[0] = n
+        n = counts[1] = counts[1] + 1.0
+        if n > peaks[1]:
+            peaks[1] = n
+        n = counts[2] = counts[2] + 1.0
+        if n > peaks[2]:
+            peaks[2] = n
 
     def _end_spell(self, i: int, calm: bool) -> None:
         peak = self.peaks[i]

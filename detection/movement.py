@@ -120,7 +120,7 @@ def notice(
             _flip(host, now)
         if host.flip is not None and new:
             host.flip.add(now)
-        hop(host, dst, use, now, hop_window, last is None, new)
+        hop(host, dst, use, now, hop_window, last is None, new, record.ts)
     return evidence
 
 

@@ -15,6 +15,7 @@ from math import exp
 from detection.alerts import Hop
 from detection.hosts import MAX_ARRIVALS, MAX_HOPS, Arrival, Chain, HostState, Onward, ServiceUse
 
+OUT_OF_ORDER = 1.0  # seconds by which records of one moment may come the wrong way round
 SESSION = 300.0  # an arrival from the same source counts as a new session after this long
 FEW_PEERS = 3.0  # a host with more peers than this on a foothold makes rounds
 ENOUGH_FOLLOWERS = 2  # hosts that go on after one and the same visitor, to make it a suspect
@@ -23,11 +24,14 @@ LEAST_WEIGHT = 0.1
 KNOWN_AFTER = 300.0  # seconds of watching a host after which its habits are half known
 
 
-def best_arrival(host: HostState, dst: str, now: float, within: float) -> Arrival | None:
+def best_arrival(
+    host: HostState, dst: str, now: float, within: float, began: float | None = None
+) -> Arrival | None:
     """The arrival that a connection to ``dst`` most likely goes on from.
 
-    Coming back where one came from is no hop. A suspect origin is the best guess, then the
-    longest chain, then the latest.
+    ``began`` is when that connection did, where its record came late: what arrived after that
+    it cannot go on from. Coming back where one came from is no hop. A suspect origin is the
+    best guess, then the longest chain, then the latest.
     """
     if host.arrivals is None:
         return None
@@ -37,6 +41,8 @@ def best_arrival(host: HostState, dst: str, now: float, within: float) -> Arriva
         if now - arrival.ts > within or arrival.src == dst:
             continue
         if any(hop.src == dst for hop in arrival.path):
+            continue
+        if began is not None and arrival.path[-1].ts > began + OUT_OF_ORDER:
             continue
         rank = (arrival.suspicion, depth_of(arrival, now, within), arrival.ts)
         if best is None or rank >= best_rank:
@@ -69,13 +75,15 @@ def hop(
     within: float,
     new_edge: bool,
     first_try: bool,
+    began: float,
 ) -> None:
     """``host`` was let through to ``dst`` on a foothold: note the movement at both ends.
 
-    ``new_edge``: it is not known to do so; ``first_try``: nor did it try in the last hour.
+    ``new_edge``: it is not known to do so; ``first_try``: nor did it try in the last hour;
+    ``began``: its own time, which a log in the order of ends has earlier than ``now``.
     """
-    step = Hop(now, host.address, dst.address, use.service)
-    arrival = best_arrival(host, dst.address, now, within)
+    step = Hop(began, host.address, dst.address, use.service)
+    arrival = best_arrival(host, dst.address, now, within, began)
     suspicion = 2 if host.episode is not None else (1 if host.flip is not None else 0)
     path: tuple[Hop, ...] = (step,)
     before = 0.0

@@ -154,15 +154,16 @@ class EdgeLearner:
         if edge.said <= ONE_A_SECOND:
             population = self._populations[edge.way]
             shares = population.shares
-            shares[0][familiarity(pair.known(hour))] += 1.0
+            hours = pair.before + (0 <= pair.hour != hour)
+            shares[0][_FAMILIARITY[hours if hours < 4096 else -1]] += 1.0
             if party is not None:
-                shares[1][familiarity(party.known(hour))] += 1.0
-            which = 2
+                hours = party.before + (0 <= party.hour != hour)
+                shares[1][_FAMILIARITY[hours if hours < 4096 else -1]] += 1.0
+            minute, long, day = edge.counts
             limits = edge.limits
-            for count in edge.counts:
-                limit = limits[which - 2]
-                shares[which][0 if count < limit else surge(count, limit)] += 1.0
-                which += 1
+            shares[2][0 if minute < limits[0] else surge(minute, limits[0])] += 1.0
+            shares[3][0 if long < limits[1] else surge(long, limits[1])] += 1.0
+            shares[4][0 if day < limits[2] else surge(day, limits[2])] += 1.0
             population.pending += 1
             if population.pending >= REBUILD:
                 population.work_out()
