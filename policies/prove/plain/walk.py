@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from policies.layout import Category, PlainTable, category_of
 from policies.prove.plain.atoms import numbers
 from policies.prove.plain.meaning import FLOOD, Fate
-from policies.prove.plain.parts import Judged, Parts, Sender
+from policies.prove.plain.parts import Parts
+from policies.prove.plain.senders import Sender
 from policies.prove.plain.shapes import Region, Shape
+from policies.prove.plain.words import Judged
 from policies.prove.ranges import Undecided
 from policies.rules import Goto, Output, Rule, ToController, UseMeter, WriteMetadata
 
