@@ -136,8 +136,10 @@ def flow_packets(
 def aimed_packets(
     world: World, expectation: Expectation, rule: Rule
 ) -> Iterator[tuple[dict[str, int], int]]:
-    """Packets of connections with the values that a rule matches."""
+    """Packets of connections with the values that a rule matches, and with the next ones where it
+    leaves bits of a field free."""
     wanted = {each.name: each.value for each in rule.match}
+    free = [(each.name, ~each.mask & each.mask + 1) for each in rule.match if each.mask is not None]
     six = wanted.get("eth_type", IPV6 if "ipv6_dst" in wanted else IP) == IPV6
     named = (number for number, name in PORT_NAMES.items() if any(name in each for each in wanted))
     protos = [wanted.get("ip_proto", next(named, 6))]
@@ -145,7 +147,11 @@ def aimed_packets(
         protos += [ICMPV6 if six else ICMP, 17]
     for packet, state in flow_packets(world, expectation, True):
         if (packet["eth_type"] == IPV6) is six and packet["ip_proto"] in protos:
-            yield packet | {name: wanted[name] for name in wanted if name in packet}, state
+            aimed = packet | {name: wanted[name] for name in wanted if name in packet}
+            yield aimed, state
+            for name, bit in free:
+                if name in packet:
+                    yield aimed | {name: aimed[name] | bit}, state
 
 
 def _few(targets: list[int], expectation: Expectation) -> list[int]:
