@@ -98,6 +98,7 @@ def guard_rules(
     """
     numbers = tuple(numbers)
     senders = [Field("ipv6_src", each & ~SIX) for each in numbers if each >= SIX]
+    own_sender = iter(senders)
     source, here = Field("eth_src", mac), Field("in_port", port)
     arp = infrastructure.arp is Action.ALLOW
     nd = infrastructure.nd is Action.ALLOW
@@ -122,7 +123,7 @@ def guard_rules(
                 )
             yield number, rules
             continue
-        sender = Field("ipv6_src", address)
+        sender = next(own_sender)
         rules = (new(table, 190, (source, _IPV6, here, sender), admit, cause),)
         if nd:
             target = Field("nd_target", address)
