@@ -176,7 +176,8 @@ def main() -> None:
             sys.exit(f"usage: python -m benchmarks.detection.evaluation [{'|'.join(SEEDS)}]")
         found = [asdict(outcome) for outcome in measure(name)]
         OUT.mkdir(parents=True, exist_ok=True)
-        (OUT / f"{name}.json").write_text(json.dumps(found, indent=0) + "\n", encoding="utf-8")
+        lines = ",\n".join(json.dumps(outcome) for outcome in found)
+        (OUT / f"{name}.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
