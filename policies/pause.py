@@ -10,11 +10,18 @@ from contextlib import contextmanager
 @contextmanager
 def collection_paused() -> Iterator[None]:
     """Rules and hosts are made by the ten thousand and all stay: looking for garbage among them
-    meanwhile would take as long as making them."""
+    would take as long as making them, meanwhile and right afterwards.
+
+    What was made counts as old when the block ends, so that only a full collection looks at it.
+    """
     collecting = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if collecting:
+            frozen = gc.get_freeze_count() > 0
+            gc.freeze()
+            if not frozen:  # else a process wants what it has left alone, and keeps it so
+                gc.unfreeze()
             gc.enable()
