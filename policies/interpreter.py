@@ -24,6 +24,7 @@ from policies.rules import (
     PushVlan,
     Resubmit,
     Rule,
+    RuleAction,
     ToController,
     Track,
     UseMeter,
@@ -76,16 +77,24 @@ class Interpreter:
             table = self._table(table, passage, ct_state)
         raise RuntimeError("the rules send this packet round in circles")
 
+    def visit(self, table: int, fields: Mapping[str, int]) -> None:
+        """A packet comes to a table; for those who want to know of each step."""
+
+    def did(self, action: RuleAction, fields: Mapping[str, int]) -> None:
+        """An action is about to be taken, with the fields as they are."""
+
     def _table(self, table: int, passage: Passage, ct_state: int) -> int | None:
         """Look one table up and apply what matches; the table to go on in, if any."""
+        self.visit(table, passage.fields)
         rule = next(
-            (each for each in self._tables.get(table, ()) if _matches(each, passage.fields)), None
+            (each for each in self._tables.get(table, ()) if matches(each, passage.fields)), None
         )
         if rule is None:
             return None
         passage.rules.append(rule)
         following: int | None = None
         for action in rule.actions:
+            self.did(action, passage.fields)
             match action:
                 case Load(target, value):
                     _write(passage.fields, target, value)
@@ -128,7 +137,8 @@ def _leave(passage: Passage, port: int) -> None:
         passage.outputs.append(port)
 
 
-def _matches(rule: Rule, fields: Mapping[str, int]) -> bool:
+def matches(rule: Rule, fields: Mapping[str, int]) -> bool:
+    """Whether a rule matches a packet with these fields and registers."""
     for wanted in rule.match:
         value = fields.get(wanted.name)
         if value is None:
