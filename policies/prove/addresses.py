@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from policies import layout
 from policies.layout import Table
 from policies.prove.classes import Classes, bitset
-from policies.prove.expect import IP, IPV6
 from policies.prove.index import FULL, TableIndex, bits_mask, place, shape_of
+from policies.prove.packets import IP, IPV6
 from policies.prove.ranges import Undecided, masked
 from policies.regions import SIX
 from policies.rules import Bits, Goto, Load, Rule

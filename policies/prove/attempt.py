@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import Classes, bitset
-from policies.prove.expect import REL, Expectation
+from policies.prove.differing import differences
+from policies.prove.expect import Expectation, Expected
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
-from policies.prove.index import Machine, TableIndex
+from policies.prove.index import Machine, Run, TableIndex
 from policies.prove.kinds import Loose
+from policies.prove.packets import REL
 from policies.prove.proof import Counterexample, example_of
 from policies.prove.ranges import Ranges, common
 from policies.prove.shared import Shared
@@ -78,16 +80,16 @@ class Attempt:
         self._count("packets")
         run = self.machine.run(packet, state, counted)
         wanted = self.expectation.expect(packet, state, counted)
-        differences = self.expectation.differences(run, wanted, packet["in_port"])
+        wrong = self._differences(run, wanted)
         if run.tied and not any(each.tied for each in self.later):
             other = self._other.run(packet, state, counted)
-            if found := self.expectation.differences(other, wanted, packet["in_port"]):
+            if found := self._differences(other, wanted):
                 found.append("two rules of one priority match: a switch may take either")
                 example = example_of(self._switch, packet, state, other, wanted, found, counted)
                 self.later.append(replace(example, tied=True))
-        if not differences:
+        if not wrong:
             return False
-        example = example_of(self._switch, packet, state, run, wanted, differences, counted)
+        example = example_of(self._switch, packet, state, run, wanted, wrong, counted)
         if state & REL and any(packet[name] for name in packet if name in TRACKED):
             if not any(not each.tied for each in self.later):
                 self.later.append(example)
@@ -97,6 +99,9 @@ class Attempt:
         elif not self.enough:
             self.found.append(example)
         return True
+
+    def _differences(self, run: Run, wanted: Expected) -> list[str]:
+        return differences(run, wanted, run.packet["in_port"], self.expectation.zone)
 
     def _reachable(
         self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None

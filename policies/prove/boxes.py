@@ -16,8 +16,8 @@ from policies.model import (
     Service,
     Tier,
 )
-from policies.prove.expect import ADVERTISE, SOLICIT
 from policies.prove.index import bits_mask, place
+from policies.prove.packets import ADVERTISE, SOLICIT
 from policies.prove.ranges import (
     Ranges,
     common,

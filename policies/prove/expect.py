@@ -7,22 +7,18 @@ judges, and what it reports and counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from policies import layout
 from policies.compiler import SwitchView
 from policies.compiler.parts import TCP_FIN, TCP_RST, TCP_SYN
-from policies.layout import Category, Outcome, Reason, cookie, name_number
+from policies.layout import Outcome, Reason, name_number
 from policies.membership import Membership
 from policies.model import (
     ADVERTISEMENTS,
     DHCP,
-    ICMP,
-    ICMPV6,
-    SCTP,
     TCP,
-    UDP,
     Action,
     Connection,
     Infrastructure,
@@ -32,22 +28,30 @@ from policies.model import (
     Tier,
     Verdict,
 )
-from policies.prove.index import Run, register_bits
+from policies.prove.packets import (
+    ADVERTISE,
+    ARP,
+    BRIDGE_LOCAL,
+    BRIDGE_MASK,
+    INV,
+    IP,
+    IPV6,
+    LLDP,
+    MULTICAST,
+    NEW,
+    REL,
+    RPL,
+    SOLICIT,
+    Special,
+    audience_of,
+    is_group,
+    neighbour_type,
+    original,
+)
 from policies.prove.places import Places
-from policies.regions import SIX, address_at
-from policies.render import RESERVED
-from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
+from policies.regions import SIX
 from policies.verdict import Judge
 
-IP, ARP, IPV6, LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
-NEW, EST, REL, RPL, INV, TRK = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
-SOLICIT, ADVERTISE = 135, 136
-MULTICAST = 1 << 40
-BRIDGE_LOCAL = 0x0180C2000000  # and fifteen more: never reach hosts
-BRIDGE_MASK = 0xFFFFFFFFFFF0
-PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
-# An ICMP query and its answer are one connection, of the query's type (RFC 792, RFC 4443).
-QUERY_OF = {(ICMP, 0): 8, (ICMP, 14): 13, (ICMP, 16): 15, (ICMP, 18): 17, (ICMPV6, 129): 128}
 PASSING = {Mode.OBSERVE: Outcome.OBSERVED, Mode.AUDIT: Outcome.WOULD_DENY}
 
 
@@ -326,115 +330,6 @@ class Expectation:
             asked,
         )
 
-    def differences(self, run: Run, wanted: Expected, in_port: int) -> list[str]:
-        """What the rules did otherwise; empty when nothing."""
-        found = []
-        if run.lost:
-            found.append("the rules send it round in circles")
-        if sorted(run.outputs) != sorted(wanted.outputs):
-            done, said = _sent_text(run.outputs), _sent_text(wanted.outputs)
-            found.append(f"the rules {done}, the policy says: {said}")
-        reasons = tuple(register_bits(registers, layout.REASON) for _, registers in run.copies)
-        if reasons != wanted.copies:
-            found.append(
-                f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}"
-            )
-        if any(meter != in_port for meter, _ in run.copies):
-            found.append("a copy goes through another port's meter")
-        commits = [] if wanted.commit is None else [(self.zone, wanted.commit)]
-        if run.commits != commits:
-            found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
-        if any(zone != self.zone for zone in run.tracks):
-            found.append("tracked in another switch's zone")
-        if bool(run.learned) != wanted.learns:
-            found.append("counted although it should not be" if run.learned else "not counted")
-        for learn in run.learned:
-            if not counts_one(learn, run.packet):
-                found.append("what the switch learns counts other connections too, or does more")
-        if wanted.verdict is not None and wanted.outcome is not None:
-            found += self._attribution(run, wanted.verdict, wanted.outcome)
-        return found
-
-    def _attribution(self, run: Run, verdict: Verdict, outcome: int) -> list[str]:
-        found = []
-        said = register_bits(run.registers, layout.OUTCOME)
-        if said != outcome:
-            found.append(f"recorded as {_outcome(said)}, not {_outcome(outcome)}")
-        if verdict.tier is Tier.ADAPTIVE:
-            if not register_bits(run.registers, layout.BY_DECISION):
-                found.append("not attributed to the machine decision")
-            return found
-        number, cause = label_of(verdict)
-        have = register_bits(run.registers, layout.INTENT)
-        if have != number:
-            found.append(f"attributed to intent number {have:#x}, not {number:#x}")
-        causes = [rule.cookie for rule in run.rules if rule.cookie >> 48 & 0xFF in DECIDING]
-        if causes != [cause]:
-            named = ", ".join(f"{each:#x}" for each in causes) or "none"
-            found.append(f"the deciding rule's cookie is {named}, not {cause:#x}")
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Special:
-    """Address assignment (``dhcp``), or what hosts and routers say to each other (``ra``).
-
-    ``asks``: from a host; ``offers``: assigns addresses; ``unicast``: known to one host only;
-    ``first`` is where a host without an address sends it.
-    """
-
-    word: str
-    asks: bool = False
-    offers: bool = False
-    unicast: bool = False
-    first: int = 0
-
-
-_ROUTING = {
-    133: Special(ADVERTISEMENTS, asks=True, first=0x3333_0000_0002),
-    134: Special(ADVERTISEMENTS),
-    137: Special(ADVERTISEMENTS, unicast=True),
-}
-_ASSIGNING = {
-    (IP, 68, 67): Special(DHCP, asks=True, first=0xFFFF_FFFF_FFFF),
-    (IP, 67, 68): Special(DHCP, offers=True),
-    (IPV6, 546, 547): Special(DHCP, asks=True, first=-1),
-    (IPV6, 547, 546): Special(DHCP, offers=True, unicast=True),
-}
-
-
-def audience_of(packet: Mapping[str, int]) -> Special | None:
-    """What a packet is beside an ordinary one."""
-    kind = packet["eth_type"]
-    if kind == IPV6 and packet["ip_proto"] == ICMPV6:
-        return _ROUTING.get(packet["icmpv6_type"])
-    if kind in (IP, IPV6) and packet["ip_proto"] == UDP:
-        return _ASSIGNING.get((kind, packet["udp_src"], packet["udp_dst"]))
-    return None
-
-
-def is_group(packet: Mapping[str, int]) -> bool:
-    """Whether frame and address both say multicast, or both broadcast (RFC 1112, RFC 2464)."""
-    target = packet["eth_dst"]
-    if packet["eth_type"] == IPV6:
-        return target >> 32 == 0x3333 and packet["ipv6_dst"] >> 120 == 0xFF
-    if packet["eth_type"] != IP:
-        return False
-    if target == 0xFFFF_FFFF_FFFF:
-        return packet["ip_dst"] == 0xFFFF_FFFF
-    return target >> 23 == 0x01005E << 1 and packet["ip_dst"] >> 28 == 0xE
-
-
-DECIDING = (Category.INTENT, Category.DEFAULT)
-
-
-def label_of(verdict: Verdict) -> tuple[int, int]:
-    """Intent number and cookie of the rule that must decide."""
-    if verdict.intent is None:
-        return 0, cookie(Category.DEFAULT)
-    number = name_number(verdict.intent)
-    return number, cookie(Category.INTENT, number)
-
 
 def outcome_of(verdict: Verdict) -> Outcome:
     if verdict.action is Action.ALLOW:
@@ -442,39 +337,6 @@ def outcome_of(verdict: Verdict) -> Outcome:
     if verdict.tier is Tier.ADAPTIVE:
         return Outcome.WOULD_DENY if verdict.forwarded else Outcome.DENY
     return PASSING.get(verdict.mode, Outcome.DENY)
-
-
-def neighbour_type(packet: Mapping[str, int]) -> int:
-    """135 or 136 for neighbour discovery, else 0."""
-    if packet["eth_type"] != IPV6 or packet["ip_proto"] != ICMPV6:
-        return 0
-    kind = packet["icmpv6_type"]
-    return kind if kind in (SOLICIT, ADVERTISE) else 0
-
-
-def original(packet: Mapping[str, int], ct_state: int) -> Connection:
-    """The connection a packet belongs to, as its initiator asked for it."""
-    family = "ip" if packet["eth_type"] == IP else "ipv6"
-    six = 0 if family == "ip" else SIX
-    if ct_state & REL:
-        name = "nw" if family == "ip" else "ipv6"
-        src, dst = packet[f"ct_{name}_src"], packet[f"ct_{name}_dst"]
-        proto = packet["ct_nw_proto"]
-        query = proto == (ICMP if family == "ip" else ICMPV6)
-        port = packet["ct_tp_src" if query else "ct_tp_dst"]
-        return Connection(address_at(src | six), address_at(dst | six), proto, port)
-    src, dst = packet[f"{family}_src"], packet[f"{family}_dst"]
-    proto, reply = packet["ip_proto"], bool(ct_state & RPL)
-    port = 0
-    if (name := PORT_NAMES.get(proto, "")) != "":
-        port = packet[f"{name}_{'src' if reply else 'dst'}"]
-    elif (proto, family) in ((ICMP, "ip"), (ICMPV6, "ipv6")):
-        port = packet["icmp_type" if proto == ICMP else "icmpv6_type"]
-        if reply:
-            port = QUERY_OF.get((proto, port), port)
-    if reply:
-        src, dst = dst, src
-    return Connection(address_at(src | six), address_at(dst | six), proto, port)
 
 
 ANY_FLAG = 0xFFF  # a packet that says nothing of flags meets every rule about one
@@ -486,42 +348,3 @@ def _segment_copies(tcp_flags: int, reply: bool, new: bool) -> tuple[Reason, ...
         return (Reason.CONNECTION,)
     told = TCP_FIN | TCP_RST | (TCP_SYN if reply else 0)
     return (Reason.PROGRESS,) if tcp_flags & told else ()
-
-
-def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:
-    """Whether the learned rule matches this connection and direction alone and only marks it."""
-    fixed = {spec.target: spec.value for spec in learn.match if isinstance(spec, LearnConstant)}
-    copied = {spec.source for spec in learn.match if isinstance(spec, LearnMatch)}
-    six = packet["eth_type"] == IPV6
-    family, width, proto = ("ipv6", 128) if six else ("ip", 32), 8, packet["ip_proto"]
-    whole = [Bits(f"{family[0]}_{end}", 0, family[1]) for end in ("src", "dst")]
-    if (name := PORT_NAMES.get(proto)) is not None:
-        whole += [Bits(f"{name}_src", 0, 16), Bits(f"{name}_dst", 0, 16)]
-    elif proto == (ICMPV6 if six else ICMP):
-        name = "icmpv6" if six else "icmp"
-        whole += [Bits(f"{name}_type", 0, width), Bits(f"{name}_code", 0, width)]
-    same = {Bits("eth_type", 0, 16): packet["eth_type"], Bits("ip_proto", 0, 8): proto}
-    known = all(bits in copied or fixed.get(bits) == value for bits, value in same.items())
-    return (
-        known
-        and copied.issuperset([*whole, layout.REPLY, layout.OUTCOME, layout.INTENT])
-        and all(same.get(bits) == value for bits, value in fixed.items())
-        and learn.table == layout.Table.COUNT
-        and learn.load == Load(layout.COUNTED, 1)
-        and learn.cookie == cookie(Category.COUNT)
-    )
-
-
-def _sent_text(ports: Iterable[int]) -> str:
-    listed = ", ".join(RESERVED.get(port) or str(port) for port in sorted(ports))
-    return f"forward to port {listed}" if listed else "drop"
-
-
-def _reasons(values: Iterable[int]) -> str:
-    known = {each.value: each.name.lower() for each in Reason}
-    return ", ".join(known.get(value, str(value)) for value in values) or "none"
-
-
-def _outcome(value: int) -> str:
-    known = {each.value: each.name.lower().replace("_", "-") for each in Outcome}
-    return known.get(value, "nothing")

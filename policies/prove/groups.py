@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.prove.expect import IP, IPV6, Expectation
+from policies.prove.expect import Expectation
 from policies.prove.flows import STATES, Asked, packet_of, services_of
 from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
+from policies.prove.packets import IP, IPV6
 from policies.prove.world import World, icmp6, tcp
 from policies.regions import SIX
 

@@ -52,8 +52,8 @@ from policies.prove.boxes import (
 )
 from policies.prove.classes import Classes
 from policies.prove.conditions import meeting, misordered, part_of, uncovered
-from policies.prove.expect import IP, IPV6
 from policies.prove.index import TableIndex, place
+from policies.prove.packets import IP, IPV6
 from policies.prove.ranges import (
     Ranges,
     Undecided,

@@ -13,14 +13,9 @@ from policies import layout
 from policies.layout import Table
 from policies.prove.addresses import CHAIN
 from policies.prove.boxes import TIERS
-from policies.prove.expect import (
-    ARP,
-    IP,
-    IPV6,
-    LLDP,
-    Expectation,
-)
+from policies.prove.expect import Expectation
 from policies.prove.index import FULL, Group, TableIndex, bits_mask
+from policies.prove.packets import ARP, IP, IPV6, LLDP
 from policies.prove.places import Places
 from policies.regions import SIX
 from policies.rules import CopyToController, Load, Output, Rule, RuleAction

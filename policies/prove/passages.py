@@ -11,22 +11,13 @@ from policies.model import ICMP, ICMPV6, Action, Mode, Tier, Verdict
 from policies.prove.addresses import CHAIN, SOURCE, TARGET
 from policies.prove.attempt import Attempt
 from policies.prove.boxes import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
-from policies.prove.expect import (
-    ADVERTISE,
-    IP,
-    PORT_NAMES,
-    REL,
-    RPL,
-    SOLICIT,
-    TRK,
-    Expected,
-    counts_one,
-    original,
-)
+from policies.prove.differing import counts_one
+from policies.prove.expect import Expected
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
 from policies.prove.groups import group_packets
 from policies.prove.index import FULL, Run, bits_mask, place, register_bits
 from policies.prove.kinds import LARGE, apart
+from policies.prove.packets import ADVERTISE, IP, PORT_NAMES, REL, RPL, SOLICIT, TRK, original
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.regions import SIX, number_of
 

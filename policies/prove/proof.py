@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from policies.model import Connection
 from policies.prove.boxes import TIERS
-from policies.prove.expect import DECIDING, REL, RPL, Expected
+from policies.prove.differing import DECIDING
+from policies.prove.expect import Expected
 from policies.prove.flows import ASKS
 from policies.prove.index import Run
+from policies.prove.packets import REL, RPL
 from policies.rules import Rule
 
 

@@ -14,17 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from policies.prove.expect import (
-    ADVERTISE,
-    ARP,
-    BRIDGE_LOCAL,
-    IP,
-    IPV6,
-    LLDP,
-    MULTICAST,
-    SOLICIT,
-    Expectation,
-)
+from policies.prove.expect import Expectation
 from policies.prove.index import FULL
 from policies.prove.kinds import (
     FOUR,
@@ -38,6 +28,7 @@ from policies.prove.kinds import (
     Signature,
     Targets,
 )
+from policies.prove.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
 from policies.prove.places import Places
 from policies.regions import SIX
 

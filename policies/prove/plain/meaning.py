@@ -14,7 +14,9 @@ from policies.compiler import SwitchView
 from policies.compiler.plain_services import ANSWERS
 from policies.membership import Membership
 from policies.model import SCTP, TCP, Action, Connection, Policy
-from policies.prove.expect import (
+from policies.prove.differing import label_of
+from policies.prove.expect import Expectation
+from policies.prove.packets import (
     ARP,
     BRIDGE_LOCAL,
     BRIDGE_MASK,
@@ -25,8 +27,6 @@ from policies.prove.expect import (
     PORT_NAMES,
     QUERY_OF,
     SOLICIT,
-    Expectation,
-    label_of,
     neighbour_type,
 )
 from policies.prove.places import Places

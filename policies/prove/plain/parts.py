@@ -8,15 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.model import Action
-from policies.prove.expect import (
-    ADVERTISE,
-    ARP,
-    BRIDGE_LOCAL,
-    IP,
-    IPV6,
-    LLDP,
-    MULTICAST,
-)
+from policies.prove.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST
 from policies.prove.plain.fields import Fields, narrowed
 from policies.prove.plain.meaning import (
     DROPPED,

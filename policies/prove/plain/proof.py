@@ -10,7 +10,7 @@ from policies.interpreter import Interpreter
 from policies.layout import Category, category_of
 from policies.membership import Membership
 from policies.model import Connection, Policy
-from policies.prove.expect import EST, NEW, RPL, original
+from policies.prove.packets import EST, NEW, RPL, original
 from policies.prove.places import Places
 from policies.prove.plain.atoms import numbers
 from policies.prove.plain.meaning import FLOOD, Fate, Meaning, SmallMeaning

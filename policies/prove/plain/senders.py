@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from policies.model import Action
-from policies.prove.expect import ARP, IP, IPV6, SOLICIT
+from policies.prove.packets import ARP, IP, IPV6, SOLICIT
 from policies.prove.plain.fields import Fields, Segments, narrowed, union
 from policies.prove.plain.meaning import Meaning, SmallMeaning
 from policies.prove.plain.shapes import Region, Shape

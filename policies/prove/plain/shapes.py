@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Policy
-from policies.prove.expect import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
+from policies.prove.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
 from policies.prove.places import NEVER
 from policies.prove.plain.atoms import Atoms, Condition
 from policies.prove.plain.meaning import PRIVILEGED, STREAMS, Meaning

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies.model import ANY, ICMP, ICMPV6, UNKNOWN, Service
-from policies.prove.expect import IP, QUERY_OF, label_of
+from policies.prove.differing import label_of
+from policies.prove.packets import IP, QUERY_OF
 from policies.prove.plain.atoms import Atoms
 from policies.prove.plain.fields import Fields, Segments
 from policies.prove.plain.meaning import ASKING, PRIVILEGED, STREAMS, Meaning
