@@ -10,9 +10,10 @@ from console.errors import NO
 from console.network_options import Links, Network, SwitchesFile
 from console.policy_options import At, Json, count, loaded, moment, print_json
 from policies.compiler import Change
-from policies.difference import Decided, Difference, Side, differences, rule_changes
+from policies.difference import Decided, Difference, Side, differences
 from policies.errors import printable
 from policies.model import Policy
+from policies.rule_changes import rule_changes
 
 HEADINGS = {
     "opened": "may newly talk",

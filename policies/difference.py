@@ -7,18 +7,10 @@ group is judged twice. Pairs that no change can touch are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.compiler import (
-    Change,
-    Compiler,
-    SwitchView,
-    change_between,
-    declared_bindings,
-    view_rules,
-)
-from policies.compiler.targets import Form, RulesOfAll, Target
+from policies.alike import Group, groups_of
 from policies.membership import Membership
 from policies.model import (
     ANY,
@@ -33,12 +25,11 @@ from policies.model import (
     Tier,
     Verdict,
 )
-from policies.regions import SIX, address_at
+from policies.regions import address_at
 from policies.spaces import service_ranges, verdicts
 from policies.verdict import Judge
 
 MANY = 2_500  # pairs that are judged one by one when defaults or modes change
-_ALL = ((0, -(1 << 32)), (SIX, -(1 << 128)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +111,12 @@ def _order(difference: Difference) -> tuple[str, tuple[str, ...], tuple[str, ...
     return (str(kind), source.after, target.after, version, str(difference.services))
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    version: int
-    before: frozenset[str]
-    after: frozenset[str]
-
-
 class _Comparison:
     def __init__(self, old: Policy, new: Policy, now: float) -> None:
         self._old, self._new, self._now = old, new, now
         self._members = Membership(old), Membership(new)
         self._judges = Judge(old, self._members[0]), Judge(new, self._members[1])
-        self._groups = _groups(self._members[0].spans, self._members[1].spans)
+        self._groups = groups_of(self._members[0].spans, self._members[1].spans)
         self._changed = _changed_intents(old, new)
 
     def differences(self) -> Iterator[Difference]:
@@ -164,11 +148,11 @@ class _Comparison:
                 sides = self._side(source), self._side(target)
                 yield Difference(*sides, apart, before, after, every)
 
-    def _side(self, group: _Group) -> Side:
+    def _side(self, group: Group) -> Side:
         example = address_at(self._groups[group])
         return Side(tuple(sorted(group.before)), tuple(sorted(group.after)), example)
 
-    def _judged(self, source: _Group, target: _Group) -> Iterator[tuple[Service, Decided, Decided]]:
+    def _judged(self, source: Group, target: Group) -> Iterator[tuple[Service, Decided, Decided]]:
         old = self._matching(self._old.intents, source.before, target.before)
         new = self._matching(self._new.intents, source.after, target.after)
         ranges = service_ranges((*old, *new), source.version)
@@ -187,14 +171,14 @@ class _Comparison:
     ) -> list[Intent]:
         return [i for i in intents if _meets(i.sources, sources) and _meets(i.targets, targets)]
 
-    def _touched(self) -> set[_Group]:
+    def _touched(self) -> set[Group]:
         """Groups whose verdicts change with the defaults or with modes alone, if any do."""
         one, other = self._members
         if self._old.defaults.action is not self._new.defaults.action:
             return set(self._groups)
         return {g for g in self._groups if one.mode_of(g.before) != other.mode_of(g.after)}
 
-    def _pairs(self) -> set[tuple[_Group, _Group]]:
+    def _pairs(self) -> set[tuple[Group, Group]]:
         """Pairs of groups, one address family each, that changed intents or segments can touch."""
         groups = self._groups
         pairs = {
@@ -212,7 +196,7 @@ class _Comparison:
         return pairs
 
     def _summary(
-        self, touched: set[_Group], listed: set[tuple[_Group, _Group]]
+        self, touched: set[Group], listed: set[tuple[Group, Group]]
     ) -> Iterator[Difference]:
         """What changes for pairs with the same intents before and after, by who decides them.
 
@@ -247,7 +231,7 @@ class _Comparison:
         self,
         sources: tuple[str, ...],
         targets: tuple[str, ...],
-        pair: tuple[_Group, _Group],
+        pair: tuple[Group, Group],
         before: Decided,
         after: Decided,
         named: str,
@@ -258,14 +242,14 @@ class _Comparison:
 
     def _shown(
         self,
-        sources: Iterable[_Group],
-        targets: Iterable[_Group],
-        touched: set[_Group],
-        listed: set[tuple[_Group, _Group]],
+        sources: Iterable[Group],
+        targets: Iterable[Group],
+        touched: set[Group],
+        listed: set[tuple[Group, Group]],
         actions: tuple[Action, Action],
         by: str,
         whole: Sequence[Intent] | None,
-    ) -> Iterator[tuple[tuple[_Group, _Group], Decided, Decided]]:
+    ) -> Iterator[tuple[tuple[Group, Group], Decided, Decided]]:
         """For each way in which a decider's word changes, the first pair that it decides."""
         shown: set[tuple[Decided, Decided]] = set()
         for some in self._alike(sources, touched).items():
@@ -291,11 +275,11 @@ class _Comparison:
                     yield pair, before, after
 
     def _alike(
-        self, groups: Iterable[_Group], touched: set[_Group]
-    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[_Group]]:
+        self, groups: Iterable[Group], touched: set[Group]
+    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[Group]]:
         """Groups by address family and mode before and after, and whether they are touched."""
         one, other = self._members
-        found: dict[tuple[tuple[int, Mode, Mode], bool], list[_Group]] = {}
+        found: dict[tuple[tuple[int, Mode, Mode], bool], list[Group]] = {}
         for group in groups:
             kind = (group.version, one.mode_of(group.before), other.mode_of(group.after))
             found.setdefault((kind, group in touched), []).append(group)
@@ -303,12 +287,12 @@ class _Comparison:
 
     def _first(
         self,
-        sources: Sequence[_Group],
-        targets: Sequence[_Group],
-        listed: set[tuple[_Group, _Group]],
+        sources: Sequence[Group],
+        targets: Sequence[Group],
+        listed: set[tuple[Group, Group]],
         by: str,
         whole: Sequence[Intent] | None,
-    ) -> tuple[_Group, _Group] | None:
+    ) -> tuple[Group, Group] | None:
         """The first pair that is not listed by itself and that a decider decides something of."""
         if whole is None:
             pairs = ((a, b) for a in sources for b in targets if (a, b) not in listed)
@@ -326,7 +310,7 @@ class _Comparison:
                     return source, target
         return None
 
-    def _touches(self, names: Sequence[str], group: _Group) -> bool:
+    def _touches(self, names: Sequence[str], group: Group) -> bool:
         return _meets(names, group.before) or _meets(names, group.after)
 
 
@@ -346,68 +330,3 @@ def _changed_intents(old: Policy, new: Policy) -> list[Intent]:
         }
 
     return sorted(meanings(old) ^ meanings(new), key=lambda intent: intent.name)
-
-
-def _groups(
-    old: Mapping[tuple[int, int], frozenset[str]], new: Mapping[tuple[int, int], frozenset[str]]
-) -> dict[_Group, int]:
-    """Addresses by their segments under both policies, with the first address of each group."""
-    keys = sorted({*old, *new, *_ALL})
-    found: dict[_Group, int] = {}
-    nobody = frozenset[str]()
-    stack: list[tuple[int, frozenset[str], frozenset[str]]] = []
-    for place, (start, wide) in enumerate(keys):
-        while stack and stack[-1][0] <= start:
-            stack.pop()
-        _, before, after = stack[-1] if stack else (0, nobody, nobody)
-        before, after = old.get((start, wide), before), new.get((start, wide), after)
-        stack.append((start - wide, before, after))
-        group = _Group(6 if start & SIX else 4, before, after)
-        if group not in found:
-            first = _first_uncovered(keys, place)
-            if first is not None:
-                found[group] = first
-    return found
-
-
-def _first_uncovered(keys: Sequence[tuple[int, int]], place: int) -> int | None:
-    """The first address of a prefix that no longer prefix covers; ``keys`` are in order."""
-    start, wide = keys[place]
-    free = start
-    for inner, size in keys[place + 1 :]:
-        if inner > free or inner >= start - wide:
-            break
-        free = max(free, inner - size)
-    return free if free < start - wide else None
-
-
-def rule_changes(
-    old: Policy,
-    new: Policy,
-    views: Mapping[int, tuple[SwitchView, SwitchView]],
-    now: float,
-    forms: Mapping[int, Form] | None = None,
-) -> dict[int, Change]:
-    """Rules to add and to remove on every switch of ``views``, which gives each as it is under
-    the old and under the new policy; ``forms`` names those that do not track connections.
-
-    Raises CompileError for a policy that the tables cannot hold.
-    """
-    before, after = (declared_bindings(policy) for policy in (old, new))
-    members = Membership(old, before), Membership(new, after)
-    plain = {s: f for s, f in (forms or {}).items() if f.target is not Target.STATEFUL}
-    changes = {}
-    if tracking := {switch: pair for switch, pair in views.items() if switch not in plain}:
-        compiler = Compiler(old, members[0], before, now)
-        for view, _ in tracking.values():
-            compiler.rules(view)
-        update = compiler.update(new, members[1], after, now)
-        for switch, (was, view) in tracking.items():
-            own = change_between(view_rules(was), view_rules(view))
-            changes[switch] = update.on(switch) + own
-    olds = RulesOfAll(plain, old, members[0], before, now)
-    news = RulesOfAll(plain, new, members[1], after, now)
-    for switch in plain.keys() & views.keys():
-        was, view = views[switch]
-        changes[switch] = change_between(olds.rules(was), news.rules(view))
-    return {switch: changes[switch] for switch in views}

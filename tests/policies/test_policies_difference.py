@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from console import diff_command
 from policies import difference
 from policies.compiler import SwitchView, compile_switch, declared_bindings
-from policies.difference import differences, rule_changes
+from policies.difference import differences
 from policies.membership import Membership
 from policies.model import (
     TCP,
@@ -30,6 +30,7 @@ from policies.model import (
     Selector,
     Service,
 )
+from policies.rule_changes import rule_changes
 from policies.verdict import Judge
 from tests.policies.random_policies import HOSTS, connections, policies
 
