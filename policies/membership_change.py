@@ -142,6 +142,8 @@ class _Hosts:
 
         What was ever bound is remembered and handed on: a look at every binding takes too long.
         """
+        if not words:
+            return True
         seen = self.before._seen
         if not seen:
             seen |= _words(self.before._policy.hosts, self.before._bindings)
