@@ -174,6 +174,10 @@ class Faults:
     others: int = 0
     doubted: int = 0
 
+    def traceable(self) -> list[tuple[tuple[Rule, ...], Counterexample]]:
+        """Those that a trace can show: it takes one of two tied rules, always the same."""
+        return [(r, each) for r, each in self.changing if each is not None and each.traceable]
+
 
 @cache
 def faulty() -> Faults:
@@ -194,15 +198,15 @@ def faulty() -> Faults:
         else:
             faults.others += 1
             faults.doubted += example is not None
-        if len(faults.changing) == FAULTS:
+        if len(faults.traceable()) == FAULTS:
             break
     return faults
 
 
-def found() -> Figure:
-    """Faults with a counterexample, of those that change what a packet meets."""
+def missed() -> Figure:
+    """Faults without a counterexample, of those that change what a packet meets."""
     faults = faulty()
-    number = sum(example is not None for _, example in faults.changing)
+    number = sum(example is None for _, example in faults.changing)
     quiet = faults.others - faults.doubted
     note = (
         f"of {len(faults.changing)} single-rule faults that change what a packet meets, as packets "
@@ -215,7 +219,7 @@ def found() -> Figure:
 def confirmed() -> Figure:
     """Counterexamples that Open vSwitch's own trace shows to be treated otherwise."""
     faults = faulty()
-    given = [(mutant, each) for mutant, each in faults.changing if each is not None]
+    given = faults.traceable()
     with _bridge() as bridge:
         shown = 0
         for mutant, example in given:
@@ -223,8 +227,8 @@ def confirmed() -> Figure:
             before = bridge.trace(example)
             bridge.load(mutant, counted=example.counted)
             shown += bridge.trace(example) != before
-    beyond = sum(not each.traceable for _, each in given)
-    return Figure(shown, f"of {len(given)} counterexamples, {beyond} of them beyond a trace")
+    beyond = sum(each is not None for _, each in faults.changing) - len(given)
+    return Figure(shown, f"of {len(given)} counterexamples; {beyond} more are beyond a trace")
 
 
 @contextmanager
@@ -243,7 +247,7 @@ _MEASURES: tuple[tuple[str, Target, Callable[[], Figure]], ...] = (
     ("policy.verify_s", Target("<=", 10.0, "s"), whole),
     ("policy.verify_intent_ms", Target("<=", 100.0, "ms"), after_intent),
     ("policy.verify_host_ms", Target("<=", 100.0, "ms"), after_host),
-    ("policy.verify_faults_found", Target("==", float(FAULTS)), found),
+    ("policy.verify_faults_missed", Target("==", 0.0), missed),
     ("policy.verify_faults_traced", Target("==", float(FAULTS)), confirmed),
 )
 BENCHMARKS = tuple(Benchmark(*each) for each in _MEASURES)

@@ -81,12 +81,16 @@ class Attempt:
         run = self.machine.run(packet, state, counted)
         wanted = self.expectation.expect(packet, state, counted)
         wrong = self._differences(run, wanted)
-        if run.tied and not any(each.tied for each in self.later):
+        if run.tied:
             other = self._other.run(packet, state, counted)
-            if found := self._differences(other, wanted):
-                found.append("two rules of one priority match: a switch may take either")
-                example = example_of(self._switch, packet, state, other, wanted, found, counted)
-                self.later.append(replace(example, tied=True))
+            found = self._differences(other, wanted)
+            if bool(found) != bool(wrong):  # wrong one way: all turns on which rule is taken
+                shown = other if found else run
+                said = [*found, *wrong, "two rules of one priority match: a switch may take either"]
+                example = example_of(self._switch, packet, state, shown, wanted, said, counted)
+                if not any(each.tied for each in self.later):
+                    self.later.append(replace(example, tied=True))
+                return bool(wrong)
         if not wrong:
             return False
         example = example_of(self._switch, packet, state, run, wanted, wrong, counted)
