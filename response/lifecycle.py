@@ -40,6 +40,8 @@ class Lifecycle:
         self._open: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
         self._holder: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
         self._undone = Undone(store.undone_decisions(now))
+        # Switches that have a decision's rules, and have yet to say so of its newest form.
+        self._renewing: dict[str, set[int]] = {}
         for state in self._open:
             for decision in store.decisions(state):
                 self._index(decision)
@@ -121,9 +123,9 @@ class Lifecycle:
         more = self._free(fresh, decision)
         if not more:
             return []
-        # No rule is confirmed for the new whole until the switches say so again.
-        wider = replace(decision, addresses=(*decision.addresses, *more), rules=())
+        wider = replace(decision, addresses=(*decision.addresses, *more))
         with self._store.transaction():
+            self._renewing[wider.id] = {rule.switch for rule in wider.rules}
             self._change(wider, now, "extended", {"addresses": list(more)})
             return self._enforce(wider, now)
 
@@ -158,9 +160,9 @@ class Lifecycle:
         if until < decision.expires + LEAST_MORE:
             left = decision.expires - now
             return Done(True, f"{decision_id}: holds for {left:.0f} s already")
-        # No rule is confirmed with the new time until the switches say so again.
-        longer = replace(decision, until=until, rules=())
+        longer = replace(decision, until=until)
         with self._store.transaction():
+            self._renewing[longer.id] = {rule.switch for rule in longer.rules}
             self._change(longer, now, "extended", {"by": by, "until": until, "reason": why})
             commands = self._enforce(longer, now)
         return Done(True, f"{decision_id}: holds for {seconds} s from now", tuple(commands))
@@ -168,7 +170,7 @@ class Lifecycle:
     def confirm(self, message: RulesConfirmed) -> None:
         """A switch acknowledged rules of a decision, put there or taken away.
 
-        What is known already is not written down again.
+        What is known already is not written down again, but once after each extension.
         """
         decision = self._store.decision(message.decision)
         if decision is None:
@@ -179,6 +181,10 @@ class Lifecycle:
         else:
             changed = tuple(rule for rule in message.rules if rule not in decision.rules)
             rules = (*decision.rules, *changed)
+        renewing = self._renewing.get(decision.id, set())
+        if not changed and not message.removed:
+            changed = tuple(rule for rule in message.rules if rule.switch in renewing)
+        renewing -= {rule.switch for rule in message.rules}
         if not changed:
             return
         listed = [[rule.switch, rule.table, rule.cookie] for rule in changed]

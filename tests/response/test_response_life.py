@@ -197,3 +197,36 @@ def test_what_is_judged_in_audit_mode_may_be_explored_and_enforce_never(street: 
         assert (last.action == "quarantine") != explored
         for decision in street.store.decisions("active"):
             street.analysis.ask(Ask("release", decision.id, "septum"), 1003.0)
+
+
+def test_what_an_extended_decision_put_on_switches_is_known_until_it_is_gone(
+    street: Street,
+) -> None:
+    """Released before the switches have confirmed its extension, and the controller killed."""
+    widen(street)
+    (made,) = accuse(street, "10.0.0.1", 1001.0)
+    rule = InstalledRule(1, 7, 42)
+    placed = RulesConfirmed(1001.1, made.decision.id, (rule,))
+    street.analysis.step(placed, 1001.1)
+    assert street.analysis.ask(Ask("extend", "d1", "ana", "", 3600), 1002.0).ok
+    assert street.analysis.ask(Ask("release", "d1", "ana"), 1002.1).ok
+    street.reopen(1003.0)
+    (undone,) = [each for each in street.analysis.start(1003.0) if isinstance(each, Release)]
+    assert undone.decision.id == "d1"
+    street.analysis.step(RulesConfirmed(1003.1, "d1", (rule,), True), 1003.1)
+    found = street.store.decision("d1")
+    assert found is not None and found.rules == ()
+    assert [e.values()["rules"] for e in street.audit.entries(kind="removed")] == [[[1, 7, 42]]]
+
+
+def test_an_extension_is_confirmed_once_in_the_audit(street: Street) -> None:
+    widen(street)
+    accuse(street, "10.0.0.1", 1001.0)
+    placed = RulesConfirmed(1001.1, "d1", (InstalledRule(1, 7, 42),))
+    for _ in range(2):
+        street.analysis.step(placed, 1001.1)
+    assert len(list(street.audit.entries(kind="confirmed"))) == 1
+    assert street.analysis.ask(Ask("extend", "d1", "ana", "", 3600), 1002.0).ok
+    for _ in range(2):
+        street.analysis.step(placed, 1002.1)
+    assert len(list(street.audit.entries(kind="confirmed"))) == 2
