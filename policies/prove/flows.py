@@ -31,6 +31,7 @@ STATES = (
     TRK | NEW | REL,
     TRK | INV,
 )
+USUAL_STATES = (TRK | NEW, TRK | EST, TRK | EST | RPL)
 ASKS, ANSWERS = TRK | NEW, TRK | EST | RPL
 
 
@@ -90,7 +91,7 @@ def services_of(world: World, six: bool) -> Iterator[tuple[int, int, int | None]
     yield (ICMPV6, 128, None) if six else (ICMP, 8, None)
     yield (ICMPV6, 1, None) if six else (ICMP, 3, None)
     yield (ICMP, 0, None) if six else (ICMPV6, 0, None)  # in the other family just a number
-    for flags in (0, *TOLD, *(flag | TCP_ACK for flag in TOLD), sum(TOLD)):
+    for flags in (0, *(flag | TCP_ACK for flag in TOLD), sum(TOLD)):
         yield TCP, 50_002, flags
     for number in world.extra.get("ip_proto", ()):
         yield number, 0, None
@@ -115,7 +116,7 @@ def flow_packets(
             other = STRANGE_SIX | SIX if six else STRANGE_FOUR
             for index, (proto, far, flags) in enumerate(services_of(world, six)):
                 for target in few if apart and index else every:
-                    for state in STATES:
+                    for state in STATES if flags in (None, sum(TOLD)) else USUAL_STATES:
                         reply = bool(state & RPL)
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)

@@ -78,7 +78,8 @@ def group_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict
         for number in (min(numbers), max(numbers)):
             six = number >= SIX
             frames, groups = (SIX_FRAMES, SIX_GROUPS) if six else (FOUR_FRAMES, FOUR_GROUPS)
-            for index, (proto, far, flags) in enumerate(services_of(world, six)):
+            services = [each for each in services_of(world, six) if each[2] is None]
+            for index, (proto, far, flags) in enumerate(services):
                 for at, target in enumerate(world.special("eth_dst", *frames)):
                     if not target >> 40 & 1:
                         continue

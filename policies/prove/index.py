@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import groupby
 
 from policies.rules import (
     Bits,
@@ -232,12 +233,24 @@ class Run:
     tied: bool = False  # a switch could have taken another rule of the same priority
 
 
+@dataclass(frozen=True, slots=True)
+class Flood:
+    """Outputs one after the other, as one step: a switch has a thousand ports."""
+
+    ports: list[int]
+    known: frozenset[int]
+
+
+MANY = 16  # actions, above which it pays to gather outputs
+
+
 class Machine:
     """A switch in software over indexed tables."""
 
     def __init__(self, tables: Mapping[int, TableIndex], last: bool = False) -> None:
         self.tables, self._last = tables, last
         self._learned: dict[int, Learn | None] = {}
+        self._floods: dict[int, tuple[tuple[RuleAction, ...], tuple[RuleAction | Flood, ...]]] = {}
 
     def run(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Run:
         """Send a packet in; ``counted`` says whether its connection has a learned rule already."""
@@ -277,11 +290,29 @@ class Machine:
         if rule is None:
             return None
         run.rules.append(rule)
-        return self._act(rule.actions, fields, ct_state, counted, run)
+        actions: Iterable[RuleAction | Flood] = rule.actions
+        if len(rule.actions) > MANY:
+            actions = self._gathered(rule.actions)
+        return self._act(actions, fields, ct_state, counted, run)
+
+    def _gathered(self, actions: tuple[RuleAction, ...]) -> tuple[RuleAction | Flood, ...]:
+        """Actions with neighbouring outputs as one, worked out once."""
+        known = self._floods.get(id(actions))
+        if known is None:
+            found: list[RuleAction | Flood] = []
+            for is_output, part in groupby(actions, lambda each: type(each) is Output):
+                if is_output:
+                    ports = [each.port for each in part if isinstance(each, Output) and each.port]
+                    found.append(Flood(ports, frozenset(ports)))
+                else:
+                    found += part
+            # The actions are kept, so that no others get their id.
+            known = self._floods[id(actions)] = (actions, tuple(found))
+        return known[1]
 
     def _act(
         self,
-        actions: Iterable[RuleAction],
+        actions: Iterable[RuleAction | Flood],
         fields: dict[str, int],
         ct_state: int,
         counted: bool,
@@ -296,6 +327,10 @@ class Machine:
                 write(run, fields, action.target, action.value)  # type: ignore[union-attr]
             elif kind is Move:
                 write(run, fields, action.target, read(run, fields, action.source))  # type: ignore[union-attr]
+            elif isinstance(action, Flood):
+                came = fields.get("in_port")
+                back = came in action.known
+                run.outputs += [p for p in action.ports if p != came] if back else action.ports
             else:
                 other = self._effect(action, fields, ct_state, counted, run)
                 following = following if other is None else other

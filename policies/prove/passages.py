@@ -246,7 +246,8 @@ class Passages(Attempt):
         reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
         return (
             not run.lost
-            and sorted(run.outputs) == sorted(wanted.outputs)
+            and len(run.outputs) == len(wanted.outputs)
+            and wanted.outputs == set(run.outputs)
             and reasons == wanted.copies
             and all(meter == packet["in_port"] for meter, _ in run.copies)
             and run.commits == commits
