@@ -226,7 +226,8 @@ class Analysis:
     def approve(self, decision_id: str, by: str, now: float) -> Done:
         proposal = self._store.decision(decision_id)
         forbidden = None if proposal is None else self._permits.forbids(proposal)
-        done = self._life.approve(decision_id, by, now, forbidden)
+        own = None if proposal is None else self._permits.still_of(proposal)
+        done = self._life.approve(decision_id, by, now, forbidden, own)
         self._follow(done.commands)
         for command in done.commands:
             if isinstance(command, m.Release):

@@ -90,11 +90,19 @@ class Lifecycle:
             return []
         return self._enforce(decision, now) + self._end_superseded(decision, now)
 
-    def approve(self, decision_id: str, by: str, now: float, forbidden: str | None = None) -> Done:
+    def approve(
+        self,
+        decision_id: str,
+        by: str,
+        now: float,
+        forbidden: str | None = None,
+        addresses: tuple[str, ...] | None = None,
+    ) -> Done:
         """A person turns a proposal into an active decision, whose time starts now.
 
         It takes the place of whatever holds on the same host. ``forbidden``
-        says why not even a person may, where that is so.
+        says why not even a person may, where that is so; ``addresses`` which
+        of the proposal's are still the host's (None: all).
         """
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
@@ -103,6 +111,10 @@ class Lifecycle:
             return Done(False, f"{decision_id}: not approved: {forbidden}")
         if now >= decision.expires:
             return Done(False, f"{decision_id}: not approved: its time is over")
+        if addresses is not None:
+            decision = replace(decision, addresses=addresses)
+        if not decision.addresses:
+            return Done(False, f"{decision_id}: not approved: its addresses are of other hosts now")
         held = self.open_on(decision.addresses)
         before = None if held is None or held.state != "active" else held.id
         approved = replace(

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policies.model import Adapt, Envelope
@@ -160,6 +160,8 @@ def play(street: Street, envelope: Envelope, steps: Iterable[tuple[object, ...]]
     st.sets(st.sampled_from([*DECLARED, *LOOSE]), max_size=3),
     st.integers(0, 3),
 )
+@example(Envelope(("alert", "isolate", "rate_limit"), max_hosts=0, max_share=0.01, ttl=300),
+         54, set(), 0)  # fmt: skip
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_attacker_gets_it_beyond_the_envelope(
     envelope: Envelope, seed: int, protected: set[str], teacher: int
