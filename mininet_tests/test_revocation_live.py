@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from console.controller import ask_controller
 from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.streams import AT_ONCE, Stream, start
 from mininet_tests.test_decisions_live import PROPOSAL, asked, propose
+from mininet_tests.updates import put_in_force
 from topology.records import Link
 
 HEAD = """
@@ -112,10 +112,8 @@ def test_what_loses_its_permission_stops_and_the_rest_goes_on(
     running = controller(network)
 
     def apply(text: str) -> float:
-        running.options.policy.write_text(text)
         moment = time.time()
-        request = {"do": "apply", "paths": [str(running.options.policy)]}
-        assert ask_controller(running.options.state, request)["ok"]
+        assert put_in_force(running, text)
         return moment
 
     streams = start(network, STREAMS, seconds=36)
