@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import ROOT, Controller
 from mininet_tests.lab import Lab
 from mininet_tests.outage import POLICY, TALK
+from mininet_tests.waiting import within
 from topology.records import Link
 
 FEED = "feeds: [{name: drop, path: drop.txt, format: cidr-list, mode: MODE, refresh: 1h}]\n"
@@ -34,15 +34,6 @@ def septum(running: Controller, *words: str) -> subprocess.CompletedProcess[str]
 def opens(lab: Lab, host: str, port: str = "7000", to: str = "10.0.0.3") -> bool:
     done = lab.host(host).run([sys.executable, TALK, "knock", to, port, "0.05"], 10)
     return '"opened": 1' in done.stdout
-
-
-def within(seconds: float, is_so: Callable[[], bool]) -> bool:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if is_so():
-            return True
-        time.sleep(0.2)
-    return False
 
 
 def verdicts(running: Controller, since: float) -> set[str]:
