@@ -74,12 +74,18 @@ def test_a_deny_list_stops_both_ways_and_a_watch_list_only_records(
     stopped = time.time()
     flow_mods = network.ofctl(1, "dump-flows", f"table={int(Table.LISTED)}")
     time.sleep(1.0)
+    (tmp_path / "deny.txt").write_text(OTHERS)
+    went_on = asked(running, "refresh", "deny-list")
+    wait_for(network, 5_001)
+    free = time.time() + 0.1
+    time.sleep(1.0)
     until = time.time()
     for stream in streams.values():
         stream.finish()
     for name in ("to it", "from it"):
         assert streams[name].open_between(begun - 1.0, begun), name
-        assert streams[name].shut_between(stopped, until), name
+        assert streams[name].shut_between(stopped, went_on), name
+        assert streams[name].open_between(free, until), name
     for name in ("watched", "rescue"):
         assert streams[name].open_between(begun, until), name
     ages = [

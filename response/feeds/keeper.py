@@ -185,7 +185,7 @@ class Keeper:
         if work.fetch:
             record = replace(
                 record, tried_at=work.started, good_at=now, error=None, failures=0,
-                due_at=self._next(record, now + record.refresh),
+                due_at=now + record.refresh,
                 etag=answer.etag, modified=answer.modified, digest=answer.digest or record.digest,
             )  # fmt: skip
         record = replace(
@@ -197,6 +197,7 @@ class Keeper:
             passed_over_count=loaded.passed_over.total,
             reasons=_reasons(loaded.refused, loaded.bad, loaded.passed_over),
         )  # fmt: skip
+        record = self._asked_meanwhile(record)
         self._records[record.name] = record
         self._listed.add(record.name)
         return record
@@ -210,9 +211,9 @@ class Keeper:
         wait = min(record.refresh, FIRST_RETRY * 2 ** min(failures - 1, 16))
         record = replace(
             record, tried_at=work.started, error=error, failures=failures,
-            due_at=self._next(record, now + wait),
-            changes_at=record.changes_at if work.fetch else None,
+            due_at=now + wait, changes_at=record.changes_at if work.fetch else None,
         )  # fmt: skip
+        record = self._asked_meanwhile(record)
         self._records[record.name] = record
         return record
 
@@ -231,12 +232,13 @@ class Keeper:
     def mode(self, name: str) -> Mode:
         return self._feeds[name].mode
 
-    def _next(self, record: FeedRecord, due_at: float) -> float:
-        """When a feed is due again: at once where a person asked while it was being fetched."""
-        if record.name in self._asked:
-            self._asked.discard(record.name)
-            return 0.0
-        return due_at
+    def _asked_meanwhile(self, record: FeedRecord) -> FeedRecord:
+        """Due at once where a person asked while it was busy, with whatever that was: a fetch
+        had perhaps read the source already, and judging again does not read it at all."""
+        if record.name not in self._asked:
+            return record
+        self._asked.discard(record.name)
+        return replace(record, due_at=0.0)
 
     def _finish(self, work: Work) -> FeedRecord | None:
         self._busy.discard(work.feed.name)

@@ -149,6 +149,24 @@ def test_who_asks_while_it_is_being_fetched_gets_it_fetched_again() -> None:
     assert second is not None and second.due_at == 103.0
 
 
+def test_who_asks_while_it_is_being_judged_again_gets_it_fetched() -> None:
+    keeper = Keeper([FEED], {})
+    fetched(keeper, 0.0)
+    for fails in (False, True):
+        keeper.again()
+        work = keeper.due(1.0)
+        assert work is not None and not work.fetch
+        keeper.refresh(["drop"])
+        if fails:
+            keeper.failed(work, "what was kept cannot be used", 2.0)
+        else:
+            keeper.done(work, Answer(True), loaded(), 2.0)
+        asked = keeper.due(2.0)
+        assert asked is not None and asked.fetch
+        keeper.done(asked, Answer(False), loaded(), 3.0)
+        assert keeper.due(3.0) is None
+
+
 def test_the_archive_gives_back_what_it_keeps(tmp_path: Path) -> None:
     keeper = Keeper([FEED], {})
     work = keeper.due(0.0)
