@@ -94,10 +94,10 @@ def waits() -> tuple[float, ...]:
             while select.select([heard.stdout], [], [], 0)[0]:
                 heard.stdout.readline()  # a pause of the sender's own
             before = time.monotonic()
-            switch.carry_out(switch.core.command(Enforce(decision), time.time()))
+            switch.carry_out(switch.core.orders.command(Enforce(decision), time.time()))
             _turn(switch, 0.1)
             found.append(max(0.0, float(heard.stdout.readline()) - before))
-            switch.carry_out(switch.core.command(Release(decision, "bench"), time.time()))
+            switch.carry_out(switch.core.orders.command(Release(decision, "bench"), time.time()))
             _turn(switch, 0.1)
     return tuple(found)
 

@@ -246,7 +246,7 @@ class SeptumApp(Application):  # type: ignore[misc]
 
     def _heard(self, message: Reply) -> None:
         if not isinstance(message, Ready):
-            self.carry_out(self.core.order(message, time.time()))
+            self.carry_out(self.core.orders.order(message, time.time()))
 
     # -- time -----------------------------------------------------------------
 

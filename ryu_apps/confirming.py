@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from policies.layout import Category, category_of, number_of
 from policies.rules import Rule
-from response.decisions import Decision, InstalledRule
+from response.decisions import Decision, InstalledRule, id_of
 from response.messages import RulesConfirmed, SwitchChanged
-from ryu_apps.desired import Decided
+from ryu_apps.desired import Decided, by_decision
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.session import Session
+from ryu_apps.wire.encode import WireRule
+
+MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
 
 
 def confirmation(switch: int, decided: Decided) -> Callable[[float], list[Effect]]:
@@ -68,3 +72,55 @@ def _carried(session: Session) -> dict[int, set[InstalledRule]]:
 def installed(switch: int, rules: Iterable[Rule]) -> tuple[InstalledRule, ...]:
     places = dict.fromkeys((int(rule.table), rule.cookie) for rule in rules)
     return tuple(InstalledRule(switch, *place) for place in places)
+
+
+def placed(
+    switch: int, rules: Iterable[Rule], decisions: Mapping[str, Decision], now: float
+) -> list[Effect]:
+    """The decisions' rules that a switch has confirmed with all others."""
+    held = by_decision(rules)
+    return [
+        Tell(RulesConfirmed(now, each.id, installed(switch, held[each.number])))
+        for each in decisions.values()
+        if each.number in held
+    ]
+
+
+@dataclass(slots=True)
+class Ended:
+    """Decisions that ended and whose rules switches had confirmed: a switch that is away then
+    says when it is back that it has none of them left."""
+
+    _decisions: dict[str, Decision] = field(default_factory=dict)
+
+    def note(self, decision: Decision, held: bool) -> None:
+        """The analysis wants a decision held, or ended."""
+        self._decisions.pop(decision.id, None)
+        if not held and decision.rules:
+            self._decisions[decision.id] = decision
+            if len(self._decisions) > MOST_ENDED:
+                del self._decisions[next(iter(self._decisions))]
+
+    def gone(
+        self, switch: int, excess: Iterable[WireRule], held: Mapping[str, Decision], now: float
+    ) -> list[Effect]:
+        """Rules of decisions that have ended, which a comparison found and took away."""
+        found: dict[str, list[InstalledRule]] = {}
+        for rule in excess:
+            if category_of(rule.cookie) == Category.DECISION:
+                made = id_of(number_of(rule.cookie))
+                found.setdefault(made, []).append(InstalledRule(switch, rule.key[0], rule.cookie))
+        return [
+            Tell(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
+            for made, places in found.items()
+            if made not in held
+        ] + self.none_left(switch, now)
+
+    def none_left(self, switch: int, now: float) -> list[Effect]:
+        """Of decisions that ended while a switch could not be asked: it has no rule of them now."""
+        told: list[Effect] = []
+        for decision in self._decisions.values():
+            here = tuple(rule for rule in decision.rules if rule.switch == switch)
+            if here:
+                told.append(Tell(RulesConfirmed(now, decision.id, here, True)))
+        return told

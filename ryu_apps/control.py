@@ -95,7 +95,7 @@ def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
         return {"ok": True, "switches": check(app)}
     if what == "rules":
         session = app.core.sessions[int(request["switch"])]
-        rules = app.core.rules(session, time.time())
+        rules = app.core.upkeep.rules(session, time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
     if what in ("stage", "apply", "confirm", "rollback"):
         return policy_request(app.rollout, request)

@@ -8,51 +8,40 @@ returns the effects in the order in which they must be carried out.
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policies import layout
 from policies.compiler import (
-    Change,
     CompileError,
-    SwitchView,
-    Update,
-    meters,
-    view_change,
 )
 from policies.compiler.base import link_discovery_rules
-from policies.compiler.targets import Overflow, Target, overflows, plain_meters
+from policies.compiler.targets import Target
 from policies.keeping import Keeping
 from policies.layout import Category, category_of, number_of
 from policies.model import FeedBlock, Policy
-from policies.rules import Field, Meter, Rule
-from response.decisions import Decision, InstalledRule, id_of
+from policies.rules import Field, Rule
+from response.decisions import Decision
 from response.messages import (
-    Command,
-    Enforce,
     HostsChanged,
-    ListFeed,
     Message,
-    Order,
     PolicyApplied,
     PolicyConfirmed,
-    RulesConfirmed,
     SwitchChanged,
 )
 from ryu_apps import discovery, drift
-from ryu_apps.admission import Admission, cannot_be_made, too_small
-from ryu_apps.confirming import confirmation, installed, plain_confirmation
-from ryu_apps.desired import Desired, by_decision, digest_of
+from ryu_apps.admission import Admission
+from ryu_apps.desired import Desired, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.links import LINK_TIMEOUT
-from ryu_apps.ownership import ROLE_REPLY, owner_of, owner_rule
+from ryu_apps.orders import Orders
+from ryu_apps.ownership import ROLE_REPLY, owner_of
 from ryu_apps.reading import Reading
-from ryu_apps.session import CHECK_EVERY, RETRY_AFTER, Phase, Session
+from ryu_apps.session import RETRY_AFTER, Phase, Session
 from ryu_apps.sightings import Watcher
+from ryu_apps.upkeep import Upkeep
 from ryu_apps.wire import decode, frames
-from ryu_apps.wire.encode import WireRule, wire_key, wire_rule
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
 from topology.fabric import cable_of
@@ -60,8 +49,6 @@ from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
 LLDP = Field("eth_type", frames.ETH_LLDP)
-FEED_PART = 2_000  # rules of feeds that are sent at once
-MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 
@@ -73,11 +60,10 @@ class Core:
     watcher: Watcher
     admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
+    upkeep: Upkeep = field(init=False)
+    orders: Orders = field(init=False)
     _next_expiry_check: float = 0.0
-    _listed: deque[Iterator[Change]] = field(default_factory=deque)  # by feeds, still to be sent
-    _behind: set[int] = field(default_factory=set)  # switches to be compared when all is sent
     _kept_on_disk: Keeping = field(default_factory=Keeping)
-    _ended: dict[str, Decision] = field(default_factory=dict)  # whose rules switches had confirmed
 
     @classmethod
     def of(
@@ -91,6 +77,9 @@ class Core:
         return cls(desired, Watcher(desired, secret), admission or Admission())
 
     def __post_init__(self) -> None:
+        links, owner = self.watcher.links, self.admission.owner
+        self.upkeep = Upkeep(self.desired, links, owner, self.sessions)
+        self.orders = Orders(self.upkeep)
         self.watcher.can_ask = self._can_ask
 
     def _can_ask(self, switch: int) -> bool:
@@ -129,12 +118,12 @@ class Core:
         ``version`` is its number among those kept. Raises CompileError, and changes nothing,
         when it does not fit.
         """
-        update = self.desired.exchange(policy, files, now, lambda: self._check_room(now))
+        update = self.desired.exchange(policy, files, now, lambda: self.upkeep.check_room(now))
         self.desired.version = version
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
-        switches = tuple(sorted(session.switch for session in self._ready()))
+        switches = tuple(sorted(session.switch for session in self.upkeep.ready()))
         realised = (Tell(PolicyConfirmed(version, switches)),)
-        return [*self._keeping(), *told, *self._bring_all(update, now, realised)]
+        return [*self._keeping(), *told, *self.upkeep.bring_all(update, now, realised)]
 
     def _keeping(self) -> list[Effect]:
         """Have written down what a restart must know of kept intents, where that has changed."""
@@ -143,14 +132,6 @@ class Core:
             return []
         self._kept_on_disk = keeping
         return [Remember(keeping=keeping)]
-
-    def _check_room(self, now: float) -> None:
-        """Raises CompileError where a connected switch cannot hold its rules."""
-        for session in self._ready():
-            if session.kind.room is None and session.kind.target is Target.STATEFUL:
-                continue
-            if found := self._overflows(session, self.rules(session, now)):
-                raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
 
     # -- switches -------------------------------------------------------------
 
@@ -179,7 +160,7 @@ class Core:
             return []
         self.watcher.links.lost(switch)
         return [
-            *self._reroute(now),
+            *self.upkeep.reroute(now),
             Log(logging.WARNING, f"switch {switch} disconnected; its rules stay in force"),
             Tell(SwitchChanged(now, switch, "disconnected", "its rules stay in force")),
         ]
@@ -206,19 +187,12 @@ class Core:
         if self.desired.fabric != before:
             effects.append(Remember(links=tuple(self.desired.fabric.links)))
         if effects or session.ports != known:
-            effects += self._reroute(now)
+            effects += self.upkeep.reroute(now)
         return effects + self._announce(session)
-
-    def _reroute(self, now: float) -> list[Effect]:
-        """Ports, links or switches are others: only the ways that this changes are sent."""
-        fabric = self.desired.fabric
-        known = {switch for link in fabric.links for switch in (link.switch, link.peer_switch)}
-        self.desired.avoid = frozenset(self.watcher.links.away & known)
-        return self._bring_all(Update(Change(), {}), now)
 
     def _silent_links(self, now: float) -> list[Effect]:
         """Links that fell silent lead nowhere any more."""
-        ready = {session.switch for session in self._ready()}
+        ready = {session.switch for session in self.upkeep.ready()}
         silent = self.watcher.links.overdue(self.desired.fabric, ready, now)
         if not silent:
             return []
@@ -232,117 +206,7 @@ class Core:
             for link in sorted(silent, key=cable_of)
         ]
         links = tuple(self.desired.fabric.links)
-        return [*told, Remember(links=links), *self._reroute(now)]
-
-    def view(self, session: Session) -> SwitchView:
-        return self.desired.view(session.switch, session.ports)
-
-    def rules(self, session: Session, now: float) -> tuple[Rule, ...]:
-        """Everything that a switch should have. Raises CompileError where it cannot be said."""
-        rules = self.desired.rules(self.view(session), now, session.kind.form)
-        return (*rules, owner_rule(self.admission.owner))
-
-    def _overflows(self, session: Session, rules: Sequence[Rule]) -> tuple[Overflow, ...]:
-        """Tables of a switch that are too small for the rules."""
-        room = session.kind.room
-        if room is None or len(rules) <= room:
-            return ()
-        return overflows(session.kind.target, self.desired.policy, rules, session.kind.sizes)
-
-    def _views(self) -> dict[int, SwitchView]:
-        return {each.switch: self.view(each) for each in self.sessions.values()}
-
-    def _ready(self) -> list[Session]:
-        return [each for each in self.sessions.values() if each.phase is Phase.READY]
-
-    def _reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
-        """Bring every ready switch to the desired rules; when all have said so, ``afterwards``."""
-        self.desired.hosts_changed()
-        before = self.desired.problem
-        effects = self._bring_all(self.desired.update(now), now, afterwards)
-        if self.desired.problem and self.desired.problem != before:
-            text = f"new hosts are left out: {self.desired.problem}"
-            effects.insert(0, Log(logging.ERROR, text))
-        return effects
-
-    def _bring_all(
-        self, update: Update | None, now: float, afterwards: tuple[Effect, ...] = ()
-    ) -> list[Effect]:
-        ready = self._ready()
-        waiting = {session.switch for session in ready}
-
-        def confirmed_by(switch: int) -> Confirmed:
-            def confirmed(_: float) -> list[Effect]:
-                waiting.discard(switch)
-                return [] if waiting else list(afterwards)
-
-            return confirmed
-
-        return [
-            effect
-            for session in ready
-            for effect in self._bring(session, update, now, confirmed_by(session.switch))
-        ]
-
-    def _bring(
-        self, session: Session, update: Update | None, now: float, then: Confirmed
-    ) -> list[Effect]:
-        """Send one ready switch what changed, or compare all it has where that is not known."""
-        before, view = session.view, self.view(session)
-        change = None if update is None else update.on(session.switch)
-        if change is None or before is None or not self._may_change(session, change):
-            return self._reconcile(session, now, then)
-        if view != before:
-            change += view_change(before, view)
-        session.view = view
-        return [*session.set_meters(self._meters(session, now)), *session.change(change, now, then)]
-
-    def _may_change(self, session: Session, change: Change) -> bool:
-        """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
-        are those of a switch that has a problem or might be full."""
-        room = session.kind.room
-        fits = room is None or len(session.installed) + len(change.added) <= room
-        return session.kind.target is Target.STATEFUL and fits and not session.problem
-
-    def _reconcile(
-        self, session: Session, now: float, then: Confirmed | None = None
-    ) -> list[Effect]:
-        """Bring one switch to the desired rules; what it lacks goes out as one change."""
-        view = self.view(session)
-        first = session.phase is not Phase.READY
-        session.phase, session.view = Phase.READY, view
-        if first:
-            session.check_at = now + CHECK_EVERY
-            self.watcher.links.back(session.switch)
-        try:
-            rules = self.rules(session, now)
-        except CompileError as error:
-            return cannot_be_made(session, error, now)
-        if found := self._overflows(session, rules):
-            return too_small(session, found, now)
-        session.problem = ""
-        difference = session.difference(rules)
-
-        def confirmed(at: float) -> list[Effect]:
-            session.accepted()
-            if not first:
-                return [] if then is None else then(at)
-            text = session.last_difference
-            return [
-                Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
-                Tell(SwitchChanged(at, session.switch, "reconciled", text)),
-                *self._placed(session.switch, rules, at),
-                *self._gone(session.switch, difference.excess, at),
-            ]
-
-        effects = session.set_meters(self._meters(session, now))
-        effects += session.reconcile(difference, now, confirmed)
-        return effects + session.drop_meters(self.desired.limits(now))
-
-    def _meters(self, session: Session, now: float) -> tuple[Meter, ...]:
-        if session.kind.target is Target.STATEFUL:
-            return (*meters(self.view(session)), *self.desired.limits(now))
-        return plain_meters()
+        return [*told, Remember(links=links), *self.upkeep.reroute(now)]
 
     def _announce(self, session: Session) -> list[Effect]:
         """Send a link discovery frame out of every port where no host is known."""
@@ -446,27 +310,29 @@ class Core:
             return self.admission.stand_by(session, f"controller {owner:012x}", now)
 
         def desired() -> tuple[Rule, ...]:
-            return self.rules(session, now)
+            return self.upkeep.rules(session, now)
 
         def repair(then: Confirmed) -> list[Effect]:
-            return self._reconcile(session, now, then)
+            return self.upkeep.reconcile(session, now, then)
 
         return drift.judge(session, reading, desired, repair, now)
 
     def check(self, now: float) -> list[Effect]:
         """Compare every ready switch with the policy itself, now; `Session.checked` will say."""
-        return [effect for session in self._ready() for effect in session.check(now, thorough=True)]
+        ready = self.upkeep.ready()
+        return [effect for session in ready for effect in session.check(now, thorough=True)]
 
     def _discover_links(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
         needed: tuple[Rule, ...] = ()
         if session.kind.target is Target.STATEFUL:
-            needed = tuple(link_discovery_rules(self.view(session).ports))
+            needed = tuple(link_discovery_rules(self.upkeep.view(session).ports))
         else:
             with suppress(CompileError):  # which the first comparison tells
-                needed = tuple(rule for rule in self.rules(session, now) if LLDP in rule.match)
+                rules = self.upkeep.rules(session, now)
+                needed = tuple(rule for rule in rules if LLDP in rule.match)
         return [
-            *session.set_meters(self._meters(session, now)),
+            *session.set_meters(self.upkeep.meters(session, now)),
             *session.ensure(needed, "link discovery", now),
             *self._announce(session),
         ]
@@ -475,106 +341,14 @@ class Core:
         if copy.fields.get("in_port") not in session.ports:
             self.watcher.lost.unreadable_frames += 1
             return []
-        seen = self.watcher.packet(session.switch, copy, self._views, now, session.kind.target)
+        target = session.kind.target
+        seen = self.watcher.packet(session.switch, copy, self.upkeep.views, now, target)
         changed: list[Effect] = []
         if seen.rules_changed:
-            changed = self._reconcile_all(now, seen.afterwards)
+            changed = self.upkeep.reconcile_all(now, seen.afterwards)
         elif seen.rerouted:
-            changed = self._reroute(now)
+            changed = self.upkeep.reroute(now)
         return [*seen.effects, *changed]
-
-    # -- decisions ------------------------------------------------------------
-
-    def order(self, order: Order, now: float) -> list[Effect]:
-        """Carry out what the analysis wants."""
-        if isinstance(order, ListFeed):
-            return self.list_feed(order, now)
-        return self.command(order, now)
-
-    def list_feed(self, listed: ListFeed, now: float) -> list[Effect]:
-        """Know what a feed lists now; of its rules only the difference is sent."""
-        try:
-            change = self.desired.list_feed(listed.block)
-        except ValueError as error:
-            return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
-        if change:
-            self._listed.append(change.parts(FEED_PART))
-        return self._send_listed(now)
-
-    def _send_listed(self, now: float) -> list[Effect]:
-        """The next part of what feeds changed; a whole feed at once would hold up all else."""
-        part = None
-        while self._listed and part is None:
-            part = next(self._listed[0], None)
-            if part is None:
-                self._listed.popleft()
-        if part is None:
-            late, self._behind = self._behind, set()
-            behind = [session for session in self._ready() if session.switch in late]
-            return [effect for session in behind for effect in self._reconcile(session, now)]
-        added = [wire_rule(rule) for rule in part.added]
-        removed = [wire_key(rule) for rule in part.removed]
-        effects: list[Effect] = []
-        for session in self._ready():
-            if self._may_change(session, part):
-                effects += session.exchange(added, removed, "feeds", now)
-            elif session.kind.target is Target.STATEFUL:
-                self._behind.add(session.switch)
-        return effects
-
-    def command(self, command: Command, now: float) -> list[Effect]:
-        """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
-        decision, held = command.decision, isinstance(command, Enforce)
-        self._ended.pop(decision.id, None)
-        if not held and decision.rules:
-            self._ended[decision.id] = decision
-            if len(self._ended) > MOST_ENDED:
-                del self._ended[next(iter(self._ended))]
-        decided = self.desired.decide(decision, held, now)
-        limits = self.desired.limits(now)
-        effects: list[Effect] = []
-        for session in self._ready():
-            if session.kind.target is not Target.STATEFUL:
-                plain = plain_confirmation(session, decided, decision if held else None)
-                effects += self._reconcile(session, now, plain)
-                continue
-            confirm = confirmation(session.switch, decided)
-            # A rule may name a meter only while it exists, and neither can ride in a bundle.
-            effects += session.set_meters(limits)
-            effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
-            effects += session.drop_meters(limits)
-        return effects
-
-    def _gone(self, switch: int, excess: Iterable[WireRule], now: float) -> list[Effect]:
-        """Rules of decisions that have ended, which a comparison found and took away."""
-        found: dict[str, list[InstalledRule]] = {}
-        for rule in excess:
-            if category_of(rule.cookie) == Category.DECISION:
-                made = id_of(number_of(rule.cookie))
-                found.setdefault(made, []).append(InstalledRule(switch, rule.key[0], rule.cookie))
-        return [
-            Tell(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
-            for made, places in found.items()
-            if made not in self.desired.decisions
-        ] + self._none_left(switch, now)
-
-    def _none_left(self, switch: int, now: float) -> list[Effect]:
-        """Of decisions that ended while a switch could not be asked: it has no rule of them now."""
-        told: list[Effect] = []
-        for decision in self._ended.values():
-            here = tuple(rule for rule in decision.rules if rule.switch == switch)
-            if here:
-                told.append(Tell(RulesConfirmed(now, decision.id, here, True)))
-        return told
-
-    def _placed(self, switch: int, rules: Iterable[Rule], now: float) -> list[Effect]:
-        """The decisions' rules that a switch has confirmed with all others."""
-        held = by_decision(rules)
-        return [
-            Tell(RulesConfirmed(now, each.id, installed(switch, held[each.number])))
-            for each in self.desired.decisions.values()
-            if each.number in held
-        ]
 
     # -- time -----------------------------------------------------------------
 
@@ -583,9 +357,9 @@ class Core:
         effects: list[Effect] = []
         for session in list(self.sessions.values()):
             if session.phase is Phase.SETTLING and now >= session.settled_at:
-                effects += self._reconcile(session, now)
+                effects += self.upkeep.reconcile(session, now)
                 if session.switch in self.desired.avoid:
-                    effects += self._reroute(now)  # paths may lead through it again
+                    effects += self.upkeep.reroute(now)  # paths may lead through it again
             elif session.phase is Phase.ASKING:
                 if session.probe is not None and session.probe.late(now):
                     text = f"switch {session.switch} does not say what it can do: asked again"
@@ -603,26 +377,15 @@ class Core:
         moves = self.watcher.settle_moves(now)
         effects += moves.effects
         if moves.rules_changed:
-            effects += self._reconcile_all(now)
+            effects += self.upkeep.reconcile_all(now)
         decisions = self.desired.decisions
         over = [each for each in decisions.values() if each.expires <= now]
         for decision in over:
-            effects += self._end(decision, now)
-        effects += self._send_listed(now)
+            effects += self.orders.end(decision, now)
+        effects += self.orders.send_listed(now)
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
         return effects + self._keeping()
-
-    def _end(self, decision: Decision, now: float) -> list[Effect]:
-        """Forget a decision whose time is over, with what its switches may still have of it."""
-        change = self.desired.decide(decision, False, now).change
-        limits = self.desired.limits(now)
-        effects: list[Effect] = []
-        for session in self._ready():
-            if session.kind.target is Target.STATEFUL:
-                effects += session.put(change, f"the end of decision {decision.id}", now)
-                effects += session.drop_meters(limits)
-        return effects
 
     def _let_go(self, cause: int, now: float) -> list[Effect]:
         """A kept intent's rule ended for want of traffic; the last one takes the intent along."""
@@ -630,12 +393,12 @@ class Core:
             if any(rule.cookie == cause for rule in session.installed.values()):
                 return []
         self.desired.let_go(number_of(cause))
-        return self._reconcile_all(now)
+        return self.upkeep.reconcile_all(now)
 
     def look_around(self) -> list[Effect]:
         """Ask again which links there are, and what was lost; call every few seconds."""
         effects: list[Effect] = []
-        for session in self._ready():
+        for session in self.upkeep.ready():
             effects += self._announce(session)
             effects.append(Send(session.switch, session.losses.ask()))
         return effects
@@ -645,4 +408,4 @@ class Core:
         self._next_expiry_check = now + EXPIRY_CHECK
         if all(intent.expires is None for intent in self.desired.policy.intents):
             return []
-        return self._reconcile_all(now)
+        return self.upkeep.reconcile_all(now)

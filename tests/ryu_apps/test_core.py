@@ -183,12 +183,12 @@ def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
     rig = Rig()
     switch = rig.connect()
     before = dict(switch.rules)
-    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
     (confirmed,) = rig.told(RulesConfirmed)
     assert confirmed.decision == "d-1" and not confirmed.removed
     assert {rule.cookie for rule in confirmed.rules} == {cookie(Category.DECISION, 5)}
     assert len(switch.rules) == len(before) + 2
-    rig.carry_out(rig.core.command(Release(HOLD, "a person"), rig.now))
+    rig.carry_out(rig.core.orders.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
     assert rig.told(RulesConfirmed)[-1].removed
 
@@ -196,7 +196,7 @@ def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
 def test_a_decision_outlives_the_switchs_restart_with_the_time_that_remains() -> None:
     rig = Rig()
     rig.connect()
-    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
     rig.carry_out(rig.core.switch_down(1, rig.now))
     rig.now += 20
     fresh = rig.connect()
@@ -208,7 +208,7 @@ def test_a_refused_bundle_is_reported_read_again_and_repaired() -> None:
     rig = Rig()
     switch = rig.connect()
     switch.refuse = True
-    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
     assert any(each.what == "failed" for each in rig.told(SwitchChanged))
     assert not [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
     rig.later(RETRY_AFTER)

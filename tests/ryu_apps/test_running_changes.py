@@ -21,7 +21,7 @@ def right(rig: Rig) -> bool:
     core.desired._compiler = None
     return all(
         set(core.sessions[number].installed)
-        == {wire_rule(r).key for r in core.rules(core.sessions[number], rig.now)}
+        == {wire_rule(r).key for r in core.upkeep.rules(core.sessions[number], rig.now)}
         and len(switch.rules) == len(core.sessions[number].installed)
         for number, switch in rig.switches.items()
     )

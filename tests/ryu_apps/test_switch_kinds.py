@@ -41,7 +41,7 @@ def told(rig: Rig, what: str) -> list[str]:
 
 
 def as_compiled(rig: Rig, switch: FakeSwitch) -> bool:
-    wanted = rig.core.rules(rig.core.sessions[switch.number], rig.now)
+    wanted = rig.core.upkeep.rules(rig.core.sessions[switch.number], rig.now)
     return {(wire_rule(r).cookie, r.table, r.priority) for r in wanted} == {
         (cookie, table, priority) for (table, priority, _), (cookie, _, _) in switch.rules.items()
     }
@@ -174,12 +174,12 @@ def test_decisions_reach_plain_switches_and_leave_them() -> None:
     rig = Rig()
     switch = rig.connect(1, plain())
     before = dict(switch.rules)
-    rig.carry_out(rig.core.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
     held = [
         cookie for cookie, _, _ in switch.rules.values() if category_of(cookie) == Category.DECISION
     ]
     assert held and rig.told(RulesConfirmed)
-    rig.carry_out(rig.core.command(Release(HOLD, "a person"), rig.now))
+    rig.carry_out(rig.core.orders.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
     assert rig.told(RulesConfirmed)[-1].removed
 
@@ -224,7 +224,7 @@ def test_a_switch_has_one_owner(takeover: bool) -> None:
     if not takeover:
         assert session.phase is Phase.STANDBY and switch.rules == before
         assert "controller 000000000007" in told(second, "standby")[0]
-        second.carry_out(second.core.command(Enforce(HOLD), second.now))
+        second.carry_out(second.core.orders.command(Enforce(HOLD), second.now))
         second.later(60)
         assert switch.rules == before
         return
@@ -266,7 +266,7 @@ def test_a_host_that_rules_cannot_be_made_for_is_left_out(monkeypatch: pytest.Mo
         type(core.desired), "_advance", lambda self, now: setattr(self, "_compiler", None)
     )
     core.desired.hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 3)
-    rig.carry_out(core._reconcile_all(rig.now))
+    rig.carry_out(core.upkeep.reconcile_all(rig.now))
     assert switch.rules == before
     assert core.desired.problem == "too many"
     host = Host("new", "00:00:00:00:00:08", (ip_address("10.0.0.8"),), 1, 3, labels=(("r", "w"),))
