@@ -31,7 +31,14 @@ test: setup-python
 	@$(PYTHON) -m pytest tests -m 'not thorough' -n 2 $(ARGS)
 else
 test: setup
+ifdef ARGS
 	@$(WITH_OVS) $(PYTHON) -m pytest $(ARGS)
+else
+	@status=0; \
+	$(PYTHON) -m pytest tests -n 2 || status=$$?; \
+	$(WITH_OVS) $(PYTHON) -m pytest mininet_tests || status=$$?; \
+	exit $$status
+endif
 endif
 
 check: setup-python
