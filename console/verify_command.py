@@ -129,7 +129,9 @@ def _print(proof: Proof, given: dict[int, tuple[Rule, ...]], policy: Policy) -> 
         typer.echo(f"not proven: {problem}")
     total = sum(len(rules) for rules in given.values())
     what = f"{count(len(given), 'switch').replace('switchs', 'switches')}, {count(total, 'rule')}"
-    if proof.holds:
+    if not given:
+        typer.echo("nothing to prove: no host of the policy names a switch, so none has rules")
+    elif proof.holds:
         typer.echo(f"proven: every packet is treated as the policy says ({what})")
     else:
         examples = count(len(proof.counterexamples), "counterexample")

@@ -45,6 +45,19 @@ def test_what_is_compiled_is_proven() -> None:
     assert "no cables are given" in run(SHOP).output
 
 
+def test_where_no_switch_has_rules_nothing_is_called_proven(tmp_path: Path) -> None:
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "apiVersion: septum/v1\nkind: SegmentPolicy\nmetadata: {name: p}\n"
+        "segments: {a: {members: [{cidr: 10.0.0.0/24}], mode: enforce}}\n"
+        "intents: [{name: i, from: a, to: a, services: [tcp/1]}]\n"
+        "defaults: {action: deny, mode: audit}\n"
+    )
+    result = run(str(policy))
+    assert result.exit_code == 0, result.output
+    assert "nothing to prove" in result.output and "proven:" not in result.output
+
+
 def test_a_lost_rule_is_shown_with_packet_intent_and_rule(lines: list[str]) -> None:
     policy_table = f"table={int(Table.POLICY)},"
     lost = next(i for i, line in enumerate(lines) if policy_table in line and "reg2=" in line)
