@@ -14,12 +14,11 @@ from ipaddress import IPv4Address, IPv6Address
 from policies import layout
 from policies.layout import Outcome
 from policies.rules import Bits
-from ryu_apps.segments import SegmentBook
+from ryu_apps.segments import MAX_OPEN, SegmentBook, Tuple
 from ryu_apps.wire.decode import FlowRemoved, PacketIn
 from ryu_apps.wire.frames import NAMES, Frame
 from topology.records import FlowRecord, State, VerdictWord
 
-MAX_OPEN = 100_000  # connections whose start is remembered until they end
 MAX_ENDED = 50_000  # connections whose stragglers are recognised
 JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
@@ -30,7 +29,6 @@ WORDS: Mapping[int, VerdictWord] = {
     Outcome.OBSERVED: "observed",
     Outcome.DENY: "deny",
 }
-Tuple = tuple[str, str, str, int, int]
 
 
 def bits(fields: Mapping[str, int], place: Bits) -> int:

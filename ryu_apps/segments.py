@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from ryu_apps.wire.frames import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Frame
 from topology.records import FlowRecord, State
 
-MAX_OPEN = 100_000  # connections whose opening is remembered until they end
+MAX_OPEN = 100_000  # connections whose beginning is remembered until they end
 MAX_CLOSED = 50_000  # connections whose stragglers are recognised
 MAX_EARLY = 10_000  # answers that wait for their opening
 UNANSWERED = 8.0  # seconds: the third try of a SYN has gone by
@@ -23,6 +23,7 @@ LINGER = 2.0  # seconds after one end's last segment that the other's is waited 
 WINDOW = 1 << 32
 
 Tuple = tuple[str, str, str, int, int]
+"""Initiator, responder, protocol and the two ports, as records name them."""
 
 
 @dataclass(slots=True)
