@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from console.network_options import Network
 from policies.compiler import CompileError, declared_bindings, intent_numbers
-from policies.compiler.identity import assign_codes, named_segments
+from policies.compiler.codes import assign_codes, ends_of
 from policies.compiler.targets import (
     LOSSES,
     Overflow,
@@ -64,7 +64,7 @@ def rule_problems(
     try:
         intent_numbers(policy)
         if len(plain) < len(switches):
-            assign_codes(named_segments(policy), membership.regions())
+            assign_codes(ends_of(policy.intents), membership.regions())
     except CompileError as problem:
         yield Diagnostic("error", "rules", str(problem), start)
         return

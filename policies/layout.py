@@ -154,7 +154,7 @@ ICMP_TYPE = Bits("reg2", 0, 8)
 LOOKUP_WIDE, LOOKUP_REGS = "xxreg2", ("reg8", "reg9", "reg10", "reg11")
 
 # xxreg2 and xxreg3 hold the initiator's and the responder's address until the
-# identity tables replace each by its identity: eight 16-bit segment fields.
+# identity tables replace each by its identity: eight 16-bit fields, of segments or of lists.
 SOURCE_REGS = ("reg8", "reg9", "reg10", "reg11")
 TARGET_REGS = ("reg12", "reg13", "reg14", "reg15")
 SOURCE_WIDE, TARGET_WIDE = "xxreg2", "xxreg3"

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from policies import layout
 from policies.compiler.changes import Change, Update, change_between
+from policies.compiler.codes import CompileError
 from policies.compiler.compiler import Compiler, SwitchView, view_change, view_rules
 from policies.compiler.feeds import FeedRules
 from policies.compiler.hosts import declared_bindings
-from policies.compiler.identity import CompileError
 from policies.compiler.tiers import intent_numbers
 from policies.membership import Membership
 from policies.model import FeedBlock, Policy, Restriction

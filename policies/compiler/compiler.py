@@ -15,9 +15,9 @@ from itertools import chain
 from policies.compiler.adaptive import protected_rules, restriction_rules
 from policies.compiler.base import base_rules, common_rules, port_rules
 from policies.compiler.changes import Change, Update, change_between
+from policies.compiler.codes import Ends, ends_of
 from policies.compiler.hosts import local_rules, request_rules
 from policies.compiler.identities import Identities
-from policies.compiler.identity import named_segments
 from policies.compiler.intents import Intents
 from policies.compiler.kept import kept_rules
 from policies.compiler.placement import Placement
@@ -26,6 +26,7 @@ from policies.compiler.special import Special, is_special
 from policies.compiler.stations import Stations, flood_rules, multicast_rules
 from policies.compiler.tagging import tag_rules, tagged_rules, tags_of
 from policies.compiler.tiers import intent_numbers
+from policies.keeping import resolved
 from policies.layout import Table
 from policies.membership import Membership
 from policies.model import Intent, Policy, Restriction
@@ -69,13 +70,13 @@ class Compiler:
     ) -> None:
         intent_numbers(policy)
         self._policy, self._bindings = policy, bindings
-        self._named = _named(policy, kept)
+        self._ends = _ends(policy, kept)
         self._tags = tags_of(policy.hosts, bindings)
         self._placement = Placement(bindings, policy.defaults.infrastructure, self._tags)
         self._special = Special(policy.hosts, bindings)
         self._routers = Routers(self._special, bindings)
         self._stations = Stations(self._special, policy.defaults.infrastructure)
-        self._identities = Identities(self._named, membership)
+        self._identities = Identities(self._ends, membership)
         codes, together = self._identities.codes, self._identities.together
         self._intents = Intents(policy, codes, together, now)
         self._protected = _protected(policy, membership)
@@ -136,14 +137,14 @@ class Compiler:
                 return self._anew(policy, membership, bindings, now, kept)
         if policy.intents is not old.intents or kept != self._kept:
             intent_numbers(policy)
-            self._named = _named(policy, kept)
+            self._ends = _ends(policy, kept)
         gone, come = differences(self._bindings, bindings)
         placed, single = self._placement.change(gone, come)
         other = any(is_special(host) for host in (*left, *new))
         served, more = self._special_hosts(policy, bindings, gone, come, other)
         for switch, change in more:
             single[switch] = single[switch] + change if switch in single else change
-        identities = self._identities.change(self._named, membership)
+        identities = self._identities.change(self._ends, membership)
         intents = self._intents.change(policy, self._identities.codes, identities, now)
         self._policy, self._bindings = policy, bindings
         protected = _protected(policy, membership)
@@ -174,7 +175,7 @@ class Compiler:
             for switch in self._placement.guarded()
         }
         everywhere = change_between(self._common(), new._common())
-        self._policy, self._bindings, self._named = policy, bindings, new._named
+        self._policy, self._bindings, self._ends = policy, bindings, new._ends
         self._placement, self._special = new._placement, new._special
         self._tags = new._tags
         self._routers, self._stations = new._routers, new._stations
@@ -226,13 +227,10 @@ class Compiler:
         return tuple(kept_rules(self._kept, self._policy, self._identities.codes, living))
 
 
-def _named(policy: Policy, kept: Sequence[Intent]) -> frozenset[str]:
-    """The segments that intents name, in force or kept."""
-    named = named_segments(policy)
-    if not kept:
-        return named
-    known = {segment.name for segment in policy.segments}
-    return named | {n for each in kept for n in each.sources + each.targets if n in known}
+def _ends(policy: Policy, kept: Sequence[Intent]) -> Ends:
+    """The ends that intents name, in force or kept."""
+    segments = [segment.name for segment in policy.segments] if kept else ()
+    return ends_of([*policy.intents, *(resolved(intent, segments) for intent in kept)])
 
 
 def _protected(policy: Policy, membership: Membership) -> tuple[Rule, ...]:

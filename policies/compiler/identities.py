@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
 from policies.compiler.aggregate import Aggregate, Key
 from policies.compiler.changes import Change, change_between
-from policies.compiler.identity import IdentityRules, SegmentCode, codes_apart
+from policies.compiler.codes import Codes, Ends, codes_of
+from policies.compiler.identity import IdentityRules
 from policies.compiler.overlaps import Overlaps
 from policies.membership import Membership
 from policies.rules import Rule
@@ -24,14 +25,14 @@ class IdentityChange:
 
 
 class Identities:
-    """``codes`` are those of the segments that intents name, ``together`` says for each segment
+    """``codes`` are those of the ends that intents name, ``together`` says for each segment
     which others share an address with it."""
 
-    def __init__(self, named: frozenset[str], membership: Membership) -> None:
-        self._named, self._membership = named, membership
+    def __init__(self, ends: Ends, membership: Membership) -> None:
+        self._ends, self._membership = ends, membership
         self._overlaps = Overlaps(membership.spans.values())
         self.together = self._overlaps.together
-        self.codes: Mapping[str, SegmentCode] = codes_apart(named, self.together)
+        self.codes: Codes = codes_of(ends, self.together)
         self._prefixes = Aggregate(membership.spans.items())
         self._maker = IdentityRules(self.codes, membership.mode_of)
         self._rules = {
@@ -43,8 +44,8 @@ class Identities:
         yield from self._maker.default()
         yield from chain.from_iterable(self._rules[prefix] for prefix in sorted(self._rules))
 
-    def change(self, named: frozenset[str], membership: Membership) -> IdentityChange:
-        """Follow a membership under the same segments, and which of them intents name.
+    def change(self, ends: Ends, membership: Membership) -> IdentityChange:
+        """Follow a membership under the same segments, and the ends that intents name.
 
         Raises CompileError when an address is in too many segments.
         """
@@ -54,12 +55,12 @@ class Identities:
             (segments for segments in spans.values() if segments is not None),
         )
         recoded = frozenset[str]()
-        if named != self._named or met:
-            codes, old = codes_apart(named, self.together), self.codes
-            recoded = frozenset(name for name in {*codes, *old} if codes.get(name) != old.get(name))
-            if recoded:
-                self.codes = codes
-        self._named, self._membership = named, membership
+        if ends != self._ends or met:
+            codes = codes_of(ends, self.together)
+            new, old = codes.values, self.codes.values
+            recoded = frozenset(name for name in {*new, *old} if new.get(name) != old.get(name))
+            self.codes = codes
+        self._ends, self._membership = ends, membership
         changed: dict[Key, frozenset[str] | None] = self._prefixes.change(spans.items())
         if recoded:
             self._maker = IdentityRules(self.codes, membership.mode_of)

@@ -1,39 +1,20 @@
-"""Identities: which segments an address is in, as numbers that rules can match.
-
-An address may be in several segments. Writing every *set* of segments as one
-number would need a rule per pair of sets and intent; writing one bit per
-segment would need more bits than a packet carries. So segments that never
-share an address share a 16-bit *field*: within a field at most one of them can
-apply, and its number says which. Eight fields per end are enough as long as no
-address needs more than eight of the segments that intents name.
-"""
+"""Identities: rules that write into registers which segments an address is in, and what rules
+match for it. What is written, `policies.compiler.codes` says."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from policies import layout
+from policies.compiler.codes import Codes
 from policies.compiler.parts import ETH_IP, ETH_IPV6
 from policies.layout import Category, Table, cookie, name_number
-from policies.membership import Region
-from policies.model import ANY, UNKNOWN, Mode, Policy
+from policies.model import ANY, UNKNOWN, Mode
 from policies.regions import SIX
 from policies.rules import Bits, Field, Goto, Load, Rule, RuleAction, match
 
 ALL_32 = 0xFFFF_FFFF
-
-
-class CompileError(Exception):
-    """A policy that is valid but does not fit the rule tables; the text says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentCode:
-    """``number`` in 16-bit ``field`` (0 to 7) stands for one segment."""
-
-    field: int
-    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,84 +47,18 @@ TARGET = End(
 )
 
 
-def named_segments(policy: Policy) -> frozenset[str]:
-    """The segments that some intent names: only these need a code."""
-    ends = {name for intent in policy.intents for name in intent.sources + intent.targets}
-    return frozenset(ends - {ANY, UNKNOWN})
-
-
-def assign_codes(names: Iterable[str], regions: Iterable[Region]) -> Mapping[str, SegmentCode]:
-    """A code per segment such that segments sharing an address never share a field.
-
-    Numbers hash the name and fields are given greedily in name order, so a
-    small change of the policy changes few codes.
-
-    Raises CompileError when an address is in more than eight of the segments.
-    """
-    wanted = frozenset(names)
-    return codes_apart(wanted, meetings(wanted, {region.segments for region in regions}))
-
-
-def meetings(
-    names: frozenset[str], groups: Iterable[frozenset[str]]
-) -> Mapping[str, frozenset[str]]:
-    """For each segment those that share an address with it, itself among them.
-
-    ``groups`` are the sets of segments that addresses have.
-    """
-    together: dict[str, set[str]] = {name: {name} for name in names}
-    for shared in {group & names for group in groups}:
-        for name in shared:
-            together[name] |= shared
-    return {name: frozenset(others) for name, others in together.items()}
-
-
-def codes_apart(
-    names: Iterable[str], together: Mapping[str, Collection[str]]
-) -> Mapping[str, SegmentCode]:
-    """`assign_codes` for segments of which it is known which share an address."""
-    codes: dict[str, SegmentCode] = {}
-    taken: set[SegmentCode] = set()
-    for name in sorted(names):
-        number = name_number(name) & 0xFFFF or 1
-        near = together.get(name, ())
-        blocked = {codes[other].field for other in near if other in codes}
-        free = (
-            code
-            for code in (SegmentCode(each, number) for each in range(layout.IDENTITY_FIELDS))
-            if code.field not in blocked and code not in taken
-        )
-        code = next(free, None)
-        if code is None:
-            others = ", ".join(sorted(set(near) - {name})[:9])
-            raise CompileError(
-                f"segment {name} overlaps too many others ({others}): an address can be in at "
-                f"most {layout.IDENTITY_FIELDS} segments that intents name; merge some of them"
-            )
-        codes[name] = code
-        taken.add(code)
-    return codes
-
-
-def identity_value(segments: Iterable[str], codes: Mapping[str, SegmentCode]) -> int:
-    """The 128 bits that an end's registers hold for an address in ``segments``."""
-    value = 0
-    for name in segments:
-        if (code := codes.get(name)) is not None:
-            value |= code.number << code.field * layout.IDENTITY_FIELD_BITS
-    return value
-
-
-def end_field(end: End, name: str, codes: Mapping[str, SegmentCode]) -> Field | None:
-    """What a rule matches for "this end is in segment ``name``" (or any, or unknown)."""
-    if name == ANY:
-        return None
-    if name == UNKNOWN:
-        return Field(end.known.field, 0, 1 << end.known.low)
-    code = codes[name]
-    register = end.registers[3 - code.field // 2]
-    shift = code.field % 2 * layout.IDENTITY_FIELD_BITS
-    return Field(register, code.number << shift, 0xFFFF << shift)
+def end_fields(end: End, names: Collection[str], codes: Codes) -> tuple[Field | None, ...]:
+    """What rules match for "this end is one of ``names``", one after the other; None for any."""
+    if ANY in names:
+        return (None,)
+    found = []
+    for value, mask in codes.matches(names):
+        register = (mask.bit_length() - 1) // 32
+        shift = 32 * register
+        found.append(Field(end.registers[3 - register], value >> shift, mask >> shift))
+    if UNKNOWN in names:
+        found.append(Field(end.known.field, 0, 1 << end.known.low))
+    return tuple(found)
 
 
 def address_fields(end: End, prefix_value: int, length: int, version: int) -> tuple[Field, ...]:
@@ -169,9 +84,7 @@ class IdentityRules:
     fields of common leading words) is made once: there are tens of thousands.
     """
 
-    def __init__(
-        self, codes: Mapping[str, SegmentCode], mode_of: Callable[[frozenset[str]], Mode]
-    ) -> None:
+    def __init__(self, codes: Codes, mode_of: Callable[[frozenset[str]], Mode]) -> None:
         self._codes, self._mode_of = codes, mode_of
         self._shared: dict[frozenset[str], tuple[tuple[RuleAction, ...], ...]] = {}
         self._causes: dict[frozenset[str], int] = {}
@@ -249,7 +162,7 @@ class IdentityRules:
         )
 
     def _actions(self, segments: frozenset[str]) -> tuple[tuple[RuleAction, ...], ...]:
-        value = identity_value(segments, self._codes)
+        value = self._codes.value(segments)
         mode = int(self._mode_of(segments))
         return tuple(
             (

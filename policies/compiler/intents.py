@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
 from policies.compiler.changes import Change, change_between
+from policies.compiler.codes import Codes
 from policies.compiler.identities import IdentityChange
-from policies.compiler.identity import SegmentCode
 from policies.compiler.levels import Levels
 from policies.compiler.tiers import default_rule, intent_rules, timeout_at
 from policies.model import Intent, Policy
@@ -20,7 +20,7 @@ class Intents:
     def __init__(
         self,
         policy: Policy,
-        codes: Mapping[str, SegmentCode],
+        codes: Codes,
         together: Mapping[str, Collection[str]],
         now: float,
     ) -> None:
@@ -43,7 +43,7 @@ class Intents:
     def change(
         self,
         policy: Policy,
-        codes: Mapping[str, SegmentCode],
+        codes: Codes,
         identities: IdentityChange,
         now: float,
     ) -> Change:
@@ -75,7 +75,7 @@ class Intents:
         new_rules = (rule for name in changed for rule in self._rules.get(name, ()))
         return change_between(old_rules, new_rules)
 
-    def _made(self, name: str, codes: Mapping[str, SegmentCode]) -> tuple[Rule, ...]:
+    def _made(self, name: str, codes: Codes) -> tuple[Rule, ...]:
         intent, level = self._intents[name], self._levels.of[name]
         return tuple(intent_rules(intent, level, codes, self._timeouts[name]))
 

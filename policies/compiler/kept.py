@@ -7,12 +7,12 @@ itself when no such connection has sent anything for a while.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 
 from policies import layout
-from policies.compiler.identity import SOURCE, TARGET, SegmentCode, end_field
-from policies.compiler.parts import CT_NEW, CT_TRK, flags
-from policies.compiler.tiers import merged, outcome, service_fields
+from policies.compiler.codes import Codes
+from policies.compiler.parts import CT_NEW, CT_TRK
+from policies.compiler.tiers import intent_matches, outcome
 from policies.keeping import bare, resolved
 from policies.layout import Category, Table, cookie, name_number
 from policies.model import Intent, Policy
@@ -25,7 +25,7 @@ _OPEN = Field("ct_state", CT_TRK, CT_TRK | CT_NEW)
 def kept_rules(
     kept: Iterable[Intent],
     policy: Policy,
-    codes: Mapping[str, SegmentCode],
+    codes: Codes,
     living: Collection[Intent],
 ) -> Iterator[Rule]:
     """The rules of kept intents; those of ``living`` ones, which are only about to end, have no
@@ -40,14 +40,7 @@ def kept_rules(
         actions, cause = outcome(intent, number), cookie(Category.KEPT, number)
         mark = Field("ct_mark", number)
         idle = 0 if intent in alive else layout.KEEP_IDLE
-        here = resolved(intent, segments)
-        for source in here.sources:
-            for target in here.targets:
-                ends = [end_field(SOURCE, source, codes), end_field(TARGET, target, codes)]
-                present = [each for each in ends if each is not None]
-                for service in merged(here.services):
-                    for fields in service_fields(service):
-                        match = flags(_OPEN, mark, *present, *fields)
-                        if match not in seen:
-                            seen.add(match)
-                            yield Rule(Table.POLICY, PRIORITY, match, actions, cause, 0, idle)
+        for match in intent_matches(resolved(intent, segments), codes, _OPEN, mark):
+            if match not in seen:
+                seen.add(match)
+                yield Rule(Table.POLICY, PRIORITY, match, actions, cause, 0, idle)

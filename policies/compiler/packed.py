@@ -1,6 +1,6 @@
 """Identities in few bits: for switches that carry 64 bits of metadata and nothing else.
 
-As in `policies.compiler.identity`, segments that never share an address share a
+As in `policies.compiler.codes`, segments that never share an address share a
 field. Here a field is only as wide as its segments need, numbered by name, so
 that a new segment may renumber those of its field.
 """
@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from policies import layout
-from policies.compiler.identity import CompileError, codes_apart
+from policies.compiler.codes import CompileError, codes_apart
 from policies.model import ANY, UNKNOWN, Mode
 from policies.rules import Bits
 

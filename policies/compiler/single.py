@@ -14,9 +14,9 @@ from itertools import chain, product
 
 from policies import layout
 from policies.compiler.aggregate import Aggregate
+from policies.compiler.codes import CompileError
 from policies.compiler.compiler import SwitchView
 from policies.compiler.hosts import Place, guard_rules, hosts_on, own_link_local, place_of
-from policies.compiler.identity import CompileError
 from policies.compiler.parts import ETH_ARP, ETH_LLDP, neighbour_fields
 from policies.compiler.plain_services import Fields, never_replies, service_matches
 from policies.compiler.resolved import Between, Passing, Resolver

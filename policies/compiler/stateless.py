@@ -14,9 +14,9 @@ from itertools import chain, product
 
 from policies import layout
 from policies.compiler.aggregate import Aggregate
+from policies.compiler.codes import named_segments
 from policies.compiler.compiler import SwitchView
 from policies.compiler.hosts import guard_rules, hosts_on, own_link_local, place_of
-from policies.compiler.identity import named_segments
 from policies.compiler.levels import LEVELS, Levels
 from policies.compiler.overlaps import Overlaps
 from policies.compiler.packed import SOURCE, TARGET, PackedCodes, PackedEnd
@@ -73,7 +73,7 @@ def stateless_rules(
     """
     intent_numbers(policy)
     together = Overlaps(membership.spans.values()).together
-    codes = PackedCodes(named_segments(policy), together)
+    codes = PackedCodes(named_segments(policy.intents), together)
     levels = Levels(together)
     living = [i for i in policy.intents if timeout_at(i, now) is not None]
     levels.change((), living)

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from policies import layout
+from policies.compiler.codes import CompileError
 from policies.compiler.hosts import ADMIT, mac_number, owner_fields
-from policies.compiler.identity import CompileError
 from policies.compiler.parts import flag, flags, rule
 from policies.compiler.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.layout import Audience, Reason, Table

@@ -13,13 +13,8 @@ from functools import lru_cache
 from itertools import product
 
 from policies import layout
-from policies.compiler.identity import (
-    SOURCE,
-    TARGET,
-    CompileError,
-    SegmentCode,
-    end_field,
-)
+from policies.compiler.codes import Codes, CompileError
+from policies.compiler.identity import SOURCE, TARGET, end_fields
 from policies.compiler.levels import LEVELS
 from policies.compiler.parts import ETH_IP, ETH_IPV6, flags
 from policies.layout import Category, Outcome, Table, cookie, name_number
@@ -114,9 +109,7 @@ def default_rule(action: Action) -> Rule:
     return Rule(Table.POLICY, 0, (), _outcome(action, 0, Table.AUDIT), cookie(Category.DEFAULT))
 
 
-def intent_rules(
-    intent: Intent, level: int, codes: Mapping[str, SegmentCode], timeout: int = 0
-) -> Iterator[Rule]:
+def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> Iterator[Rule]:
     """An intent's rules, ``level`` below the top of its tier and action.
 
     ``timeout`` in seconds ends them on the switch itself; 0 for none.
@@ -126,16 +119,25 @@ def intent_rules(
     top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
     priority = top + LEVELS - 1 - level
     actions, cause = outcome(intent, number), cookie(Category.INTENT, number)
+    for fields in intent_matches(intent, codes):
+        yield Rule(table, priority, fields, actions, cause, timeout)
+
+
+def intent_matches(intent: Intent, codes: Codes, *also: Field) -> Iterator[tuple[Field, ...]]:
+    """What an intent's rules match, each once, and ``also`` in every one of them."""
     seen: set[tuple[Field, ...]] = set()
     services = [fields for each in merged(intent.services) for fields in service_fields(each)]
-    for source, target in product(intent.sources, intent.targets):
-        ends = [end_field(SOURCE, source, codes), end_field(TARGET, target, codes)]
+    sources, targets = (
+        end_fields(end, names, codes)
+        for end, names in ((SOURCE, intent.sources), (TARGET, intent.targets))
+    )
+    for ends in product(sources, targets):
         present = [end for end in ends if end is not None]
         for service in services:
-            fields = flags(*present, *service)
+            fields = flags(*also, *present, *service)
             if fields not in seen:
                 seen.add(fields)
-                yield Rule(table, priority, fields, actions, cause, timeout)
+                yield fields
 
 
 def timeout_at(intent: Intent, now: float) -> int | None:

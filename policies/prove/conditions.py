@@ -41,7 +41,7 @@ def uncovered(rules: Iterable[Box], intents: Iterable[Box]) -> Iterator[tuple[in
         if label == (-1, 0):
             continue
         mine, other = ours.get(label, {}), theirs.get(label, {})
-        if mine != other:
+        if mine != other and (mine := _whole(mine)) != (other := _whole(other)):
             for ends in {**mine, **other}:
                 if mine.get(ends) != other.get(ends):
                     for part in (mine, other):
@@ -99,6 +99,22 @@ def _by_label(boxes: Iterable[Box]) -> dict[Label, dict[tuple[int, int], Ranges]
         }
         for label, each in found.items()
     }
+
+
+def _whole(parts: dict[tuple[int, int], Ranges]) -> dict[tuple[int, int], Ranges]:
+    """The same packets in fewer boxes: a rule may stand for a list of segments that an intent
+    names one by one."""
+    rows: dict[tuple[int, Ranges], int] = {}
+    for (sources, targets), services in parts.items():
+        rows[sources, services] = rows.get((sources, services), 0) | targets
+    columns: dict[tuple[int, Ranges], int] = {}
+    for (sources, services), targets in rows.items():
+        columns[targets, services] = columns.get((targets, services), 0) | sources
+    found: dict[tuple[int, int], Ranges] = {}
+    for (targets, services), sources in columns.items():
+        known = found.get((sources, targets))
+        found[sources, targets] = services if known is None else joined((*known, *services))
+    return found
 
 
 def _prefixes(orders: Sequence[int]) -> dict[int, int]:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from policies import layout
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
+from policies.compiler.codes import Ends, assign_codes
 from policies.compiler.hosts import link_local
-from policies.compiler.identity import assign_codes
 from policies.compiler.parts import CT_REL, CT_TRK
 from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.compiler.tiers import port_masks
@@ -299,14 +299,14 @@ def test_port_masks_cover_exactly_the_range(low: int, high: int) -> None:
 
 def test_overlapping_segments_get_different_fields() -> None:
     region = Region(ip_network("10.0.0.1/32"), frozenset({"a", "b", "c"}))
-    codes = assign_codes("abc", [region])
-    assert len({code.field for code in codes.values()}) == 3
+    codes = assign_codes(Ends(frozenset("abc")), [region])
+    assert len({code.field for code in codes.single.values()}) == 3
 
 
 def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:
     names = frozenset(f"s{index}" for index in range(9))
     with pytest.raises(CompileError, match="overlaps too many others"):
-        assign_codes(names, [Region(ip_network("10.0.0.1/32"), names)])
+        assign_codes(Ends(names), [Region(ip_network("10.0.0.1/32"), names)])
 
 
 def test_link_local_addresses_follow_the_mac() -> None:

@@ -65,14 +65,9 @@ def test_check_finds_what_the_compiler_would_refuse(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     many = "".join(f"  s{n}: {{members: [{{cidr: 10.0.0.0/24}}]}}\n" for n in range(9))
-    ends = ", ".join(f"s{n}" for n in range(9))
+    intents = ", ".join(f"{{name: i{n}, from: s{n}, to: any, services: any}}" for n in range(9))
     file = tmp_path / "p.yaml"
-    file.write_text(
-        HEAD
-        + "segments:\n"
-        + many
-        + f"intents: [{{name: i, from: [{ends}], to: any, services: any}}]\n"
-    )
+    file.write_text(HEAD + "segments:\n" + many + f"intents: [{intents}]\n")
     code, out, _ = septum(capsys, "check", str(file))
     assert code == 1 and "overlaps too many others" in out
 
