@@ -9,7 +9,7 @@ import pytest
 from policies.compiler import codes
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def small_lists_have_bits() -> Iterator[None]:
     """Lists of two segments, some as one bit and some segment by segment."""
     with pytest.MonkeyPatch.context() as patch:
