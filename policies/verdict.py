@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 from policies.keeping import resolved
@@ -76,6 +77,16 @@ class Judge:
         self._index_expiry()
         self._ends: dict[frozenset[str], _End] = {}
         self._protected: AddressSet = membership.protected_addresses(policy.envelope)
+
+    def following(self, policy: Policy, membership: Membership) -> Judge:
+        """The judge of a later policy: where its intents are the same, only its members are read
+        again."""
+        if policy.intents != self._policy.intents:
+            return Judge(policy, membership)
+        new = copy(self)
+        new._policy, new.membership, new._ends = policy, membership, {}
+        new._protected = membership.protected_addresses(policy.envelope)
+        return new
 
     def verdict(
         self,

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from policies import layout
+from policies.layout import Table
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import Classes, bitset
 from policies.prove.differing import differences
 from policies.prove.expect import Expectation, Expected
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
-from policies.prove.index import Machine, Run, TableIndex
-from policies.prove.kinds import Loose
-from policies.prove.packets import REL
+from policies.prove.index import TableIndex, bits_mask
+from policies.prove.loose import Loose
+from policies.prove.machine import Machine, Run
+from policies.prove.packets import REL, Special, audience_of
 from policies.prove.proof import Counterexample, example_of
 from policies.prove.ranges import Ranges, common
 from policies.prove.shared import Shared
@@ -29,6 +32,16 @@ TRACKED = frozenset(
         "ct_tp_dst",
     }
 )
+
+
+FLOODED = bits_mask(layout.FLOODED)
+Flood = tuple[int, Special | None]
+
+
+def flood_of(run: Run) -> Flood:
+    """The register bits by which the rules of floods are chosen, and what the packet is."""
+    chosen = run.entries[Table.FORWARD] & (FLOODED | bits_mask(layout.AUDIENCE))
+    return chosen, audience_of(run.packet)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +73,8 @@ class Attempt:
         self.later: list[Counterexample] = []
         self.unproven: list[str] = []
         self.statistics: dict[str, int] = {}
+        # Packets that met a flood's rule: one from each port for each rule and kind of audience.
+        self.flooded: dict[tuple[int, Flood], tuple[dict[str, int], int]] = {}
 
     @property
     def enough(self) -> bool:
@@ -77,9 +92,33 @@ class Attempt:
 
     def _try(self, packet: dict[str, int], state: int, counted: bool = False) -> bool:
         """Run one packet; whether it is a counterexample."""
+        return self._met(packet, state, counted)[2]
+
+    def floods(self, packet: dict[str, int], state: int) -> Flood | None:
+        """Try one packet; what rule of a flood it meets."""
+        run, _, _ = self._met(packet, state, False)
+        return flood_of(run) if run.entries.get(Table.FORWARD, 0) & FLOODED else None
+
+    def _try_counted(self, packet: dict[str, int], state: int) -> tuple[Run, Expected, bool]:
+        """Run one packet, and again as one of a connection that has a counting rule if that can
+        make a difference: to the rules if they look for one, to what is wanted if that is
+        counting. How the first fared, and whether either is a counterexample."""
+        run, wanted, wrong = self._met(packet, state, False)
+        if run.counting or wanted.learns:
+            wrong = self._try(packet, state, True) or wrong
+        return run, wanted, wrong
+
+    def _met(self, packet: dict[str, int], state: int, counted: bool) -> tuple[Run, Expected, bool]:
         self._count("packets")
         run = self.machine.run(packet, state, counted)
+        if run.entries.get(Table.FORWARD, 0) & FLOODED:
+            self.flooded.setdefault((packet["in_port"], flood_of(run)), (packet, state))
         wanted = self.expectation.expect(packet, state, counted)
+        return run, wanted, self._is_wrong(packet, state, counted, run, wanted)
+
+    def _is_wrong(
+        self, packet: dict[str, int], state: int, counted: bool, run: Run, wanted: Expected
+    ) -> bool:
         wrong = self._differences(run, wanted)
         if run.tied:
             other = self._other.run(packet, state, counted)

@@ -11,7 +11,7 @@ from policies.prove.addresses import AddressClasses
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
-from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
+from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
 from policies.prove.packets import EST, INV, IP, IPV6, NEW, PORT_NAMES, QUERY_OF, REL, RPL, TRK
 from policies.prove.ranges import Ranges, common
 from policies.prove.world import World

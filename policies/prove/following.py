@@ -7,7 +7,7 @@ addresses. Elsewhere the last proof still stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from ipaddress import ip_address
@@ -17,23 +17,19 @@ from policies.compiler import SwitchView
 from policies.layout import Table
 from policies.membership import Membership
 from policies.model import Mode, Policy
-from policies.prove.attempt import Setting
+from policies.prove.attempt import Flood, Setting
 from policies.prove.boxes import EVERY_SERVICE, TIERS, Box, Leaf
 from policies.prove.expect import Expectation
-from policies.prove.flows import ASKS, flow_packets
-from policies.prove.groups import group_packets, station_packets
+from policies.prove.groups import group_packets
 from policies.prove.index import Group, bits_mask, shape_of
 from policies.prove.judging import Judging
-from policies.prove.kinds import (
+from policies.prove.kinds import Alike, Ports, Signature
+from policies.prove.loose import (
     ANCHORS,
     LARGE,
     STRANGE_FOUR,
     STRANGE_MAC,
     STRANGE_SIX,
-    Alike,
-    Ports,
-    Signature,
-    Targets,
     is_anchored,
     is_lent,
 )
@@ -41,6 +37,7 @@ from policies.prove.places import own_address
 from policies.prove.ranges import Ranges, joined
 from policies.prove.shared import Shared, finder
 from policies.prove.switch import SwitchProof, covered
+from policies.prove.targets import Targets
 from policies.regions import SIX, number_of
 from policies.rules import Rule
 from policies.sequences import differences
@@ -94,11 +91,12 @@ class Following:
         self,
         switches: Mapping[int, tuple[SwitchProof, frozenset[Signature], Targets]],
         alike: Alike,
+        judge: Judge,
     ) -> None:
         self._switches = {number: proof for number, (proof, _, _) in switches.items()}
         self._kinds = {number: set(kinds) for number, (_, kinds, _) in switches.items()}
         self._targets = {number: targets for number, (_, _, targets) in switches.items()}
-        self._alike = alike
+        self._alike, self._judge = alike, judge
         self._shared: dict[int, Shared] = {
             id(proof.shared): proof.shared for proof in self._switches.values()
         }
@@ -163,7 +161,8 @@ class Following:
         group = Group(*shape)
         if rule.table == Table.FORWARD and group.mask & bits_mask(layout.FLOODED):
             touched.flooding.update(switches)
-            return
+            if not is_anchored(group):
+                return
         if is_lent(rule.table, group):
             for number in switches:
                 touched.lent.setdefault(number, []).append(rule)
@@ -182,7 +181,7 @@ class Following:
         places = next(iter(self._switches.values())).expectation.places
         gone, come = differences(before.bindings, after.bindings)
         if any(
-            host.routes
+            host.routes or host.serves
             for some in differences(before.policy.hosts, after.policy.hosts)
             for host in some
         ):
@@ -212,10 +211,12 @@ class Following:
                 other.tree,
             ):
                 raise StartAnew("links are others")
-            touched.ports[number] |= set(one.ports) ^ set(other.ports)
+            if others := set(one.ports) ^ set(other.ports):
+                touched.ports[number] |= others
+                touched.flooding.add(number)
 
     def _look_at_ports(self, after: Moment, touched: _Touched) -> None:
-        judge = cache(lambda: Judge(after.policy, after.membership))
+        judge = cache(lambda: self._judge_of(after))
         for number, proof in self._switches.items():
             places = proof.expectation.places
             expectation = Expectation(
@@ -223,7 +224,7 @@ class Following:
             )
             proof.expectation = expectation
             if number in touched.flooding:
-                self._flooding(proof)
+                self._flooding(proof, touched.ports[number])
             if not (only := touched.ports[number]):
                 continue
             ports = Ports(proof.tables, expectation, proof.loose, self._alike)
@@ -235,12 +236,25 @@ class Following:
                 self._new_kind(proof, expectation, port, ports.borrowed)
                 self._kinds[number].add(kind)
 
-    def _flooding(self, proof: SwitchProof) -> None:
-        """Multicast leaves by other ports than before."""
-        world = proof.world
-        few = replace(world, edges=world.edges[:1], trunks=world.trunks[:1])
-        proof.try_all(group_packets(few, proof.expectation))
-        proof.try_all((packet, ASKS) for packet in station_packets(few, proof.expectation))
+    def _judge_of(self, moment: Moment) -> Judge:
+        self._judge = self._judge.following(moment.policy, moment.membership)
+        return self._judge
+
+    def _flooding(self, proof: SwitchProof, ports: Collection[int]) -> None:
+        """Multicast leaves by other ports than before: tried with what met such rules, from two
+        ports that are as they were."""
+        before: dict[Flood, set[int]] = {}
+        again: dict[Flood, set[int]] = {}
+        for (port, flood), (packet, state) in list(proof.flooded.items()):
+            before.setdefault(flood, set()).add(port)
+            if port not in ports and flood == proof.floods(packet, state):
+                again.setdefault(flood, set()).add(port)
+        if any(len(again.get(flood, ())) < min(2, len(some)) for flood, some in before.items()):
+            proof.flooded.clear()
+            proof.requests()
+            proof.try_all(group_packets(proof.world, proof.expectation, False))
+            if not before.keys() <= {flood for _, flood in proof.flooded}:
+                raise StartAnew("nothing is left to try multicast with")
         if proof.found or proof.later:
             raise StartAnew("multicast goes otherwise than it should")
 
@@ -280,9 +294,10 @@ class Following:
         check = SwitchProof(setting)
         check.entries()
         check.requests()
-        check.try_all(flow_packets(world, expectation, True))
-        if check.found or check.later:
+        check.flows()
+        if check.found or check.later or check.unproven:
             raise StartAnew("a port is treated otherwise than it should be")
+        proof.flooded |= check.flooded
 
     def _look_at_targets(self, touched: _Touched) -> None:
         for targets in {id(each): each for each in self._targets.values()}.values():
@@ -291,9 +306,9 @@ class Following:
                 for kind in targets.signatures(name, values).values():
                     if kind in targets.kinds[name]:
                         continue
-                    place, marks, rules = kind
+                    place, marks, serves, rules = kind
                     stranger = targets.marks(name, STRANGERS[name])
-                    if place is not None or rules or marks != stranger:
+                    if place is not None or serves or rules or marks != stranger:
                         raise StartAnew("a target is of a new kind")
 
     def _look_at_tiers(
@@ -301,7 +316,7 @@ class Following:
     ) -> int:
         """The addresses that changed, and what the changed rules and intents are about."""
         assert shared.ends is not None
-        spans = _changed(before.membership.spans, after.membership.spans)
+        spans = after.membership.changes_since(before.membership)
         shared.membership = after.membership
         fresh = []
         for end, classes in enumerate(shared.ends):
@@ -364,13 +379,3 @@ def _regions(boxes: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
     return [
         (*ends, joined(each for part in parts for each in part)) for ends, parts in found.items()
     ]
-
-
-def _changed(
-    old: Mapping[tuple[int, int], frozenset[str]], new: Mapping[tuple[int, int], frozenset[str]]
-) -> set[tuple[int, int]]:
-    """Prefixes that came, went, or are of other segments."""
-    if old is new or old == new:
-        return set()
-    found = {key for key, names in new.items() if old.get(key) != names}
-    return found | (old.keys() - new.keys())

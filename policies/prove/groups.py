@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policies.model import TCP
 from policies.prove.expect import Expectation
-from policies.prove.flows import STATES, Asked, packet_of, services_of
-from policies.prove.kinds import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
-from policies.prove.packets import IP, IPV6
+from policies.prove.flows import ASKS, STATES, Asked, packet_of, services_of
+from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
+from policies.prove.packets import IP, IPV6, MULTICAST
 from policies.prove.world import World, icmp6, tcp
 from policies.regions import SIX
 
@@ -25,7 +26,7 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
     here = expectation.view.switch
     places = expectation.places
     servers = [mac for _, _, mac in places.serves]
-    for port in (*world.edges, *world.trunks):
+    for port in (*world.edge_kinds, *world.trunk_kinds):
         held = places.held.get((here, port), {})
         other = next((mac for mac in places.macs if mac not in held), STRANGE_MAC)
         yield from _tagged(world, port, held)
@@ -69,21 +70,39 @@ def _assigning(start: dict[str, int], four: list[int], six: list[int]) -> Iterat
                     yield packet | {"ip_proto": 17, "udp_src": near, "udp_dst": far}
 
 
-def group_packets(world: World, expectation: Expectation) -> Iterator[tuple[dict[str, int], int]]:
-    """Frames to groups, with addresses that are of groups and with others."""
-    places, here = expectation.places, expectation.view.switch
+def group_packets(
+    world: World, expectation: Expectation, apart: bool
+) -> Iterator[tuple[dict[str, int], int]]:
+    """Frames to groups, with addresses that are of groups and with others.
+
+    ``apart``: no rule looks at a target and at a protocol or a state at once; then every frame
+    and address with one service in one state, and every service and state with a few are enough.
+    """
     for port in (*world.edge_kinds, *world.trunk_kinds):
-        held = places.held.get((here, port)) or {STRANGE_MAC: {STRANGE_FOUR, STRANGE_SIX | SIX}}
-        mac, numbers = next(iter(held.items()))
-        for number in (min(numbers), max(numbers)):
+        for number, start in _senders(expectation, port):
             six = number >= SIX
             frames, groups = (SIX_FRAMES, SIX_GROUPS) if six else (FOUR_FRAMES, FOUR_GROUPS)
             services = [each for each in services_of(world, six) if each[2] is None]
+            targets = [each for each in world.special("eth_dst", *frames) if each & MULTICAST]
             for index, (proto, far, flags) in enumerate(services):
-                for at, target in enumerate(world.special("eth_dst", *frames)):
-                    if not target >> 40 & 1:
-                        continue
+                for at, target in enumerate(targets):
                     for group in groups if not index else groups[:1]:
-                        for state in STATES if at < 2 or not index else STATES[:1]:
+                        plain = at < 2 and group == groups[0] if apart else at < 2 or not index
+                        for state in STATES if plain else STATES[:1]:
                             asked = Asked(number, group | SIX if six else group, proto, far)
-                            yield packet_of(asked, port, mac, target, state, flags), state
+                            yield packet_of(asked, *start, target, state, flags), state
+    # No frame goes back where it came from: a flood's every port is seen from another one.
+    for port in world.edges:
+        for number, start in _senders(expectation, port) if port not in world.edge_kinds else ():
+            target, group = (SIX_FRAMES[0], SIX_GROUPS[0] | SIX)
+            if number < SIX:
+                target, group = FOUR_FRAMES[0], FOUR_GROUPS[0]
+            yield packet_of(Asked(number, group, TCP, 50_002), *start, target, ASKS), ASKS
+
+
+def _senders(expectation: Expectation, port: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """An address of each family that is on a port, with the port and its MAC."""
+    held = expectation.places.held.get((expectation.view.switch, port))
+    mac, numbers = next(iter((held or {STRANGE_MAC: {STRANGE_FOUR, STRANGE_SIX | SIX}}).items()))
+    for number in (min(numbers), max(numbers)):
+        yield number, (port, mac)

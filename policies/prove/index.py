@@ -1,4 +1,4 @@
-"""One switch's rules, indexed: a packet is run in microseconds, whatever the number of rules.
+"""One table's rules, indexed: what a packet meets is found in microseconds, however many they are.
 
 Rules of a table whose matches look at the same bits stand in one `Group`, keyed
 by the value of those bits (tuple space search, Srinivasan et al., SIGCOMM 1999).
@@ -10,28 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
 
-from policies.rules import (
-    Bits,
-    Commit,
-    CopyToController,
-    Goto,
-    Learn,
-    Load,
-    Move,
-    Output,
-    OutputRegister,
-    PopVlan,
-    PushVlan,
-    Resubmit,
-    Rule,
-    RuleAction,
-    Track,
-)
+from policies.rules import Bits, Rule
 
 REGISTERS = 512
-MAX_STEPS = 64
+REMEMBERED = 4096  # values of registers, in one table and for packets of one kind
 Small = tuple[str, int, int]  # field, value, mask
 FULL = -1
 # Fields with few values: they choose a group, the others key the rules in it.
@@ -86,6 +69,12 @@ class Group:
     others: dict[tuple[int, ...], list[Rule]] = field(default_factory=dict)
     top: int = 0
 
+    def every(self) -> Iterator[Rule]:
+        """All rules, also those that a higher one with the same values hides."""
+        yield from self.rules.values()
+        for more in self.others.values():
+            yield from more
+
     def add(self, key: tuple[int, ...], rule: Rule) -> None:
         known = self.rules.get(key)
         self.top = max(self.top, rule.priority)
@@ -138,15 +127,26 @@ class TableIndex:
         self.groups: dict[Shape, Group] = {}
         self.usual: tuple[int | None] | None = None
         self.tied = False
+        # What packets can meet, by their small values under these names; none after a change.
+        self._names: tuple[str, ...] | None = None
+        self._near: dict[tuple[int, ...], _Near] = {}
         for rule in rules:
-            self.add(rule)
+            self._add(rule)
 
     def add(self, rule: Rule) -> None:
+        self._forget()
+        self._add(rule)
+
+    def _add(self, rule: Rule) -> None:
         shape, key = shape_of(rule)
         group = self.groups.get(shape)
         if group is None:
             group = self.groups[shape] = Group(*shape)
         group.add(key, rule)
+
+    def _forget(self) -> None:
+        self._names = None
+        self._near.clear()
 
     def put(self, rule: Rule) -> Rule | None:
         """Add a rule in place of one with the same match and priority, which is returned."""
@@ -163,6 +163,7 @@ class TableIndex:
 
     def remove(self, rule: Rule) -> None:
         """Raises KeyError for a rule that is not there."""
+        self._forget()
         shape, key = shape_of(rule)
         group = self.groups[shape]
         group.remove(key, rule)
@@ -171,9 +172,7 @@ class TableIndex:
 
     def rules(self) -> Iterator[Rule]:
         for group in self.groups.values():
-            yield from group.rules.values()
-            for more in group.others.values():
-                yield from more
+            yield from group.every()
 
     def lookup(self, packet: Mapping[str, int], registers: int, last: bool = False) -> Rule | None:
         """The rule that a packet meets.
@@ -181,231 +180,78 @@ class TableIndex:
         A switch may take any of several with one priority; ``self.tied`` says
         that there were some which do different things, ``last`` takes another.
         """
-        best: Rule | None = None
-        above = -1
-        self.tied = False
-        for group in self.groups.values():
-            if group.top < above:
-                continue
-            for name, value, mask in group.small:
-                if packet.get(name, FULL) & mask != value:
-                    break
-            else:
-                key = []
-                for name, mask in group.big:
-                    have = packet.get(name)
-                    if have is None:
-                        break
-                    key.append(have & mask)
-                else:
-                    if group.mask:
-                        key.append(registers & group.mask)
-                    rule = group.rules.get(tuple(key))
-                    if rule is None or rule.priority < above:
-                        continue
-                    if rule.priority == above and best is not None:
-                        if rule.actions != best.actions or rule.cookie != best.cookie:
-                            self.tied = True
-                            best = rule if last else best
-                    else:
-                        best, above, self.tied = rule, rule.priority, False
-        return best
+        if self._names is None:
+            names = {name for group in self.groups.values() for name, _, _ in group.small}
+            self._names = tuple(sorted(names))
+        small = tuple([packet.get(name, FULL) for name in self._names])
+        near = self._near.get(small)
+        if near is None:
+            near = self._near[small] = _near(self.groups.values(), packet)
+        if near.by_fields:
+            first, other, self.tied = _best(near.groups, packet, registers)
+            return other if last else first
+        registers &= near.mask
+        met = near.met.get(registers)
+        if met is None:
+            if len(near.met) >= REMEMBERED:
+                near.met.clear()
+            met = near.met[registers] = _best(near.groups, packet, registers)
+        self.tied = met[2]
+        return met[1] if last else met[0]
 
 
 @dataclass(slots=True)
-class Run:
-    """What a packet met and what became of it.
+class _Near:
+    """The groups that packets with some small values can meet, the highest first.
 
-    ``copies`` are (meter, registers at that moment), ``commits`` (zone, mark),
-    ``entries`` the registers on entering each table.
+    ``met`` is what they meet by their registers, where no group looks at other fields.
     """
 
-    rules: list[Rule] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
-    copies: list[tuple[int, int]] = field(default_factory=list)
-    commits: list[tuple[int, int]] = field(default_factory=list)
-    tracks: list[int] = field(default_factory=list)
-    learned: list[Learn] = field(default_factory=list)
-    entries: dict[int, int] = field(default_factory=dict)
-    packet: Mapping[str, int] = field(default_factory=dict)
-    registers: int = 0
-    lost: bool = False  # went round in circles
-    tied: bool = False  # a switch could have taken another rule of the same priority
+    groups: list[Group]
+    mask: int
+    by_fields: bool
+    met: dict[int, tuple[Rule | None, Rule | None, bool]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Flood:
-    """Outputs one after the other, as one step: a switch has a thousand ports."""
+def _near(groups: Iterable[Group], packet: Mapping[str, int]) -> _Near:
+    found = [
+        group
+        for group in groups
+        if all(packet.get(name, FULL) & mask == value for name, value, mask in group.small)
+    ]
+    found.sort(key=lambda group: -group.top)
+    mask = 0
+    for group in found:
+        mask |= group.mask
+    return _Near(found, mask, any(group.big for group in found))
 
-    ports: list[int]
-    known: frozenset[int]
 
-
-MANY = 16  # actions, above which it pays to gather outputs
-
-
-class Machine:
-    """A switch in software over indexed tables."""
-
-    def __init__(self, tables: Mapping[int, TableIndex], last: bool = False) -> None:
-        self.tables, self._last = tables, last
-        self._learned: dict[int, Learn | None] = {}
-        self._floods: dict[int, tuple[tuple[RuleAction, ...], tuple[RuleAction | Flood, ...]]] = {}
-
-    def run(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Run:
-        """Send a packet in; ``counted`` says whether its connection has a learned rule already."""
-        return self.run_from(0, packet, 0, 0, ct_state, counted)
-
-    def run_from(
-        self,
-        table: int | None,
-        packet: Mapping[str, int],
-        registers: int,
-        now_state: int,
-        ct_state: int,
-        counted: bool = False,
-    ) -> Run:
-        """The rest of a passage: from a table on, with these registers, ``now_state`` so far."""
-        run = Run(registers=registers, packet=packet)
-        fields = dict(packet)
-        fields["ct_state"] = now_state
-        steps = 0
-        while table is not None:
-            steps += 1
-            if steps > MAX_STEPS:
-                run.lost = True
+def _best(
+    groups: Iterable[Group], packet: Mapping[str, int], registers: int
+) -> tuple[Rule | None, Rule | None, bool]:
+    """The first and the last of the highest rules, and whether they do different things."""
+    first: Rule | None = None
+    other: Rule | None = None
+    above = -1
+    tied = False
+    for group in groups:
+        if group.top < above:
+            break
+        key = []
+        for name, mask in group.big:
+            have = packet.get(name)
+            if have is None:
                 break
-            table = self._step(table, fields, ct_state, counted, run)
-        return run
-
-    def _step(
-        self, table: int, fields: dict[str, int], ct_state: int, counted: bool, run: Run
-    ) -> int | None:
-        run.entries.setdefault(table, run.registers)
-        index = self.tables.get(table)
-        rule = None
-        if index is not None:
-            rule = index.lookup(fields, run.registers, self._last)
-            run.tied = run.tied or index.tied
-        if rule is None:
-            return None
-        run.rules.append(rule)
-        actions: Iterable[RuleAction | Flood] = rule.actions
-        if len(rule.actions) > MANY:
-            actions = self._gathered(rule.actions)
-        return self._act(actions, fields, ct_state, counted, run)
-
-    def _gathered(self, actions: tuple[RuleAction, ...]) -> tuple[RuleAction | Flood, ...]:
-        """Actions with neighbouring outputs as one, worked out once."""
-        known = self._floods.get(id(actions))
-        if known is None:
-            found: list[RuleAction | Flood] = []
-            for is_output, part in groupby(actions, lambda each: type(each) is Output):
-                if is_output:
-                    ports = [each.port for each in part if isinstance(each, Output) and each.port]
-                    found.append(Flood(ports, frozenset(ports)))
-                else:
-                    found += part
-            # The actions are kept, so that no others get their id.
-            known = self._floods[id(actions)] = (actions, tuple(found))
-        return known[1]
-
-    def _act(
-        self,
-        actions: Iterable[RuleAction | Flood],
-        fields: dict[str, int],
-        ct_state: int,
-        counted: bool,
-        run: Run,
-    ) -> int | None:
-        following: int | None = None
-        for action in actions:
-            kind = type(action)
-            if kind is Goto:
-                following = action.table  # type: ignore[union-attr]
-            elif kind is Load:
-                write(run, fields, action.target, action.value)  # type: ignore[union-attr]
-            elif kind is Move:
-                write(run, fields, action.target, read(run, fields, action.source))  # type: ignore[union-attr]
-            elif isinstance(action, Flood):
-                came = fields.get("in_port")
-                back = came in action.known
-                run.outputs += [p for p in action.ports if p != came] if back else action.ports
-            else:
-                other = self._effect(action, fields, ct_state, counted, run)
-                following = following if other is None else other
-        return following
-
-    def _effect(
-        self,
-        action: RuleAction,
-        fields: dict[str, int],
-        ct_state: int,
-        counted: bool,
-        run: Run,
-    ) -> int | None:
-        match action:
-            case Output(port):
-                _leave(run, fields, port)
-            case OutputRegister(source):
-                _leave(run, fields, read(run, fields, source))
-            case CopyToController(meter):
-                run.copies.append((meter, run.registers))
-            case Resubmit(table):
-                if len(run.rules) >= MAX_STEPS:
-                    run.lost = True
-                elif counted and (learn := self._learns(table)) is not None:
-                    write(run, fields, learn.load.target, learn.load.value)
-                else:
-                    self._step(table, fields, ct_state, counted, run)
-            case Track(zone, table):
-                fields["ct_state"] = ct_state
-                run.tracks.append(zone)
-                return table
-            case PushVlan():
-                fields["vlan_vid"] = 0x1000
-            case PopVlan():
-                fields.pop("vlan_vid", None)
-            case Commit(zone, mark):
-                run.commits.append((zone, read(run, fields, mark)))
-            case Learn():
-                run.learned.append(action)
-        return None
-
-    def _learns(self, table: int) -> Learn | None:
-        """What rules that the switch adds itself do in a table."""
-        if table not in self._learned:
-            self._learned[table] = self._find_learn(table)
-        return self._learned[table]
-
-    def _find_learn(self, table: int) -> Learn | None:
-        for index in self.tables.values():
-            for group in index.groups.values():
-                if len(group.rules) > MAX_STEPS:
-                    continue
-                for rule in group.rules.values():
-                    for action in rule.actions:
-                        if isinstance(action, Learn) and action.table == table:
-                            return action
-        return None
-
-
-def _leave(run: Run, fields: Mapping[str, int], port: int) -> None:
-    if port not in (0, fields.get("in_port")):
-        run.outputs.append(port)
-
-
-def read(run: Run, fields: Mapping[str, int], bits: Bits) -> int:
-    at = place(bits.field, bits.low)
-    whole = fields.get(bits.field, 0) >> bits.low if at is None else run.registers >> at
-    return whole & (1 << bits.width) - 1
-
-
-def write(run: Run, fields: dict[str, int], bits: Bits, value: int) -> None:
-    mask = (1 << bits.width) - 1
-    at = place(bits.field, bits.low)
-    if at is None:
-        whole = fields.get(bits.field, 0)
-        fields[bits.field] = whole & ~(mask << bits.low) | (value & mask) << bits.low
-    else:
-        run.registers = run.registers & ~(mask << at) | (value & mask) << at
+            key.append(have & mask)
+        else:
+            if group.mask:
+                key.append(registers & group.mask)
+            rule = group.rules.get(tuple(key))
+            if rule is None or rule.priority < above:
+                continue
+            if first is None or rule.priority > above:
+                first = other = rule
+                above, tied = rule.priority, False
+            elif rule.actions != first.actions or rule.cookie != first.cookie:
+                other, tied = rule, True
+    return first, other, tied

@@ -15,12 +15,16 @@ from policies.prove.differing import counts_one
 from policies.prove.expect import Expected
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
 from policies.prove.groups import group_packets
-from policies.prove.index import FULL, Run, bits_mask, place, register_bits
-from policies.prove.kinds import LARGE, apart
+from policies.prove.index import FULL, bits_mask, place, register_bits
+from policies.prove.loose import LARGE, apart
+from policies.prove.machine import Run
 from policies.prove.packets import ADVERTISE, IP, PORT_NAMES, REL, RPL, SOLICIT, TRK, original
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.regions import SIX, number_of
+from policies.rules import Bits
 
+# What is judged behind the tiers, beside the way that the packet goes and its state.
+JUDGED = frozenset({"in_port", "eth_type", "ip_proto", "tcp_flags"})
 MARKED = 0x5A5A_A5A5  # an intent number that stands for any
 
 
@@ -147,18 +151,20 @@ class Passages(Attempt):
         live = self.loose.matched
         kinds = [self.shared.kinds(end, live) for end in (0, 1)]
         leaves = sorted(judging.leaves(), key=repr)
-        alive = {leaf: self._read_after(leaf.table) for leaf, _ in leaves}
+        behind = [self._read_after(leaf.table) for leaf, _ in leaves]
+        alive = {leaf: mask for (leaf, _), (mask, _) in zip(leaves, behind, strict=True)}
+        looked_at = sorted(frozenset[str]().union(*(names for _, names in behind)) | JUDGED)
         seen: set[tuple[object, ...]] = set()
+        separate = apart(self.tables)
         packets = chain(
-            flow_packets(self.world, self.expectation, apart(self.tables)),
-            group_packets(self.world, self.expectation),
+            flow_packets(self.world, self.expectation, separate),
+            group_packets(self.world, self.expectation, separate),
         )
         for packet, state in packets:
-            for counted in (False, True):
-                if self._try(packet, state, counted) and self.enough:
-                    return
-            run = self.machine.run(packet, state)
-            if self.expectation.expect(packet, state).verdict is None:
+            run, wanted, wrong = self._try_counted(packet, state)
+            if wrong and self.enough:
+                return
+            if wanted.verdict is None:
                 continue
             entry = next((run.entries[table] for table in CHAIN if table in run.entries), None)
             if entry is None:
@@ -166,12 +172,10 @@ class Passages(Attempt):
             ends = SOURCE.own | TARGET.own | bits_mask(layout.PROTO) | bits_mask(layout.PORT)
             key = (
                 entry & ~ends,
-                packet["in_port"],
-                packet["eth_type"],
-                packet["ip_proto"],
-                packet.get("tcp_flags"),
-                packet["eth_dst"],
                 state,
+                self.expectation.leads(packet),
+                self._local(packet),
+                *(packet.get(name) for name in looked_at),
             )
             if key in seen:
                 continue
@@ -192,20 +196,29 @@ class Passages(Attempt):
                         if self.enough:
                             return
 
-    def _read_after(self, table: int | None) -> int:
-        """The register bits that rules from a table on match."""
+    def _read_after(self, table: int | None) -> tuple[int, frozenset[str]]:
+        """The register bits and the packet's fields that rules from a table on look at."""
         mask, left, seen = 0, [table], {table}
+        names: set[str] = set()
         while left:
             index = self.tables.get(left.pop() or -1)
             for group in () if index is None else index.groups.values():
                 mask |= group.mask
+                names |= {name for name, _ in group.big} | {name for name, _, _ in group.small}
             for rule in () if index is None else islice(index.rules(), 500):
                 for action in rule.actions:
+                    if isinstance(source := getattr(action, "source", None), Bits):
+                        names.add(source.field)
                     following = getattr(action, "table", None)
                     if following is not None and following not in seen:
                         seen.add(following)
                         left.append(following)
-        return mask
+        return mask, frozenset(names)
+
+    def _local(self, packet: dict[str, int]) -> bool:
+        """Whether the target is on this switch."""
+        place = self.expectation.places.macs.get(packet["eth_dst"])
+        return place is not None and place[0] == self.expectation.view.switch
 
     def _behind(
         self,
@@ -225,9 +238,7 @@ class Passages(Attempt):
         forwarded = allow or mode is not Mode.ENFORCE
         verdict = Verdict(action, forwarded, mode, Tier.DEFAULT, None, (), ())
         expect = self.expectation
-        edge = packet["in_port"] in expect.edges
-        mac = expect.places.macs.get(packet["eth_dst"])
-        local = mac is not None and mac[0] == expect.view.switch
+        edge, local = packet["in_port"] in expect.edges, self._local(packet)
         asked = original(packet, state)
         for counted in (False, True):
             self._count("passages behind the tiers")
@@ -238,6 +249,8 @@ class Passages(Attempt):
             wanted = expect.after(verdict, asked, packet, state, edge, local, counted)
             if not all(self._does(run, wanted, packet) for run in runs):
                 return False
+            if not (wanted.learns or any(run.counting for run in runs)):
+                break  # with a counting rule nothing is otherwise
         return True
 
     def _does(self, run: Run, wanted: Expected, packet: dict[str, int]) -> bool:

@@ -24,6 +24,8 @@ class Places:
 
     macs: dict[int, tuple[int, int]] = field(default_factory=dict)
     numbers: dict[int, tuple[int, int]] = field(default_factory=dict)
+    # Where else one of the two is, in the rare case that it is at several places.
+    also: dict[tuple[bool, int], set[tuple[int, int]]] = field(default_factory=dict)
     # (switch, port) -> MAC -> addresses
     held: dict[tuple[int, int], dict[int, set[int]]] = field(
         default_factory=lambda: defaultdict(dict)
@@ -52,6 +54,13 @@ class Places:
         serves.update(host.serves)
         if any(route.version == 6 for route in host.routes):
             serves.add(ADVERTISEMENTS)
+
+    def serving(self) -> dict[int, frozenset[str]]:
+        """What is served by each MAC that serves anything."""
+        found: dict[int, frozenset[str]] = {}
+        for (_, _, mac), words in self.serves.items():
+            found[mac] = found.get(mac, frozenset()) | words
+        return found
 
     def servers(self, switch: int, word: str) -> frozenset[int]:
         """Ports of a switch from which something is served."""
@@ -93,22 +102,26 @@ class Places:
             self._disown(self.numbers, own_address(mac), here)
             self._disown(self.macs, mac, here)
 
-    def _disown(self, owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
-        """Who owns a MAC or address that is gone from one port."""
-        if owners.get(key) != here:
-            return
-        del owners[key]
-        for place in sorted(self.held):
-            for mac, numbers in self.held[place].items():
-                if place != here and (mac == key if owners is self.macs else key in numbers):
-                    owners[key] = place
-                    return
+    def _own(self, owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
+        """The first place of several is where a MAC or address is."""
+        known = owners.setdefault(key, here)
+        if known != here:
+            others = self.also.setdefault((owners is self.macs, key), set())
+            others.add(max(known, here))
+            owners[key] = min(known, here)
 
-    @staticmethod
-    def _own(owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
-        known = owners.get(key)
-        if known is None or here < known:
-            owners[key] = here
+    def _disown(self, owners: dict[int, tuple[int, int]], key: int, here: tuple[int, int]) -> None:
+        """Who owns a MAC or address that is gone from one place."""
+        others = self.also.get((owners is self.macs, key), set())
+        if here in others:
+            others.remove(here)
+        elif owners.get(key) == here:
+            del owners[key]
+            if others:
+                owners[key] = min(others)
+                others.remove(owners[key])
+        if not others:
+            self.also.pop((owners is self.macs, key), None)
 
 
 def number_of_text(text: str) -> int:

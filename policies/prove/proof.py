@@ -10,7 +10,7 @@ from policies.prove.boxes import TIERS
 from policies.prove.differing import DECIDING
 from policies.prove.expect import Expected
 from policies.prove.flows import ASKS
-from policies.prove.index import Run
+from policies.prove.machine import Run
 from policies.prove.packets import REL, RPL
 from policies.rules import Rule
 

@@ -15,22 +15,15 @@ from policies.prove.dormant import awake, unset_marks
 from policies.prove.expect import Expectation
 from policies.prove.following import Following, Moment, StartAnew
 from policies.prove.index import TableIndex
-from policies.prove.kinds import (
-    ANCHORS,
-    LARGE,
-    Alike,
-    Loose,
-    Ports,
-    Signature,
-    Targets,
-    is_anchored,
-    loose_rules,
-)
+from policies.prove.kinds import Alike, Ports, Signature
+from policies.prove.loose import LARGE, Loose, loose_rules, target_of
+from policies.prove.owners import Owners
 from policies.prove.places import Places
 from policies.prove.proof import Proof
 from policies.prove.ranges import Undecided
 from policies.prove.shared import Shared
 from policies.prove.switch import SwitchProof
+from policies.prove.targets import Targets
 from policies.prove.world import world_of
 from policies.rules import Rule
 from policies.verdict import Judge
@@ -87,11 +80,13 @@ class Prover:
             ports = Ports(tables, expectation, loose, self._alike)
             kinds = ports.signatures()
             targets = self._targets_of(tables, loose)
-            world = world_of(kinds, ports.borrowed, targets, loose, expectation)
+            shared = self._shared_of(tables)
+            owners = Owners(tables, expectation.view, shared.written())
+            world = world_of(kinds, ports.borrowed, targets, owners, loose, expectation)
             setting = Setting(
                 tables,
                 expectation,
-                self._shared_of(tables),
+                shared,
                 world,
                 loose,
                 self._limit,
@@ -119,6 +114,7 @@ class Prover:
             self._following = Following(
                 {each[0].expectation.view.switch: each for each in done},
                 self._alike,
+                judge(),
             )
         return Proof(not found and not unproven, found, unproven, statistics)
 
@@ -173,15 +169,11 @@ class Prover:
         return shared
 
     def _targets_of(self, tables: Mapping[int, TableIndex], loose: Loose) -> Targets:
-        # The guard's rules name ports, not targets.
         used = [
             table
             for table in sorted(tables)
             if table not in LARGE
-            and any(
-                is_anchored(group) and group.big[0][0] in ANCHORS
-                for group in tables[table].groups.values()
-            )
+            and any(target_of(group) is not None for group in tables[table].groups.values())
         ]
         key: tuple[object, ...] = (
             *(tables[table] for table in used),

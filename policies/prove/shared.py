@@ -58,6 +58,13 @@ class Shared:
             self.problem = str(problem)
         self.membership = membership
 
+    def written(self) -> int:
+        """The register bits that rules of the tiers write."""
+        mask = 0
+        for leaf, _ in self.judging.leaves() if self.problem is None else ():
+            mask |= leaf.mask
+        return mask
+
     def kinds(self, end: int, live: int, only: int | None = None) -> dict[tuple[int, Mode], int]:
         """Classes that are alike behind the tiers: the register bits read there, and the mode;
         all classes or ``only`` some."""

@@ -16,7 +16,8 @@ from itertools import islice
 
 from policies.prove.expect import Expectation
 from policies.prove.index import FULL
-from policies.prove.kinds import (
+from policies.prove.kinds import Signature
+from policies.prove.loose import (
     FOUR,
     MACS,
     SIXES,
@@ -25,11 +26,11 @@ from policies.prove.kinds import (
     STRANGE_PORT,
     STRANGE_SIX,
     Loose,
-    Signature,
-    Targets,
 )
+from policies.prove.owners import Owners
 from policies.prove.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
 from policies.prove.places import Places
+from policies.prove.targets import Targets
 from policies.regions import SIX
 
 
@@ -62,6 +63,7 @@ def world_of(
     ports: Mapping[int, Signature],
     borrowed: dict[int, dict[str, set[int]]],
     targets: Targets,
+    owners: Owners,
     loose: Loose,
     expectation: Expectation,
 ) -> World:
@@ -81,9 +83,9 @@ def world_of(
         [port for port in samples if port in view.trunks],
         [port for port in firsts if port not in view.trunks],
         [port for port in firsts if port in view.trunks],
-        targets.samples("eth_dst"),
-        targets.samples("arp_tpa"),
-        targets.samples("nd_target"),
+        targets.samples("eth_dst", owners),
+        targets.samples("arp_tpa", owners),
+        targets.samples("nd_target", owners),
         extra,
         borrowed,
     )
@@ -249,13 +251,13 @@ def _owned(places: Places, here: int, number: int) -> Iterator[tuple[int, dict[i
 def request_packets(world: World, expectation: Expectation) -> Iterator[dict[str, int]]:
     """ARP and neighbour discovery for every kind of target, from every kind of port."""
     here, held = expectation.view.switch, expectation.places.held
-    for port in (*world.edges, *world.trunks):
+    for port in (*world.edge_kinds, *world.trunk_kinds):
         own = held.get((here, port)) or next(iter(held.values()), {})
         for mac in list(own)[:1]:
             start = {"in_port": port, "eth_src": mac}
             four = [number for number in own[mac] if number < SIX]
             six = [number ^ SIX for number in own[mac] if number >= SIX]
-            receivers = [0xFFFF_FFFF_FFFF, 0x3333_0000_0001, *world.macs, STRANGE_MAC]
+            receivers = [0xFFFF_FFFF_FFFF, 0x3333_0000_0001, mac, *world.macs, STRANGE_MAC]
             for target in world.special("eth_dst", *receivers):
                 yield from _questions(world, start, target, four[:1], six[:1])
 
@@ -267,7 +269,7 @@ def _questions(
     base = start | {"eth_dst": target}
     for source in four:
         for operation in (1, 2):
-            for asked in world.special("arp_tpa", *world.asked_four, STRANGE_FOUR):
+            for asked in world.special("arp_tpa", source, *world.asked_four, STRANGE_FOUR):
                 yield base | {
                     "eth_type": ARP,
                     "arp_op": operation,

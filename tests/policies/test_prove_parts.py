@@ -17,8 +17,9 @@ from policies.prove.addresses import SOURCE, TARGET, AddressClasses, next_match
 from policies.prove.boxes import SIX_BIT, Box
 from policies.prove.classes import bitset, indices
 from policies.prove.dormant import awake, unset_marks
-from policies.prove.index import Machine, TableIndex
+from policies.prove.index import TableIndex
 from policies.prove.judging import Judging
+from policies.prove.machine import Machine
 from policies.prove.ranges import Undecided, common, joined, masked, meet, without
 from policies.prove.shared import finder, read_bits
 from policies.prove.text import RuleTextError, read_rule, read_rules
