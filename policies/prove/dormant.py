@@ -56,10 +56,12 @@ def looks_at_marks(rule: Rule) -> bool:
 
 def awake(rules: Sequence[Rule], unset: int) -> list[Rule]:
     """The rules without those that want one of the marks."""
-    return [rule for rule in rules if not _wants(rule, unset)]
+    return [
+        rule
+        for rule in rules
+        if category_of(rule.cookie) != Category.BASE or not _wants(rule, unset)
+    ]
 
 
 def _wants(rule: Rule, marks: int) -> bool:
-    return category_of(rule.cookie) == Category.BASE and any(
-        field.name == _REGISTER and field.value & marks for field in rule.match
-    )
+    return any(field.name == _REGISTER and field.value & marks for field in rule.match)

@@ -32,7 +32,7 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
         yield from _tagged(world, port, held)
         macs = dict.fromkeys([*world.macs, *servers[:1], *servers[-1:], STRANGE_MAC])
         targets = world.special("eth_dst", BROADCAST, ALL_NODES, ALL_ROUTERS, *macs)
-        for mac in (*list(held)[:2], *list(held)[-1:], other):
+        for mac in dict.fromkeys((*list(held)[:2], *list(held)[-1:], other)):
             numbers = held.get(
                 mac, places.held.get(places.macs.get(other, (0, 0)), {}).get(mac, set())
             )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from policies import layout
 from policies.compiler import SwitchView
 from policies.prove.index import TableIndex, bits_mask, place, shape_of
 from policies.prove.loose import LARGE
-from policies.rules import Bits, RuleAction
+from policies.rules import Bits, Commit, Load, Move, OutputRegister, RuleAction
 
 _OWNER = bits_mask(layout.OWNER)
 _AT = place(layout.OWNER.field, layout.OWNER.low) or 0
@@ -22,8 +22,15 @@ class Owners:
     same way there are interchangeable: nothing tells packets to the one from packets to the other.
     """
 
-    def __init__(self, tables: Mapping[int, TableIndex], view: SwitchView, written: int) -> None:
-        """``written`` are the register bits that the tiers write."""
+    def __init__(
+        self,
+        tables: Mapping[int, TableIndex],
+        view: SwitchView,
+        written: int,
+        splitting: dict[TableIndex, bool],
+    ) -> None:
+        """``written`` are the register bits that the tiers write; ``splitting`` keeps which tables
+        copy the register or write a part of it, for other switches that have the same."""
         self._view = view
         about = [
             (table, group)
@@ -34,7 +41,9 @@ class Owners:
         self._told_apart = (
             written & _OWNER not in (0, _OWNER)
             or any(table in LARGE or group.mask & _OWNER != _OWNER for table, group in about)
-            or any(_splits(actions) for actions in _fixed_actions(tables))
+            or any(
+                _splits(index, splitting) for table, index in tables.items() if table not in LARGE
+            )
         )
         self._said: dict[int, set[object]] = {}
         for table, group in about:
@@ -53,24 +62,27 @@ class Owners:
         return view.next_ports.get(switch), frozenset(self._said.get(switch, ()))
 
 
-def _fixed_actions(tables: Mapping[int, TableIndex]) -> Iterator[tuple[RuleAction, ...]]:
-    """All there are outside of the large tables."""
-    for table, index in tables.items():
-        for group in index.groups.values() if table not in LARGE else ():
-            yield from {id(rule.actions): rule.actions for rule in group.every()}.values()
+def _splits(index: TableIndex, known: dict[TableIndex, bool]) -> bool:
+    """Whether an action of a table reads the owner's register, or writes some of its bits."""
+    if index not in known:
+        distinct = {id(rule.actions): rule.actions for rule in index.rules()}
+        bits = {part for actions in distinct.values() for part in _registers(actions)}
+        known[index] = any(_shared(part) not in whole for part, whole in bits)
+    return known[index]
 
 
-def _splits(actions: tuple[RuleAction, ...]) -> bool:
-    """Whether an action reads the owner's register, or writes some of its bits."""
+def _registers(actions: Iterable[RuleAction]) -> Iterator[tuple[Bits, tuple[int, ...]]]:
+    """The registers that actions read or write, and how much of the owner's register that may
+    be."""
     for action in actions:
-        for name in ("source", "mark"):
-            bits = getattr(action, name, None)
-            if isinstance(bits, Bits) and _shared(bits):
-                return True
-        bits = getattr(action, "target", None)
-        if isinstance(bits, Bits) and _shared(bits) not in (0, _OWNER):
-            return True
-    return False
+        match action:
+            case Load(target):
+                yield target, (0, _OWNER)
+            case Move(source, target):
+                yield target, (0, _OWNER)
+                yield source, (0,)
+            case OutputRegister(bits) | Commit(_, bits):
+                yield bits, (0,)
 
 
 def _shared(bits: Bits) -> int:

@@ -10,6 +10,7 @@ from policies.compiler import Change, SwitchView, Update
 from policies.compiler.tagging import tags_of
 from policies.membership import Membership
 from policies.model import Policy
+from policies.pause import collection_paused
 from policies.prove.attempt import Setting
 from policies.prove.dormant import awake, unset_marks
 from policies.prove.expect import Expectation
@@ -59,8 +60,10 @@ class Prover:
         self._connecting: list[tuple[TableIndex | None, ...]] = []
         self._shared: list[tuple[tuple[object, ...], Shared]] = []
         self._targets: list[tuple[tuple[object, ...], Targets]] = []
+        self._splitting: dict[TableIndex, bool] = {}
         self._following: Following | None = None
 
+    @collection_paused()
     def prove(self, rules: Mapping[int, Sequence[Rule]]) -> Proof:
         """Prove the rules of every switch given."""
         indexed: dict[int, list[tuple[Sequence[Rule], TableIndex]]] = {}
@@ -81,7 +84,7 @@ class Prover:
             kinds = ports.signatures()
             targets = self._targets_of(tables, loose)
             shared = self._shared_of(tables)
-            owners = Owners(tables, expectation.view, shared.written())
+            owners = Owners(tables, expectation.view, shared.written(), self._splitting)
             world = world_of(kinds, ports.borrowed, targets, owners, loose, expectation)
             setting = Setting(
                 tables,

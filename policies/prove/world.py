@@ -185,7 +185,7 @@ def _arp_entries(
     for operation in world.special("arp_op", 1, 2, 3):
         for hardware in world.special("arp_sha", start["eth_src"], *senders):
             for source in world.special("arp_spa", *four, 0):
-                for asked in world.special("arp_tpa", *four[:1], *four[-1:]):
+                for asked in world.special("arp_tpa", *four[:1], *four[-1:], STRANGE_FOUR):
                     yield start | {
                         "eth_dst": 0xFFFF_FFFF_FFFF,
                         "eth_type": ARP,
@@ -202,7 +202,7 @@ def _nd_entries(
     for kind, option in ((SOLICIT, "nd_sll"), (ADVERTISE, "nd_tll")):
         for link in world.special(option, *senders, 0):
             for source in world.special("ipv6_src", *six, 0):
-                for asked in world.special("nd_target", *six):
+                for asked in world.special("nd_target", *six, STRANGE_SIX):
                     packet = icmp6(0x3333_0000_0001, source, six[-1] if six else 1, kind)
                     yield start | packet | {"nd_target": asked, option: link}
 

@@ -104,6 +104,27 @@ def test_a_router_that_may_send_nothing_is_noticed(tmp_path: Path, number: int) 
     assert not single.holds(swapped(single.rules, own))
 
 
+def test_what_is_let_in_without_the_mark_of_a_host_s_packet_is_noticed(single: Single) -> None:
+    """Each rule of one port for ARP and neighbour discovery: a question for nobody's address is
+    reported if it came from a host, and only then."""
+    mark = Load(layout.FROM_EDGE, 1)
+    letting = [
+        rule
+        for rule in single.rules
+        if rule.table == Table.GUARD
+        and Field("in_port", 2) in rule.match
+        and {"arp_sha", "nd_sll", "nd_tll"} & {each.name for each in rule.match}
+        and "arp_tpa" not in {each.name for each in rule.match}  # asks for itself alone
+        and mark in rule.actions
+    ]
+    assert len(letting) > 4
+    for rule in letting:
+        actions = tuple(
+            Load(layout.FROM_EDGE, 0) if each == mark else each for each in rule.actions
+        )
+        assert not single.holds(swapped(single.rules, rule, replace(rule, actions=actions))), rule
+
+
 def more(single: Single, port: int) -> tuple[Policy, SwitchView]:
     host = Host(
         "new", "02:00:00:00:09:01", (ip_address("10.0.0.9"), ip_address("fd00::9")), 1, port
@@ -160,7 +181,7 @@ def owners(*rules: Rule, written: int = 0) -> Owners:
     tables: dict[int, TableIndex] = {}
     for rule in rules:
         tables.setdefault(rule.table, TableIndex()).add(rule)
-    return Owners(tables, VIEW, written)
+    return Owners(tables, VIEW, written, {})
 
 
 def test_switches_with_the_same_way_are_alike() -> None:
