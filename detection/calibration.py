@@ -40,9 +40,12 @@ class Calibration:
     def tail(self, raw: float) -> float:
         """The share of host-windows that are expected to score at least ``raw``."""
         place = raw / STEP
-        i = min(BINS, int(place))
-        part = min(1.0, place - i)
-        above = self._above[i] + part * (self._above[i + 1] - self._above[i])
+        if place < BINS:
+            i = int(place)
+            low = self._above[i]
+            above = low + (place - i) * (self._above[i + 1] - low)
+        else:
+            above = self._above[BINS] * max(0.0, 1.0 - (place - BINS))
         stretched = raw if raw <= SOFT else SOFT + 3.0 * log1p((raw - SOFT) / 3.0)
         return (PRIOR_WINDOWS * exp(-stretched) + above) / (PRIOR_WINDOWS + self._n)
 

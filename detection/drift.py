@@ -18,6 +18,8 @@ from typing import Any
 
 from river import drift
 
+from detection.kswin import Kswin
+
 BUCKET = 300.0  # seconds
 FEWEST = 5  # host-windows in a bucket for its mean to say something
 LASTS = 1800.0  # seconds
@@ -43,7 +45,7 @@ class DriftWatch:
         self.last: Alarm | None = None
         self.until = 0.0
         self._means: deque[float] = deque(maxlen=MEMORY)
-        self._kswin: Any = drift.KSWIN(SURE, MEMORY, RECENT, seed)
+        self._kswin = Kswin(SURE, MEMORY, RECENT, seed)
         self._page_hinkley: Any = _page_hinkley()
         self._bucket = -1
         self._sum = 0.0
@@ -95,9 +97,8 @@ class DriftWatch:
     def _take(self, mean: float, now: float) -> None:
         means = self._means
         means.append(mean)
-        self._kswin.update(mean)
-        self._kswin.p_value = float(self._kswin.p_value)  # of numpy, which no snapshot may hold
-        if self._kswin.drift_detected:
+        self._kswin.take(mean)
+        if self._kswin.drifted:
             recent = list(means)[-RECENT:]
             if sum(recent) / RECENT > sum(means) / len(means) + RISE:
                 self._alarm("surprise", now)

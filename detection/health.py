@@ -10,7 +10,8 @@ class DetectorHealth:
     """For status displays. ``maturity`` in [0, 1]: how far the background is known;
     ``threshold`` in raw score (nats); ``windows`` host-windows learned, ``withheld`` not
     learned because their host was suspect or suspended, ``refused`` because it had its
-    share; ``baseline_since`` is when the frozen model was taken (None: not yet); ``caution``
+    share; ``forgotten_hosts`` and ``forgotten_edges`` were dropped to keep memory bounded, being
+    idle longest; ``baseline_since`` is when the frozen model was taken (None: not yet); ``caution``
     names the drift alarm that makes thresholds lower now, ``drift_alarms`` counts all.
     """
 
@@ -27,6 +28,7 @@ class DetectorHealth:
     open_episodes: int
     suspended: int
     forgotten_hosts: int
+    forgotten_edges: int
     baseline_since: float | None
     caution: str | None
     drift_alarms: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from detection.alerts import Hop
 from detection.counters import Distinct, Tally
@@ -165,10 +165,12 @@ class HostState:
         self.flip: Tally | None = None
         self.flip_since = 0.0
         self.chain: Chain | None = None
-        self.arrivals: deque[Arrival] | None = None
+        self.arrivals: list[Arrival] | None = None  # oldest first
         self.held: deque[Held] | None = None
-        self.rows: deque[int] = deque(maxlen=MAX_ROWS)
-        self.hops: deque[Hop] = deque(maxlen=MAX_HOPS)
+        self.rows: list[
+            int
+        ] = []  # what was evidence lately (lists: an empty deque takes 760 bytes)
+        self.hops: list[Hop] = []
         self.values: list[float] = [0.0] * COUNT
         self.contributions: list[float] = [0.0] * COUNT
         self.raw = 0.0
@@ -179,6 +181,13 @@ class HostState:
             use.new = Tally()
             use.unserved = Tally()
         self.strongest = None
+
+    def note_row(self, row: int) -> None:
+        """An input row was evidence."""
+        keep(self.rows, row, MAX_ROWS)
+
+    def note_hop(self, hop: Hop) -> None:
+        keep(self.hops, hop, MAX_HOPS)
 
     def use(self, service: str, foothold: bool, now: float) -> ServiceUse:
         found = self.uses.get(service)
@@ -229,9 +238,28 @@ class HostState:
         self.burst = 0.0
         self.next_burst = BURST_FROM
 
+    def begin_window(self, now: float) -> None:
+        """The window before is over, and judged."""
+        self.window = now
+        self.touched = []
+        self.window_records = 0
+        self.window_bytes = 0.0
+        self.peak = 0.0
+        self.lead = None
+
     def is_server(self) -> bool:
         """True for one that serves two or more clients something that is not itself a foothold."""
         return any(
             len(clients) >= 2 and not is_foothold(service)
             for service, clients in self.served.items()
         )
+
+
+T = TypeVar("T")
+
+
+def keep(latest: list[T], one: T, most: int) -> None:
+    """Append, and let the oldest go."""
+    latest.append(one)
+    if len(latest) > most:
+        del latest[0]

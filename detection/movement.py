@@ -71,7 +71,7 @@ def notice_unanswered(host: HostState, record: FlowRecord, known: bool, now: flo
     counted = host.unanswered.add((record.dst_ip, ""), now)
     if counted:
         host.attempts.add(now)
-        host.hops.append(Hop(record.ts, record.src_ip, record.dst_ip, record.proto))
+        host.note_hop(Hop(record.ts, record.src_ip, record.dst_ip, record.proto))
     return counted
 
 
@@ -104,7 +104,7 @@ def notice(
         host.attempts.add(now)
     if new:
         _count_new(host, dst, use, now, maturity, peer_known)
-        host.hops.append(Hop(record.ts, record.src_ip, record.dst_ip, record.service))
+        host.note_hop(Hop(record.ts, record.src_ip, record.dst_ip, record.service))
     evidence = new
     if outcome == "denied" or outcome == "would-deny":
         # What was allowed and normal yesterday is a policy change today, not a probe.

@@ -9,11 +9,19 @@ depth; the path shown names them all. Connections need not use the same service.
 
 from __future__ import annotations
 
-from collections import deque
 from math import exp
 
 from detection.alerts import Hop
-from detection.hosts import MAX_ARRIVALS, MAX_HOPS, Arrival, Chain, HostState, Onward, ServiceUse
+from detection.hosts import (
+    MAX_ARRIVALS,
+    MAX_HOPS,
+    Arrival,
+    Chain,
+    HostState,
+    Onward,
+    ServiceUse,
+    keep,
+)
 
 OUT_OF_ORDER = 1.0  # seconds by which records of one moment may come the wrong way round
 SESSION = 300.0  # an arrival from the same source counts as a new session after this long
@@ -104,7 +112,7 @@ def hop(
             ):
                 host.chain = Chain(now, arrival, path)
     if dst.arrivals is None:
-        dst.arrivals = deque(maxlen=MAX_ARRIVALS)
+        dst.arrivals = []
     for old_arrival in dst.arrivals:
         # One arrival per source and service is enough; a deeper one that is fresh stays.
         if old_arrival.src == host.address and old_arrival.service == use.service:
@@ -114,9 +122,8 @@ def hop(
             suspicion = max(suspicion, old_arrival.suspicion)
             dst.arrivals.remove(old_arrival)
             break
-    dst.arrivals.append(
-        Arrival(now, host.address, use.service, before, use, new_edge, path, suspicion)
-    )
+    arrived = Arrival(now, host.address, use.service, before, use, new_edge, path, suspicion)
+    keep(dst.arrivals, arrived, MAX_ARRIVALS)
 
 
 def suspicion(chain: Chain) -> int:
@@ -134,8 +141,7 @@ def retract(host: HostState, dst: HostState, now: float) -> None:
         if host.chain.path[-1].dst == dst.address:
             host.chain = None
     if dst.arrivals is not None:
-        kept = [arrival for arrival in dst.arrivals if arrival.src != host.address]
-        dst.arrivals = deque(kept, maxlen=MAX_ARRIVALS)
+        dst.arrivals = [arrival for arrival in dst.arrivals if arrival.src != host.address]
 
 
 def acquaintance(host: HostState, now: float) -> float:

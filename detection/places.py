@@ -38,6 +38,7 @@ class Territory:
         self._seen = 0
         self._shares: dict[int, int] = {}
         self.found: ipaddress.IPv4Network | None = None
+        self.settled = bool(self._networks)  # nothing more is to be found out from traffic
 
     def place(self, text: str) -> Place:
         known = self._cache.get(text)
@@ -54,11 +55,6 @@ class Territory:
             self._declared = declared
             self._cache.clear()
 
-    @property
-    def settled(self) -> bool:
-        """True when nothing more is to be found out from traffic."""
-        return bool(self._networks) or self._seen >= EVIDENCE
-
     def notice(self, src: str, dst: str) -> None:
         """Evidence for which public prefix is ours; call until :attr:`settled`."""
         self._seen += 1
@@ -67,6 +63,7 @@ class Territory:
             self._shares[prefix] = self._shares.get(prefix, 0) + 1
         if self._seen < EVIDENCE:
             return
+        self.settled = True
         best, count = max(self._shares.items(), key=lambda kv: (kv[1], -kv[0]), default=(0, 0))
         if count >= SHARE * self._seen:
             self.found = ipaddress.IPv4Network((best << PREFIX, PREFIX))

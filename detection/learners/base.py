@@ -1,7 +1,7 @@
 """The contract that every learner keeps.
 
 A learner owns some of the features and says how much each of them adds to the
-raw score of a host-window, in nats: about the natural logarithm of how many
+raw score of a host-window (or of one connection), in nats: about the natural logarithm of how many
 normal host-windows it would take to see one like this. Features have one owner
 each, so the raw score of the ensemble is the sum of all contributions, exactly.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from detection.counters import Counts
 from detection.features import COUNT
@@ -60,8 +60,12 @@ class Range:
     high: float
 
 
-class Learner(Protocol):
-    """``features`` are the positions it owns. ``every_record`` tells a learner fast
+Seen = TypeVar("Seen", contravariant=True)
+
+
+class Learner(Protocol[Seen]):
+    """What it is shown is a ``HostWindow``, or for the learner of single connections its
+    ``EdgeSight``. ``features`` are the positions it owns. ``every_record`` tells a learner fast
     enough to score at every record from one that scores whole windows only.
     """
 
@@ -69,14 +73,14 @@ class Learner(Protocol):
     features: tuple[int, ...]
     every_record: bool
 
-    def score(self, window: HostWindow, into: list[float]) -> None:
+    def score(self, seen: Seen, into: list[float], /) -> None:
         """Write the contributions (>= 0) of the owned features; change nothing else."""
 
-    def learn(self, window: HostWindow) -> None:
-        """Take a calm host-window as normal."""
+    def learn(self, seen: Seen, /) -> None:
+        """Take a calm host-window (or connection) as normal."""
 
-    def explain(self, window: HostWindow) -> dict[int, Range]:
-        """The normal range of each owned feature for this host."""
+    def explain(self, seen: Seen, /) -> dict[int, Range]:
+        """The normal range of each owned feature for this host (or edge)."""
 
     def snapshot(self) -> object:
         """The learned state, as values that can be pickled."""

@@ -24,6 +24,7 @@ from detection.learners.base import Range
 
 HALF_KNOWN_SECONDS = 86_400.0  # of watching; before, nobody has been known for long
 BINS = 24
+MOST_HOURS = 4096  # from which on two hosts cannot know each other better
 PRIOR = 4.0  # connections that are assumed to have been new, thinning out with familiarity
 PRIOR_FADE = 0.7
 SURGE_PRIOR = 100.0  # connections assumed to have kept to their habit; half as many at each step up
@@ -52,19 +53,35 @@ class EdgeSight:
     burst: float = 0.0
 
 
-def familiarity(hours: int) -> int:
-    """Bin of a number of hours: half an octave each."""
-    return _FAMILIARITY[hours if hours < len(_FAMILIARITY) else -1]
+Bins = tuple[int, int, int, int, int]  # of each feature in turn
 
 
-_FAMILIARITY = tuple(min(BINS - 1, int(2 * log2(hours + 1))) for hours in range(4096))
+def bins_of(edge: Edge, hour: int) -> Bins:
+    """The bin of each feature; that of the outside host says nothing where there is none."""
+    pair, party = edge.pair, edge.party
+    hours = pair.before + (0 <= pair.hour != hour)
+    known = _FAMILIARITY[hours if hours < MOST_HOURS else -1]
+    visited = 0
+    if party is not None:
+        hours = party.before + (0 <= party.hour != hour)
+        visited = _FAMILIARITY[hours if hours < MOST_HOURS else -1]
+    minute, long, day = edge.minute, edge.hour, edge.day
+    return (
+        known,
+        visited,
+        0 if minute < edge.minute_limit else surge(minute / edge.minute_limit),
+        0 if long < edge.hour_limit else surge(long / edge.hour_limit),
+        0 if day < edge.day_limit else surge(day / edge.day_limit),
+    )
 
 
-def surge(count: float, limit: float) -> int:
-    """Bin of how far an edge is above its limit: 0 below it, then half an octave each."""
-    if count < limit:
-        return 0
-    return min(BINS - 1, 1 + int(2.0 * log2(count / limit)))
+def surge(times: float) -> int:
+    """Bin of how many ``times`` (>= 1) an edge is above its limit: half an octave each."""
+    return min(BINS - 1, 1 + int(2.0 * log2(times)))
+
+
+# Bin of a number of hours: half an octave each.
+_FAMILIARITY = tuple(min(BINS - 1, int(2 * log2(hours + 1))) for hours in range(MOST_HOURS))
 
 
 class Population:
@@ -107,44 +124,36 @@ class EdgeLearner:
 
     def score(self, seen: EdgeSight, into: list[float]) -> None:
         edge = seen.edge
+        bins = bins_of(edge, seen.hour)
         nats = self._populations[edge.way].nats
-        into[_PAIR] = seen.maturity * nats[0][familiarity(edge.pair.known(seen.hour))]
-        party = edge.party
-        into[_PARTY] = 0.0
-        if party is not None:
-            into[_PARTY] = seen.maturity * nats[1][familiarity(party.known(seen.hour))]
+        into[_PAIR] = seen.maturity * nats[0][bins[0]]
+        into[_PARTY] = seen.maturity * nats[1][bins[1]] if edge.party is not None else 0.0
         best, most = 0, 0.0
         for i in range(LEVELS):
             into[_SURGE + i] = 0.0
-            part = nats[2 + i][surge(edge.counts[i], edge.limits[i])]
+            part = nats[2 + i][bins[2 + i]]
             if part > most:
                 best, most = i, part
         into[_SURGE + best] = max(0.0, seen.maturity * most - seen.burst)
 
-    def nats(self, edge: Edge, hour: int, maturity: float, burst: float) -> float:
+    def nats(self, edge: Edge, bins: Bins, maturity: float, burst: float) -> float:
         """The sum of what :meth:`score` writes, in one go: this is asked for every record."""
         nats = self._populations[edge.way].nats
-        pair = edge.pair
-        hours = pair.before + (0 <= pair.hour != hour)
-        total = maturity * nats[0][_FAMILIARITY[hours if hours < 4096 else -1]]
-        party = edge.party
-        if party is not None:
-            hours = party.before + (0 <= party.hour != hour)
-            total += maturity * nats[1][_FAMILIARITY[hours if hours < 4096 else -1]]
-        most = 0.0
-        limits = edge.limits
-        for i, count in enumerate(edge.counts):
-            if count >= limits[i]:
-                part = nats[2 + i][surge(count, limits[i])]
-                if part > most:
-                    most = part
-        return total + max(0.0, maturity * most - burst)
+        pair, party, minute, long, day = bins
+        total = maturity * nats[0][pair]
+        if edge.party is not None:
+            total += maturity * nats[1][party]
+        if minute or long or day:
+            surge = maturity * max(nats[2][minute], nats[3][long], nats[4][day])
+            if surge > burst:
+                total += surge - burst
+        return total
 
     def learn(self, seen: EdgeSight) -> None:
         """Take one calm connection as normal; of one edge at most one a second on average."""
-        self.take(seen.edge, seen.hour)
+        self.take(seen.edge, bins_of(seen.edge, seen.hour), seen.hour)
 
-    def take(self, edge: Edge, hour: int) -> None:
+    def take(self, edge: Edge, bins: Bins, hour: int) -> None:
         """:meth:`learn`, without a view made for it: this is done for nearly every record."""
         if edge.ts - edge.second >= 60.0:
             edge.second = edge.ts
@@ -154,16 +163,12 @@ class EdgeLearner:
         if edge.said <= ONE_A_SECOND:
             population = self._populations[edge.way]
             shares = population.shares
-            hours = pair.before + (0 <= pair.hour != hour)
-            shares[0][_FAMILIARITY[hours if hours < 4096 else -1]] += 1.0
+            shares[0][bins[0]] += 1.0
             if party is not None:
-                hours = party.before + (0 <= party.hour != hour)
-                shares[1][_FAMILIARITY[hours if hours < 4096 else -1]] += 1.0
-            minute, long, day = edge.counts
-            limits = edge.limits
-            shares[2][0 if minute < limits[0] else surge(minute, limits[0])] += 1.0
-            shares[3][0 if long < limits[1] else surge(long, limits[1])] += 1.0
-            shares[4][0 if day < limits[2] else surge(day, limits[2])] += 1.0
+                shares[1][bins[1]] += 1.0
+            shares[2][bins[2]] += 1.0
+            shares[3][bins[3]] += 1.0
+            shares[4][bins[4]] += 1.0
             population.pending += 1
             if population.pending >= REBUILD:
                 population.work_out()
@@ -173,8 +178,7 @@ class EdgeLearner:
             party.note(hour)
 
     def explain(self, seen: EdgeSight) -> dict[int, Range]:
-        limits = seen.edge.limits
-        ranges = {_SURGE + i: Range(0.0, limits[i]) for i in range(LEVELS)}
+        ranges = {_SURGE + i: Range(0.0, limit) for i, limit in enumerate(seen.edge.limits)}
         shares = self._populations[seen.edge.way].shares
         ranges[_PAIR] = Range(_least_usual(shares[0]), float(len(_FAMILIARITY)))
         ranges[_PARTY] = Range(_least_usual(shares[1]), float(len(_FAMILIARITY)))

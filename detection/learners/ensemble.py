@@ -18,7 +18,7 @@ HALF_KNOWN_SECONDS = 900.0  # and the time, so that many hosts in one minute are
 HALF_KNOWN_DAY = 86_400.0  # seconds after which it is half known what a day brings
 
 
-def default_learners(seed: int) -> tuple[Learner, ...]:
+def default_learners(seed: int) -> tuple[Learner[HostWindow], ...]:
     return (
         TailLearner(),
         MovementRules(),
@@ -32,7 +32,7 @@ def default_learners(seed: int) -> tuple[Learner, ...]:
 class Ensemble:
     """Raises ValueError unless every feature has exactly one owner."""
 
-    def __init__(self, learners: Sequence[Learner]) -> None:
+    def __init__(self, learners: Sequence[Learner[HostWindow]]) -> None:
         owned = sorted(i for learner in learners for i in learner.features)
         if owned != list(range(COUNT)):
             raise ValueError("every feature must be owned by exactly one learner")

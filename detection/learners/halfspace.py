@@ -55,7 +55,8 @@ class HalfSpaceLearner:
         self._trees.limits = limits
         self._usual = stats.Quantile(LEVEL)
         self._n = 0
-        self._seen: tuple[HostWindow, float] | None = None  # scored last: learning asks again
+        # Scored last, with its inputs and score: learning asks again.
+        self._seen: tuple[HostWindow, dict[str, float], float] | None = None
 
     def score(self, window: HostWindow, into: list[float]) -> None:
         into[self._i] = 0.0
@@ -65,19 +66,23 @@ class HalfSpaceLearner:
         if x is None:
             return
         score = float(self._trees.score_one(x))
-        self._seen = (window, score)
+        self._seen = (window, x, score)
         usual = float(self._usual.get() or 0.0)
         if score > usual:
             into[self._i] = window.maturity * CAP * (score - usual) / max(1e-9, 1.0 - usual)
 
     def learn(self, window: HostWindow) -> None:
-        x = self._scaled(window)
-        if x is None:
-            return
-        if self._n >= WINDOW:
-            seen, self._seen = self._seen, None
-            known = seen is not None and seen[0] is window
-            self._usual.update(seen[1] if seen and known else float(self._trees.score_one(x)))
+        seen, self._seen = self._seen, None
+        if seen is not None and seen[0] is window:
+            _, x, score = seen
+            self._usual.update(score)
+        else:
+            found = self._scaled(window)
+            if found is None:
+                return
+            x = found
+            if self._n >= WINDOW:
+                self._usual.update(float(self._trees.score_one(x)))
         self._trees.learn_one(x)
         self._n += 1
 

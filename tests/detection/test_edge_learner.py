@@ -1,30 +1,21 @@
-"""The learner of single connections keeps the contract of the others."""
+"""What edges remember and what their learner makes of it (its contract: ``test_learners``)."""
 
 from __future__ import annotations
 
 import math
-import pickle
 import random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detection.edges import INWARD, OUTWARD, WAYS, WITHIN, Contact, Edge, EdgeBook
+from detection.detector import Detector, DetectorSettings
+from detection.edges import DAY, INWARD, KEPT, OUTWARD, WITHIN, Contact, Edge, EdgeBook
 from detection.features import EDGE_COUNT
-from detection.learners.edges import RECENT, EdgeLearner, EdgeSight
+from detection.learners.edges import RECENT, EdgeLearner, EdgeSight, bins_of
+from tests.detection.test_learners import sight
+from topology.records import FlowRecord
 
 HOUR = 3600.0
-
-
-def sight(rng: random.Random) -> EdgeSight:
-    way = rng.randrange(WAYS)
-    pair, party = Contact(), Contact() if way != WITHIN else None
-    pair.before = int(rng.expovariate(0.05))
-    if party is not None:
-        party.before = int(rng.expovariate(0.02))
-    edge = Edge(way, pair, party, 0.0)
-    edge.counts = [rng.expovariate(1.0 / limit) for limit in edge.limits]
-    return EdgeSight(edge, rng.randrange(500), 0.7, rng.choice((0.0, 1.0)))
 
 
 def taught(n: int = 4_000, seed: int = 1) -> EdgeLearner:
@@ -44,7 +35,7 @@ def parts(learner: EdgeLearner, seen: EdgeSight) -> list[float]:
 def test_what_is_asked_for_each_record_is_the_sum_of_the_contributions(seed: int) -> None:
     seen = sight(random.Random(seed))
     into = parts(SHARED, seen)
-    total = SHARED.nats(seen.edge, seen.hour, seen.maturity, seen.burst)
+    total = SHARED.nats(seen.edge, bins_of(seen.edge, seen.hour), seen.maturity, seen.burst)
     assert abs(total - sum(into)) < 1e-9
     assert all(part >= 0.0 and math.isfinite(part) for part in into)
 
@@ -52,31 +43,8 @@ def test_what_is_asked_for_each_record_is_the_sum_of_the_contributions(seed: int
 SHARED = taught()
 
 
-def test_scoring_changes_nothing_and_a_snapshot_continues() -> None:
-    one, other = taught(), EdgeLearner()
-    before = pickle.dumps(one.snapshot())
-    seen = sight(random.Random(3))
-    assert parts(one, seen) == parts(one, seen)
-    assert pickle.dumps(one.snapshot()) == before
-    other.restore(pickle.loads(before))
-    for seed in range(600):
-        first, second = sight(random.Random(seed)), sight(random.Random(seed))
-        assert parts(one, first) == parts(other, second)
-        one.learn(first)
-        other.learn(second)
-
-
-def test_every_feature_has_a_range() -> None:
-    for learner in (EdgeLearner(), SHARED):
-        ranges = learner.explain(sight(random.Random(4)))
-        assert set(ranges) == set(learner.features)
-        assert all(r.low <= r.high for r in ranges.values())
-
-
-def test_memory_stays_and_the_old_loses_weight() -> None:
+def test_the_old_loses_weight() -> None:
     learner = taught()
-    size = len(pickle.dumps(learner.snapshot()))
-    assert len(pickle.dumps(taught(20_000).snapshot())) < 1.1 * size
     learner._populations[0].shares[0][0] += 2.0 * RECENT
     learner._populations[0].work_out()
     assert sum(learner._populations[0].shares[0]) < 1.1 * RECENT
@@ -89,10 +57,10 @@ def test_strangers_stand_out_where_partners_come_back_and_not_where_visits_are_n
     for i in range(2_000):
         learner.learn(EdgeSight(Edge(INWARD, partner, visited, 60.0 * i), 5, 1.0))
         learner.learn(EdgeSight(Edge(OUTWARD, Contact(), Contact(), 60.0 * i), 5, 1.0))
-    come = learner.nats(Edge(INWARD, Contact(), Contact(), 0.0), 5, 1.0, 0.0)
-    gone = learner.nats(Edge(OUTWARD, Contact(), Contact(), 0.0), 5, 1.0, 0.0)
-    assert come > 8.0
-    assert gone < 0.5
+    come = parts(learner, EdgeSight(Edge(INWARD, Contact(), Contact(), 0.0), 5, 1.0))
+    gone = parts(learner, EdgeSight(Edge(OUTWARD, Contact(), Contact(), 0.0), 5, 1.0))
+    assert sum(come) > 8.0
+    assert sum(gone) < 0.5
 
 
 def test_a_habit_is_no_surge_the_next_time() -> None:
@@ -110,7 +78,7 @@ def test_a_surge_of_a_host_under_alert_becomes_no_habit() -> None:
     edge = Edge(WITHIN, Contact(), None, 0.0)
     for i in range(300):
         edge.use(i / 10.0, calm=False)
-    before = list(edge.limits)
+    before = edge.limits
     edge.use(7_200.0, calm=False)
     assert edge.limits == before
 
@@ -123,3 +91,44 @@ def test_a_full_book_forgets_what_was_idle_longest() -> None:
     kept = [edge.ts for known in book.edges.values() for edge in known.values()]
     assert len(kept) == len(book)
     assert min(kept) >= 870.0
+
+
+def test_a_book_keeps_nothing_of_hosts_that_are_forgotten() -> None:
+    book = EdgeBook(1_000)
+    for i in range(5_000):
+        stranger = f"198.51.{i // 250}.{i % 250}"
+        book.meet(stranger, "10.0.0.1", INWARD, float(i))
+        book.meet("10.0.0.1", stranger, OUTWARD, float(i))
+        book.forget(stranger)
+        book.forget("10.0.0.1")
+    assert len(book) == 0 == len(book.edges)
+    assert len(book._parties) == 0
+    assert book.forgotten == 10_000
+
+
+def test_a_visitor_is_rare_again_when_its_other_hosts_are_forgotten() -> None:
+    book = EdgeBook(1_000)
+    for i in range(5):
+        book.meet(f"10.0.0.{i}", "198.51.100.1", OUTWARD, float(i))
+    book.forget_before(3.0)
+    edge = book.find("10.0.0.4", "198.51.100.1")
+    assert edge is not None and edge.party is not None
+    assert edge.party.users == 1
+    assert book.find("10.0.0.3", "198.51.100.1") is None
+
+
+def test_weekly_work_is_remembered_and_what_never_came_back_is_not() -> None:
+    detector = Detector(DetectorSettings(internal=("10.0.0.0/8",)))
+    for day in range(50):
+        begin = 1e9 + DAY * day
+        detector.step(FlowRecord(begin, "10.0.0.1", "10.0.0.2", "tcp", dst_port=80))
+        if day % 7 == 0 and day != 21:  # once it fails
+            detector.step(FlowRecord(begin + 1, "10.0.0.3", "10.0.0.4", "tcp", dst_port=873))
+        detector.step(FlowRecord(begin + 2, f"198.51.100.{day}", "10.0.0.1", "tcp", dst_port=443))
+    edges = detector.census.edges
+    weekly = edges.find("10.0.0.3", "10.0.0.4")
+    assert weekly is not None and weekly.pair.known(10**9) == 7
+    assert len(edges) <= 2 + KEPT / DAY + 2
+    assert set(detector.census.hosts) >= {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
+    health = detector.health()
+    assert health.forgotten_edges == health.forgotten_hosts >= 50 - KEPT / DAY - 2

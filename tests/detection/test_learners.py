@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+import copy
+import math
 import pickle
 import random
 from collections.abc import Callable
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.counters import HORIZONS
-from detection.features import COUNT, FEATURES, INDEX, NAMES
+from detection.edges import INWARD, WAYS, WITHIN, Contact, Edge
+from detection.features import COUNT, EDGE_COUNT, FEATURES, INDEX, NAMES
 from detection.learners.base import HostWindow, Learner, UseCounts, blank
+from detection.learners.edges import EdgeLearner, EdgeSight
 from detection.learners.ensemble import Ensemble, default_learners
-
-MAKERS: list[Callable[[], Learner]] = [
-    lambda i=i: default_learners(7)[i]  # type: ignore[misc]
-    for i in range(len(default_learners(7)))
-]
-IDS = [learner.name for learner in default_learners(7)]
-every_learner = pytest.mark.parametrize("make", MAKERS, ids=IDS)
+from detection.learners.fanout import SOFT_CAP, FanoutLearner
 
 
 def use(rng: random.Random, service: str = "tcp/22") -> UseCounts:
@@ -36,90 +35,154 @@ def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
     return HostWindow(values, 0.8, uses[0], uses, own=[0.0] * COUNT)
 
 
-AnyLearner = TypeVar("AnyLearner", bound=Learner)
+def wild_window() -> HostWindow:
+    hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8)
+    return HostWindow([90.0] * COUNT, 0.8, hot, [hot])
 
 
-def taught(learner: AnyLearner, n: int = 700, seed: int = 1) -> AnyLearner:
-    rng = random.Random(seed)
-    for _ in range(n):
-        learner.learn(window(rng))
-    return learner
+def sight(rng: random.Random, scale: float = 1.0) -> EdgeSight:
+    """One connection, the less familiar the greater ``scale``."""
+    way = rng.randrange(WAYS)
+    pair, party = Contact(), Contact() if way != WITHIN else None
+    pair.before = int(rng.expovariate(0.05 * scale))
+    if party is not None:
+        party.before = int(rng.expovariate(0.02 * scale))
+    edge = Edge(way, pair, party, 0.0)
+    edge.minute, edge.hour, edge.day = (
+        scale * rng.expovariate(1.0 / limit) for limit in edge.limits
+    )
+    return EdgeSight(edge, rng.randrange(500), 0.8, rng.choice((0.0, 1.0)))
+
+
+def wild_sight() -> EdgeSight:
+    edge = Edge(INWARD, Contact(), Contact(), 0.0)
+    edge.minute, edge.hour, edge.day = (90.0 * limit for limit in edge.limits)
+    return EdgeSight(edge, 5, 0.8)
+
+
+def quiet_sight() -> EdgeSight:
+    pair = Contact()
+    pair.before = 4_000
+    return EdgeSight(Edge(WITHIN, pair, None, 0.0), 5, 1.0)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A learner under test and what it is shown: usual (the wilder the greater the scale), wild
+    and quiet."""
+
+    make: Callable[[], Learner[Any]]
+    count: int  # features of all learners of its kind
+    usual: Callable[..., Any]
+    wild: Callable[[], Any]
+    quiet: Callable[[], Any]
+
+    def taught(self, n: int = 700, seed: int = 1) -> Learner[Any]:
+        learner, rng = self.make(), random.Random(seed)
+        for _ in range(n):
+            learner.learn(self.usual(rng))
+        return learner
+
+    def parts(self, learner: Learner[Any], seen: Any) -> list[float]:
+        into = [0.0] * self.count
+        learner.score(seen, into)
+        return into
+
+
+def of_windows(i: int) -> Subject:
+    return Subject(
+        lambda: default_learners(7)[i],
+        COUNT,
+        window,
+        wild_window,
+        lambda: HostWindow([0.0] * COUNT, 1.0),
+    )
+
+
+SUBJECTS = [
+    *(of_windows(i) for i in range(len(default_learners(7)))),
+    Subject(EdgeLearner, EDGE_COUNT, sight, wild_sight, quiet_sight),
+]
+every_learner = pytest.mark.parametrize(
+    "subject", SUBJECTS, ids=[subject.make().name for subject in SUBJECTS]
+)
 
 
 @every_learner
-def test_it_writes_its_own_features_and_no_others(make: Callable[[], Learner]) -> None:
-    learner = taught(make())
-    into = [-1.0] * COUNT
-    learner.score(window(random.Random(2), 30.0), into)
+def test_it_writes_its_own_features_and_no_others(subject: Subject) -> None:
+    learner = subject.taught()
+    into = [-1.0] * subject.count
+    learner.score(subject.usual(random.Random(2), 30.0), into)
     owned = set(learner.features)
-    assert all(into[i] >= 0.0 for i in owned)
-    assert all(into[i] == -1.0 for i in range(COUNT) if i not in owned)
+    assert owned and owned <= set(range(subject.count))
+    assert all(into[i] >= 0.0 and math.isfinite(into[i]) for i in owned)
+    assert all(into[i] == -1.0 for i in range(subject.count) if i not in owned)
 
 
 @every_learner
-def test_scoring_changes_nothing(make: Callable[[], Learner]) -> None:
-    learner = taught(make())
-    sample = window(random.Random(3), 20.0)
-    before = pickle.dumps(learner.snapshot())
-    first, second = blank(), blank()
-    learner.score(sample, first)
-    learner.score(sample, second)
-    assert first == second
+def test_scoring_changes_nothing(subject: Subject) -> None:
+    learner = subject.taught()
+    sample = subject.usual(random.Random(3), 20.0)
+    before, seen = pickle.dumps(learner.snapshot()), pickle.dumps(sample)
+    assert subject.parts(learner, sample) == subject.parts(learner, sample)
     assert pickle.dumps(learner.snapshot()) == before
+    assert pickle.dumps(sample) == seen
 
 
 @every_learner
-def test_a_quiet_window_adds_nothing(make: Callable[[], Learner]) -> None:
-    learner = taught(make())
-    into = blank()
-    learner.score(HostWindow([0.0] * COUNT, 1.0), into)
-    assert sum(into) <= 1.6  # only an unusual combination may say anything about silence
+def test_the_quiet_adds_nothing(subject: Subject) -> None:
+    parts = subject.parts(subject.taught(), subject.quiet())
+    assert sum(parts) <= 1.6  # only an unusual combination may say anything about silence
 
 
 @every_learner
-def test_a_wild_window_adds_more_than_a_usual_one(make: Callable[[], Learner]) -> None:
-    learner = taught(make())
-    rng = random.Random(4)
-    usual, wild = blank(), blank()
-    learner.score(window(rng), usual)
-    hot = use(rng)
-    hot.new = hot.unserved = (90.0, 90.0, 90.0, 90.0)
-    learner.score(HostWindow([90.0] * COUNT, 0.8, hot), wild)
-    assert sum(wild) > sum(usual)
+def test_the_wild_adds_more_than_the_usual(subject: Subject) -> None:
+    learner = subject.taught()
+    usual = subject.parts(learner, subject.usual(random.Random(4)))
+    assert sum(subject.parts(learner, subject.wild())) > sum(usual)
 
 
 @every_learner
-def test_two_taught_alike_agree_and_a_snapshot_continues(make: Callable[[], Learner]) -> None:
-    one, other = taught(make(), 400), taught(make(), 400)
-    fresh = make()
+def test_what_comes_again_and_again_says_no_more_than_before(subject: Subject) -> None:
+    learner = subject.taught()
+    before = sum(subject.parts(learner, subject.wild()))
+    for _ in range(2_000):
+        learner.learn(subject.wild())
+    after = sum(subject.parts(learner, subject.wild()))
+    learns_nothing = pickle.dumps(learner.snapshot()) == pickle.dumps(subject.make().snapshot())
+    assert after == before if learns_nothing else after < before
+
+
+@every_learner
+def test_an_untaught_learner_says_nothing_of_the_quiet(subject: Subject) -> None:
+    parts = subject.parts(subject.make(), subject.quiet())
+    assert sum(parts) < 0.1
+
+
+@every_learner
+def test_two_taught_alike_agree_and_a_snapshot_continues(subject: Subject) -> None:
+    one, other = subject.taught(400), subject.taught(400)
+    fresh = subject.make()
     fresh.restore(pickle.loads(pickle.dumps(one.snapshot())))
     rng = random.Random(5)
     for _ in range(300):
-        sample = window(rng, 3.0)
-        answers = []
-        for learner in (one, other, fresh):
-            into = blank()
-            learner.score(sample, into)
-            answers.append(into)
+        sample = subject.usual(rng, 3.0)
+        answers = [subject.parts(learner, sample) for learner in (one, other, fresh)]
         assert answers[0] == answers[1] == answers[2]
         for learner in (one, other, fresh):
-            copy = HostWindow(
-                list(sample.values),
-                sample.maturity,
-                None,
-                [
-                    UseCounts(u.service, u.foothold, u.new, u.unserved, list(u.own))
-                    for u in sample.uses
-                ],
-                own=[0.0] * COUNT,
-            )
-            learner.learn(copy)
+            learner.learn(copy.deepcopy(sample))
 
 
 @every_learner
-def test_ranges_are_given_for_every_owned_feature(make: Callable[[], Learner]) -> None:
-    for learner in (make(), taught(make())):
-        for sample in (window(random.Random(6)), HostWindow([0.0] * COUNT, 0.0)):
+def test_what_it_keeps_does_not_grow_with_what_it_sees(subject: Subject) -> None:
+    little = len(pickle.dumps(subject.taught(1_000).snapshot()))
+    assert len(pickle.dumps(subject.taught(4_000).snapshot())) < 1.1 * little
+
+
+@every_learner
+def test_ranges_are_given_for_every_owned_feature(subject: Subject) -> None:
+    for learner in (subject.make(), subject.taught()):
+        for sample in (subject.usual(random.Random(6)), subject.quiet(), subject.wild()):
             ranges = learner.explain(sample)
             assert set(ranges) == set(learner.features)
             assert all(r.low <= r.high for r in ranges.values())
@@ -139,7 +202,7 @@ def test_the_raw_score_is_the_sum_of_the_contributions(
     assert all(part >= 0.0 for part in into)
 
 
-SHARED = Ensemble([taught(learner) for learner in default_learners(1)])
+SHARED = Ensemble([of_windows(i).taught() for i in range(len(default_learners(7)))])
 
 
 def test_every_feature_needs_exactly_one_owner() -> None:
@@ -155,10 +218,15 @@ def test_features_are_named_once_and_say_why() -> None:
     assert all(feature.unit and feature.why.endswith(".") for feature in FEATURES)
 
 
-def test_one_source_cannot_set_the_norm_of_a_service() -> None:
-    from detection.learners.fanout import FanoutLearner
+def taught_fanout() -> FanoutLearner:
+    learner, rng = FanoutLearner(), random.Random(1)
+    for _ in range(700):
+        learner.learn(window(rng))
+    return learner
 
-    learner = taught(FanoutLearner())
+
+def test_one_source_cannot_set_the_norm_of_a_service() -> None:
+    learner = taught_fanout()
     sweeping = UseCounts("tcp/445", True, (9.0,) * 4, (9.0,) * 4, [0.0] * 8)
     before = learner.nats(sweeping)
     for n in range(500):
@@ -169,8 +237,6 @@ def test_one_source_cannot_set_the_norm_of_a_service() -> None:
 
 
 def test_fan_out_on_what_gives_no_foothold_never_alerts_alone() -> None:
-    from detection.learners.fanout import SOFT_CAP, FanoutLearner
-
-    learner = taught(FanoutLearner())
+    learner = taught_fanout()
     backup = UseCounts("tcp/873", False, (200.0,) * 4, (200.0,) * 4, [0.0] * 8)
     assert learner.nats(backup) <= 2 * SOFT_CAP

@@ -15,7 +15,7 @@ SERVERS = [f"10.1.9.{i}" for i in range(1, 31)]
 
 def known(detector: Detector, host: str, service: str = "tcp/22") -> set[str]:
     """Peers that ``host`` is taken to use a service at as a rule."""
-    use = detector._hosts[host].uses.get(service)
+    use = detector.census.hosts[host].uses.get(service)
     return set(use.peers) if use is not None else set()
 
 
@@ -44,7 +44,7 @@ def suspicious(detector: Detector, host: str, begin: float) -> list[str]:
     for record in run_of(host, begin, len(SERVERS)):
         assert detector.step(record).alert is None
         visited.append(record.dst_ip)
-        if not detector._is_calm(detector._hosts[host]):
+        if not detector.thresholds.is_calm(detector.census.hosts[host]):
             return visited
     raise AssertionError("it stayed calm throughout")
 

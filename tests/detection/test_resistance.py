@@ -9,12 +9,13 @@ import pytest
 from benchmarks.detection.office import CLIENTS, HOSTS, OPS, T0, WEB, benign, start
 from detection import drift, influence
 from detection.baseline import Baseline
-from detection.detector import CALM, Detector
+from detection.detector import Detector
 from detection.drift import DriftWatch
 from detection.hosts import HostState
 from detection.influence import Influence
 from detection.learners.base import HostWindow, UseCounts, blank
 from detection.learners.ensemble import Ensemble, default_learners
+from detection.thresholds import CALM
 
 HOUR = 3600.0
 
@@ -168,7 +169,7 @@ def test_caution_lowers_the_threshold_and_the_mark_of_calm_and_ends() -> None:
     careful = detector.health()
     assert careful.threshold == pytest.approx(usual.threshold - drift.NATS)
     assert detector.drift.cautious(detector.now)
-    assert detector._calm == CALM * drift.CALMER
+    assert detector.thresholds.calm == CALM * drift.CALMER
     renewed = detector.baseline.renewals
     for minute in range(4, 60):
         detector.step(start(T0 + 600 + 61.0 * minute, OPS, WEB[0], 80))
@@ -183,7 +184,7 @@ def test_the_explanation_is_that_of_the_model_which_judged() -> None:
     for record in benign(1, 3600.0):
         detector.step(record)
     assert detector.baseline.since is not None
-    for learner in (detector.ensemble.fanout,):  # as if talked into it
+    for learner in (detector.scoring.ensemble.fanout,):  # as if talked into it
         for service in list(learner._services.values()):
             for mean in service:
                 mean.update(50.0, 1000.0)
