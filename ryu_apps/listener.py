@@ -25,6 +25,9 @@ LOG = logging.getLogger("septum.listener")
 HELLO, ERROR = 0, 1
 VERSION = 4
 READ_BLOCK = 16_384  # bytes: some hundred packet copies, two milliseconds' work
+BUSY = 512 * 1024  # bytes a second, some 2,000 packet copies, from which on reading waits
+GATHER = 0.002  # seconds that it waits for more, so that there is more to do each time
+PACE_WINDOW = 0.02  # seconds
 HANDSHAKE_WITHIN = 10.0  # seconds until a connection must be a switch's
 TLS_WITHIN = 5.0
 SOCKET_TIMEOUT = 2.0  # seconds: how often a silent connection is looked at
@@ -47,6 +50,26 @@ class Refused:
     malformed: int = 0
 
 
+@dataclass(slots=True)
+class Pace:
+    """How long to let a connection's bytes gather before reading on.
+
+    Waking up for every single copy costs more than reading it. Where few come nothing waits.
+    """
+
+    since: float
+    came: int = 0
+    busy: bool = False
+
+    def after(self, size: int, now: float) -> float:
+        """Seconds to wait after a block of ``size`` bytes."""
+        self.came += size
+        if (passed := now - self.since) >= PACE_WINDOW:
+            self.busy = self.came > BUSY * passed
+            self.since, self.came = now, 0
+        return GATHER if self.busy and size < READ_BLOCK else 0.0
+
+
 class Unreadable(Exception):
     """A stream that cannot be OpenFlow 1.3 any more."""
 
@@ -65,6 +88,7 @@ class Connection(controller.Datapath):  # type: ignore[misc]
 
     def _recv_loop(self) -> None:
         rest = b""
+        pace = Pace(time.monotonic())
         try:
             while self.state != DEAD_DISPATCHER:
                 self._check_handshake()
@@ -74,7 +98,7 @@ class Connection(controller.Datapath):  # type: ignore[misc]
                 if not block:
                     break
                 rest = self._messages(rest + block)
-                hub.sleep(0)  # others get their turn
+                hub.sleep(pace.after(len(block), time.monotonic()))  # others get their turn
         except Unreadable as error:
             LOG.warning("%s: %s; connection closed", self._name(), error)
         finally:

@@ -19,7 +19,7 @@ import pytest
 from benchmarks.openflow_load import FakeSwitch, message
 from console.controller import ask_controller
 from mininet_tests.controller import ROOT, Controller, ControllerOptions, free_port
-from ryu_apps.listener import MOST_MALFORMED, MOST_STRANGERS_FROM
+from ryu_apps.listener import GATHER, MOST_MALFORMED, MOST_STRANGERS_FROM, READ_BLOCK, Pace
 
 POLICY = ROOT / "policies" / "examples" / "shop.yaml"
 TYPES = range(30)
@@ -37,6 +37,22 @@ def running(directory: Path, *extra: str, switches: int = 0) -> Iterator[Control
         yield controller
     finally:
         controller.kill()
+
+
+def waits(pace: Pace, start: float, every: float, size: int) -> list[float]:
+    """What a connection waits that brings a block of ``size`` bytes each ``every`` seconds."""
+    return [pace.after(size, start + number * every) for number in range(1, 400)]
+
+
+def test_only_a_busy_connection_waits_for_more() -> None:
+    pace = Pace(0.0)
+    assert set(waits(pace, 0.0, 0.001, 300)) == {0.0}, "a thousand copies a second"
+    busy = waits(pace, 1.0, 0.0002, 300)
+    assert busy[0] == 0.0 and set(busy[-100:]) == {GATHER}, "five thousand"
+    gathered = waits(pace, 2.0, 0.0012, 1800)
+    assert set(gathered[-100:]) == {GATHER}, "as many, of which six have gathered each time"
+    assert set(waits(pace, 3.0, 0.001, READ_BLOCK)) == {0.0}, "there is more to read already"
+    assert waits(pace, 4.0, 0.001, 300)[-1] == 0.0
 
 
 def status(controller: Controller) -> dict[str, Any]:
