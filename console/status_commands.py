@@ -97,6 +97,9 @@ def switches(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every switch with the policy now.")
     ] = False,
+    traffic: Annotated[
+        bool, typer.Option("--traffic", help="What the rules of every intent have carried.")
+    ] = False,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
@@ -107,10 +110,18 @@ def switches(
     controller puts such faults right by itself within seconds, and one that it put right in the
     last three seconds is named too.
 
+    With `--traffic` the switches' counters are read: packets and bytes of both directions by
+    intent, since the intent's rules were written, and the intents that nothing has used.
+
     Example:
 
         septum switches --check --state ./septum-state
     """
+    if check and traffic:
+        raise CommandError("--check and --traffic are two questions: ask one at a time")
+    if traffic:
+        _traffic(ask_controller(state, {"do": "traffic"}, CHECK_TIMEOUT)["switches"], as_json)
+        return
     if check:
         _check(ask_controller(state, {"do": "check"}, CHECK_TIMEOUT)["switches"], as_json)
         return
@@ -158,6 +169,30 @@ def _check(found: list[dict[str, Any]], as_json: bool) -> None:
         typer.echo("no switch is connected")
     if any(each["state"] != "right" for each in found):
         raise typer.Exit(NO)
+
+
+def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:
+    """Print what each switch's rules have carried, most bytes first."""
+    if as_json:
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for each in found:
+        if each["failure"] is not None:
+            typer.echo(f"switch {each['switch']}: not read: {each['failure']}")
+            continue
+        counted = each["connections"]["counted"]
+        typer.echo(f"switch {each['switch']}: {counted} connections are counted now")
+        carried = {**each["intents"], "(no intent)": each["default"]}
+        used = sorted(carried, key=lambda name: (-carried[name]["bytes"], name))
+        for name in used:
+            if packets := carried[name]["packets"]:
+                size = carried[name]["bytes"]
+                typer.echo(printable(f"  {name}: {packets:,} packets, {size:,} bytes"))
+        unused = [name for name, sums in each["intents"].items() if not sums["packets"]]
+        if unused:
+            typer.echo(printable(f"  unused: {', '.join(unused)}"))
+    if not found:
+        typer.echo("no switch is connected")
 
 
 def _check_line(each: dict[str, Any]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from mininet_tests.conftest import MakeController, MakeLab
 from mininet_tests.controller import ROOT, Controller
 from mininet_tests.lab import Lab
 from mininet_tests.outage import POLICY, TALK
+from mininet_tests.waiting import within
 from policies.layout import Table
 from response.store import Store
 from topology.records import Link
@@ -107,6 +110,33 @@ def test_taking_an_intent_away_cuts_a_live_connection_both_ways(
     assert apply(running, back).returncode == 0
     assert opens(network, "a1", "10.0.0.3", "7000")
     assert rules(network) == before
+
+
+def test_switches_tell_what_each_intent_has_carried(
+    lab: MakeLab, controller: MakeController
+) -> None:
+    more = "  - {name: b-asks-a, from: b, to: a, services: [udp/53]}\n"
+    network = lab(POLICY.replace("defaults:", f"{more}defaults:"), links=LINKS)
+    running = controller(network, extra=("--analysis", "none"))
+    network.host("b1").start([sys.executable, TALK, "answer", "10.0.0.3", "7000"])
+    time.sleep(0.5)
+    assert opens(network, "a1", "10.0.0.3", "7000")
+    assert not opens(network, "a1", "10.0.0.3", "7001")
+
+    def carried() -> list[dict[str, Any]]:
+        words = ("switches", "--traffic", "--json", "--state", str(running.options.state))
+        found: list[dict[str, Any]] = json.loads(septum(*words).stdout)
+        return found
+
+    # At least the three segments that open a connection and the two that close it, on both sides.
+    assert within(
+        10, lambda: all(each["intents"]["a-talks-b"]["packets"] >= 5 for each in carried())
+    )
+    both = carried()
+    assert [each["intents"]["b-asks-a"]["packets"] for each in both] == [0, 0]
+    assert both[0]["default"]["packets"] > 0, "what was denied stopped at its own switch"
+    said = septum("switches", "--traffic", "--state", str(running.options.state)).stdout
+    assert "unused: b-asks-a" in said and "a-talks-b: " in said
 
 
 @pytest.mark.timeout(90)

@@ -9,7 +9,7 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,6 +26,7 @@ from ryu_apps.reading import TIMEOUT as READING_TIMEOUT
 from ryu_apps.rollout import Rollout, answered
 from ryu_apps.runtime import LIBRARY, hub
 from ryu_apps.session import Phase, Session
+from ryu_apps.traffic import Carried
 from ryu_apps.wire.text import rule_text
 
 LOG = logging.getLogger("septum.control")
@@ -87,12 +88,15 @@ def _read_line(connection: socket.socket) -> bytes:
 
 
 def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer ``status``, ``check``, ``rules`` (of one switch), or one of `policy_request`."""
+    """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
+    `policy_request`."""
     what = request["do"]
     if what == "status":
         return {"ok": True, **status(app)}
     if what == "check":
         return {"ok": True, "switches": check(app)}
+    if what == "traffic":
+        return {"ok": True, "switches": traffic(app)}
     if what == "rules":
         session = app.core.sessions[int(request["switch"])]
         rules = app.core.upkeep.rules(session, time.time())
@@ -123,16 +127,54 @@ def check(app: Running) -> list[dict[str, Any]]:
     """Read every connected switch now and compare it with the policy; waits for the answers."""
     asked = time.time()
     app.carry_out(app.core.check(asked))
-    waiting = set(app.core.sessions)
-    while waiting and time.time() - asked < READING_TIMEOUT + 1:
-        hub.sleep(CHECK_PAUSE)
-        waiting = {
-            number
-            for number, session in app.core.sessions.items()
-            if session.phase is Phase.READY
-            and (session.checked is None or session.checked.at < asked)
-        }
+    _wait_for(app, asked, lambda session: None if (c := session.checked) is None else c.at)
     return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
+
+
+def _wait_for(app: Running, asked: float, at: Callable[[Session], float | None]) -> None:
+    """Until every ready switch has answered since ``asked``, or is late."""
+    while time.time() - asked < READING_TIMEOUT + 1:
+        ready = [s for s in app.core.sessions.values() if s.phase is Phase.READY]
+        if all((answered := at(session)) is not None and answered >= asked for session in ready):
+            return
+        hub.sleep(CHECK_PAUSE)
+
+
+def traffic(app: Running) -> list[dict[str, Any]]:
+    """What each switch's rules have carried; waits for the answers."""
+    asked = time.time()
+    app.carry_out(app.core.read_traffic())
+    _wait_for(app, asked, lambda session: session.traffic.at)
+    names = app.core.desired.names
+    return [
+        traffic_of(session, names, asked) for _, session in sorted(dict(app.core.sessions).items())
+    ]
+
+
+def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict[str, Any]:
+    """One switch's counters, by intent: also of those that nothing has used."""
+    found = session.traffic
+    if session.phase is not Phase.READY or found.at is None or found.at < asked:
+        late = session.phase is Phase.READY
+        return {
+            "switch": session.switch,
+            "failure": "no answer in time" if late else "not ready yet",
+        }
+
+    def data(carried: Carried) -> dict[str, int]:
+        return {"packets": carried.packets, "bytes": carried.octets}
+
+    tally = found.tally
+    return {
+        "switch": session.switch,
+        "failure": None,
+        "intents": {
+            name: data(tally.intents.get(number, Carried()))
+            for number, name in sorted(names.items(), key=lambda each: each[1])
+        },
+        "default": data(tally.default),
+        "connections": {"counted": tally.connections.rules, **data(tally.connections)},
+    }
 
 
 def _checked(session: Session, asked: float) -> dict[str, Any]:

@@ -322,6 +322,10 @@ class Core:
         ready = self.upkeep.ready()
         return [effect for session in ready for effect in session.check(now, thorough=True)]
 
+    def read_traffic(self) -> list[Effect]:
+        """Ask every ready switch for its counters; `Session.traffic` will say."""
+        return [Send(each.switch, each.traffic.ask()) for each in self._ready()]
+
     def _discover_links(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
         needed: tuple[Rule, ...] = ()

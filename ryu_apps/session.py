@@ -26,6 +26,7 @@ from ryu_apps.losses import Losses
 from ryu_apps.ownership import Role
 from ryu_apps.reading import Reading
 from ryu_apps.reconcile import Difference, compare
+from ryu_apps.traffic import Traffic
 from ryu_apps.wire import messages
 from ryu_apps.wire.decode import FlowRemoved
 from ryu_apps.wire.encode import WireKey, WireRule, wire_key, wire_rule
@@ -81,6 +82,7 @@ class Session:
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
+    traffic: Traffic = field(default_factory=Traffic)
     settled_at: float = 0.0
     retry_at: float = 0.0
     problem: str = ""  # why it does not have the rules that it should
@@ -151,7 +153,8 @@ class Session:
         if self.probe is not None:
             self.probe.take(xid, buf)
         if reading is None or not reading.asked(xid):
-            self.losses.take(xid, buf)
+            if not self.losses.take(xid, buf):
+                self.traffic.take(xid, buf, now)
             return None
         reading.take(xid, buf)
         reading.since = now

@@ -35,6 +35,7 @@ class FakeSwitch:
         self.idle: dict[tuple[int, int, bytes], int] = {}
         self.unanswered: set[int] = set()
         self.unreadable: set[int] = set()
+        self.carried: dict[int, tuple[int, int]] = {}  # packets and bytes of each rule of a cookie
         self._bundle: list[bytes] = []
 
     def take(self, effects: Iterable[Effect]) -> list[Answer]:
@@ -169,8 +170,7 @@ class FakeSwitch:
                     hard,
                     0,
                     cookie,
-                    0,
-                    0,
+                    *self.carried.get(cookie, (0, 0)),
                 )
                 body += fixed + found + rest
         reply = messages.message(19, xid, struct.pack("!HHxxxx", kind, 0) + body)
