@@ -324,7 +324,7 @@ class Core:
 
     def read_traffic(self) -> list[Effect]:
         """Ask every ready switch for its counters; `Session.traffic` will say."""
-        return [Send(each.switch, each.traffic.ask()) for each in self._ready()]
+        return [Send(each.switch, each.traffic.ask()) for each in self.upkeep.ready()]
 
     def _discover_links(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
