@@ -13,12 +13,13 @@ from random import Random
 
 from policies import layout
 from policies.compiler import SwitchView
+from policies.compiler.fragments import spoils
 from policies.interpreter import Interpreter, Passage, matches
 from policies.layout import Category, Table, category_of
 from policies.membership import Membership
 from policies.model import ICMP, ICMPV6, PORT_PROTOCOLS, Policy
 from policies.prove.flows import ASKS, STATES, Asked, packet_of
-from policies.prove.packets import ARP, IP, IPV6, LLDP
+from policies.prove.packets import ARP, IP, IPV6, LATER, LLDP, fragment_of
 from policies.prove.places import Places
 from policies.prove.text import width_of
 from policies.regions import SIX
@@ -73,8 +74,10 @@ class Recorder(Interpreter):
                 self._events.append(("copy", meter, size, flags >> layout.REASON.low & 15))
             case Commit(zone, mark):
                 self._events.append(("commit", zone, fields.get(mark.field, 0)))
-            case Track(zone):
+            case Track(zone) if not fields["ct_state"]:
                 self._events.append(("track", zone))
+            case Track(zone, _, commit):
+                self._events.append(("wait", zone, commit, spoils(fields)))
             case Learn():
                 self._events.append(action)
 
@@ -188,6 +191,9 @@ def towards(rule: Rule, packet: dict[str, int], random: Random) -> dict[str, int
     for wanted in rule.match:
         if wanted.name.startswith("reg") or wanted.name == "ct_state":
             continue
+        if wanted.name == "ip_frag" and "ct_mark" in packet:
+            changed = fragment_of(changed, wanted.value == LATER)
+            continue
         if wanted.name not in packet:
             return packet
         full = (1 << width_of(wanted.name)) - 1
@@ -273,6 +279,8 @@ class Draw:
             far = 0  # in the other family the number is just a number, without types
         packet = packet_of(Asked(*ends, proto, far), port, mac, target, state, flags)
         packet |= {"ct_mark": 0}
+        if random.random() < 0.1:
+            packet = fragment_of(packet, random.random() < 0.5)
         return Probe(packet, state, random.random() < 0.1)
 
     def asking(self, packet: dict[str, int], state: int, proto: int, far: int) -> dict[str, int]:

@@ -33,6 +33,7 @@ class Bridge:
         _said("ovs-vsctl", "--timeout=5", "--", "--if-exists", "del-br", name)
         setting = ("datapath_type=netdev", "protocols=OpenFlow13", "fail_mode=secure")
         _said("ovs-vsctl", "--timeout=5", "add-br", name, "--", "set", "bridge", name, *setting)
+        self._ofctl("set-frags", "nx-match")
 
     def close(self) -> None:
         _said("ovs-vsctl", "--timeout=5", "--if-exists", "del-br", self.name)

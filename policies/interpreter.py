@@ -10,6 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from policies.compiler.fragments import spoils
+from policies.compiler.parts import CT_INV, CT_TRK
 from policies.rules import (
     Bits,
     Commit,
@@ -32,6 +34,7 @@ from policies.rules import (
 )
 
 MAX_STEPS = 64
+INVALID = CT_TRK | CT_INV
 WIDE = 128
 
 
@@ -108,8 +111,10 @@ class Interpreter:
                     passage.copies.append(meter)
                 case Resubmit(other):
                     self._table(other, passage, ct_state)
-                case Track(_, other):
-                    passage.fields["ct_state"] = ct_state
+                case Track(_, other, commit):
+                    spoilt = passage.fields["ct_state"] and spoils(passage.fields)
+                    passage.fields["ct_state"] = INVALID if spoilt else ct_state
+                    passage.committed |= commit and not spoilt
                     following = other
                 case Commit():
                     passage.committed = True

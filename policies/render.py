@@ -42,11 +42,15 @@ RESERVED = {
     0xFFFF_FFF8: "IN_PORT", 0xFFFF_FFFA: "NORMAL", 0xFFFF_FFFB: "FLOOD", 0xFFFF_FFFC: "ALL",
     0xFFFF_FFFD: "CONTROLLER", 0xFFFF_FFFE: "LOCAL",
 }  # fmt: skip
+# Open vSwitch takes words for ``ip_frag``, not numbers: bit 0 any fragment, bit 1 a later one.
+FRAGMENTS = {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (3, 3)}
+_FRAGMENT_WORDS = {bits: word for word, bits in FRAGMENTS.items()}
 # The names that ovs-ofctl wants inside load, move and learn.
 NXM = {
     "eth_type": "NXM_OF_ETH_TYPE",
     "vlan_vid": "OXM_OF_VLAN_VID",
     "ip_proto": "NXM_OF_IP_PROTO",
+    "ip_frag": "NXM_NX_IP_FRAG",
     "ip_src": "NXM_OF_IP_SRC",
     "ip_dst": "NXM_OF_IP_DST",
     "ipv6_src": "NXM_NX_IPV6_SRC",
@@ -92,9 +96,12 @@ def _depth(name: str) -> int:
 def field_text(field: Field) -> str:
     if field.name in ("ct_state", "tcp_flags") and field.mask is not None:
         return f"{field.name}={field.value:#x}/{field.mask:#x}"
+    if field.name == "ip_frag":
+        mask = 3 if field.mask is None else field.mask
+        return f"{field.name}={_FRAGMENT_WORDS[field.value, mask]}"
     value = _value_text(field.name, field.value)
-    mask = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
-    return f"{field.name}={value}{mask}"
+    under = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
+    return f"{field.name}={value}{under}"
 
 
 def _value_text(name: str, value: int) -> str:
@@ -128,8 +135,8 @@ def action_text(action: RuleAction) -> str:
             return f"controller(max_len={max_len},meter_id={meter})"
         case Resubmit(table):
             return f"resubmit(,{table})"
-        case Track(zone, table):
-            return f"ct(table={table},zone={zone})"
+        case Track(zone, table, commit):
+            return f"ct({'commit,' if commit else ''}table={table},zone={zone})"
         case Commit(zone, mark):
             return f"ct(commit,zone={zone},exec(move:{_bits(mark)}->NXM_NX_CT_MARK[]))"
         case Learn():

@@ -76,10 +76,12 @@ class Resubmit:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Send the packet through connection tracking and on in ``table``."""
+    """Send the packet through connection tracking and on in ``table``; ``commit``: and remember
+    its connection, without a mark."""
 
     zone: int
     table: int
+    commit: bool = False
 
 
 @dataclass(frozen=True, slots=True)

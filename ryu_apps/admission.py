@@ -133,4 +133,4 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
 def _fragments(session: Session) -> list[Effect]:
     """Where nothing puts fragments together, later ones cannot be judged and are dropped."""
     drop = session.kind.target is not Target.STATEFUL
-    return [Send(session.switch, set_fragments(next(xids), drop=drop))] if drop else []
+    return [Send(session.switch, set_fragments(next(xids), drop=drop))]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from policies import layout
 from policies.compiler.adaptive import adaptive_rules
 from policies.compiler.connection import connection_rules
+from policies.compiler.fragments import fragment_rules, waiting_rules
 from policies.compiler.hosts import owner_fields
 from policies.compiler.observation import observation_rules
 from policies.compiler.parts import (
@@ -41,12 +42,14 @@ def base_rules(switch: int) -> Iterator[Rule]:
     zone = layout.zone_of(switch)
     yield from _track(zone, switch)
     yield from _commit(zone)
+    yield from waiting_rules(zone)
 
 
 def common_rules() -> Iterator[Rule]:
     """Everything that is the same on every switch under every policy."""
     yield from _locality()
     yield from connection_rules()
+    yield from fragment_rules()
     yield from _decide()
     yield from adaptive_rules()
     yield from observation_rules()

@@ -54,8 +54,9 @@ def _direct() -> Iterator[Rule]:
         flags(denied, flag(layout.FROM_EDGE), flag(layout.REPLY, 0)),
         Load(layout.REASON, Reason.DENIED),
         Resubmit(Table.REPORT),
+        Goto(Table.COMMIT),
     )
-    yield rule(Table.OBSERVE, 390, (denied,))
+    yield rule(Table.OBSERVE, 390, (denied,), Goto(Table.COMMIT))
     yield rule(Table.OBSERVE, 300, (flag(layout.RELATED),), Goto(Table.COMMIT))
     for eth_type in (ETH_IP, ETH_IPV6):
         yield from _segments((Field("eth_type", eth_type), Field("ip_proto", TCP)))

@@ -18,6 +18,8 @@ from policies.membership import Membership
 from policies.model import (
     ADVERTISEMENTS,
     DHCP,
+    ICMP,
+    ICMPV6,
     TCP,
     Action,
     Connection,
@@ -33,12 +35,15 @@ from policies.prove.packets import (
     ARP,
     BRIDGE_LOCAL,
     BRIDGE_MASK,
+    FIRST,
     INV,
     IP,
     IPV6,
+    LATER,
     LLDP,
     MULTICAST,
     NEW,
+    PORT_NAMES,
     REL,
     RPL,
     SOLICIT,
@@ -57,7 +62,8 @@ PASSING = {Mode.OBSERVE: Outcome.OBSERVED, Mode.AUDIT: Outcome.WOULD_DENY}
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``outcome`` None: not judged here. ``copies`` are the reasons of copies to the controller."""
+    """``outcome`` None: not judged here. ``copies`` are the reasons of copies to the controller.
+    ``waits``: for the other fragments of its packet, or has what waits for it let go."""
 
     outputs: frozenset[int] = frozenset()
     copies: tuple[int, ...] = ()
@@ -66,6 +72,7 @@ class Expected:
     outcome: int | None = None
     verdict: Verdict | None = None
     asked: Connection | None = None
+    waits: bool = False
 
 
 NOTHING = Expected()
@@ -278,7 +285,13 @@ class Expectation:
     ) -> Expected:
         if ct_state & INV:
             return NOTHING
+        if packet.get("ip_frag", 0) == LATER:
+            # It waits for the first one, which is judged, and then goes the same way.
+            commit = 0 if ct_state & NEW else None
+            return Expected(self.leads(packet), commit=commit, waits=True)
         asked = original(packet, ct_state)
+        if _hides_its_port(packet) and not ct_state & REL:
+            return NOTHING
         verdict = self.verdict(asked)
         return self.after(verdict, asked, packet, ct_state, edge, local, counted)
 
@@ -307,7 +320,13 @@ class Expectation:
         reply = bool(ct_state & RPL) and not related
         if outcome == Outcome.DENY:
             denied = (Reason.DENIED,) if edge and not reply else ()
-            return Expected(copies=denied, outcome=outcome, verdict=verdict, asked=asked)
+            return Expected(
+                copies=denied,
+                outcome=outcome,
+                verdict=verdict,
+                asked=asked,
+                waits=bool(packet.get("ip_frag", 0)) and _can_be_spoilt(packet),
+            )
         learns = False
         copies: tuple[Reason, ...] = ()
         if packet["ip_proto"] == TCP:
@@ -320,6 +339,9 @@ class Expectation:
             learns = follows and not counted
             copies = (Reason.CONNECTION,) if learns and ct_state & NEW else ()
         number = 0 if verdict.intent is None else name_number(verdict.intent)
+        fragment = bool(packet.get("ip_frag", 0))
+        if fragment:
+            number = 0  # remembered by the last fragment, which does not know
         return Expected(
             self.leads(packet),
             copies,
@@ -328,6 +350,7 @@ class Expectation:
             outcome,
             verdict,
             asked,
+            fragment,
         )
 
 
@@ -337,6 +360,19 @@ def outcome_of(verdict: Verdict) -> Outcome:
     if verdict.tier is Tier.ADAPTIVE:
         return Outcome.WOULD_DENY if verdict.forwarded else Outcome.DENY
     return PASSING.get(verdict.mode, Outcome.DENY)
+
+
+def _can_be_spoilt(packet: Mapping[str, int]) -> bool:
+    """Whether the packet has a port or type, of which some are impossible."""
+    query = ICMP if packet["eth_type"] == IP else ICMPV6
+    return packet["ip_proto"] in (*PORT_NAMES, query)
+
+
+def _hides_its_port(packet: Mapping[str, int]) -> bool:
+    """Whether IPv6 extension headers push the port out of a first fragment."""
+    name = PORT_NAMES.get(packet["ip_proto"])
+    first = packet["eth_type"] == IPV6 and packet.get("ip_frag", 0) == FIRST
+    return first and name is not None and packet[f"{name}_dst"] == 0
 
 
 ANY_FLAG = 0xFFF  # a packet that says nothing of flags meets every rule about one

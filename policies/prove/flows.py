@@ -12,7 +12,19 @@ from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
 from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
-from policies.prove.packets import EST, INV, IP, IPV6, NEW, PORT_NAMES, QUERY_OF, REL, RPL, TRK
+from policies.prove.packets import (
+    EST,
+    INV,
+    IP,
+    IPV6,
+    NEW,
+    PORT_NAMES,
+    QUERY_OF,
+    REL,
+    RPL,
+    TRK,
+    fragment_of,
+)
 from policies.prove.ranges import Ranges, common
 from policies.prove.world import World
 from policies.regions import SIX
@@ -100,7 +112,8 @@ def services_of(world: World, six: bool) -> Iterator[tuple[int, int, int | None]
 def flow_packets(
     world: World, expectation: Expectation, apart: bool
 ) -> Iterator[tuple[dict[str, int], int]]:
-    """Packets with the state that tracking gives them: ports × targets × services × states.
+    """Packets with the state that tracking gives them: ports × targets × services × states,
+    whole and in fragments.
 
     ``apart``: no rule looks at a target and at a protocol at once; then every
     target with one service and every service with a few targets are enough.
@@ -121,6 +134,24 @@ def flow_packets(
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)
                         yield packet_of(asked, port, mac, target, state, flags), state
+            for packet, state in _whole(world, port, mac, (other, number), few):
+                for later in (False, True):
+                    yield fragment_of(packet, later), state
+
+
+def _whole(
+    world: World, port: int, mac: int, ends: tuple[int, int], targets: list[int]
+) -> Iterator[tuple[dict[str, int], int]]:
+    """Packets that come in fragments: of every protocol, and with ports that are not told."""
+    far, near = ends
+    six = near >= SIX
+    services = [(proto, asked) for proto, asked, flags in services_of(world, six) if flags is None]
+    services += [(proto, 0) for proto in PORT_NAMES] if six else []
+    for index, (proto, asked) in enumerate(services):
+        for state in (ASKS, ANSWERS, TRK | REL) if not index else (ASKS, ANSWERS):
+            for target in targets if asked else targets[:1]:
+                asks = (far, near) if state & RPL else (near, far)
+                yield packet_of(Asked(*asks, proto, asked), port, mac, target, state), state
 
 
 def aimed_packets(

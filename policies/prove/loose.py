@@ -32,6 +32,12 @@ KNOWN = frozenset(
         "tcp_flags",
     }
 )
+# What single tables may look at besides. `passages` has every protocol that a rule names here, and
+# fragments, whose ports may be hidden.
+BESIDES: Mapping[int, frozenset[str]] = {
+    Table.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),
+    Table.COMMIT: frozenset({"ip_frag"}),
+}
 # Address assignment, by source and target port; group addresses stand beside a frame's target.
 ASSIGNING = {(68, 67), (67, 68), (546, 547), (547, 546)}
 GROUP_ADDRESSES = frozenset({"ip_dst", "ipv6_dst"})
@@ -138,7 +144,7 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
                 if value not in USUAL.get(name, ()):
                     found.values.setdefault(name, []).append((value, FULL))
             names = {name for name, _ in group.big} | {name for name, _, _ in group.small}
-            told_apart = KNOWN | {"ct_nw_proto"} if table == Table.CONNECTION else KNOWN
+            told_apart = KNOWN | BESIDES.get(table, frozenset())
             told_apart = told_apart | _assigning(group)
             if table == Table.LOCALITY and "eth_dst" in names:
                 told_apart = told_apart | GROUP_ADDRESSES

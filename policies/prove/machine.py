@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from policies.compiler.fragments import spoils
+from policies.compiler.parts import CT_INV, CT_TRK
 from policies.prove.index import TableIndex, place
 from policies.rules import (
     Bits,
@@ -26,6 +28,7 @@ from policies.rules import (
 )
 
 MAX_STEPS = 64
+INVALID = CT_TRK | CT_INV
 
 
 @dataclass(slots=True)
@@ -176,9 +179,12 @@ class Machine:
                 else:
                     run.counting = run.counting or learn is not None
                     self._step(table, fields, ct_state, counted, run)
-            case Track(zone, table):
-                fields["ct_state"] = ct_state
+            case Track(zone, table, commit):
+                spoilt = fields["ct_state"] and spoils(fields)
+                fields["ct_state"] = INVALID if spoilt else ct_state
                 run.tracks.append(zone)
+                if commit and not spoilt:
+                    run.commits.append((zone, 0))
                 return table
             case PushVlan():
                 fields["vlan_vid"] = 0x1000

@@ -77,6 +77,26 @@ def neighbour_type(packet: Mapping[str, int]) -> int:
     return kind if kind in (SOLICIT, ADVERTISE) else 0
 
 
+FIRST, LATER = 0x1, 0x3  # what ``ip_frag`` is in a packet's fragments
+UNTOLD = 44  # what Open vSwitch takes a later IPv6 fragment's protocol for
+
+
+def fragment_of(packet: Mapping[str, int], later: bool) -> dict[str, int]:
+    """A fragment of a packet, as a switch reads it: a later one has no header of its protocol."""
+    if not later:
+        return {**packet, "ip_frag": FIRST}
+    piece = {**packet, "ip_frag": LATER}
+    own = ("tcp_", "udp_", "sctp_", "icmp_", "icmpv6_")
+    for name in [each for each in piece if each.startswith(own)]:
+        if packet["eth_type"] == IP:
+            piece[name] = 0
+        else:
+            del piece[name]
+    if packet["eth_type"] == IPV6:
+        piece["ip_proto"] = UNTOLD
+    return piece
+
+
 def original(packet: Mapping[str, int], ct_state: int) -> Connection:
     """The connection a packet belongs to, as its initiator asked for it."""
     family = "ip" if packet["eth_type"] == IP else "ipv6"

@@ -15,16 +15,28 @@ from policies.prove.differing import counts_one
 from policies.prove.expect import Expected
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
 from policies.prove.groups import group_packets
-from policies.prove.index import FULL, bits_mask, place, register_bits
+from policies.prove.index import FULL, Group, bits_mask, place, register_bits
 from policies.prove.loose import LARGE, apart
 from policies.prove.machine import Run
-from policies.prove.packets import ADVERTISE, IP, PORT_NAMES, REL, RPL, SOLICIT, TRK, original
+from policies.prove.packets import (
+    ADVERTISE,
+    FIRST,
+    IP,
+    LATER,
+    PORT_NAMES,
+    REL,
+    RPL,
+    SOLICIT,
+    TRK,
+    fragment_of,
+    original,
+)
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
 from policies.regions import SIX, number_of
 from policies.rules import Bits
 
 # What is judged behind the tiers, beside the way that the packet goes and its state.
-JUDGED = frozenset({"in_port", "eth_type", "ip_proto", "tcp_flags"})
+JUDGED = frozenset({"in_port", "eth_type", "ip_proto", "tcp_flags", "ip_frag"})
 MARKED = 0x5A5A_A5A5  # an intent number that stands for any
 
 
@@ -45,7 +57,7 @@ class Passages(Attempt):
             protocols |= {value for name, value, _ in group.small if name == "ip_proto"}
             if group.big == (("ct_nw_proto", FULL),):
                 protocols |= {key[0] for key in group.rules}
-            elif group.big:
+            elif group.big and not _of_fragments(group):
                 names |= {"other"}
             if names - allowed or group.mask:
                 self.unproven.append("a connection rule looks at more than protocol and state")
@@ -255,7 +267,8 @@ class Passages(Attempt):
 
     def _does(self, run: Run, wanted: Expected, packet: dict[str, int]) -> bool:
         """Whether the tables behind the tiers did what is wanted, for any intent."""
-        commits = [] if wanted.commit is None else [(self.expectation.zone, MARKED)]
+        mark = 0 if packet.get("ip_frag", 0) else MARKED
+        commits = [] if wanted.commit is None else [(self.expectation.zone, mark)]
         reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
         return (
             not run.lost
@@ -264,7 +277,7 @@ class Passages(Attempt):
             and reasons == wanted.copies
             and all(meter == packet["in_port"] for meter, _ in run.copies)
             and run.commits == commits
-            and not run.tracks
+            and len(run.tracks) == wanted.waits
             and bool(run.learned) == wanted.learns
             and all(counts_one(learn, packet) for learn in run.learned)
             and register_bits(run.registers, layout.OUTCOME) == wanted.outcome
@@ -295,11 +308,24 @@ class Passages(Attempt):
                     sent = witness
                     if "tcp_flags" in packet and "tcp_flags" in witness:
                         sent = witness | {"tcp_flags": packet["tcp_flags"]}
+                    if "ip_frag" in packet:
+                        sent = fragment_of(sent, False)
                     for counted in (False, True):
                         if self._try(sent, state, counted):
                             return
         except Undecided as problem:
             self.unproven.append(str(problem))
+
+
+def _of_fragments(group: Group) -> bool:
+    """Whether rules are about nothing but later fragments, or first ones that hide their port."""
+    names = [name for name, _ in group.big]
+    ports = {f"{name}_dst" for name in PORT_NAMES.values()}
+    if set(names) - ports != {"ip_frag"}:
+        return False
+    kind = LATER if len(names) == 1 else FIRST
+    wanted = tuple(kind if name == "ip_frag" else 0 for name in names)
+    return all(mask in (3, FULL) for _, mask in group.big) and set(group.rules) == {wanted}
 
 
 def _coded_packets(protocols: Sequence[int]) -> Iterator[tuple[dict[str, int], int]]:

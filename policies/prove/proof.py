@@ -39,9 +39,10 @@ class Counterexample:
     @property
     def traceable(self) -> bool:
         """Whether ``ofproto/trace`` can show it: a trace takes one of tied rules, and knows no
-        connection that an ICMP error is about."""
+        connection that an ICMP error is about and no other fragments."""
         quoted = any(self.packet.get(name) for name in ("ct_nw_src", "ct_ipv6_src"))
-        return not self.tied and not (self.ct_state & REL and quoted)
+        whole = not self.packet.get("ip_frag", 0)
+        return whole and not self.tied and not (self.ct_state & REL and quoted)
 
 
 @dataclass(frozen=True, slots=True)

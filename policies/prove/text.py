@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
 from policies.layout import Category, Table, category_of
-from policies.render import IPV4, IPV6, MACS, NXM, RESERVED
+from policies.render import FRAGMENTS, IPV4, IPV6, MACS, NXM, RESERVED
 from policies.rules import (
     Bits,
     Commit,
@@ -63,6 +63,7 @@ NAMES = {
     "nw_proto": "ip_proto",
     "nw_src": "ip_src",
     "nw_dst": "ip_dst",
+    "nw_frag": "ip_frag",
     "dl_vlan": "vlan_vid",
     "vlan_tci": "vlan_vid",
     "arp_tha": "arp_tha",
@@ -75,6 +76,7 @@ WIDTHS = {
     "icmpv6_type": 8,
     "icmpv6_code": 8,
     "ct_nw_proto": 8,
+    "ip_frag": 8,
     "in_port": 32,
     "metadata": 64,
     "ct_state": 32,
@@ -202,6 +204,10 @@ def _field(name: str, text: str) -> Iterator[Field]:
     if name == "ct_state":
         yield _ct_state(text)
         return
+    if name == "ip_frag":
+        bits, mask_bits = FRAGMENTS[text]
+        yield Field(name, bits, mask_bits)
+        return
     if name == "tcp_flags" and text[0] in "+-":
         yield _signed(name, text, TCP_FLAGS)
         return
@@ -328,8 +334,8 @@ def _ct(text: str) -> RuleAction:
     parts = list(split_top(text))
     options = dict(part.split("=", 1) for part in parts if "=" in part and "(" not in part)
     zone = int(options.get("zone", "0"), 0)
-    if "commit" not in parts:
-        return Track(zone, int(options["table"]))
+    if "table" in options:
+        return Track(zone, int(options["table"]), "commit" in parts)
     done = next(part for part in parts if part.startswith("exec("))
     (inner,) = split_top(done[5:-1])
     source, _, _ = inner.removeprefix("move:").partition("->")

@@ -165,8 +165,8 @@ def action_bytes(action: RuleAction) -> bytes:
             return _controller(meter, max_len)
         case Resubmit(table):
             return struct.pack("!HHIHHBxxx", 0xFFFF, 16, NX_VENDOR, 14, RESUBMIT_IN_PORT, table)
-        case Track(zone, table):
-            return _ct(0, zone, table, b"")
+        case Track(zone, table, commit):
+            return _ct(int(commit), zone, table, b"")
         case Commit(zone, mark):
             move = action_bytes(Move(mark, Bits("ct_mark", 0, mark.width)))
             return _ct(1, zone, NO_RECIRCULATION, move)

@@ -80,6 +80,7 @@ _ALL = (
     _field("nd_tll", OXM, 33, 6),
     *(_field(f"reg{number}", NXM_1, number, 4) for number in range(16)),
     *(_field(f"xxreg{number}", NXM_1, 111 + number, 16) for number in range(4)),
+    _field("ip_frag", NXM_1, 26, 1),
     _field("ct_state", NXM_1, 105, 4),
     _field("ct_zone", NXM_1, 106, 2),
     _field("ct_mark", NXM_1, 107, 4),

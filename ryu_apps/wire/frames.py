@@ -13,7 +13,8 @@ ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
 NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
-IPV6_EXTENSIONS = frozenset({0, 43, 60})
+IPV6_FRAGMENT = 44
+IPV6_EXTENSIONS = frozenset({0, 43, IPV6_FRAGMENT, 60})
 LLDP_MULTICAST = bytes.fromhex("0180c200000e")
 SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
 TAG_SIZE = 16
@@ -22,7 +23,8 @@ _TCP = struct.Struct("!4xIIBB")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a frame says: ``ports`` are source and destination, or ICMP type and code.
+    """What a frame says: ``ports`` are source and destination, or ICMP type and code; zeros in a
+    fragment after the first.
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
     address asked for or announced. ``src_ip`` is None where there is none.
@@ -87,11 +89,13 @@ def _read(data: bytes) -> Frame:
 
 
 def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
-    first, whole, proto, src, dst = struct.unpack_from("!BxH5xB2x4s4s", data, at)
+    first, whole, part, proto, src, dst = struct.unpack_from("!BxH2xHxB2x4s4s", data, at)
     end = at + whole
     at += (first & 15) * 4
-    ports = _ports(data, at, proto)
-    segment = _segment(data, at, end) if proto == 6 and len(data) >= at + 14 else NO_SEGMENT
+    later = part & 0x1FFF
+    ports = (0, 0) if later else _ports(data, at, proto)
+    tcp = proto == 6 and not later and len(data) >= at + 14
+    segment = _segment(data, at, end) if tcp else NO_SEGMENT
     return Frame(
         ETH_IP,
         src_mac,
@@ -110,10 +114,15 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
     whole, proto, src, dst = struct.unpack_from("!4xHBx16s16s", data, at)
     at += 40
     end = at + whole
-    while proto in IPV6_EXTENSIONS:
-        proto, units = struct.unpack_from("!BB", data, at)
+    later = 0
+    while proto in IPV6_EXTENSIONS and not later:
+        header = proto
+        proto, units, part = struct.unpack_from("!BBH", data, at)
+        if header == IPV6_FRAGMENT:
+            units, later = 0, part >> 3
         at += 8 + units * 8
-    ports = _ports(data, at, proto)
+    ports = (0, 0) if later else _ports(data, at, proto)
+    tcp = proto == 6 and not later and len(data) >= at + 14
     target = None
     neighbour = proto == 58 and ports[0] in (NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT)
     if neighbour and len(data) >= at + 24:
@@ -128,7 +137,7 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ports,
         target,
         neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
-        *(_segment(data, at, end) if proto == 6 and len(data) >= at + 14 else NO_SEGMENT),
+        *(_segment(data, at, end) if tcp else NO_SEGMENT),
     )
 
 

@@ -96,8 +96,9 @@ def _bundle_control(xid: int, number: int, kind: int) -> bytes:
 
 
 def set_fragments(xid: int, *, drop: bool) -> bytes:
-    """Whether the switch drops IP fragments; packets for the controller are cut at 128 bytes."""
-    return message(SET_CONFIG, xid, struct.pack("!HH", 1 if drop else 0, 128))
+    """Whether the switch drops IP fragments, or matches first ones by their ports as Open vSwitch
+    can (``OFPC_FRAG_NX_MATCH``). Packets for the controller are cut at 128 bytes."""
+    return message(SET_CONFIG, xid, struct.pack("!HH", 1 if drop else 3, 128))
 
 
 def meter_mod(xid: int, meter: Meter, command: int) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from typing import Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +15,7 @@ from policies import layout
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.codes import Ends, assign_codes
 from policies.compiler.hosts import link_local
-from policies.compiler.parts import CT_REL, CT_TRK
+from policies.compiler.parts import CT_INV, CT_REL, CT_TRK
 from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.compiler.tiers import port_masks
 from policies.interpreter import Interpreter, Passage
@@ -41,6 +42,8 @@ from policies.model import (
     Verdict,
 )
 from policies.prefixes import fewest, prefix_of
+from policies.prove.boxes import TIERS
+from policies.prove.packets import fragment_of
 from policies.render import ovs_text
 from policies.rules import Rule, UseMeter
 from policies.verdict import Judge
@@ -77,9 +80,15 @@ def compiled(
 
 
 def travel(
-    switches: dict[int, Interpreter], policy: Policy, connection: Connection, *, reply: bool = False
+    switches: dict[int, Interpreter],
+    policy: Policy,
+    connection: Connection,
+    *,
+    reply: bool = False,
+    piece: Literal["whole", "first", "later"] = "whole",
 ) -> tuple[bool, Passage]:
-    """Whether a packet arrives at the other end, and its passage at the first switch."""
+    """Whether a packet, or a fragment of one, arrives at the other end, and its passage at the
+    first switch."""
     bindings = declared_bindings(policy)
     sender = binding_of(str(connection.src), bindings)
     receiver = binding_of(str(connection.dst), bindings)
@@ -90,6 +99,8 @@ def travel(
     at, port = start.switch, start.port
     while True:
         packet = packet_of(connection, sender, receiver, in_port=port, reply=reply)
+        if piece != "whole":
+            packet = fragment_of(packet, piece == "later")
         passage = switches[at].run(packet, state)
         first = first or passage
         if not passage.outputs:
@@ -132,6 +143,20 @@ def check(
         if wanted.feed is not None:
             assert each.fields.get("reg3", 0) == 0
             assert each.fields["reg4"] == name_number(wanted.feed)
+    for reply, whole in ((False, passage), (True, returned)):
+        came, first = travel(switches, policy, connection, reply=reply, piece="first")
+        assert came == wanted.forwarded
+        assert [rule for rule in first.rules if rule.table in TIERS] == [
+            rule for rule in whole.rules if rule.table in TIERS
+        ]
+        assert (outcome_of(first), first.copies) == (expected, whole.copies)
+        assert (first.committed, first.learned) == (whole.committed, whole.learned)
+        if connection.proto in (6, 17, 132, 1 if connection.src.version == 4 else 58):
+            spoilt = bool(first.fields["ct_state"] & CT_INV)
+            assert spoilt != came, "what waits for a denied one is let go"
+        came, later = travel(switches, policy, connection, reply=reply, piece="later")
+        assert came and not later.copies and not later.learned
+        assert not [rule for rule in later.rules if rule.table in TIERS]
     return wanted
 
 
@@ -311,6 +336,17 @@ def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:
 
 def test_link_local_addresses_follow_the_mac() -> None:
     assert str(link_local("00:00:00:00:01:11")) == "fe80::200:ff:fe00:111"
+
+
+def test_a_first_fragment_that_hides_its_port_is_dropped() -> None:
+    """It might be an offer of addresses, which the guard could not see."""
+    policy = shop(Intent("all", ("any",), ("any",), (Service(None),)))
+    switches = compiled(policy)
+    one, other = (next(ip for ip in host.ips if ip.version == 6) for host in (HOSTS[3], HOSTS[1]))
+    for proto in (6, 17, 132):
+        for port in (0, 1):
+            asked = Connection(one, other, proto, port)
+            assert travel(switches, policy, asked, piece="first")[0] == bool(port)
 
 
 @pytest.mark.parametrize(

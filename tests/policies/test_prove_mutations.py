@@ -148,3 +148,23 @@ def test_attribution_counts(network: Network) -> None:
     assert any("cookie" in text for text in example.differences)
     assert example.intent is not None
     assert example.rule is not None and category_of(example.rule.cookie) == Category.INTENT
+
+
+def test_a_fragment_shows_a_fault_in_the_rules_about_fragments(network: Network) -> None:
+    """Each of a few kinds taken away."""
+    about = [rule for rule in network.rules if any(each.name == "ip_frag" for each in rule.match)]
+    kinds = {(rule.table, rule.priority) for rule in about}
+    assert kinds == {
+        *((Table.CONNECTION, priority) for priority in (260, 130)),
+        *((Table.COMMIT, priority) for priority in (310, 210, 200)),
+    }
+    oracle = network.oracle(1)
+    for table, priority in sorted(kinds):
+        gone = next(each for each in about if (each.table, each.priority) == (table, priority))
+        rules = [each for each in network.rules if each is not gone]
+        proof = network.prover().prove({1: rules})
+        assert proof.counterexamples, gone
+        (example, *_) = proof.counterexamples
+        assert example.packet["ip_frag"] and not example.traceable, gone
+        probe = Probe(dict(example.packet), example.ct_state, example.counted)
+        assert oracle.differs(rules, probe), gone

@@ -25,8 +25,8 @@ from policies.prove.shared import finder, read_bits
 from policies.prove.text import RuleTextError, read_rule, read_rules
 from policies.reader import load_policy
 from policies.regions import SIX, address_at, number_of
-from policies.render import action_text, ovs_lines
-from policies.rules import Bits, Field, Load, OutputRegister, Rule
+from policies.render import action_text, ovs_lines, ovs_text
+from policies.rules import Bits, Field, Load, OutputRegister, Rule, Track
 from policies.verdict import Judge
 
 EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"
@@ -108,6 +108,16 @@ def test_rules_as_a_switch_prints_them() -> None:
     )
     assert first.actions[1] == Load(layout.PROTO, 6)
     assert second.actions == (OutputRegister(Bits("reg5", 0, 16)),)
+
+
+@pytest.mark.parametrize(
+    ("word", "bits"), [("no", (0, 3)), ("yes", (1, 1)), ("first", (1, 3)), ("later", (3, 3))]
+)
+def test_fragments_have_words_and_not_numbers(word: str, bits: tuple[int, int]) -> None:
+    rule = read_rule(f"table=19,priority=5,ip,nw_frag={word} actions=ct(commit,table=20,zone=1)")
+    assert Field("ip_frag", *bits) in rule.match
+    assert rule.actions == (Track(1, 20, commit=True),)
+    assert f"ip_frag={word}" in ovs_text(rule)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ class FakeSwitch:
         self.unanswered: set[int] = set()
         self.unreadable: set[int] = set()
         self.carried: dict[int, tuple[int, int]] = {}  # packets and bytes of each rule of a cookie
+        self.fragments = 0  # how it was told to treat them
         self._bundle: list[bytes] = []
 
     def take(self, effects: Iterable[Effect]) -> list[Answer]:
@@ -67,6 +68,8 @@ class FakeSwitch:
             return [] if refused is None else [_error(xid, *refused, data)]
         if kind == ROLE_REQUEST:
             return [(ROLE_REPLY, xid, data[:1] + bytes([ROLE_REPLY]) + data[2:])]
+        if kind == messages.SET_CONFIG:
+            (self.fragments,) = struct.unpack_from("!H", data, 8)
         if kind == messages.PACKET_OUT:
             self.packet_outs.append(data)
         if kind == messages.METER_MOD:

@@ -64,6 +64,7 @@ def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: Target)
     assert session.kind.target is target
     assert session.phase is Phase.READY and not session.problem
     assert as_compiled(rig, switch)
+    assert switch.fragments == (3 if target is Target.STATEFUL else 1), "matched, or dropped"
     assert bool(told(rig, "limited")) == (target is not Target.STATEFUL)
     sent = switch.flow_mods
     again = Rig()

@@ -113,6 +113,18 @@ def test_frames_tell_their_ends() -> None:
     )
 
 
+@pytest.mark.parametrize(("offset", "ports"), [(0, (49152, 443)), (185, (0, 0))])
+def test_a_fragment_after_the_first_has_no_ports(offset: int, ports: tuple[int, int]) -> None:
+    payload = struct.pack("!HHHH", 49152, 443, 4008, 0)
+    four = struct.pack("!BBHHHBBH", 0x45, 0, 28, 1, 0x2000 | offset, 64, 17, 0)
+    four += bytes([10, 0, 0, 1, 10, 0, 0, 2])
+    six = struct.pack("!IHBB", 6 << 28, 16, 44, 64) + bytes(15) + b"\1" + bytes(15) + b"\2"
+    six += struct.pack("!BBHI", 17, 0, offset << 3 | 1, 1)
+    for eth_type, head in ((0x0800, four), (0x86DD, six)):
+        frame = read_frame(bytes(12) + struct.pack("!H", eth_type) + head + payload)
+        assert frame is not None and (frame.proto, frame.ports) == ("udp", ports)
+
+
 @pytest.mark.parametrize("switch", [1, 0xFFFF, 0x10000, 2**64 - 1])
 def test_zones_are_valid_for_every_datapath(switch: int) -> None:
     assert 1 <= layout.zone_of(switch) <= 0xFFFF

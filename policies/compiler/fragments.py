@@ -1,0 +1,80 @@
+"""Packets in fragments: judged by their first one, which alone says the service.
+
+Connection tracking puts a packet together and hands its fragments on, each with
+what it found. The later ones have no ports, and Open vSwitch's user datapath
+keeps even the tracked ports from them. So they are not judged: they wait in
+connection tracking a second time, and leave only when the first one has come
+there too, which is where it goes once it is allowed. A first fragment that is
+denied goes there with a port, or type, that no packet can have: that makes the
+whole packet invalid, so that nothing of it waits for long or leaves.
+
+The switch must match first fragments by their ports (``set-frags nx-match``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from policies import layout
+from policies.compiler.parts import CT_INV, CT_NEW, CT_TRK, ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.layout import Outcome, Table
+from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
+from policies.rules import Bits, Field, Goto, Load, Rule, Track
+
+ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1, 3), Field("ip_frag", 3, 3)
+PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
+NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
+_VALID = Field("ct_state", CT_TRK, CT_TRK | CT_INV)
+
+
+def fragment_rules() -> Iterator[Rule]:
+    """What is the same on every switch."""
+    for eth_type in (ETH_IP, ETH_IPV6):
+        fields = (Field("eth_type", eth_type), _VALID, LATER)
+        yield rule(Table.CONNECTION, 260, fields, Goto(Table.COMMIT))
+    # IPv6 extension headers may push the ports out of the first fragment, so that neither the
+    # guard nor anybody else sees who asks for what (RFC 7112 has such packets dropped).
+    for proto, port in PORTS.items():
+        hidden = (Field("ip_proto", proto), Field(port, 0))
+        yield rule(Table.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
+    invalid = CT_TRK | CT_INV
+    yield rule(Table.FORWARD, 300, (Field("ct_state", invalid, invalid),))
+
+
+def waiting_rules(zone: int) -> Iterator[Rule]:
+    """Where fragments wait for each other, in a switch's zone. A connection that begins in
+    fragments is remembered without its intent: the last fragment to come does not know it."""
+    again = Track(zone, Table.FORWARD)
+    for eth_type in (ETH_IP, ETH_IPV6):
+        family = Field("eth_type", eth_type)
+        denied = (family, FIRST, flag(layout.OUTCOME, Outcome.DENY))
+        for proto, name, none in _impossible(eth_type):
+            width = 16 if proto in PORTS else 8
+            spoilt = Load(Bits(name, 0, width), none)
+            fields = flags(*denied, Field("ip_proto", proto))
+            yield rule(Table.COMMIT, 310, fields, spoilt, again)
+        new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+        begun = Track(zone, Table.FORWARD, commit=True)
+        yield rule(Table.COMMIT, 210, (family, ANY, new), begun)
+        yield rule(Table.COMMIT, 200, (family, ANY), again)
+    yield rule(Table.COMMIT, 300, (flag(layout.OUTCOME, Outcome.DENY),))
+
+
+def _impossible(eth_type: int) -> Iterator[tuple[int, str, int]]:
+    for proto, port in PORTS.items():
+        yield proto, port, 0
+    if eth_type == ETH_IP:
+        yield ICMP, "icmp_type", NO_TYPE
+    else:
+        yield ICMPV6, "icmpv6_type", NO_TYPE
+
+
+def spoils(packet: Mapping[str, int]) -> bool:
+    """Whether a first fragment makes its whole packet one that cannot be tracked."""
+    if not packet.get("ip_frag", 0):
+        return False
+    proto = packet.get("ip_proto", 0)
+    if proto in PORTS:
+        return packet.get(PORTS[proto]) == 0 and packet["ip_frag"] == FIRST.value
+    types = ("icmp_type", "icmpv6_type")
+    return any(packet.get(name) == NO_TYPE for name in types)
