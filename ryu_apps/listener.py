@@ -97,6 +97,8 @@ class Connection(controller.Datapath):  # type: ignore[misc]
                     continue
                 if not block:
                     break
+                # It is alive: its answer to an echo request may be far behind in what it sends.
+                self.unreplied_echo_requests.clear()
                 rest = self._messages(rest + block)
                 hub.sleep(pace.after(len(block), time.monotonic()))  # others get their turn
         except Unreadable as error:

@@ -13,13 +13,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from benchmarks.openflow_load import FakeSwitch, message
 from console.controller import ask_controller
 from mininet_tests.controller import ROOT, Controller, ControllerOptions, free_port
-from ryu_apps.listener import GATHER, MOST_MALFORMED, MOST_STRANGERS_FROM, READ_BLOCK, Pace
+from ryu_apps.listener import (
+    GATHER,
+    MOST_MALFORMED,
+    MOST_STRANGERS_FROM,
+    READ_BLOCK,
+    Connection,
+    Pace,
+    Refused,
+)
+from ryu_apps.runtime import controller
 
 POLICY = ROOT / "policies" / "examples" / "shop.yaml"
 TYPES = range(30)
@@ -53,6 +63,21 @@ def test_only_a_busy_connection_waits_for_more() -> None:
     assert set(gathered[-100:]) == {GATHER}, "as many, of which six have gathered each time"
     assert set(waits(pace, 3.0, 0.001, READ_BLOCK)) == {0.0}, "there is more to read already"
     assert waits(pace, 4.0, 0.001, 300)[-1] == 0.0
+
+
+def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers to echo requests wait behind everything else that it sends."""
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        theirs = socket.create_connection(door.getsockname())
+        ours, _ = door.accept()
+    brick = f"{controller.__name__.split('.')[0]}.base.app_manager.lookup_service_brick"
+    monkeypatch.setattr(brick, lambda _: Mock())
+    connection = Connection(ours, ("192.0.2.1", 1), lambda *_: True, Refused())
+    connection.unreplied_echo_requests += [1, 2]
+    theirs.sendall(message(10, 1, bytes(100)) * 3)
+    theirs.close()
+    connection._recv_loop()
+    assert connection.unreplied_echo_requests == []
 
 
 def status(controller: Controller) -> dict[str, Any]:
