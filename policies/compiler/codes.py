@@ -25,7 +25,7 @@ from policies.layout import name_number
 from policies.membership import Region
 from policies.model import ANY, UNKNOWN, Intent
 
-WORTH = 32  # rules that a list must save to get a bit
+WORTH = 100  # rules that a list must save to get a bit
 LISTS = 64  # lists with a bit
 
 Names = frozenset[str]
