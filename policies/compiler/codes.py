@@ -93,12 +93,6 @@ def segments_of(names: Collection[str]) -> Names:
     return frozenset() if ANY in names else frozenset(names) - {UNKNOWN}
 
 
-def named_segments(intents: Iterable[Intent]) -> Names:
-    """The segments that some intent names."""
-    ends = {name for intent in intents for name in intent.sources + intent.targets}
-    return frozenset(ends - {ANY, UNKNOWN})
-
-
 def ends_of(intents: Collection[Intent]) -> Ends:
     """The ends that intents name: only these need codes."""
     saved: Counter[Names] = Counter()

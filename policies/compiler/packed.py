@@ -2,16 +2,18 @@
 
 As in `policies.compiler.codes`, segments that never share an address share a
 field. Here a field is only as wide as its segments need, numbered by name, so
-that a new segment may renumber those of its field.
+that a new segment may renumber those of its field. Lists of segments have a bit
+each, those that save most rules first, for as long as there are bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import product
 
 from policies import layout
-from policies.compiler.codes import CompileError, codes_apart
+from policies.compiler.codes import CompileError, Ends, codes_apart, segments_of
 from policies.model import ANY, UNKNOWN, Mode
 from policies.rules import Bits
 
@@ -30,52 +32,80 @@ TARGET = PackedEnd(layout.PLAIN_TARGET, layout.PLAIN_TARGET_KNOWN, layout.PLAIN_
 
 
 class PackedCodes:
-    """``value`` and ``mask`` of a segment in an end's bits of the metadata.
+    """Where a segment or a list of segments stands in an end's bits of the metadata: segments from
+    below, and from above a bit for each of the lists that there is room for.
 
     Raises CompileError when the segments need more bits than there are.
     """
 
-    def __init__(self, names: frozenset[str], together: Mapping[str, Collection[str]]) -> None:
-        fields: dict[int, list[str]] = {}
-        for name, code in sorted(codes_apart(names, together).items()):
-            fields.setdefault(code.field, []).append(name)
-        self._codes: dict[str, tuple[int, int]] = {}
-        low = 0
-        for _, members in sorted(fields.items()):
-            width = len(members).bit_length()
-            mask = (1 << width) - 1 << low
-            for number, name in enumerate(members, 1):
-                self._codes[name] = (number << low, mask)
-            low += width
+    def __init__(self, ends: Ends, together: Mapping[str, Collection[str]]) -> None:
         room = layout.PLAIN_SOURCE.width
-        if low > room:
+        for count in range(min(room, len(ends.listed)), -1, -1):
+            some = ends.at_most(count)
+            self._single, needed = _numbered(some.single, together)
+            if needed + count <= room:
+                break
+        else:
             raise CompileError(
                 f"a switch without registers has {room} bits for the segments of an address, and "
-                f"these {len(names)} overlapping segments need {low}; merge some of them"
+                f"these {len(some.single)} overlapping segments need {needed}; merge some of them"
             )
+        self._listed = {names: 1 << room - 1 - place for place, names in enumerate(some.listed)}
+        self._values = {name: value for name, (value, _) in self._single.items()}
+        for names, bit in self._listed.items():
+            for name in names:
+                self._values[name] = self._values.get(name, 0) | bit
 
     def written(self, end: PackedEnd, segments: Iterable[str], mode: Mode) -> tuple[int, int]:
         """What is written for an address: value and mask of the metadata."""
         value, known = 0, False
         for name in segments:
             known = True
-            value |= self._codes.get(name, (0, 0))[0]
+            value |= self._values.get(name, 0)
         return _joined(
             _placed(end.segments, value, (1 << end.segments.width) - 1),
             _placed(end.known, int(known), 1),
             _placed(end.mode, int(mode), 3),
         )
 
-    def matched(self, source: str, target: str) -> tuple[int, int]:
-        """What is matched for a packet from ``source`` to ``target``: value and mask."""
-        return _joined(self._end(SOURCE, source), self._end(TARGET, target))
+    def matches(
+        self, sources: Collection[str], targets: Collection[str]
+    ) -> Iterator[tuple[int, int]]:
+        """What is matched for packets from ``sources`` to ``targets``: values and masks."""
+        for source, target in product(self._end(SOURCE, sources), self._end(TARGET, targets)):
+            yield _joined(source, target)
 
-    def _end(self, end: PackedEnd, name: str) -> tuple[int, int]:
-        if name == ANY:
-            return 0, 0
-        if name == UNKNOWN:
-            return _placed(end.known, 0, 1)
-        return _placed(end.segments, *self._codes[name])
+    def _end(self, end: PackedEnd, names: Collection[str]) -> Iterator[tuple[int, int]]:
+        if ANY in names:
+            yield 0, 0
+            return
+        segments = segments_of(names)
+        bit = self._listed.get(segments)
+        if bit is not None:
+            yield _placed(end.segments, bit, bit)
+        for name in names:
+            if name == UNKNOWN:
+                yield _placed(end.known, 0, 1)
+            elif bit is None:
+                yield _placed(end.segments, *self._single[name])
+
+
+def _numbered(
+    names: Collection[str], together: Mapping[str, Collection[str]]
+) -> tuple[dict[str, tuple[int, int]], int]:
+    """Value and mask of each segment, and how many bits they take."""
+    fields: dict[int, list[str]] = {}
+    for name, code in sorted(codes_apart(names, together).items()):
+        fields.setdefault(code.field, []).append(name)
+    found: dict[str, tuple[int, int]] = {}
+    low = 0
+    for _, members in sorted(fields.items()):
+        width = len(members).bit_length()
+        mask = (1 << width) - 1 << low
+        for number, name in enumerate(members, 1):
+            found[name] = (number << low, mask)
+        low += width
+    return found, low
 
 
 def _placed(bits: Bits, value: int, mask: int) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from itertools import chain, product
 
 from policies import layout
 from policies.compiler.aggregate import Aggregate
-from policies.compiler.codes import named_segments
+from policies.compiler.codes import ends_of
 from policies.compiler.compiler import SwitchView
 from policies.compiler.hosts import guard_rules, hosts_on, own_link_local, place_of
 from policies.compiler.levels import LEVELS, Levels
@@ -73,7 +73,7 @@ def stateless_rules(
     """
     intent_numbers(policy)
     together = Overlaps(membership.spans.values()).together
-    codes = PackedCodes(named_segments(policy.intents), together)
+    codes = PackedCodes(ends_of(policy.intents), together)
     levels = Levels(together)
     living = [i for i in policy.intents if timeout_at(i, now) is not None]
     levels.change((), living)
@@ -280,8 +280,8 @@ def _intent(
             denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
             actions = (_set(denied), *actions)
         services = list(service_matches(intent.services, reply=reply, masks=masks))
-        for source, target in product(intent.sources, intent.targets):
-            value, mask = codes.matched(target, source) if reply else codes.matched(source, target)
+        asked = (intent.sources, intent.targets)
+        for value, mask in codes.matches(*(reversed(asked) if reply else asked)):
             ends = (Field("metadata", value, mask),) if mask else ()
             for service in services:
                 fields = match(*ends, *service)

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import CompileError, SwitchView, declared_bindings
-from policies.compiler.packed import PackedCodes
+from policies.compiler.codes import Ends
+from policies.compiler.packed import SOURCE, TARGET, PackedCodes
 from policies.compiler.probe import binding_of, packet_of
 from policies.compiler.stateless import stateless_rules
 from policies.interpreter import Interpreter, Passage
@@ -134,13 +135,13 @@ def test_too_many_overlapping_segments_are_refused_with_a_reason() -> None:
         for group in groups
         for name in group
     }
-    PackedCodes(names, together)
+    PackedCodes(Ends(names), together)
     wide = frozenset(f"s{number}" for number in range(1200))
     everyone = {
         name: {name, *(o for o in wide if int(o[1:]) % 4 != int(name[1:]) % 4)} for name in wide
     }
     with pytest.raises(CompileError, match="has 27 bits .* need 36; merge"):
-        PackedCodes(wide, everyone)
+        PackedCodes(Ends(wide), everyone)
 
 
 def test_ports_without_masks_are_written_out() -> None:
@@ -155,3 +156,26 @@ def test_ports_without_masks_are_written_out() -> None:
         for masks in (True, False)
     ]
     assert sizes[1] - sizes[0] == 2 * (10 - 2)
+
+
+def test_lists_have_a_bit_for_as_long_as_there_are_bits() -> None:
+    segments = tuple(f"s{number}" for number in range(100))
+    together = {name: {name} for name in segments}
+    listed = tuple(frozenset(segments[first : first + 60]) for first in range(40))
+    codes = PackedCodes(Ends(frozenset(), listed), together)
+    kept = [names for names in listed if len(list(codes.matches(names, (ANY,)))) == 1]
+    # A hundred segments that never meet take seven of the 27 bits.
+    assert kept == list(listed[:20])
+    (value, mask), *rest = codes.matches(sorted(listed[0]), sorted(listed[1]))
+    assert not rest
+    for name, other in (("s0", "s1"), ("s59", "s60"), ("s30", "s30")):
+        written = [
+            codes.written(end, {each}, Mode.ENFORCE)[0]
+            for end, each in ((SOURCE, name), (TARGET, other))
+        ]
+        assert (written[0] | written[1]) & mask == value
+    outside = (
+        codes.written(SOURCE, {"s60"}, Mode.ENFORCE)[0]
+        | codes.written(TARGET, {"s1"}, Mode.ENFORCE)[0]
+    )
+    assert outside & mask != value
