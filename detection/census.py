@@ -33,7 +33,8 @@ class Census:
         if len(self.hosts) >= self._max_hosts:
             self._forget_idle()
         inside = self.territory.place(address) is Place.INSIDE
-        host = self.hosts[address] = HostState(address, inside, now)
+        host = HostState(address, inside, now)
+        self.hosts[host.address] = host
         host.suspended = address in self.suspended
         return host
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from detection import episodes, paths
+from detection import episodes, movement, paths
 from detection.alerts import Alert, Scored
 from detection.baseline import Baseline
 from detection.calibration import Calibration
@@ -252,6 +252,7 @@ class Detector:
             self.thresholds.spend(host, now)
         host.episode = Episode(alert.id, kind, rank, now)
         host.held = None
+        movement.alerted_on(host, now)
         self._alerts += 1
         return Scored(row, score, alert, alert.id)
 

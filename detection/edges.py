@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import exp
+from sys import intern
 
 from detection.rhythm import Rhythm
 
@@ -143,6 +144,7 @@ class EdgeBook:
         """A new edge; call when :attr:`edges` has none."""
         if self._count >= self.limit:
             self._forget_idle()
+        src, dst = intern(src), intern(dst)
         back = self.find(dst, src)
         edge = Edge(way, back.pair if back is not None else Contact(), None, now)
         self.edges.setdefault(src, {})[dst] = edge

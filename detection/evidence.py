@@ -13,11 +13,12 @@ from detection.edges import Edge
 from detection.hosts import HostState
 from detection.rhythm import FEW_HOSTS, FEW_USERS, Rhythm, grain_of, may_be_beacon
 from detection.scoring import Scoring
-from detection.services import is_foothold, is_request, service_of
+from detection.services import UNKNOWN_SERVICES, is_foothold, is_request, service_of
 from detection.thresholds import Thresholds
 from topology.graph import CommunicationGraph, total_bytes
 from topology.records import FlowRecord
 
+KNOWN = 0.5  # acquaintance from which on what a host reaches for is a change in what it does
 BEACON_MATURITY = 0.5  # of the background, from which on a new rhythm is news
 FEW_HOURS = 2  # of contact before, up to which an outside peer is hardly known
 WORTH_A_LOOK = 1_000_000  # bytes sent at once to such a peer
@@ -80,6 +81,8 @@ class Evidence:
             self._scoring.ensemble.maturity, self._hop_window, known,
         )  # fmt: skip
         if evidence:
+            if use.foothold and service not in UNKNOWN_SERVICES:
+                self._note_company(host, dst, service, outcome, now)
             self._scoring.choose_strongest(host, use, now)
             self._scoring.evaluate(host, now)
         if outcome == "let-in":
@@ -127,6 +130,16 @@ class Evidence:
         if evidence:
             self._scoring.evaluate(host, now)
         return evidence
+
+    def _note_company(
+        self, host: HostState, dst: HostState, service: str, outcome: movement.Outcome, now: float
+    ) -> None:
+        company = self._scoring.company
+        if not company.serves(service, dst.address):
+            if paths.acquaintance(host, now) >= KNOWN:
+                company.reach(service, host.address, now)
+            if outcome == "let-in":
+                company.let_in(service, dst.address)
 
     def _ended(self, host: HostState, record: FlowRecord, now: float) -> bool:
         edge = self._graph.observe(record)

@@ -73,6 +73,13 @@ FEATURES: tuple[Feature, ...] = (
         HORIZON_NAMES,
     ),
     Feature(
+        "companions",
+        "other hosts that within about 1h reached for the same foothold service where it was not "
+        "known to be served",
+        "A sweep shared out among many hosts is little for each of them, and much for all.",
+        "scan",
+    ),
+    Feature(
         "new_peers",
         "new internal peers on any service, decayed over 10m",
         "Breadth that is spread over services so that no single one stands out.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from sys import intern
 from typing import TYPE_CHECKING, TypeVar
 
 from detection.alerts import Hop
@@ -32,10 +33,12 @@ class ServiceUse:
     """One host as a client of one service.
 
     ``peers`` are those it was seen to use it with in calm times (address to time
-    of last use), ``tried`` new ones that are not taken for normal (yet).
+    of last use), ``tried`` new ones that are not taken for normal (yet), ``alerted`` those that an
+    alert on this host was about.
     """
 
     __slots__ = (
+        "alerted",
         "followers",
         "foothold",
         "learned",
@@ -56,6 +59,7 @@ class ServiceUse:
         self.since = now
         self.peers: dict[str, float] = {}
         self.tried: dict[str, float] = {}
+        self.alerted: dict[str, float] | None = None
         self.new = Tally()
         self.unserved = Tally()
         self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
@@ -123,7 +127,7 @@ class HostState:
     )  # fmt: skip
 
     def __init__(self, address: str, inside: bool, now: float) -> None:
-        self.address = address
+        self.address = intern(address)
         self.inside = inside
         self.since = now
         self.last = now
@@ -180,6 +184,7 @@ class HostState:
         for use in self.uses.values():
             use.new = Tally()
             use.unserved = Tally()
+            use.alerted = None
         self.strongest = None
 
     def note_row(self, row: int) -> None:

@@ -20,6 +20,7 @@ Outcome = Literal["let-in", "denied", "would-deny", "failed"]
 
 WOULD_DENY_WEIGHT = 0.5  # a policy under trial may itself be wrong
 RETRY = 3600.0  # a peer tried again after this long is tried anew
+OLD_NEWS = 7 * 86_400.0  # seconds for which what was alerted on is not counted again
 FLIP_FOR = 3600.0
 SAME_VISIT = 10.0  # seconds
 NEVER = float("-inf")
@@ -92,18 +93,23 @@ def notice(
     """
     address = dst.address
     last = use.peers.get(address)
-    new = False
+    new = old_news = False
     if last is None:
         tried = use.tried.pop(address, None)
         use.tried[address] = now
         if len(use.tried) > MAX_PEERS:
             del use.tried[next(iter(use.tried))]
         new = tried is None or now - tried > RETRY
-        use.revisited = now
+        old_news = _is_old_news(use, address, now)
+        if not old_news:
+            use.revisited = now
     elif last < host.window:
         host.attempts.add(now)
     if new:
-        _count_new(host, dst, use, now, maturity, peer_known)
+        if not old_news:
+            _count_new(host, dst, use, now, maturity, peer_known)
+        if host.episode is not None:
+            hold_against(use, address, now)
         host.note_hop(Hop(record.ts, record.src_ip, record.dst_ip, record.service))
     evidence = new
     if outcome == "denied" or outcome == "would-deny":
@@ -140,14 +146,45 @@ def notice_failure(
     return host.failed.add((address, service), now)
 
 
+def hold_against(use: ServiceUse, address: str, now: float) -> None:
+    """The peer is part of what its host is alerted on: until the host is released it becomes no
+    habit, and going there again is the same news and no more, or a nightly run that
+    nobody has looked at would be an alert each night.
+    """
+    if use.alerted is None:
+        use.alerted = {}
+    use.alerted.pop(address, None)
+    use.alerted[address] = now
+    if len(use.alerted) > MAX_PEERS:
+        del use.alerted[next(iter(use.alerted))]
+
+
+def alerted_on(host: HostState, now: float) -> None:
+    """There is an alert on ``host``: it is about what it has tried of late."""
+    for use in host.uses.values():
+        for address, tried in use.tried.items():
+            if now - tried <= RETRY:
+                hold_against(use, address, now)
+
+
 def accept(host: HostState, dst: HostState, use: ServiceUse, service: str, now: float) -> None:
     """Take the connection as normal: its peer is known from now on, its server a server."""
+    if use.alerted is not None and dst.address in use.alerted:
+        return
     peers = use.peers
     if peers.pop(dst.address, None) is None and len(peers) >= MAX_PEERS:
         del peers[next(iter(peers))]
     peers[dst.address] = now
     use.tried.pop(dst.address, None)
     dst.serves(service, host.address)
+
+
+def _is_old_news(use: ServiceUse, address: str, now: float) -> bool:
+    if use.alerted is None or address not in use.alerted:
+        return False
+    old = now - use.alerted[address] <= OLD_NEWS
+    hold_against(use, address, now)
+    return old
 
 
 def _count_new(

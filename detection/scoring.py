@@ -6,26 +6,34 @@ from detection import episodes
 from detection.alerts import Contribution
 from detection.baseline import DOUBT, Baseline
 from detection.calibration import Calibration
-from detection.features import COUNT
+from detection.company import Company
+from detection.features import COUNT, index_of
 from detection.hosts import HostState, ServiceUse
 from detection.learners.base import HostWindow, UseCounts
 from detection.learners.ensemble import Ensemble, default_learners
 from detection.values import fill, has_refusals
 
+COMPANIONS = index_of("companions")
+
 
 class Scoring:
-    """The fast model, the frozen one beside it, and the calibration of what they say."""
+    """The fast model, the frozen one beside it, the calibration of what they say, and who reaches
+    for footholds together.
+    """
 
     def __init__(self, seed: int, hop_window: float) -> None:
         self.ensemble = Ensemble(default_learners(seed))
         self.baseline = Baseline()
         self.calibration = Calibration()
+        self.company = Company()
         self._hop_window = hop_window
 
     def evaluate(self, host: HostState, now: float) -> None:
         """Work out the values, the contributions and the raw score of ``host`` now."""
         fill(host, now, self._hop_window)
         window = self.window(host, now)
+        use = window.strongest
+        host.values[COMPANIONS] = (use.company or 0.0) if use is not None else 0.0
         host.raw = self.ensemble.score(window, host.contributions)
         host.by_baseline = False
         if host.raw > DOUBT:
@@ -50,7 +58,8 @@ class Scoring:
             return
         nats = self.ensemble.fanout.nats
         day = self.ensemble.day_known
-        if nats(counts_of(use, now), day) > nats(counts_of(strongest, now), day):
+        one, other = (self._counts(host, each, now) for each in (use, strongest))
+        if nats(one, day) > nats(other, day):
             host.strongest = use
 
     def explain(self, host: HostState) -> tuple[Contribution, ...]:
@@ -62,7 +71,7 @@ class Scoring:
     def window(self, host: HostState, now: float) -> HostWindow:
         """The host-window as the learners score it."""
         ensemble, use = self.ensemble, host.strongest
-        strongest = None if use is None else counts_of(use, now)
+        strongest = None if use is None else self._counts(host, use, now)
         return HostWindow(
             host.values, ensemble.maturity, strongest, (), host.own, ensemble.day_known
         )
@@ -70,10 +79,18 @@ class Scoring:
     def closing_window(self, host: HostState, now: float) -> HostWindow:
         """The host-window as they learn it, with all services used in it."""
         window = self.window(host, now)
-        window.uses = [counts_of(use, now) for use in host.touched]
+        window.uses = [self._counts(host, use, now) for use in host.touched]
         if host.own is None and has_refusals(host):
             window.own = host.own = [0.0] * COUNT
         return window
+
+    def _counts(self, host: HostState, use: ServiceUse, now: float) -> UseCounts:
+        """The fan-out of one service as it counts now, and its host's say in the norm."""
+        weight = 1.0 / (1.0 + use.learned) ** 2
+        new = use.new.fresh(now, use.revisited)
+        unserved = use.unserved.fresh(now, use.revisited)
+        company = self.company.of(use.service, host.address, now) if use.foothold else None
+        return UseCounts(use.service, use.foothold, new, unserved, use.own, weight, company)
 
     def _ask_baseline(self, host: HostState, window: HostWindow) -> None:
         stricter = self.baseline.score(window, host.contributions)
@@ -85,11 +102,3 @@ class Scoring:
         host.contributions = stricter
         host.raw = raw
         host.by_baseline = True
-
-
-def counts_of(use: ServiceUse, now: float) -> UseCounts:
-    """The fan-out of one service as it counts now, and the say that its host has in the norm."""
-    weight = 1.0 / (1.0 + use.learned) ** 2
-    new = use.new.fresh(now, use.revisited)
-    unserved = use.unserved.fresh(now, use.revisited)
-    return UseCounts(use.service, use.foothold, new, unserved, use.own, weight)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any, Literal
 
 from detection.alerts import Alert
@@ -102,19 +101,14 @@ def word_on(decision: Decision) -> Word:
 
 def habits_of(graph: CommunicationGraph, host: KnownHost, alert: Alert) -> tuple[Habit, ...]:
     """What a host did, and was asked for, before the alert and apart from what it is about."""
-    digraph = graph.digraph
     suspicious = {(hop.src, hop.dst, hop.service) for hop in alert.path}
     found: list[Habit] = []
     for address in host.addresses:
-        if not digraph.has_node(address):
-            continue
-        edges = (digraph.in_edges(address, data=True), digraph.out_edges(address, data=True))
-        for src, dst, data in chain(*edges):
-            for service, edge in data["services"].items():
-                worked = edge.count > edge.denied + edge.failed
-                old = edge.first < alert.ts - SETTLED
-                if worked and old and (src, dst, service) not in suspicious:
-                    found.append((src, dst, service))
+        for src, dst, edge in graph.of(address):
+            worked = edge.count > edge.denied + edge.failed
+            old = edge.first < alert.ts - SETTLED
+            if worked and old and (src, dst, edge.service) not in suspicious:
+                found.append((src, dst, edge.service))
     return tuple(dict.fromkeys(found))[:MAX_HABITS]
 
 

@@ -1,8 +1,9 @@
 """The live communication graph: who talks to whom, on which service, how it went.
 
-A networkx ``DiGraph`` of addresses. Every edge carries, under ``services``, one
-:class:`ServiceEdge` per service. The graph is bounded: the service edge that was
-used longest ago goes first, and what was not used for ``max_age`` seconds goes too.
+What is live is one table of service edges (client, server, service); a networkx ``DiGraph`` kept
+up to date takes three times the memory, so :meth:`CommunicationGraph.snapshot` makes one when
+it is wanted. The table is bounded: the service edge that was used longest ago goes first, and what
+was not used for ``max_age`` seconds goes too.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from sys import intern
 from typing import Any
 
 import networkx as nx
@@ -54,16 +56,10 @@ class CommunicationGraph:
         self.max_age = max_age
         self.aged_out = 0
         self.now = 0.0
-        self._graph: nx.DiGraph[str] = nx.DiGraph()
         self._edges: OrderedDict[Key, ServiceEdge] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._edges)
-
-    @property
-    def digraph(self) -> nx.DiGraph[str]:
-        """The graph itself: read it, do not change it."""
-        return self._graph
 
     def observe(self, record: FlowRecord) -> ServiceEdge:
         """Count one record; returns its edge.
@@ -107,6 +103,12 @@ class CommunicationGraph:
             if edge.last >= since:
                 yield src, dst, edge
 
+    def of(self, address: str) -> Iterator[tuple[str, str, ServiceEdge]]:
+        """Those that ``address`` is an end of, least recently used first; looks at all edges."""
+        for (src, dst, _), edge in self._edges.items():
+            if address == src or address == dst:
+                yield src, dst, edge
+
     def snapshot(self, since: float = 0.0) -> nx.DiGraph[str]:
         """A copy with plain data only: edge attributes ``services`` (name to counters),
         ``first``, ``last``, ``count``, ``established``, ``denied``, ``failed``, ``bytes``.
@@ -138,13 +140,10 @@ class CommunicationGraph:
         return export_graph(self.snapshot(since), form, labels)
 
     def _add(self, key: Key, ts: float) -> ServiceEdge:
+        # There is one text of each address and service, however many records name it.
+        key = (intern(key[0]), intern(key[1]), intern(key[2]))
         edge = ServiceEdge(key[2], ts, ts)
         self._edges[key] = edge
-        src, dst, service = key
-        if self._graph.has_edge(src, dst):
-            self._graph[src][dst]["services"][service] = edge
-        else:
-            self._graph.add_edge(src, dst, services={service: edge})
         oldest = self.now - self.max_age
         while len(self._edges) > self.max_edges or self._front().last < oldest:
             self._drop_front()
@@ -154,15 +153,8 @@ class CommunicationGraph:
         return next(iter(self._edges.values()))
 
     def _drop_front(self) -> None:
-        (src, dst, service), _ = self._edges.popitem(last=False)
+        self._edges.popitem(last=False)
         self.aged_out += 1
-        services = self._graph[src][dst]["services"]
-        del services[service]
-        if not services:
-            self._graph.remove_edge(src, dst)
-            for node in (src, dst):
-                if self._graph.has_node(node) and self._graph.degree(node) == 0:
-                    self._graph.remove_node(node)
 
 
 _SUMMED = ("count", "established", "denied", "would_deny", "failed", "bytes")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from detection.features import COUNT
 from detection.learners.base import HostWindow, Learner, Range
+from detection.learners.company import CompanyLearner
 from detection.learners.fanout import FanoutLearner
 from detection.learners.gaussian import GaussianLearner
 from detection.learners.halfspace import HalfSpaceLearner
@@ -23,6 +24,7 @@ def default_learners(seed: int) -> tuple[Learner[HostWindow], ...]:
         TailLearner(),
         MovementRules(),
         FanoutLearner(),
+        CompanyLearner(),
         QuantileLearner(),
         GaussianLearner(),
         HalfSpaceLearner(seed),

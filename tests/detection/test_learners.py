@@ -26,7 +26,8 @@ from detection.learners.fanout import SOFT_CAP, FanoutLearner
 def use(rng: random.Random, service: str = "tcp/22") -> UseCounts:
     grown = sorted(rng.expovariate(1.0) for _ in HORIZONS)
     new = (grown[0], grown[1], grown[2], grown[3])
-    return UseCounts(service, service == "tcp/22", new, new, [0.0] * 8)
+    company = rng.choice((None, rng.expovariate(1.0)))
+    return UseCounts(service, service == "tcp/22", new, new, [0.0] * 8, company=company)
 
 
 def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
@@ -36,7 +37,7 @@ def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
 
 
 def wild_window() -> HostWindow:
-    hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8)
+    hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8, company=90.0)
     return HostWindow([90.0] * COUNT, 0.8, hot, [hot])
 
 

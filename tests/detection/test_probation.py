@@ -110,3 +110,35 @@ def test_a_host_with_an_open_alert_teaches_the_models_nothing() -> None:
     assert after.windows == before.windows
     assert after.withheld > before.withheld
     assert known(detector, CLIENTS[0], "tcp/3389") == set()
+
+
+def nightly(detector: Detector, night: float, servers: list[str]) -> list[str]:
+    """A run over ``servers`` by a host that nobody has looked at; returns the ids of alerts."""
+    found = []
+    for i, server in enumerate(servers):
+        alert = detector.step(start(night + 3.0 * i, CLIENTS[0], server, 22)).alert
+        if alert is not None:
+            found.append(alert.id)
+    alive(detector, CLIENTS[0], night + 600.0, night + 86_000.0)
+    return found
+
+
+def test_a_nightly_run_that_nobody_looked_at_is_one_alert_and_not_one_each_night() -> None:
+    detector = watched()
+    alerts = [nightly(detector, NIGHT + 86_400.0 * day, SERVERS) for day in range(4)]
+    assert [len(found) for found in alerts] == [1, 0, 0, 0]
+    new = [f"10.1.8.{i}" for i in range(1, 31)]
+    assert nightly(detector, NIGHT + 4 * 86_400.0, new), "other peers are other news"
+
+
+def test_what_was_alerted_on_is_no_habit_until_the_host_is_released() -> None:
+    detector = watched()
+    first = nightly(detector, NIGHT, SERVERS)
+    calm = known(detector, CLIENTS[0])
+    for day in (1, 2):
+        nightly(detector, NIGHT + 86_400.0 * day, SERVERS)
+    assert first and known(detector, CLIENTS[0]) == calm
+    detector.resume(CLIENTS[0])
+    for day in range(3, 8):
+        nightly(detector, NIGHT + 86_400.0 * day, SERVERS[:3])
+    assert set(SERVERS[:3]) <= known(detector, CLIENTS[0])

@@ -36,19 +36,20 @@ def test_denied_and_failed_are_kept_apart() -> None:
     assert (edge.first, edge.last) == (1.0, 3.0)
 
 
-def test_services_share_one_edge_of_the_digraph() -> None:
+def test_services_share_one_edge_of_a_snapshot() -> None:
     graph = CommunicationGraph()
     graph.observe(flow(1.0))
     graph.observe(flow(2.0, dst_port=443))
-    assert list(graph.digraph.edges) == [("10.0.0.1", "10.0.0.2")]
-    assert set(graph.digraph["10.0.0.1"]["10.0.0.2"]["services"]) == {"tcp/80", "tcp/443"}
+    copy = graph.snapshot()
+    assert list(copy.edges) == [("10.0.0.1", "10.0.0.2")]
+    assert set(copy["10.0.0.1"]["10.0.0.2"]["services"]) == {"tcp/80", "tcp/443"}
 
 
 def test_old_edges_age_out_and_take_their_nodes_along() -> None:
     graph = CommunicationGraph(max_age=100.0)
     graph.observe(flow(0.0))
     graph.observe(flow(200.0, src="10.0.0.3", dst="10.0.0.4"))
-    assert set(graph.digraph.nodes) == {"10.0.0.3", "10.0.0.4"}
+    assert set(graph.snapshot().nodes) == {"10.0.0.3", "10.0.0.4"}
     assert graph.aged_out == 1
 
 
@@ -63,11 +64,13 @@ def test_bounded_and_consistent_whatever_comes(pairs: list[tuple[int, int, int]]
         graph.observe(flow(float(ts), f"10.0.0.{src}", f"10.0.1.{dst}", dst_port=port))
     kept = {(s, d, e.service) for s, d, e in graph.edges()}
     assert len(graph) == len(kept) <= 7
-    in_digraph = {
-        (s, d, name) for s, d, data in graph.digraph.edges(data=True) for name in data["services"]
-    }
-    assert in_digraph == kept
-    assert all(graph.digraph.degree(node) > 0 for node in graph.digraph.nodes)
+    copy = graph.snapshot()
+    assert {(s, d, n) for s, d, data in copy.edges(data=True) for n in data["services"]} == kept
+    assert all(copy.degree(node) > 0 for node in copy.nodes)
+    for node in copy.nodes:
+        assert {(s, d, e.service) for s, d, e in graph.of(node)} == {
+            (s, d, n) for s, d, n in kept if node in (s, d)
+        }
 
 
 def test_exports_parse_and_hold_every_edge() -> None:
