@@ -151,8 +151,10 @@ def hosts_on(switch: int, places: Iterable[Place]) -> Iterator[tuple[int, int, l
 
 
 @lru_cache(maxsize=1 << 17)
-def _found(switch: int, port: int, following: Table, vlan: int = 0) -> tuple[RuleAction, ...]:
-    tag = (Load(layout.VLAN, vlan),) if vlan else ()
+def _found(
+    switch: int, port: int, following: Table, vlan: int | None = None
+) -> tuple[RuleAction, ...]:
+    tag = () if vlan is None else (Load(layout.VLAN, vlan),)
     return (Load(layout.OWNER, switch), Load(layout.OWNER_PORT, port), *tag, Goto(following))
 
 
@@ -161,12 +163,20 @@ def way_rule(mac: int, switch: int, port: int, vlan: int = 0) -> Rule:
     number = crc32(mac.to_bytes(6, "big"))
     fields = (Field("eth_dst", mac),)
     return Rule(
-        Table.LOCALITY, 100, fields, _found(switch, port, Table.ARP, vlan), _FORWARD | number
+        Table.LOCALITY,
+        100,
+        fields,
+        _found(switch, port, Table.ARP, vlan or None),
+        _FORWARD | number,
     )
 
 
-def find_rule(number: int, switch: int, port: int, vlan: int = 0) -> Rule:
-    """A request for this address goes to its owner's port alone, also with the controller down."""
+def find_rule(number: int, switch: int, port: int, vlan: int | None = None) -> Rule:
+    """A request for this address goes to its owner's port alone, also with the controller down.
+
+    ``vlan`` is 0 for an owner without a tag where other hosts have some: the frame may be
+    addressed to one of them.
+    """
     cause = _FORWARD | crc32(number.to_bytes(17, "big"))
     found = _found(switch, port, Table.FORWARD, vlan)
     if number < SIX:

@@ -156,10 +156,11 @@ class Placement:
         here = self._macs[mac]
         return way_rule(mac, *here, self._tags.get((*here, mac), 0) if self._tags else 0)
 
-    def _tag_of(self, number: int) -> int:
-        """The VLAN of the host that has an address, 0 where frames to it have no tag."""
+    def _tag_of(self, number: int) -> int | None:
+        """The VLAN of the host that has an address, 0 where frames to it have no tag; None where
+        no frames have."""
         if not self._tags:
-            return 0
+            return None
         here = self._owners[number]
         macs = (p.mac for p in self._by_switch[here[0]] if (p.port, p.number) == (here[1], number))
         return next((self._tags.get((*here, mac), 0) for mac in macs), 0)

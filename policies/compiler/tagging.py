@@ -14,7 +14,7 @@ from dataclasses import replace
 from policies import layout
 from policies.compiler.codes import CompileError
 from policies.compiler.hosts import ADMIT, mac_number, owner_fields
-from policies.compiler.parts import flag, flags, rule
+from policies.compiler.parts import flag, flags, neighbour_fields, rule
 from policies.compiler.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.layout import Audience, Reason, Table
 from policies.model import Host
@@ -98,6 +98,8 @@ def tagged_rules(tags: Tags, switch: int) -> Iterator[Rule]:
     )
     for fields in serving:  # as for hosts without a tag
         yield rule(Table.GUARD, 203 + RAISE, (*fields, present), *report)
+    for icmp_type in (135, 136):
+        yield rule(Table.GUARD, 200 + RAISE, (*neighbour_fields(icmp_type), present), *report)
     for vlan in sorted({vlan for _, vlan in here}):
         out = (PushVlan(), Load(_TAG, vlan), OutputRegister(layout.OWNER_PORT))
         fields = flags(flag(layout.VLAN, vlan))

@@ -10,7 +10,7 @@ from policies.model import ICMP, ICMPV6, Tier, Verdict
 from policies.prove.expect import Expected
 from policies.prove.index import register_bits
 from policies.prove.machine import Run
-from policies.prove.packets import IPV6, PORT_NAMES
+from policies.prove.packets import IPV6, PORT_NAMES, TAG_AT
 from policies.render import RESERVED
 from policies.rules import Bits, Learn, LearnConstant, LearnMatch, Load
 
@@ -35,7 +35,7 @@ def differences(run: Run, wanted: Expected, in_port: int, zone: int) -> list[str
     commits = [] if wanted.commit is None else [(zone, wanted.commit)]
     if run.commits != commits:
         found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
-    if any(zone != zone for zone in run.tracks):
+    if any(each != zone for each in run.tracks):
         found.append("tracked in another switch's zone")
     if len(run.tracks) > 1 and not wanted.waits or wanted.waits and len(run.tracks) != 2:
         found.append("fragments do not wait for each other" if wanted.waits else "tracked twice")
@@ -102,8 +102,14 @@ def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:
 
 
 def _sent_text(ports: Iterable[int]) -> str:
-    listed = ", ".join(RESERVED.get(port) or str(port) for port in sorted(ports))
+    listed = ", ".join(_way_text(port) for port in sorted(ports))
     return f"forward to port {listed}" if listed else "drop"
+
+
+def _way_text(out: int) -> str:
+    port, tag = out & (1 << TAG_AT) - 1, out >> TAG_AT
+    text = RESERVED.get(port) or str(port)
+    return f"{text} in VLAN {tag & 0xFFF}" if tag else text
 
 
 def _reasons(values: Iterable[int]) -> str:

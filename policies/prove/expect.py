@@ -50,6 +50,7 @@ from policies.prove.packets import (
     Special,
     audience_of,
     is_group,
+    leaving,
     neighbour_type,
     original,
 )
@@ -62,8 +63,9 @@ PASSING = {Mode.OBSERVE: Outcome.OBSERVED, Mode.AUDIT: Outcome.WOULD_DENY}
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """``outcome`` None: not judged here. ``copies`` are the reasons of copies to the controller.
-    ``waits``: for the other fragments of its packet, or has what waits for it let go."""
+    """``outcome`` None: not judged here; ``outputs`` are as `leaving` has them, ``copies`` the
+    reasons of copies to the controller. ``waits``: for the other fragments of its packet, or has
+    what waits for it let go."""
 
     outputs: frozenset[int] = frozenset()
     copies: tuple[int, ...] = ()
@@ -96,6 +98,12 @@ class Expectation:
         self._restrictions = tuple(restrictions)
         self._infra: Infrastructure = policy.defaults.infrastructure
         self.edges = frozenset(view.ports) - view.trunks
+        # What goes to everybody leaves a tagged port for each VLAN once more.
+        self._again = frozenset(
+            (port, leaving(port, tag))
+            for (switch, port, _), tag in places.tags.items()
+            if switch == view.switch and port in self.edges
+        )
         self.zone = layout.zone_of(view.switch)
 
     def expect(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Expected:
@@ -141,7 +149,7 @@ class Expectation:
         """The ports that an ordinary packet leaves by if nothing stops it."""
         port, target = packet["in_port"], packet["eth_dst"]
         if not target & MULTICAST:
-            return self._sent(self.way(self.places.macs.get(target)), port)
+            return self._sent_to(target, port)
         return self._flooded(packet, self.edges) if is_group(packet) else frozenset()
 
     def _tree(self) -> frozenset[int]:
@@ -153,7 +161,10 @@ class Expectation:
     def _flooded(self, packet: Mapping[str, int], ends: frozenset[int]) -> frozenset[int]:
         """Along the tree of switches to some edge ports, never back."""
         port = packet["in_port"]
-        return (self._tree() | ends) - {port} if self._in_tree(port) else frozenset()
+        if not self._in_tree(port):
+            return frozenset()
+        again = (out for where, out in self._again if where != port and ends is self.edges)
+        return ((self._tree() | ends) - {port}).union(again)
 
     def _infrastructure(self, packet: Mapping[str, int], what: Special) -> Expected | None:
         """Address assignment, and what hosts and routers say to each other; None: judged."""
@@ -183,14 +194,22 @@ class Expectation:
         switch, port = place
         return port if switch == self.view.switch else self.view.next_ports.get(switch)
 
-    @staticmethod
-    def _sent(way: int | None, port: int) -> frozenset[int]:
-        return frozenset() if way is None or way == port else frozenset((way,))
+    def _sent_to(self, mac: int, port: int) -> frozenset[int]:
+        place = self.places.macs.get(mac)
+        return self._sent(place, self.places.tags.get((*(place or (0, 0)), mac), 0), port)
+
+    def _sent(self, place: tuple[int, int] | None, tag: int, port: int) -> frozenset[int]:
+        """The way to a place, with the tag of its host if it is on this switch."""
+        way = self.way(place)
+        if place is None or way is None or way == port:
+            return frozenset()
+        return frozenset((leaving(way, tag if place[0] == self.view.switch else 0),))
 
     def admits(self, packet: Mapping[str, int]) -> bool:
         """Whether a host may send the packet: it is what it says, and so is what it serves."""
-        if packet.get("vlan_vid", 0):
-            return False  # a proof knows no tagged ports
+        sender = (self.view.switch, packet["in_port"], packet["eth_src"])
+        if packet.get("vlan_vid", 0) != self.places.tags.get(sender, 0):
+            return False
         special = audience_of(packet)
         if special is None:
             return self.owns(packet)
@@ -269,10 +288,10 @@ class Expectation:
             asked = packet["arp_tpa"]
         port = packet["in_port"]
         if asks and asked in self.places.numbers:
-            return Expected(outputs=self._sent(self.way(self.places.numbers[asked]), port))
+            tag = self.places.tag_of(asked)
+            return Expected(outputs=self._sent(self.places.numbers[asked], tag, port))
         if answers and not packet["eth_dst"] & MULTICAST:
-            way = self.way(self.places.macs.get(packet["eth_dst"]))
-            return Expected(outputs=self._sent(way, port))
+            return Expected(outputs=self._sent_to(packet["eth_dst"], port))
         return Expected(copies=(Reason.UNKNOWN_TARGET,) if edge else ())
 
     def _judged(

@@ -133,10 +133,11 @@ def flow_packets(
                         reply = bool(state & RPL)
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)
-                        yield packet_of(asked, port, mac, target, state, flags), state
+                        packet = packet_of(asked, port, mac, target, state, flags)
+                        yield places.framed(here, packet), state
             for packet, state in _whole(world, port, mac, (other, number), few):
                 for later in (False, True):
-                    yield fragment_of(packet, later), state
+                    yield places.framed(here, fragment_of(packet, later)), state
 
 
 def _whole(
@@ -176,12 +177,13 @@ def aimed_packets(
 
 
 def _few(targets: list[int], expectation: Expectation) -> list[int]:
-    """One target here, one elsewhere, one nowhere."""
+    """One target here for each tag, one elsewhere, one nowhere."""
     found: dict[object, int] = {}
     for target in targets:
         place = expectation.places.macs.get(target)
         kind = None if place is None else place[0] == expectation.view.switch
-        found.setdefault((kind, expectation.way(place) is None), target)
+        tag = expectation.places.tags.get((*(place or (0, 0)), target)) if kind else None
+        found.setdefault((kind, expectation.way(place) is None, tag), target)
     return list(found.values())
 
 
@@ -265,7 +267,8 @@ class Witnesses:
         for other, (port, mac, number) in sorted(pairs, key=lambda each: each[0] == each[1][2]):
             ends = (other, number) if reply else (number, other)
             for target in self._towards(other, port, local=False):
-                yield packet_of(Asked(*ends, *service), port, mac, target, state)
+                packet = packet_of(Asked(*ends, *service), port, mac, target, state)
+                yield self._expectation.places.framed(self._expectation.view.switch, packet)
 
     def _from_trunks(
         self, near: int, far: int, six: bool, service: tuple[int, int], state: int

@@ -33,11 +33,11 @@ from policies.prove.loose import (
     is_anchored,
     is_lent,
 )
-from policies.prove.places import own_address
+from policies.prove.places import own_address, vlan_tags
 from policies.prove.ranges import Ranges, joined
 from policies.prove.shared import Shared, finder
 from policies.prove.switch import SwitchProof, covered
-from policies.prove.targets import Targets
+from policies.prove.targets import NOTHING_SAID, Targets
 from policies.regions import SIX, number_of
 from policies.rules import Rule
 from policies.sequences import differences
@@ -186,6 +186,8 @@ class Following:
             for host in some
         ):
             raise StartAnew("routers are others")
+        if places.tags != vlan_tags(after.policy.hosts, after.bindings):
+            raise StartAnew("tags are others")
         names = {host.name for known in places.routers.values() for host in known}
         if any(binding.host in names for binding in (*gone, *come)):
             raise StartAnew("routers are elsewhere")
@@ -306,9 +308,9 @@ class Following:
                 for kind in targets.signatures(name, values).values():
                     if kind in targets.kinds[name]:
                         continue
-                    place, marks, serves, rules = kind
+                    place, marks, does, rules = kind
                     stranger = targets.marks(name, STRANGERS[name])
-                    if place is not None or serves or rules or marks != stranger:
+                    if place is not None or does != NOTHING_SAID or rules or marks != stranger:
                         raise StartAnew("a target is of a new kind")
 
     def _look_at_tiers(

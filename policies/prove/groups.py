@@ -9,7 +9,7 @@ from policies.prove.expect import Expectation
 from policies.prove.flows import ASKS, STATES, Asked, packet_of, services_of
 from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
 from policies.prove.packets import IP, IPV6, MULTICAST
-from policies.prove.world import World, icmp6, tcp
+from policies.prove.world import World, icmp6
 from policies.regions import SIX
 
 BROADCAST = 0xFFFF_FFFF_FFFF
@@ -29,14 +29,13 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
     for port in (*world.edge_kinds, *world.trunk_kinds):
         held = places.held.get((here, port), {})
         other = next((mac for mac in places.macs if mac not in held), STRANGE_MAC)
-        yield from _tagged(world, port, held)
         macs = dict.fromkeys([*world.macs, *servers[:1], *servers[-1:], STRANGE_MAC])
         targets = world.special("eth_dst", BROADCAST, ALL_NODES, ALL_ROUTERS, *macs)
         for mac in dict.fromkeys((*list(held)[:2], *list(held)[-1:], other)):
             numbers = held.get(
                 mac, places.held.get(places.macs.get(other, (0, 0)), {}).get(mac, set())
             )
-            start = {"in_port": port, "eth_src": mac}
+            start = places.framed(here, {"in_port": port, "eth_src": mac})
             four = [each for each in sorted(numbers) if each < SIX][:2]
             six = [each ^ SIX for each in sorted(numbers) if each >= SIX]
             for target in targets:
@@ -44,18 +43,6 @@ def station_packets(world: World, expectation: Expectation) -> Iterator[dict[str
                 for kind in (133, 134, 137):
                     for source in (*six, 0, STRANGE_SIX, 0xFE80 << 112 | 0x1234):
                         yield start | icmp6(target, source, 0xFF02 << 112 | 1, kind)
-
-
-def _tagged(world: World, port: int, held: dict[int, set[int]]) -> Iterator[dict[str, int]]:
-    """What a host may send, but with a tag."""
-    target = next(iter(world.macs), STRANGE_MAC)
-    for mac, numbers in list(held.items())[:1]:
-        for number in sorted({min(numbers), max(numbers)}):
-            six = number >= SIX
-            far = STRANGE_SIX if six else STRANGE_FOUR
-            packet = tcp(target, number & ~SIX, far, six=six)
-            for tag in world.special("vlan_vid", 0x1005):
-                yield packet | {"in_port": port, "eth_src": mac, "vlan_vid": tag}
 
 
 def _assigning(start: dict[str, int], four: list[int], six: list[int]) -> Iterator[dict[str, int]]:
@@ -78,6 +65,7 @@ def group_packets(
     ``apart``: no rule looks at a target and at a protocol or a state at once; then every frame
     and address with one service in one state, and every service and state with a few are enough.
     """
+    places, here = expectation.places, expectation.view.switch
     for port in (*world.edge_kinds, *world.trunk_kinds):
         for number, start in _senders(expectation, port):
             six = number >= SIX
@@ -90,14 +78,16 @@ def group_packets(
                         plain = at < 2 and group == groups[0] if apart else at < 2 or not index
                         for state in STATES if plain else STATES[:1]:
                             asked = Asked(number, group | SIX if six else group, proto, far)
-                            yield packet_of(asked, *start, target, state, flags), state
+                            packet = packet_of(asked, *start, target, state, flags)
+                            yield places.framed(here, packet), state
     # No frame goes back where it came from: a flood's every port is seen from another one.
     for port in world.edges:
         for number, start in _senders(expectation, port) if port not in world.edge_kinds else ():
             target, group = (SIX_FRAMES[0], SIX_GROUPS[0] | SIX)
             if number < SIX:
                 target, group = FOUR_FRAMES[0], FOUR_GROUPS[0]
-            yield packet_of(Asked(number, group, TCP, 50_002), *start, target, ASKS), ASKS
+            packet = packet_of(Asked(number, group, TCP, 50_002), *start, target, ASKS)
+            yield places.framed(here, packet), ASKS
 
 
 def _senders(expectation: Expectation, port: int) -> Iterator[tuple[int, tuple[int, int]]]:

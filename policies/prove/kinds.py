@@ -79,6 +79,7 @@ class Ports:
                 for index, name in enumerate(names)
                 if index != at
             ]
+            own_tag = names.index("eth_src") if {"eth_src", "vlan_vid"} <= set(names) else None
             for key, rule in group.rules.items():
                 port = key[at]
                 if only is not None and port not in only:
@@ -93,6 +94,8 @@ class Ports:
                 for index, is_mac, six in others:
                     value = key[index]
                     symbol = (macs if is_mac else numbers).get(value | six, value)
+                    if own_tag is not None and names[index] == "vlan_vid":
+                        symbol = self._tag(port, key[own_tag], value)
                     if symbol is value and value:
                         borrowed = self.borrowed.setdefault(port, {})
                         borrowed.setdefault(names[index], set()).add(value)
@@ -101,6 +104,10 @@ class Ports:
                     said.append(key[-1])
                 found[port].append(tuple(said))
         return {port: (self._role(port), frozenset(rules)) for port, rules in found.items()}
+
+    def _tag(self, port: int, mac: int, value: int) -> object:
+        own = self._places.tags.get((self._view.switch, port, mac))
+        return "tag" if value == own else value
 
     def _actions(self, actions: tuple[RuleAction, ...], port: int) -> object:
         number, copies = self._alike.actions(actions)
@@ -145,6 +152,7 @@ class Ports:
             (
                 tuple((host.routed, host.routes) for host in routers.get((here, port, mac), ())),
                 frozenset(self._places.serves.get((here, port, mac), ())),
+                self._places.tags.get((here, port, mac)),
             )
             for mac in sorted(own)
         )

@@ -97,7 +97,7 @@ class Loose:
 def apart(tables: Mapping[int, TableIndex]) -> bool:
     """Whether no rule of the fixed tables looks at a target and at a protocol at once."""
     owner = bits_mask(layout.OWNER) | bits_mask(layout.OWNER_PORT)
-    beside = owner | bits_mask(layout.FROM_EDGE)
+    beside = owner | bits_mask(layout.FROM_EDGE) | bits_mask(layout.VLAN)
     for table, index in tables.items():
         for group in index.groups.values() if table not in LARGE else ():
             names = {name for name, _, _ in group.small} | {name for name, _ in group.big}

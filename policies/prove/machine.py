@@ -9,6 +9,7 @@ from itertools import groupby
 from policies.compiler.fragments import spoils
 from policies.compiler.parts import CT_INV, CT_TRK
 from policies.prove.index import TableIndex, place
+from policies.prove.packets import leaving
 from policies.rules import (
     Bits,
     Commit,
@@ -35,8 +36,9 @@ INVALID = CT_TRK | CT_INV
 class Run:
     """What a packet met and what became of it.
 
-    ``copies`` are (meter, registers at that moment), ``commits`` (zone, mark),
-    ``entries`` the registers on entering each table.
+    ``outputs`` are as `policies.prove.packets.leaving` has them, ``copies`` are (meter,
+    registers at that moment), ``commits`` (zone, mark),
+    ``entries`` the registers on entering each table, ``tags`` the VLAN tag there if it has one.
     """
 
     rules: list[Rule] = field(default_factory=list)
@@ -46,6 +48,7 @@ class Run:
     tracks: list[int] = field(default_factory=list)
     learned: list[Learn] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
+    tags: dict[int, int] = field(default_factory=dict)
     packet: Mapping[str, int] = field(default_factory=dict)
     registers: int = 0
     lost: bool = False  # went round in circles
@@ -102,6 +105,8 @@ class Machine:
         self, table: int, fields: dict[str, int], ct_state: int, counted: bool, run: Run
     ) -> int | None:
         run.entries.setdefault(table, run.registers)
+        if "vlan_vid" in fields:
+            run.tags.setdefault(table, fields["vlan_vid"])
         index = self.tables.get(table)
         rule = None
         if index is not None:
@@ -149,8 +154,12 @@ class Machine:
                 write(run, fields, action.target, read(run, fields, action.source))  # type: ignore[union-attr]
             elif isinstance(action, Flood):
                 came = fields.get("in_port")
-                back = came in action.known
-                run.outputs += [p for p in action.ports if p != came] if back else action.ports
+                ports = action.ports
+                if came in action.known:
+                    ports = [port for port in ports if port != came]
+                if tag := fields.get("vlan_vid"):
+                    ports = [leaving(port, tag) for port in ports]
+                run.outputs += ports
             else:
                 other = self._effect(action, fields, ct_state, counted, run)
                 following = following if other is None else other
@@ -216,7 +225,7 @@ class Machine:
 
 def _leave(run: Run, fields: Mapping[str, int], port: int) -> None:
     if port not in (0, fields.get("in_port")):
-        run.outputs.append(port)
+        run.outputs.append(leaving(port, fields.get("vlan_vid", 0)))
 
 
 def read(run: Run, fields: Mapping[str, int], bits: Bits) -> int:

@@ -12,6 +12,7 @@ IP, ARP, IPV6, LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
 NEW, EST, REL, RPL, INV, TRK = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 SOLICIT, ADVERTISE = 135, 136
 MULTICAST = 1 << 40
+TAG_AT = 32  # an output is a port of so many bits, and above it a tag
 BRIDGE_LOCAL = 0x0180C2000000  # and fifteen more: never reach hosts
 BRIDGE_MASK = 0xFFFFFFFFFFF0
 PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
@@ -45,6 +46,11 @@ _ASSIGNING = {
     (IPV6, 546, 547): Special(DHCP, asks=True, first=-1),
     (IPV6, 547, 546): Special(DHCP, offers=True, unicast=True),
 }
+
+
+def leaving(port: int, tag: int = 0) -> int:
+    """A frame's way out as one number: the port, and above it the ``vlan_vid`` it has there."""
+    return port | tag << TAG_AT
 
 
 def audience_of(packet: Mapping[str, int]) -> Special | None:

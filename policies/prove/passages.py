@@ -192,6 +192,9 @@ class Passages(Attempt):
             if key in seen:
                 continue
             seen.add(key)
+            inside = {name: value for name, value in packet.items() if name != "vlan_vid"}
+            if tag := next((run.tags[table] for table in CHAIN if table in run.tags), 0):
+                inside["vlan_vid"] = tag
             for leaf, allow in leaves:
                 good: set[tuple[int, Mode | None]] = set()
                 for (own, mode), sources in kinds[0].items():
@@ -201,7 +204,7 @@ class Passages(Attempt):
                         same = (registers & alive[leaf], None if allow else stricter)
                         if same in good:
                             continue
-                        if self._behind(packet, state, leaf, allow, registers, stricter):
+                        if self._behind(inside, state, leaf, allow, registers, stricter):
                             good.add(same)
                             continue
                         self._confirm(packet, state, leaf, allow, sources, targets)

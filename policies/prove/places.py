@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
+from policies.compiler.tagging import PRESENT, tags_of
 from policies.model import ADVERTISEMENTS, Host
 from policies.regions import SIX, number_of, span_of
 from topology.records import Binding
@@ -34,9 +35,14 @@ class Places:
     routers: dict[tuple[int, int, int], list[Host]] = field(default_factory=dict)
     serves: dict[tuple[int, int, int], set[str]] = field(default_factory=dict)
 
+    # (switch, port, MAC) -> the ``vlan_vid`` of its frames, where a port is tagged
+    tags: dict[tuple[int, int, int], int] = field(default_factory=dict)
+
     @classmethod
-    def of(cls, bindings: Iterable[Binding], hosts: Iterable[Host] = ()) -> Places:
+    def of(cls, bindings: Sequence[Binding], hosts: Sequence[Host] = ()) -> Places:
+        """Raises CompileError for a router or server on a tagged port."""
         places = cls()
+        places.tags = vlan_tags(hosts, bindings)
         special = {host.name: host for host in hosts if host.routes or host.serves}
         for binding in bindings:
             places.add(binding)
@@ -54,6 +60,19 @@ class Places:
         serves.update(host.serves)
         if any(route.version == 6 for route in host.routes):
             serves.add(ADVERTISEMENTS)
+
+    def framed(self, switch: int, packet: dict[str, int]) -> dict[str, int]:
+        """A packet with the tag that its sender's frames have."""
+        tag = self.tags.get((switch, packet["in_port"], packet["eth_src"]))
+        return packet if tag is None else packet | {"vlan_vid": tag}
+
+    def tag_of(self, number: int) -> int:
+        """The tag of frames to an address, 0 for none."""
+        place = self.numbers.get(number)
+        if place is None or not self.tags:
+            return 0
+        owners = (mac for mac, own in sorted(self.held[place].items()) if number in own)
+        return next((self.tags.get((*place, mac), 0) for mac in owners), 0)
 
     def serving(self) -> dict[int, frozenset[str]]:
         """What is served by each MAC that serves anything."""
@@ -122,6 +141,13 @@ class Places:
                 others.remove(owners[key])
         if not others:
             self.also.pop((owners is self.macs, key), None)
+
+
+def vlan_tags(
+    hosts: Sequence[Host], bindings: Sequence[Binding]
+) -> dict[tuple[int, int, int], int]:
+    """The ``vlan_vid`` of frames to and from each MAC on a tagged port."""
+    return {where: PRESENT | vlan for where, vlan in tags_of(hosts, bindings).items()}
 
 
 def number_of_text(text: str) -> int:

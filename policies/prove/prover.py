@@ -7,7 +7,6 @@ from functools import cache
 from itertools import chain, groupby
 
 from policies.compiler import Change, SwitchView, Update
-from policies.compiler.tagging import tags_of
 from policies.membership import Membership
 from policies.model import Policy
 from policies.pause import collection_paused
@@ -101,17 +100,11 @@ class Prover:
         for proof, _, _ in done:
             for name, number in proof.statistics.items():
                 statistics[name] = statistics.get(name, 0) + number
-        tagged = {key[:2] for key in tags_of(self._policy.hosts, self._bindings)}
         found = tuple(example for proof, _, _ in done for example in proof.found)
         unproven = tuple(
             f"switch {proof.expectation.view.switch}: {each}"
             for proof, _, _ in done
             for each in proof.unproven
-        )
-        unproven += tuple(
-            f"switch {switch}: port {port} is tagged, and this proof does not follow tags"
-            for switch, port in sorted(tagged)
-            if switch in self._tables
         )
         if not found and not unproven:
             self._following = Following(

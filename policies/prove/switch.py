@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
+from policies import layout
 from policies.layout import Table
 from policies.prove.flows import ASKS, aimed_packets, flow_packets
 from policies.prove.groups import station_packets
+from policies.prove.index import bits_mask
 from policies.prove.passages import Passages
 from policies.prove.ranges import Undecided, masked
-from policies.prove.world import entry_packets, lent_packets, request_packets
+from policies.prove.world import entry_packets, lent_packets, request_packets, varied
 from policies.regions import SIX, address_at
 from policies.rules import Rule
 
@@ -48,7 +50,28 @@ class SwitchProof(Passages):
 
     def entries(self) -> None:
         """Who may send what."""
-        self.try_all((packet, ASKS) for packet in entry_packets(self.world, self.expectation))
+        self._enter(entry_packets(self.world, self.expectation))
+
+    def _enter(self, packets: Iterable[dict[str, int]]) -> None:
+        """Try packets; and with one that each rule of the guard lets in, what becomes of other
+        tags, and of other targets where it goes on otherwise than hosts' packets do."""
+        seen: set[tuple[int, int]] = set()
+        usual = bits_mask(layout.FROM_EDGE)
+        for packet in packets:
+            run, _, wrong = self._met(packet, ASKS, False)
+            if wrong and self.enough:
+                return
+            port, guard = packet["in_port"], run.rules[:1]
+            if port not in self.expectation.edges or Table.LOCALITY not in run.entries:
+                continue
+            where = (port, id(guard[0]))
+            if where in seen:
+                continue
+            seen.add(where)
+            entry = run.entries[Table.LOCALITY], run.tags.get(Table.LOCALITY, 0)
+            more = varied(self.world, self.expectation, packet, entry != (usual, 0))
+            if self.try_all((each, ASKS) for each in more):
+                return
 
     def _lent(self) -> None:
         """Nobody sends from an address that is bound elsewhere, and its owner does."""
@@ -69,7 +92,7 @@ class SwitchProof(Passages):
             request_packets(self.world, self.expectation),
             station_packets(self.world, self.expectation),
         )
-        self.try_all((packet, ASKS) for packet in packets)
+        self._enter(packets)
 
     def _unusual(self) -> None:
         """Rules that look at what this proof does not tell apart in their tables."""

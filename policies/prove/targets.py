@@ -13,6 +13,9 @@ from policies.prove.places import Places
 from policies.regions import SIX
 from policies.rules import Load, Output, Rule, RuleAction
 
+# What the policy says of a target that is nobody's: its tag, and what it serves.
+NOTHING_SAID: object = (0, frozenset())
+
 
 class Targets:
     """The kinds of targets: MACs, and addresses that are asked for.
@@ -63,7 +66,12 @@ class Targets:
             place = owners.get(value | six)
             marks = self._loose.marks(name, value)
             owner = None if place is None else place[0]
-            found[value] = (owner, marks, serving.get(value, frozenset()), frozenset(said))
+            if name == "eth_dst":
+                tag = self._places.tags.get((*(place or (0, 0)), value), 0)
+            else:
+                tag = self._places.tag_of(value | six)
+            said_of = (tag, serving.get(value, frozenset()))
+            found[value] = (owner, marks, said_of, frozenset(said))
         return found
 
     def _actions(self, actions: tuple[RuleAction, ...], place: tuple[int, int] | None) -> object:

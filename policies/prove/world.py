@@ -96,11 +96,12 @@ def _inside(name: str, value: int, mask: int, places: Places) -> Iterator[int]:
     yield value
     if mask == FULL:
         return
-    width = 48 if name in MACS else 128 if name in SIXES else 32 if name in FOUR else 16
+    narrow = 13 if name == "vlan_vid" else 16
+    width = 48 if name in MACS else 128 if name in SIXES else 32 if name in FOUR else narrow
     free = (1 << width) - 1 & ~mask
     yield value | 0x2A5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A & free
     yield value | free & -free  # the nearest neighbour
-    owned: Iterable[int] = places.macs if name in MACS else places.numbers if width != 16 else ()
+    owned: Iterable[int] = places.macs if name in MACS else places.numbers if width > 16 else ()
     six = SIX if name in SIXES else 0
     inside = (each & ~SIX for each in owned if each & mask == value and each & SIX == six)
     yield from islice(inside, 2)
@@ -129,12 +130,43 @@ def entry_packets(world: World, expectation: Expectation) -> Iterator[dict[str, 
         four = [each for each in numbers if each < SIX]
         six = [each ^ SIX for each in numbers if each >= SIX]
         senders = near.special("eth_src", *own, theirs[0])
-        for sender in senders:
-            start = {"in_port": port, "eth_src": sender}
+        for sender, tag in _tagged(near, expectation, port, senders):
+            start = {"in_port": port, "eth_src": sender} | ({"vlan_vid": tag} if tag else {})
             yield from _ip_entries(near, start, four, six)
             if port not in world.trunks:
-                yield from _arp_entries(near, start, four, senders)
+                mine = [number for number in own.get(sender, ()) if number < SIX]
+                yield from _arp_entries(near, start, four, senders, mine)
                 yield from _nd_entries(near, start, six, senders)
+
+
+def _tagged(
+    world: World, expectation: Expectation, port: int, senders: Iterable[int]
+) -> Iterator[tuple[int, int]]:
+    """Senders with their own tags, 0 for none, and with those that rules of the port name beside
+    these."""
+    for sender in senders:
+        own = expectation.places.tags.get((expectation.view.switch, port, sender), 0)
+        for tag in sorted({own, *world.borrowed.get(port, {}).get("vlan_vid", ())}):
+            yield sender, tag
+
+
+def varied(
+    world: World, expectation: Expectation, packet: dict[str, int], targets: bool
+) -> Iterator[dict[str, int]]:
+    """The packet of a host with every other tag; with ``targets``, also to everybody else."""
+    here, port = expectation.view.switch, packet["in_port"]
+    tags = {tag for (*where, _), tag in expectation.places.tags.items() if where == [here, port]}
+    bare = {name: value for name, value in packet.items() if name != "vlan_vid"}
+    for tag in sorted({0, *tags, *world.special("vlan_vid", 0x1005)} - {packet.get("vlan_vid", 0)}):
+        yield bare | {"vlan_vid": tag} if tag else bare
+    if not targets:
+        return
+    receivers = (0xFFFF_FFFF_FFFF, 0x3333_0000_0001, *world.macs, STRANGE_MAC)
+    for target in world.special("eth_dst", *receivers):
+        yield packet | {"eth_dst": target}
+        for name, asked in (("arp_tpa", world.asked_four), ("nd_target", world.asked_six)):
+            for value in asked if name in packet else ():
+                yield packet | {"eth_dst": target, name: value}
 
 
 def _ip_entries(
@@ -180,12 +212,13 @@ def icmp6(target: int, source: int, destination: int, kind: int) -> dict[str, in
 
 
 def _arp_entries(
-    world: World, start: dict[str, int], four: list[int], senders: list[int]
+    world: World, start: dict[str, int], four: list[int], senders: list[int], mine: list[int]
 ) -> Iterator[dict[str, int]]:
+    targets = (*four[:1], *four[-1:], *mine, STRANGE_FOUR)
     for operation in world.special("arp_op", 1, 2, 3):
         for hardware in world.special("arp_sha", start["eth_src"], *senders):
             for source in world.special("arp_spa", *four, 0):
-                for asked in world.special("arp_tpa", *four[:1], *four[-1:], STRANGE_FOUR):
+                for asked in world.special("arp_tpa", *targets):
                     yield start | {
                         "eth_dst": 0xFFFF_FFFF_FFFF,
                         "eth_type": ARP,
@@ -239,7 +272,7 @@ def lent_packets(
             if number in own
         ]
         for port, mac in (*senders, *owners):
-            yield packet | {"in_port": port, "eth_src": mac}
+            yield places.framed(here, packet | {"in_port": port, "eth_src": mac})
 
 
 def _owned(places: Places, here: int, number: int) -> Iterator[tuple[int, dict[int, set[int]]]]:
@@ -254,7 +287,7 @@ def request_packets(world: World, expectation: Expectation) -> Iterator[dict[str
     for port in (*world.edge_kinds, *world.trunk_kinds):
         own = held.get((here, port)) or next(iter(held.values()), {})
         for mac in list(own)[:1]:
-            start = {"in_port": port, "eth_src": mac}
+            start = expectation.places.framed(here, {"in_port": port, "eth_src": mac})
             four = [number for number in own[mac] if number < SIX]
             six = [number ^ SIX for number in own[mac] if number >= SIX]
             receivers = [0xFFFF_FFFF_FFFF, 0x3333_0000_0001, mac, *world.macs, STRANGE_MAC]

@@ -19,7 +19,7 @@ from policies.model import Policy
 from policies.prove import Prover
 from policies.prove.dormant import awake, unset_marks
 from policies.reader import load_policy
-from policies.rules import Field, Rule, match
+from policies.rules import Field, Rule, Track, match
 from topology.fabric import Fabric
 from topology.records import Link
 
@@ -135,6 +135,17 @@ def test_a_rule_that_a_mask_widens_is_shown_by_a_packet_beside_it(network: Netwo
     (example,) = network.prover().prove({1: rules}).counterexamples
     assert example.packet["udp_src"] == 67 | 0x2000
     assert network.oracle(1).shown(rules, offer, wider) is not None
+
+
+def test_tracking_in_another_switch_s_zone_is_noticed(network: Network) -> None:
+    tracking = [each for each in network.rules if any(isinstance(a, Track) for a in each.actions)]
+    assert len(tracking) > 2
+    for rule in tracking:
+        actions = (replace(a, zone=a.zone + 1) if isinstance(a, Track) else a for a in rule.actions)
+        wrong = replace(rule, actions=tuple(actions))
+        rules = [*(each for each in network.rules if each is not rule), wrong]
+        (example,) = network.prover().prove({1: rules}).counterexamples
+        assert "tracked in another switch's zone" in example.differences
 
 
 def test_attribution_counts(network: Network) -> None:
