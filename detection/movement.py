@@ -108,7 +108,7 @@ def notice(
     if new:
         if not old_news:
             _count_new(host, dst, use, now, maturity, peer_known)
-        if host.episode is not None:
+        if host.episode is not None and host.inside:
             hold_against(use, address, now)
         host.note_hop(Hop(record.ts, record.src_ip, record.dst_ip, record.service))
     evidence = new
@@ -160,7 +160,11 @@ def hold_against(use: ServiceUse, address: str, now: float) -> None:
 
 
 def alerted_on(host: HostState, now: float) -> None:
-    """There is an alert on ``host``: it is about what it has tried of late."""
+    """There is an alert on ``host``: it is about what it has tried of late. A host of others that
+    comes back has no nightly run here.
+    """
+    if not host.inside:
+        return
     for use in host.uses.values():
         for address, tried in use.tried.items():
             if now - tried <= RETRY:
