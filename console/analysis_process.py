@@ -35,6 +35,7 @@ from ryu_apps.local_socket import listen_locally
 
 TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
+BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
 MAX_ASKERS = 16
 MAX_ASK = 64 * 1024  # bytes
 LOCK_WAIT = 15.0  # seconds for the process of a controller that just ended to finish
@@ -126,7 +127,7 @@ class Shell:
 
     def _hear_controller(self) -> None:
         try:
-            data = self._link.recv(1 << 18)
+            data = self._link.recv(BLOCK)
         except BlockingIOError:
             return
         except OSError:
