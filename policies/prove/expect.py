@@ -98,6 +98,7 @@ class Expectation:
         self._restrictions = tuple(restrictions)
         self._infra: Infrastructure = policy.defaults.infrastructure
         self.edges = frozenset(view.ports) - view.trunks
+        self._floods: dict[tuple[int, frozenset[int], bool], frozenset[int]] = {}
         # What goes to everybody leaves a tagged port for each VLAN once more.
         self._again = frozenset(
             (port, leaving(port, tag))
@@ -163,8 +164,13 @@ class Expectation:
         port = packet["in_port"]
         if not self._in_tree(port):
             return frozenset()
-        again = (out for where, out in self._again if where != port and ends is self.edges)
-        return ((self._tree() | ends) - {port}).union(again)
+        everybody = ends is self.edges
+        known = self._floods.get((port, ends, everybody))
+        if known is None:
+            again = (out for where, out in self._again if where != port and everybody)
+            known = ((self._tree() | ends) - {port}).union(again)
+            self._floods[port, ends, everybody] = known
+        return known
 
     def _infrastructure(self, packet: Mapping[str, int], what: Special) -> Expected | None:
         """Address assignment, and what hosts and routers say to each other; None: judged."""

@@ -7,7 +7,7 @@ from itertools import chain, islice
 
 from policies import layout
 from policies.layout import Table
-from policies.model import ICMP, ICMPV6, Action, Mode, Tier, Verdict
+from policies.model import ICMP, ICMPV6, Action, Connection, Mode, Tier, Verdict
 from policies.prove.addresses import CHAIN, SOURCE, TARGET
 from policies.prove.attempt import Attempt
 from policies.prove.boxes import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
@@ -192,6 +192,7 @@ class Passages(Attempt):
             if key in seen:
                 continue
             seen.add(key)
+            asked = original(packet, state)
             inside = {name: value for name, value in packet.items() if name != "vlan_vid"}
             if tag := next((run.tags[table] for table in CHAIN if table in run.tags), 0):
                 inside["vlan_vid"] = tag
@@ -204,7 +205,7 @@ class Passages(Attempt):
                         same = (registers & alive[leaf], None if allow else stricter)
                         if same in good:
                             continue
-                        if self._behind(inside, state, leaf, allow, registers, stricter):
+                        if self._behind(inside, state, asked, leaf, allow, registers, stricter):
                             good.add(same)
                             continue
                         self._confirm(packet, state, leaf, allow, sources, targets)
@@ -239,6 +240,7 @@ class Passages(Attempt):
         self,
         packet: dict[str, int],
         state: int,
+        asked: Connection,
         leaf: Leaf,
         allow: bool,
         registers: int,
@@ -254,7 +256,6 @@ class Passages(Attempt):
         verdict = Verdict(action, forwarded, mode, Tier.DEFAULT, None, (), ())
         expect = self.expectation
         edge, local = packet["in_port"] in expect.edges, self._local(packet)
-        asked = original(packet, state)
         for counted in (False, True):
             self._count("passages behind the tiers")
             runs = [self.machine.run_from(leaf.table, packet, registers, state, state, counted)]
