@@ -43,7 +43,7 @@ RESERVED = {
     0xFFFF_FFFD: "CONTROLLER", 0xFFFF_FFFE: "LOCAL",
 }  # fmt: skip
 # Open vSwitch takes words for ``ip_frag``, not numbers: bit 0 any fragment, bit 1 a later one.
-FRAGMENTS = {"no": (0, 3), "yes": (1, 1), "first": (1, 3), "later": (3, 3)}
+FRAGMENTS = {"no": (0, None), "yes": (1, 1), "first": (1, None), "later": (3, None)}
 _FRAGMENT_WORDS = {bits: word for word, bits in FRAGMENTS.items()}
 # The names that ovs-ofctl wants inside load, move and learn.
 NXM = {
@@ -97,8 +97,7 @@ def field_text(field: Field) -> str:
     if field.name in ("ct_state", "tcp_flags") and field.mask is not None:
         return f"{field.name}={field.value:#x}/{field.mask:#x}"
     if field.name == "ip_frag":
-        mask = 3 if field.mask is None else field.mask
-        return f"{field.name}={_FRAGMENT_WORDS[field.value, mask]}"
+        return f"{field.name}={_FRAGMENT_WORDS[field.value, field.mask]}"
     value = _value_text(field.name, field.value)
     under = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
     return f"{field.name}={value}{under}"

@@ -21,7 +21,7 @@ from policies.layout import Outcome, Table
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import Bits, Field, Goto, Load, Rule, Track
 
-ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1, 3), Field("ip_frag", 3, 3)
+ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1), Field("ip_frag", 3)
 PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
 NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
 _VALID = Field("ct_state", CT_TRK, CT_TRK | CT_INV)

@@ -329,7 +329,7 @@ def _of_fragments(group: Group) -> bool:
         return False
     kind = LATER if len(names) == 1 else FIRST
     wanted = tuple(kind if name == "ip_frag" else 0 for name in names)
-    return all(mask in (3, FULL) for _, mask in group.big) and set(group.rules) == {wanted}
+    return all(mask == FULL for _, mask in group.big) and set(group.rules) == {wanted}
 
 
 def _coded_packets(protocols: Sequence[int]) -> Iterator[tuple[dict[str, int], int]]:

@@ -111,9 +111,10 @@ def test_rules_as_a_switch_prints_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "bits"), [("no", (0, 3)), ("yes", (1, 1)), ("first", (1, 3)), ("later", (3, 3))]
+    ("word", "bits"),
+    [("no", (0, None)), ("yes", (1, 1)), ("first", (1, None)), ("later", (3, None))],
 )
-def test_fragments_have_words_and_not_numbers(word: str, bits: tuple[int, int]) -> None:
+def test_fragments_have_words_and_not_numbers(word: str, bits: tuple[int, int | None]) -> None:
     rule = read_rule(f"table=19,priority=5,ip,nw_frag={word} actions=ct(commit,table=20,zone=1)")
     assert Field("ip_frag", *bits) in rule.match
     assert rule.actions == (Track(1, 20, commit=True),)

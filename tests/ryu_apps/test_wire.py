@@ -79,6 +79,13 @@ def test_a_masked_field_says_so_in_its_header() -> None:
     assert field.hex() == "00011108" + "0a000000" + "ff000000"
 
 
+def test_a_whole_fragment_field_has_no_mask() -> None:
+    """Open vSwitch gives it back without one; else these rules would always seem to be others."""
+    rule = Rule(0, 1, match(Field("ip_frag", 3)), (Goto(1),), 5)
+    assert wire_rule(rule).key[2][0].hex() == "00013401" + "03"
+    assert all(f.mask != 3 for r in base_rules(7) for f in r.match if f.name == "ip_frag")
+
+
 def test_deleting_names_the_cookie_and_no_instructions() -> None:
     rule = RULES[0]
     body = flow_mod(rule, 4)
