@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from console.network_options import Network
 from policies.compiler import CompileError, declared_bindings, intent_numbers
 from policies.compiler.codes import assign_codes, ends_of
+from policies.compiler.refusals import served_on_tagged_ports, shared_between_vlans
 from policies.compiler.targets import (
     LOSSES,
     Overflow,
@@ -61,6 +62,12 @@ def rule_problems(
     switches = network.known(policy) or (1,)
     plain = [s for s in switches if network.setting(s).target is not Target.STATEFUL]
     yield from _not_done(policy, plain)
+    refused = [*shared_between_vlans(policy.hosts)]
+    if len(plain) < len(switches):
+        refused += served_on_tagged_ports(policy.hosts)
+    yield from (Diagnostic("error", "vlan", each.why, each.source) for each in refused)
+    if refused:
+        return
     try:
         intent_numbers(policy)
         if len(plain) < len(switches):

@@ -11,7 +11,6 @@ from policies.model import (
     ANY,
     Action,
     Adapt,
-    Host,
     Intent,
     Policy,
     Segment,
@@ -28,7 +27,6 @@ def check_policy(
     """All warnings, in file order. With ``now``, intents that have expired are among them."""
     who = membership or Membership(policy)
     warnings = [*_selectors(policy, who), *_segments(policy, who), *_protected(policy, who)]
-    warnings += _in_two_vlans(policy)
     live = [i for i in policy.intents if not _expired(i, now)]
     warnings += [
         _warn("expired", f"intent '{i.name}' expired at {i.expires}: it can never decide", i.source)
@@ -51,20 +49,6 @@ def check_policy(
     if policy.defaults.action is Action.DENY:
         warnings += _unreachable(policy, who, reading, shadowed)
     return tuple(sorted(warnings, key=lambda warning: (warning.source, warning.message)))
-
-
-def _in_two_vlans(policy: Policy) -> Iterator[Diagnostic]:
-    """Switches know one place for a MAC and for an address, whatever the VLAN."""
-    owners: dict[object, Host] = {}
-    for host in policy.hosts:
-        for what in (*([host.mac] if host.mac else []), *host.ips):
-            first = owners.setdefault(what, host)
-            if first is not host and first.vlan != host.vlan:
-                message = (
-                    f"{what} of '{host.name}' is also '{first.name}' in another VLAN: only one of "
-                    "them will be reached"
-                )
-                yield _warn("vlan", message, host.source, f"'{first.name}' is at {first.source}")
 
 
 def _warn(code: str, message: str, source: Source, hint: str | None = None) -> Diagnostic:

@@ -21,6 +21,7 @@ from policies.compiler.identities import Identities
 from policies.compiler.intents import Intents
 from policies.compiler.kept import kept_rules
 from policies.compiler.placement import Placement
+from policies.compiler.refusals import refuse_shared
 from policies.compiler.routers import Routers
 from policies.compiler.special import Special, is_special
 from policies.compiler.stations import Stations, flood_rules, multicast_rules
@@ -69,6 +70,7 @@ class Compiler:
         kept: Sequence[Intent] = (),
     ) -> None:
         intent_numbers(policy)
+        refuse_shared(policy.hosts)
         self._policy, self._bindings = policy, bindings
         self._ends = _ends(policy, kept)
         self._tags = tags_of(policy.hosts, bindings)
@@ -133,6 +135,7 @@ class Compiler:
             return self._anew(policy, membership, bindings, now, kept)
         left, new = differences(old.hosts, policy.hosts)
         if self._tags or any(host.vlan for host in new):
+            refuse_shared(policy.hosts)
             if tags_of(policy.hosts, bindings) != self._tags:
                 return self._anew(policy, membership, bindings, now, kept)
         if policy.intents is not old.intents or kept != self._kept:

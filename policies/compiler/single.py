@@ -19,6 +19,7 @@ from policies.compiler.compiler import SwitchView
 from policies.compiler.hosts import Place, guard_rules, hosts_on, own_link_local, place_of
 from policies.compiler.parts import ETH_ARP, ETH_LLDP, neighbour_fields
 from policies.compiler.plain_services import Fields, never_replies, service_matches
+from policies.compiler.refusals import refuse_shared
 from policies.compiler.resolved import Between, Passing, Resolver
 from policies.compiler.stateless import prefix_fields
 from policies.compiler.tiers import MAX_TIMEOUT, intent_numbers
@@ -68,6 +69,7 @@ def single_rules(
     when there would be more rules than any such switch holds.
     """
     intent_numbers(policy)
+    refuse_shared(policy.hosts)
     held = [r for r in restrictions if r.action == "quarantine" and r.expires > now]
     shut = {int(a) | (SIX if a.version == 6 else 0) for r in held for a in r.addresses}
     places = sorted({p for b in bindings for p in (place_of(b), own_link_local(place_of(b)))})

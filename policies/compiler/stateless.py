@@ -22,6 +22,7 @@ from policies.compiler.overlaps import Overlaps
 from policies.compiler.packed import SOURCE, TARGET, PackedCodes, PackedEnd
 from policies.compiler.parts import ETH_ARP, ETH_IP, ETH_IPV6, ETH_LLDP, neighbour_fields
 from policies.compiler.plain_services import Fields, never_replies, service_matches
+from policies.compiler.refusals import refuse_shared
 from policies.compiler.routers import (
     bound_prefixes,
     elsewhere_rule,
@@ -72,6 +73,7 @@ def stateless_rules(
     that the metadata cannot hold.
     """
     intent_numbers(policy)
+    refuse_shared(policy.hosts)
     together = Overlaps(membership.spans.values()).together
     codes = PackedCodes(ends_of(policy.intents), together)
     levels = Levels(together)

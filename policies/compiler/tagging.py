@@ -15,6 +15,7 @@ from policies import layout
 from policies.compiler.codes import CompileError
 from policies.compiler.hosts import ADMIT, mac_number, owner_fields
 from policies.compiler.parts import flag, flags, neighbour_fields, rule
+from policies.compiler.refusals import served_where_vlans_share
 from policies.compiler.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.layout import Audience, Reason, Table
 from policies.model import Host
@@ -62,10 +63,8 @@ def tags_of(hosts: Iterable[Host], bindings: Iterable[Binding]) -> Tags:
         if host.vlan is None or len(on_port[switch, port]) < 2:
             continue
         if host.routes or host.serves:
-            raise CompileError(
-                f"{host.source}: host '{host.name}' routes or serves on port {port} of switch "
-                f"{switch}, which several VLANs share: give it a port of its own"
-            )
+            why = served_where_vlans_share(host, switch, port)
+            raise CompileError(f"{host.source}: {why}")
         tags[switch, port, mac] = host.vlan
     return tags
 

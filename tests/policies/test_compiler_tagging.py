@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 import pytest
 
+from console.cli import run
 from policies.compiler import CompileError, Compiler, SwitchView, declared_bindings
 from policies.compiler.probe import NEW, binding_of, packet_of
 from policies.interpreter import Interpreter
@@ -129,3 +131,47 @@ def test_tags_are_read_back_from_text() -> None:
     assert touched and [read_rule(ovs_text(rule)) for rule in touched] == touched
     printed = "table=0, priority=410,tcp,dl_vlan=10,in_port=1 actions=pop_vlan,goto_table:1"
     assert {(f.name, f.value) for f in read_rule(printed).match} >= {("vlan_vid", 0x100A)}
+
+
+TWICE = """
+apiVersion: septum/v1
+kind: SegmentPolicy
+hosts:
+  a: {mac: "02:00:00:00:00:01", ip: [10.0.0.1], switch: 1, port: 1, vlan: 10, labels: {role: db}}
+  b: {mac: "02:00:00:00:00:02", ip: [10.0.0.1], switch: 2, port: 1, vlan: 20, labels: {role: guest}}
+  c: {mac: "02:00:00:00:00:01", ip: [10.0.0.3], switch: 2, port: 2, vlan: 30, labels: {role: guest}}
+  gw: {mac: "02:00:00:00:00:04", ip: [10.0.0.4], switch: 2, port: 1, vlan: 40, routes: [0.0.0.0/0]}
+segments:
+  db: {members: [{labels: {role: db}}], mode: enforce}
+intents:
+  - {name: all, from: any, to: any, services: [any]}
+defaults: {action: deny, mode: enforce}
+"""
+
+
+@pytest.mark.parametrize("kind", ["stateful", "stateless", "single"])
+def test_what_two_vlans_share_is_refused_with_its_line(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The guest would be in the segment of the database, and get its packets."""
+    path, switches = tmp_path / "policy.yaml", tmp_path / "switches.yaml"
+    path.write_text(TWICE)
+    switches.write_text(f"default: {{kind: {kind}}}\n")
+    assert run(["policy", "check", str(path), "--switches", str(switches)]) == 1
+    said = capsys.readouterr().out
+    for line, what in ((6, "10.0.0.1 of 'b'"), (7, "02:00:00:00:00:01 of 'c'")):
+        assert f"{path}:{line}:3: error" in said and f"{what} is also that of 'a'" in said
+    assert (f"{path}:8:3: error" in said) == (kind == "stateful"), "elsewhere tags are ignored"
+    words = ["policy", "compile", str(path), "--switch", "1", "--target", kind, "--format", "count"]
+    assert run(words) != 0
+    captured = capsys.readouterr()
+    assert f"{path}:6:3" in captured.out + captured.err
+
+
+def test_an_update_refuses_what_two_vlans_share() -> None:
+    other = replace(host(2, 2, 20), ips=host(1, 1).ips)
+    compiler = compiler_of(policy_of(host(1, 1, 10)))
+    after = policy_of(host(1, 1, 10), other)
+    bindings = declared_bindings(after)
+    with pytest.raises(CompileError, match="another VLAN"):
+        compiler.update(after, Membership(after, bindings), bindings, NOW)
