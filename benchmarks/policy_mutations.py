@@ -178,8 +178,8 @@ def _other(action: RuleAction, random: Random) -> RuleAction | None:
             return CopyToController(meter + 1)
         case Track(zone, table):
             return Track(zone + 1, table)
-        case Commit(zone, mark):
-            return Commit(zone, replace(mark, field="reg3"))
+        case Commit(mark=Bits() as mark):
+            return replace(action, mark=replace(mark, field="reg5"))
         case Resubmit(table):
             return None
     return None

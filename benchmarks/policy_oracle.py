@@ -13,7 +13,7 @@ from random import Random
 
 from policies import layout
 from policies.compiler import SwitchView
-from policies.compiler.fragments import spoils
+from policies.compiler.fragments import is_spoilt
 from policies.interpreter import Interpreter, Passage, matches
 from policies.layout import Category, Table, category_of
 from policies.membership import Membership
@@ -61,6 +61,7 @@ class Recorder(Interpreter):
     def look(self, probe: Probe) -> Seen:
         self._visits: list[Visit] = []
         self._events: list[object] = []
+        self._came = probe.packet
         passage = self.run(probe.packet, probe.state)
         return Seen(passage, self._visits, self._events)
 
@@ -72,12 +73,13 @@ class Recorder(Interpreter):
         match action:
             case CopyToController(meter, size):
                 self._events.append(("copy", meter, size, flags >> layout.REASON.low & 15))
-            case Commit(zone, mark):
-                self._events.append(("commit", zone, fields.get(mark.field, 0)))
+            case Commit(zone, _, mark):
+                number = 0 if mark is None else fields.get(mark.field, 0)
+                self._events.append(("commit", zone, number))
             case Track(zone) if not fields["ct_state"]:
                 self._events.append(("track", zone))
-            case Track(zone, _, commit):
-                self._events.append(("wait", zone, commit, spoils(fields)))
+            case Track(zone):
+                self._events.append(("wait", zone, is_spoilt(fields, self._came)))
             case Learn():
                 self._events.append(action)
 

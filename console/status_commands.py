@@ -66,6 +66,9 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"analysis   {learner}")
     if model is not None:
         typer.echo(f"model      {learned_line(model)}; {caution_line(model)}")
+    for each in answer["switches"]:
+        if each["table_full"] is not None:
+            typer.echo(f"full       switch {each['switch']}: {_full_line(each['table_full'])}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     typer.echo(f"lost       {lost or 'nothing'}")
@@ -147,8 +150,16 @@ def switches(
     for each in answer["switches"]:
         if each["problem"]:
             typer.echo(f"switch {each['switch']}: {each['problem']}")
+        if each["table_full"] is not None:
+            typer.echo(f"switch {each['switch']}: {_full_line(each['table_full'])}")
         for limit in each["limits"]:
             typer.echo(f"switch {each['switch']} cannot: {limit}")
+
+
+def _full_line(full: dict[str, Any]) -> str:
+    ago = max(0.0, time.time() - full["latest"])
+    denied = f"at least {full['denied']} packets of new connections, the last {ago:.0f} s ago"
+    return f"its connection table is full, it denied {denied}"
 
 
 def _check(found: list[dict[str, Any]], as_json: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mininet_tests.lab import Lab, said
+from mininet_tests.traced import final_flow
 from policies.compiler import declared_bindings
 from policies.compiler.probe import binding_of, packet_of
 from policies.layout import name_number
@@ -35,6 +36,7 @@ from policies.model import (
     Service,
     Verdict,
 )
+from policies.prove.probe import tracking_options
 from policies.render import field_text
 from policies.rules import Field
 from policies.verdict import Judge
@@ -197,7 +199,7 @@ def follow(
 
 def _deciding_intent(text: str) -> list[int]:
     """The intent number a switch ended with; nothing where it only passed the packet on."""
-    final = text.rpartition("Final flow:")[2].partition("Megaflow")[0]
+    final = final_flow(text)
     if "ct_state" not in final:
         return []
     found = INTENT.search(final)
@@ -212,5 +214,5 @@ def trace(lab: Lab, switch: int, packet: dict[str, int], state: str) -> str:
         field_text(Field(name, packet[name])).replace(name, names.get(name, name), 1)
         for name in order
     )
-    argv = ["ovs-appctl", "ofproto/trace", lab.bridge(switch), flow, "--ct-next", state]
+    argv = ["ovs-appctl", "ofproto/trace", lab.bridge(switch), flow, *tracking_options(state)]
     return said(argv, timeout=10)

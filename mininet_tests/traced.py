@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from policies import layout
 from policies.layout import Category, Table, category_of
 from policies.prove import Counterexample
-from policies.prove.probe import packet_text, state_text
+from policies.prove.probe import packet_text, state_text, tracking_options
 from policies.render import ovs_lines
 from policies.rules import CopyToController, Rule, UseMeter
 
@@ -18,6 +18,13 @@ REGISTERS = re.compile(r"\b(reg[01])=(0x[0-9a-f]+)")
 OUTPUTS = re.compile(r"^\s+output:(\d+)$", re.MULTILINE)
 SEEN = ("output:", "controller(", "CONTROLLER:", "ct(", "learn(", ">> ", "->")
 LONGEST = 20  # seconds for one command
+
+
+def final_flow(trace: str) -> str:
+    """A traced packet's fields at its end: those of the last pass that changed any."""
+    passes = trace.split("Final flow:")[1:]
+    changed = [each for each in passes if not each.lstrip().startswith("unchanged")]
+    return changed[-1].partition("Megaflow")[0] if changed else ""
 
 
 class SwitchError(Exception):
@@ -66,8 +73,7 @@ class Bridge:
         """All that a trace shows of a packet's fate: where it leaves, what is copied, remembered
         and learned, the registers at the end and the rules that decided."""
         flow, state = packet_text(example.packet), state_text(example.ct_state)
-        tracked = ("--ct-next", state) if state else ()
-        text = _said("ovs-appctl", "ofproto/trace", self.name, flow, *tracked)
+        text = _said("ovs-appctl", "ofproto/trace", self.name, flow, *tracking_options(state))
         lines = [line.strip() for line in text.splitlines()]
         effects = [line for line in lines if line.startswith(SEEN)]
         causes = [
@@ -75,8 +81,7 @@ class Bridge:
             for cause in COOKIE.findall(text)
             if category_of(int(cause, 16)) in (Category.INTENT, Category.DEFAULT)
         ]
-        final = text.rpartition("Final flow:")[2].partition("Megaflow")[0]
-        registers = [f"{name}={value}" for name, value in REGISTERS.findall(final)]
+        registers = [f"{name}={value}" for name, value in REGISTERS.findall(final_flow(text))]
         return (*effects, *causes, *registers)
 
     def _ofctl(self, command: str, *arguments: str, text: str | None = None) -> str:

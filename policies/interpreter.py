@@ -10,9 +10,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies.compiler.fragments import spoils
+from policies.compiler.fragments import is_spoilt
 from policies.compiler.parts import CT_INV, CT_TRK
 from policies.rules import (
+    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -48,12 +49,14 @@ class Passage:
     committed: bool = False
     learned: bool = False
     fields: dict[str, int] = field(default_factory=dict)
+    came: Mapping[str, int] = field(default_factory=dict)  # the fields that it came with
 
 
 class Interpreter:
-    """One switch's rules, ready to be asked."""
+    """One switch's rules, ready to be asked; ``full``: it can track no more connections."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
+    def __init__(self, rules: Iterable[Rule], *, full: bool = False) -> None:
+        self.full = full
         tables: dict[int, list[Rule]] = defaultdict(list)
         for rule in rules:
             tables[rule.table].append(rule)
@@ -71,7 +74,7 @@ class Interpreter:
 
         Raises RuntimeError when the rules send it round in circles.
         """
-        passage = Passage(fields=dict(packet))
+        passage = Passage(fields=dict(packet), came=packet)
         passage.fields["ct_state"] = 0
         table: int | None = 0
         for _ in range(MAX_STEPS):
@@ -111,13 +114,14 @@ class Interpreter:
                     passage.copies.append(meter)
                 case Resubmit(other):
                     self._table(other, passage, ct_state)
-                case Track(_, other, commit):
-                    spoilt = passage.fields["ct_state"] and spoils(passage.fields)
+                case Track(_, other):
+                    spoilt = passage.fields["ct_state"] and is_spoilt(passage.fields, passage.came)
                     passage.fields["ct_state"] = INVALID if spoilt else ct_state
-                    passage.committed |= commit and not spoilt
                     following = other
-                case Commit():
-                    passage.committed = True
+                case Commit(_, other):
+                    passage.committed = not self.full
+                    _write(passage.fields, REMEMBERED, int(not self.full))
+                    following = other
                 case Learn():
                     passage.learned = True
                 case PushVlan():

@@ -95,6 +95,7 @@ class Reason(IntEnum):
     ADDRESSING = 6  # a server assigns an address
     PROBE = 7  # a host answers the controller
     PROGRESS = 8  # a TCP connection is answered, refused or closed
+    FULL = 9  # a connection is denied because no more can be tracked
 
 
 class Audience(IntEnum):

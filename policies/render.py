@@ -10,6 +10,7 @@ from typing import Any
 
 from policies.layout import Table
 from policies.rules import (
+    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -134,10 +135,12 @@ def action_text(action: RuleAction) -> str:
             return f"controller(max_len={max_len},meter_id={meter})"
         case Resubmit(table):
             return f"resubmit(,{table})"
-        case Track(zone, table, commit):
-            return f"ct({'commit,' if commit else ''}table={table},zone={zone})"
-        case Commit(zone, mark):
-            return f"ct(commit,zone={zone},exec(move:{_bits(mark)}->NXM_NX_CT_MARK[]))"
+        case Track(zone, table):
+            return f"ct(table={table},zone={zone})"
+        case Commit(zone, table, mark):
+            marking = "" if mark is None else f"move:{_bits(mark)}->NXM_NX_CT_MARK[],"
+            done = f"{marking}load:0x1->{_bits(REMEMBERED)}"
+            return f"ct(commit,table={table},zone={zone},exec({done}))"
         case Learn():
             return _learn_text(action)
         case PushVlan():

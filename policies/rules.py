@@ -76,20 +76,23 @@ class Resubmit:
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """Send the packet through connection tracking and on in ``table``; ``commit``: and remember
-    its connection, without a mark."""
+    """Send the packet through connection tracking and on in ``table``."""
 
     zone: int
     table: int
-    commit: bool = False
+
+
+REMEMBERED = Bits("ct_label", 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Remember the connection, marked with a register's value."""
+    """Remember the connection, marked with a register's value if there is one, and go on in
+    ``table``. `REMEMBERED` is set then, unless there is no room for the connection."""
 
     zone: int
-    mark: Bits
+    table: int
+    mark: Bits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,8 @@ class SwitchChanged:
 
     ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
     else changed its rules), ``repaired``, ``unread`` (its rules could not be read), ``limited``
-    (what it cannot do), ``standby`` (another controller's) or ``taken`` (from another).
+    (what it cannot do), ``standby`` (another controller's), ``taken`` (from another), ``full`` (it
+    denies new connections, for it can track no more) or ``room`` (that is over).
     """
 
     ts: float

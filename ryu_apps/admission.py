@@ -43,7 +43,7 @@ class Admission:
         session.know(kind)
         said = f"{kind.target} rules ({kind.description or 'no description'})"
         effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {said}")]
-        return [*effects, *limits(session, now), *_fragments(session), *session.read(now)]
+        return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
     def weaken(self, session: Session, refusal: Refusal, now: float) -> list[Effect]:
         """A switch that takes none of its rules gets those of a less capable kind."""
@@ -55,7 +55,7 @@ class Admission:
         session.retry_at = 0.0
         text = f"switch {session.switch} does not understand its rules; it gets {kind.target} ones"
         effects: list[Effect] = [Log(logging.WARNING, text)]
-        return [*effects, *limits(session, now), *_fragments(session), *session.read(now)]
+        return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
     def admit(self, session: Session, reading: Reading, now: float) -> tuple[bool, list[Effect]]:
         """The switch has said what it holds: whether we write it, and what to tell of that."""
@@ -130,7 +130,8 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
     ]
 
 
-def _fragments(session: Session) -> list[Effect]:
-    """Where nothing puts fragments together, later ones cannot be judged and are dropped."""
+def fragments(session: Session) -> list[Effect]:
+    """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
+    says so, so it is said again now and then, in case somebody else has said otherwise."""
     drop = session.kind.target is not Target.STATEFUL
     return [Send(session.switch, set_fragments(next(xids), drop=drop))]

@@ -19,6 +19,7 @@ from response.interfaces import StateStore
 from ryu_apps.analysis_inline import InlineAnalysis
 from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.core import Core
+from ryu_apps.crowding import Crowd
 from ryu_apps.effects import Effect
 from ryu_apps.listener import Listener
 from ryu_apps.local_socket import CONTROLLER_SOCKET, listen_locally
@@ -204,6 +205,13 @@ def _checked(session: Session, asked: float) -> dict[str, Any]:
     }
 
 
+def _full(crowd: Crowd | None) -> dict[str, Any] | None:
+    """A connection table that is full, or was within the last minute."""
+    if crowd is None or not crowd.full:
+        return None
+    return {"denied": crowd.count, "latest": crowd.latest}
+
+
 def status(app: Running) -> dict[str, Any]:
     core: Core = app.core
     desired, watcher = core.desired, core.watcher
@@ -237,6 +245,7 @@ def status(app: Running) -> dict[str, Any]:
                 "last_check": None if session.checked is None else session.checked.summary(),
                 "last_drift": None if session.drifted is None else session.drifted.summary(),
                 "counted_connections": session.losses.counting,
+                "table_full": _full(watcher.crowding.crowds.get(session.switch)),
             }
             for _, session in sorted(core.sessions.items())
         ],
@@ -256,6 +265,9 @@ def status(app: Running) -> dict[str, Any]:
             ),
             "switches_that_count_no_more": sum(
                 session.losses.full for session in core.sessions.values()
+            ),
+            "connections_denied_by_full_tables": sum(
+                crowd.total for crowd in watcher.crowding.crowds.values()
             ),
             "starts_forgotten": watcher.book.forgotten + watcher.book.segments.forgotten,
             "stragglers": watcher.book.stragglers,

@@ -31,7 +31,7 @@ from response.messages import (
     SwitchChanged,
 )
 from ryu_apps import discovery, drift
-from ryu_apps.admission import Admission
+from ryu_apps.admission import Admission, fragments
 from ryu_apps.desired import Desired, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.links import LINK_TIMEOUT
@@ -400,11 +400,13 @@ class Core:
         return self.upkeep.reconcile_all(now)
 
     def look_around(self) -> list[Effect]:
-        """Ask again which links there are, and what was lost; call every few seconds."""
+        """Ask again which links there are and what was lost, and say again how fragments are to be
+        treated; call every few seconds."""
         effects: list[Effect] = []
         for session in self.upkeep.ready():
             effects += self._announce(session)
             effects.append(Send(session.switch, session.losses.ask()))
+            effects += fragments(session)
         return effects
 
     def _expire_intents(self, now: float) -> list[Effect]:

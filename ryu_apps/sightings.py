@@ -13,6 +13,7 @@ from policies.compiler.targets import Target
 from policies.layout import PlainTable, Reason
 from response.messages import HostsChanged, RecordsSeen, SpoofsSeen
 from ryu_apps import discovery
+from ryu_apps.crowding import Crowding
 from ryu_apps.desired import Desired
 from ryu_apps.effects import Effect, Log, Remember, Tell
 from ryu_apps.links import LinkWatch
@@ -68,6 +69,7 @@ class Watcher:
     book: ConnectionBook = field(default_factory=ConnectionBook)
     links: LinkWatch = field(default_factory=LinkWatch)
     moves: Moves = field(default_factory=Moves)
+    crowding: Crowding = field(default_factory=Crowding)
     can_ask: Callable[[int], bool] = lambda switch: False  # whether hosts there can be asked
     lost: Lost = field(default_factory=Lost)
     xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
@@ -110,6 +112,8 @@ class Watcher:
             return self._assigned(switch, port, copy.frame, now)
         if reason == Reason.PROBE:
             return self._answered(switch, port, frame, now)
+        if reason == Reason.FULL:
+            return Seen(tuple(self.crowding.denied(switch, port, frame, now)))
         if reason == Reason.GUARD:
             return self._stranger(switch, port, frame, copy.frame, now)
         return NOTHING
@@ -119,8 +123,10 @@ class Watcher:
         return [] if record is None else [Tell(RecordsSeen((record,)))]
 
     def overdue(self, now: float) -> list[Effect]:
+        """What has to be told because time has passed."""
         ended = self.book.overdue(now)
-        return [Tell(RecordsSeen(tuple(ended)))] if ended else []
+        records: list[Effect] = [Tell(RecordsSeen(tuple(ended)))] if ended else []
+        return records + self.crowding.over(now)
 
     def _link(self, switch: int, port: int, frame: bytes, now: float) -> Seen:
         sender = frames.read_lldp(frame, self.secret)

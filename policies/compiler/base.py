@@ -25,6 +25,8 @@ from policies.compiler.parts import (
 from policies.layout import Outcome, Reason, Table
 from policies.model import Mode
 from policies.rules import (
+    REMEMBERED,
+    Bits,
     Commit,
     CopyToController,
     Field,
@@ -50,6 +52,7 @@ def common_rules() -> Iterator[Rule]:
     yield from _locality()
     yield from connection_rules()
     yield from fragment_rules()
+    yield from _no_room()
     yield from _decide()
     yield from adaptive_rules()
     yield from observation_rules()
@@ -81,6 +84,14 @@ def _track(zone: int, switch: int) -> Iterator[Rule]:
     yield rule(Table.TRACK, 0, (), Goto(Table.FORWARD))
 
 
+def _no_room() -> Iterator[Rule]:
+    """What the full connection table of a switch could not take."""
+    new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+    forgotten = Field(REMEMBERED.field, 0, 1 << REMEMBERED.low)
+    report = (Load(layout.REASON, Reason.FULL), Resubmit(Table.REPORT))
+    yield rule(Table.FORWARD, 290, (new, forgotten), *report)
+
+
 def _decide() -> Iterator[Rule]:
     yield rule(Table.MARK_SOURCE, 0, (), Goto(Table.MARK_TARGET))
     yield rule(Table.MARK_TARGET, 0, (), Goto(Table.SOURCE))
@@ -102,15 +113,15 @@ def _decide() -> Iterator[Rule]:
 
 
 def _commit(zone: int) -> Iterator[Rule]:
+    """A connection passes only if it is remembered, or else its answers would not."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+    # What the switch does afterwards is cached for all connections whose registers are the same.
+    over = [Load(Bits(layout.PROTO.field, 0, 32), 0)]
+    ends = (layout.SOURCE_WIDE, layout.TARGET_WIDE)
+    over += [Load(Bits(name, low, 64), 0) for name in ends for low in (0, 64)]
+    commit = Commit(zone, Table.FORWARD, layout.INTENT)
     for eth_type in (ETH_IP, ETH_IPV6):
-        yield rule(
-            Table.COMMIT,
-            100,
-            (Field("eth_type", eth_type), new),
-            Commit(zone, layout.INTENT),
-            Goto(Table.FORWARD),
-        )
+        yield rule(Table.COMMIT, 100, (Field("eth_type", eth_type), new), *over, commit)
     yield rule(Table.COMMIT, 0, (), Goto(Table.FORWARD))
 
 

@@ -19,11 +19,14 @@ from policies import layout
 from policies.compiler.parts import CT_INV, CT_NEW, CT_TRK, ETH_IP, ETH_IPV6, flag, flags, rule
 from policies.layout import Outcome, Table
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
-from policies.rules import Bits, Field, Goto, Load, Rule, Track
+from policies.rules import Bits, Commit, Field, Goto, Load, Rule, Track
 
 ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1), Field("ip_frag", 3)
 PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
 NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
+_IMPOSSIBLE = dict.fromkeys(PORTS.values(), 0) | dict.fromkeys(
+    ("icmp_type", "icmpv6_type"), NO_TYPE
+)
 _VALID = Field("ct_state", CT_TRK, CT_TRK | CT_INV)
 
 
@@ -48,33 +51,21 @@ def waiting_rules(zone: int) -> Iterator[Rule]:
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
         denied = (family, FIRST, flag(layout.OUTCOME, Outcome.DENY))
-        for proto, name, none in _impossible(eth_type):
-            width = 16 if proto in PORTS else 8
-            spoilt = Load(Bits(name, 0, width), none)
+        query = (ICMP, "icmp_type") if eth_type == ETH_IP else (ICMPV6, "icmpv6_type")
+        for proto, name in (*PORTS.items(), query):
+            spoilt = Load(Bits(name, 0, 16 if proto in PORTS else 8), _IMPOSSIBLE[name])
             fields = flags(*denied, Field("ip_proto", proto))
             yield rule(Table.COMMIT, 310, fields, spoilt, again)
         new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
-        begun = Track(zone, Table.FORWARD, commit=True)
-        yield rule(Table.COMMIT, 210, (family, ANY, new), begun)
+        yield rule(Table.COMMIT, 210, (family, ANY, new), Commit(zone, Table.FORWARD))
         yield rule(Table.COMMIT, 200, (family, ANY), again)
     yield rule(Table.COMMIT, 300, (flag(layout.OUTCOME, Outcome.DENY),))
 
 
-def _impossible(eth_type: int) -> Iterator[tuple[int, str, int]]:
-    for proto, port in PORTS.items():
-        yield proto, port, 0
-    if eth_type == ETH_IP:
-        yield ICMP, "icmp_type", NO_TYPE
-    else:
-        yield ICMPV6, "icmpv6_type", NO_TYPE
-
-
-def spoils(packet: Mapping[str, int]) -> bool:
-    """Whether a first fragment makes its whole packet one that cannot be tracked."""
-    if not packet.get("ip_frag", 0):
+def is_spoilt(packet: Mapping[str, int], before: Mapping[str, int]) -> bool:
+    """Whether rules have made a first fragment, and with it its whole packet, one that cannot be
+    tracked; ``before`` is the packet as it came."""
+    if packet.get("ip_frag") != FIRST.value:
         return False
-    proto = packet.get("ip_proto", 0)
-    if proto in PORTS:
-        return packet.get(PORTS[proto]) == 0 and packet["ip_frag"] == FIRST.value
-    types = ("icmp_type", "icmpv6_type")
-    return any(packet.get(name) == NO_TYPE for name in types)
+    names = [name for name, none in _IMPOSSIBLE.items() if packet.get(name) == none]
+    return any(before.get(name) != packet[name] for name in names)

@@ -37,7 +37,13 @@ def differences(run: Run, wanted: Expected, in_port: int, zone: int) -> list[str
         found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
     if any(each != zone for each in run.tracks):
         found.append("tracked in another switch's zone")
-    if len(run.tracks) > 1 and not wanted.waits or wanted.waits and len(run.tracks) != 2:
+    passes = len(run.tracks) + len(run.commits)
+    if (
+        passes > 1 + (wanted.commit is not None)
+        and not wanted.waits
+        or wanted.waits
+        and passes != 2
+    ):
         found.append("fragments do not wait for each other" if wanted.waits else "tracked twice")
     if bool(run.learned) != wanted.learns:
         found.append("counted although it should not be" if run.learned else "not counted")

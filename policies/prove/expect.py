@@ -18,8 +18,6 @@ from policies.membership import Membership
 from policies.model import (
     ADVERTISEMENTS,
     DHCP,
-    ICMP,
-    ICMPV6,
     TCP,
     Action,
     Connection,
@@ -30,12 +28,12 @@ from policies.model import (
     Tier,
     Verdict,
 )
+from policies.prove.machine import FULL_TABLE
 from policies.prove.packets import (
     ADVERTISE,
     ARP,
     BRIDGE_LOCAL,
     BRIDGE_MASK,
-    FIRST,
     INV,
     IP,
     IPV6,
@@ -43,12 +41,13 @@ from policies.prove.packets import (
     LLDP,
     MULTICAST,
     NEW,
-    PORT_NAMES,
     REL,
     RPL,
     SOLICIT,
     Special,
     audience_of,
+    can_be_spoilt,
+    hides_its_port,
     is_group,
     leaving,
     neighbour_type,
@@ -311,14 +310,20 @@ class Expectation:
         if ct_state & INV:
             return NOTHING
         if packet.get("ip_frag", 0) == LATER:
-            # It waits for the first one, which is judged, and then goes the same way.
-            commit = 0 if ct_state & NEW else None
-            return Expected(self.leads(packet), commit=commit, waits=True)
+            return self._carried(packet, ct_state)
         asked = original(packet, ct_state)
-        if _hides_its_port(packet) and not ct_state & REL:
+        if hides_its_port(packet) and not ct_state & REL:
             return NOTHING
         verdict = self.verdict(asked)
         return self.after(verdict, asked, packet, ct_state, edge, local, counted)
+
+    def _carried(self, packet: Mapping[str, int], ct_state: int) -> Expected:
+        """A later fragment waits for the first one, which is judged, and then goes the same way."""
+        if not ct_state & NEW:
+            return Expected(self.leads(packet), waits=True)
+        if ct_state & FULL_TABLE:
+            return Expected(copies=(Reason.FULL,), commit=0, waits=True)
+        return Expected(self.leads(packet), commit=0, waits=True)
 
     def verdict(self, asked: Connection) -> Verdict:
         return self._judge().judge(
@@ -341,6 +346,7 @@ class Expectation:
     ) -> Expected:
         """What follows from a verdict."""
         outcome = outcome_of(verdict)
+        ct_state, full = ct_state & ~FULL_TABLE, bool(ct_state & FULL_TABLE and ct_state & NEW)
         related = bool(ct_state & REL)
         reply = bool(ct_state & RPL) and not related
         if outcome == Outcome.DENY:
@@ -350,7 +356,7 @@ class Expectation:
                 outcome=outcome,
                 verdict=verdict,
                 asked=asked,
-                waits=bool(packet.get("ip_frag", 0)) and _can_be_spoilt(packet),
+                waits=bool(packet.get("ip_frag", 0)) and can_be_spoilt(packet),
             )
         learns = False
         copies: tuple[Reason, ...] = ()
@@ -368,8 +374,8 @@ class Expectation:
         if fragment:
             number = 0  # remembered by the last fragment, which does not know
         return Expected(
-            self.leads(packet),
-            copies,
+            frozenset() if full else self.leads(packet),
+            (*copies, Reason.FULL) if full else copies,
             number if ct_state & NEW else None,
             learns,
             outcome,
@@ -385,19 +391,6 @@ def outcome_of(verdict: Verdict) -> Outcome:
     if verdict.tier is Tier.ADAPTIVE:
         return Outcome.WOULD_DENY if verdict.forwarded else Outcome.DENY
     return PASSING.get(verdict.mode, Outcome.DENY)
-
-
-def _can_be_spoilt(packet: Mapping[str, int]) -> bool:
-    """Whether the packet has a port or type, of which some are impossible."""
-    query = ICMP if packet["eth_type"] == IP else ICMPV6
-    return packet["ip_proto"] in (*PORT_NAMES, query)
-
-
-def _hides_its_port(packet: Mapping[str, int]) -> bool:
-    """Whether IPv6 extension headers push the port out of a first fragment."""
-    name = PORT_NAMES.get(packet["ip_proto"])
-    first = packet["eth_type"] == IPV6 and packet.get("ip_frag", 0) == FIRST
-    return first and name is not None and packet[f"{name}_dst"] == 0
 
 
 ANY_FLAG = 0xFFF  # a packet that says nothing of flags meets every rule about one

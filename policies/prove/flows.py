@@ -12,6 +12,7 @@ from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
 from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
+from policies.prove.machine import FULL_TABLE
 from policies.prove.packets import (
     EST,
     INV,
@@ -43,6 +44,7 @@ STATES = (
     TRK | NEW | REL,
     TRK | INV,
 )
+NO_ROOM = TRK | NEW | FULL_TABLE
 USUAL_STATES = (TRK | NEW, TRK | EST, TRK | EST | RPL)
 ASKS, ANSWERS = TRK | NEW, TRK | EST | RPL
 
@@ -129,7 +131,8 @@ def flow_packets(
             other = STRANGE_SIX | SIX if six else STRANGE_FOUR
             for index, (proto, far, flags) in enumerate(services_of(world, six)):
                 for target in few if apart and index else every:
-                    for state in STATES if flags in (None, sum(TOLD)) else USUAL_STATES:
+                    states = STATES if flags in (None, sum(TOLD)) else USUAL_STATES
+                    for state in states if index else (*states, NO_ROOM):
                         reply = bool(state & RPL)
                         ends = (other, number) if reply else (number, other)
                         asked = Asked(*ends, proto, far)

@@ -37,6 +37,7 @@ KNOWN = frozenset(
 BESIDES: Mapping[int, frozenset[str]] = {
     Table.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),
     Table.COMMIT: frozenset({"ip_frag"}),
+    Table.FORWARD: frozenset({"ct_label"}),
 }
 # Address assignment, by source and target port; group addresses stand beside a frame's target.
 ASSIGNING = {(68, 67), (67, 68), (546, 547), (547, 546)}

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from policies.compiler.fragments import spoils
+from policies.compiler.fragments import is_spoilt
 from policies.compiler.parts import CT_INV, CT_TRK
 from policies.prove.index import TableIndex, place
 from policies.prove.packets import leaving
 from policies.rules import (
+    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -30,6 +31,7 @@ from policies.rules import (
 
 MAX_STEPS = 64
 INVALID = CT_TRK | CT_INV
+FULL_TABLE = 1 << 16  # beside a connection's state: the switch can track no more of them
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class Machine:
         """The rest of a passage: from a table on, with these registers, ``now_state`` so far."""
         run = Run(registers=registers, packet=packet)
         fields = dict(packet)
-        fields["ct_state"] = now_state
+        fields["ct_state"] = now_state & ~FULL_TABLE
         steps = 0
         while table is not None:
             steps += 1
@@ -188,19 +190,19 @@ class Machine:
                 else:
                     run.counting = run.counting or learn is not None
                     self._step(table, fields, ct_state, counted, run)
-            case Track(zone, table, commit):
-                spoilt = fields["ct_state"] and spoils(fields)
-                fields["ct_state"] = INVALID if spoilt else ct_state
+            case Track(zone, table):
+                spoilt = fields["ct_state"] and is_spoilt(fields, run.packet)
+                fields["ct_state"] = INVALID if spoilt else ct_state & ~FULL_TABLE
                 run.tracks.append(zone)
-                if commit and not spoilt:
-                    run.commits.append((zone, 0))
                 return table
             case PushVlan():
                 fields["vlan_vid"] = 0x1000
             case PopVlan():
                 fields.pop("vlan_vid", None)
-            case Commit(zone, mark):
-                run.commits.append((zone, read(run, fields, mark)))
+            case Commit(zone, table, mark):
+                run.commits.append((zone, 0 if mark is None else read(run, fields, mark)))
+                write(run, fields, REMEMBERED, int(not ct_state & FULL_TABLE))
+                return table
             case Learn():
                 run.learned.append(action)
         return None

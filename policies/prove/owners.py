@@ -81,7 +81,7 @@ def _registers(actions: Iterable[RuleAction]) -> Iterator[tuple[Bits, tuple[int,
             case Move(source, target):
                 yield target, (0, _OWNER)
                 yield source, (0,)
-            case OutputRegister(bits) | Commit(_, bits):
+            case OutputRegister(bits) | Commit(mark=Bits() as bits):
                 yield bits, (0,)
 
 

@@ -103,6 +103,19 @@ def fragment_of(packet: Mapping[str, int], later: bool) -> dict[str, int]:
     return piece
 
 
+def can_be_spoilt(packet: Mapping[str, int]) -> bool:
+    """Whether the packet has a port or type, of which some are impossible."""
+    query = ICMP if packet["eth_type"] == IP else ICMPV6
+    return packet["ip_proto"] in (*PORT_NAMES, query)
+
+
+def hides_its_port(packet: Mapping[str, int]) -> bool:
+    """Whether IPv6 extension headers push the port out of a first fragment."""
+    name = PORT_NAMES.get(packet["ip_proto"])
+    first = packet["eth_type"] == IPV6 and packet.get("ip_frag", 0) == FIRST
+    return first and name is not None and packet[f"{name}_dst"] == 0
+
+
 def original(packet: Mapping[str, int], ct_state: int) -> Connection:
     """The connection a packet belongs to, as its initiator asked for it."""
     family = "ip" if packet["eth_type"] == IP else "ipv6"

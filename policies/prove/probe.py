@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 
 from policies.prove.proof import Counterexample
 from policies.prove.text import CT_FLAGS
@@ -29,8 +30,17 @@ def state_text(state: int) -> str:
     return ",".join(name for name, bit in CT_FLAGS.items() if state & bit)
 
 
+def tracking_options(state: str) -> list[str]:
+    """What connection tracking says of a packet, for ``ofproto/trace``: its state, and of one that
+    begins a connection that this was remembered, which a trace does not do by itself."""
+    if not state:
+        return []
+    told = ["--ct-next", state]
+    return [*told, "--ct-next", "trk,est"] if "new" in state.split(",") else told
+
+
 def trace_command(example: Counterexample) -> str:
     """The command that shows what the switch does with a counterexample."""
     command = f"ovs-appctl ofproto/trace BRIDGE '{packet_text(example.packet)}'"
     state = state_text(example.ct_state)
-    return f"{command} --ct-next '{state}'" if state else command
+    return " ".join((command, *map(quote, tracking_options(state))))

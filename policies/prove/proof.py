@@ -10,7 +10,7 @@ from policies.prove.boxes import TIERS
 from policies.prove.differing import DECIDING
 from policies.prove.expect import Expected
 from policies.prove.flows import ASKS
-from policies.prove.machine import Run
+from policies.prove.machine import FULL_TABLE, Run
 from policies.prove.packets import REL, RPL
 from policies.rules import Rule
 
@@ -39,9 +39,9 @@ class Counterexample:
     @property
     def traceable(self) -> bool:
         """Whether ``ofproto/trace`` can show it: a trace takes one of tied rules, and knows no
-        connection that an ICMP error is about and no other fragments."""
+        connection that an ICMP error is about, no other fragments and no full table."""
         quoted = any(self.packet.get(name) for name in ("ct_nw_src", "ct_ipv6_src"))
-        whole = not self.packet.get("ip_frag", 0)
+        whole = not self.packet.get("ip_frag", 0) and not self.ct_state & FULL_TABLE
         return whole and not self.tied and not (self.ct_state & REL and quoted)
 
 

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address
 from policies.layout import Category, Table, category_of
 from policies.render import FRAGMENTS, IPV4, IPV6, MACS, NXM, RESERVED
 from policies.rules import (
+    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -81,6 +82,7 @@ WIDTHS = {
     "metadata": 64,
     "ct_state": 32,
     "ct_mark": 32,
+    "ct_label": 128,
     "ct_nw_src": 32,
     "ct_nw_dst": 32,
     "ct_ipv6_src": 128,
@@ -334,12 +336,19 @@ def _ct(text: str) -> RuleAction:
     parts = list(split_top(text))
     options = dict(part.split("=", 1) for part in parts if "=" in part and "(" not in part)
     zone = int(options.get("zone", "0"), 0)
-    if "table" in options:
-        return Track(zone, int(options["table"]), "commit" in parts)
+    table = int(options["table"])
+    if "commit" not in parts:
+        return Track(zone, table)
     done = next(part for part in parts if part.startswith("exec("))
-    (inner,) = split_top(done[5:-1])
-    source, _, _ = inner.removeprefix("move:").partition("->")
-    return Commit(zone, _bits(source))
+    *marking, remembering = (_action(each) for each in split_top(done[5:-1]))
+    if remembering != Load(REMEMBERED, 1):
+        raise ValueError("a connection is remembered without being told from others")
+    match marking:
+        case []:
+            return Commit(zone, table)
+        case [Move(source, Bits("ct_mark", 0, 32))]:
+            return Commit(zone, table, source)
+    raise ValueError("a connection is marked in another way")
 
 
 def _learn(parts: list[str]) -> Learn:

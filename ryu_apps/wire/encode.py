@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from policies.rules import (
+    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -38,7 +39,6 @@ from ryu_apps.wire.fields import BY_NAME
 NX_VENDOR = 0x00002320
 RESUBMIT_IN_PORT = 0xFFF8
 CONTROLLER_PORT = 0xFFFF_FFFD
-NO_RECIRCULATION = 0xFF
 SEND_FLOW_REMOVED = 1
 OXM_MATCH = 1
 ETH_VLAN = 0x8100
@@ -165,11 +165,13 @@ def action_bytes(action: RuleAction) -> bytes:
             return _controller(meter, max_len)
         case Resubmit(table):
             return struct.pack("!HHIHHBxxx", 0xFFFF, 16, NX_VENDOR, 14, RESUBMIT_IN_PORT, table)
-        case Track(zone, table, commit):
-            return _ct(int(commit), zone, table, b"")
-        case Commit(zone, mark):
-            move = action_bytes(Move(mark, Bits("ct_mark", 0, mark.width)))
-            return _ct(1, zone, NO_RECIRCULATION, move)
+        case Track(zone, table):
+            return _ct(0, zone, table, b"")
+        case Commit(zone, table, mark):
+            done = action_bytes(Load(REMEMBERED, 1))
+            if mark is not None:
+                done = action_bytes(Move(mark, Bits("ct_mark", 0, mark.width))) + done
+            return _ct(1, zone, table, done)
         case Learn():
             return _learn(action)
         case PushVlan():

@@ -84,6 +84,7 @@ _ALL = (
     _field("ct_state", NXM_1, 105, 4),
     _field("ct_zone", NXM_1, 106, 2),
     _field("ct_mark", NXM_1, 107, 4),
+    _field("ct_label", NXM_1, 108, 16),
     _field("ct_nw_proto", NXM_1, 119, 1),
     _field("ct_nw_src", NXM_1, 120, 4),
     _field("ct_nw_dst", NXM_1, 121, 4),

@@ -15,11 +15,11 @@ from policies import layout
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.codes import Ends, assign_codes
 from policies.compiler.hosts import link_local
-from policies.compiler.parts import CT_INV, CT_REL, CT_TRK
+from policies.compiler.parts import CT_EST, CT_INV, CT_REL, CT_TRK
 from policies.compiler.probe import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.compiler.tiers import port_masks
 from policies.interpreter import Interpreter, Passage
-from policies.layout import Category, Table, category_of, name_number
+from policies.layout import Category, Reason, Table, category_of, name_number
 from policies.listings import Listings
 from policies.membership import Membership, Region
 from policies.model import (
@@ -336,6 +336,26 @@ def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:
 
 def test_link_local_addresses_follow_the_mac() -> None:
     assert str(link_local("00:00:00:00:01:11")) == "fe80::200:ff:fe00:111"
+
+
+def test_a_switch_that_can_track_no_more_denies_what_is_new_and_says_so() -> None:
+    policy = shop(Intent("all", ("any",), ("any",), (Service(None),)))
+    asked = Connection(HOSTS[3].ips[0], HOSTS[1].ips[0], TCP, 22)
+    bindings = declared_bindings(policy)
+    view = SwitchView(1, (2, 4, 6), FABRIC.trunks(1), FABRIC.next_ports(1))
+    membership = Membership(policy, bindings)
+    rules = compile_switch(policy, membership, view, bindings, NOW)
+    ends = [binding_of(str(ip), bindings) for ip in (asked.src, asked.dst)]
+    assert ends[0] is not None and ends[1] is not None
+    packet = packet_of(asked, ends[0], ends[1], in_port=ends[0].port)
+    for full in (False, True):
+        switch = Interpreter(rules, full=full)
+        for whole in (packet, fragment_of(packet, False), fragment_of(packet, True)):
+            passage = switch.run(whole, NEW)
+            assert bool(passage.outputs) != full and passage.committed != full
+            reason = passage.fields["reg0"] >> layout.REASON.low & 15
+            assert (reason == Reason.FULL) == full
+            assert switch.run(whole, CT_TRK | CT_EST).outputs, "what is known goes on"
 
 
 def test_a_first_fragment_that_hides_its_port_is_dropped() -> None:

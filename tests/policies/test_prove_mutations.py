@@ -18,6 +18,7 @@ from policies.membership import Membership
 from policies.model import Policy
 from policies.prove import Prover
 from policies.prove.dormant import awake, unset_marks
+from policies.prove.machine import FULL_TABLE
 from policies.reader import load_policy
 from policies.rules import Field, Rule, Track, match
 from topology.fabric import Fabric
@@ -179,3 +180,10 @@ def test_a_fragment_shows_a_fault_in_the_rules_about_fragments(network: Network)
         assert example.packet["ip_frag"] and not example.traceable, gone
         probe = Probe(dict(example.packet), example.ct_state, example.counted)
         assert oracle.differs(rules, probe), gone
+
+
+def test_a_connection_that_is_not_remembered_must_not_pass(network: Network) -> None:
+    (told,) = (r for r in network.rules if any(each.name == "ct_label" for each in r.match))
+    rules = [each for each in network.rules if each is not told]
+    (example, *_) = network.prover().prove({1: rules}).counterexamples
+    assert example.ct_state & FULL_TABLE and not example.traceable

@@ -26,7 +26,7 @@ from policies.prove.text import RuleTextError, read_rule, read_rules
 from policies.reader import load_policy
 from policies.regions import SIX, address_at, number_of
 from policies.render import action_text, ovs_lines, ovs_text
-from policies.rules import Bits, Field, Load, OutputRegister, Rule, Track
+from policies.rules import Bits, Commit, Field, Load, OutputRegister, Rule
 from policies.verdict import Judge
 
 EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"
@@ -115,9 +115,10 @@ def test_rules_as_a_switch_prints_them() -> None:
     [("no", (0, None)), ("yes", (1, 1)), ("first", (1, None)), ("later", (3, None))],
 )
 def test_fragments_have_words_and_not_numbers(word: str, bits: tuple[int, int | None]) -> None:
-    rule = read_rule(f"table=19,priority=5,ip,nw_frag={word} actions=ct(commit,table=20,zone=1)")
+    done = "ct(commit,table=20,zone=1,exec(load:0x1->NXM_NX_CT_LABEL[0]))"
+    rule = read_rule(f"table=19,priority=5,ip,nw_frag={word} actions={done}")
     assert Field("ip_frag", *bits) in rule.match
-    assert rule.actions == (Track(1, 20, commit=True),)
+    assert rule.actions == (Commit(1, 20),)
     assert f"ip_frag={word}" in ovs_text(rule)
 
 

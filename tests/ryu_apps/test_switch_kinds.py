@@ -274,3 +274,12 @@ def test_a_host_that_rules_cannot_be_made_for_is_left_out(monkeypatch: pytest.Mo
     core.desired.hosts.discovered.clear()
     rig.carry_out(core.apply_policy(replace(POLICY, hosts=(*POLICY.hosts, host)), (), rig.now))
     assert len(switch.rules) > len(before) and not core.desired.problem
+
+
+def test_how_fragments_are_treated_is_said_again() -> None:
+    """It is no rule, so no comparison would find that somebody else has changed it."""
+    rig = Rig()
+    switch = rig.connect()
+    switch.fragments = 0
+    rig.carry_out(rig.core.look_around())
+    assert switch.fragments == 3
