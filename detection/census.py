@@ -8,11 +8,13 @@ from detection.edges import BEYOND, DAY, INWARD, KEPT, OUTWARD, WITHIN, Edge, Ed
 from detection.hosts import HostState
 from detection.places import Place, Territory
 
+SILENT = 8 * DAY  # seconds: a week and a day, so that a partner that comes weekly stays
+
 
 class Census:
     """``hosts`` by address, at most ``max_hosts``: when it is full the tenth that was quiet
-    longest is forgotten. Before that it is only others' hosts, when quiet for ``edges.KEPT``: they
-    come without end, ours do not. With a host goes all that it began; ``forgotten`` counts them.
+    longest is forgotten. Before that it is only others' hosts, when silent for :data:`SILENT`: they
+    come without end, ours do not. ``forgotten`` counts both. Edges are forgotten by themselves.
 
     ``inside`` counts hosts of ours that said something themselves; ``due`` (seconds since the
     epoch) is when it is to be looked through again for what is old.
@@ -91,7 +93,7 @@ class Census:
         """Forget what is old; once a day is enough."""
         self.due = now + DAY
         self.edges.forget_before(now - KEPT)
-        old = [h for h in self._idle() if not h.inside and h.last <= now - KEPT]
+        old = [h for h in self._idle() if not h.inside and h.last <= now - SILENT]
         self._forget(old)
 
     def _forget_idle(self) -> None:
@@ -105,6 +107,5 @@ class Census:
     def _forget(self, hosts: Iterable[HostState]) -> None:
         for host in hosts:
             del self.hosts[host.address]
-            self.edges.forget(host.address)
             self.inside -= host.inside and host.spoke
             self.forgotten += 1

@@ -91,7 +91,7 @@ class Detector:
             known = edge is not None
             if edge is None:
                 edge = census.meet_edge(src_ip, dst_ip, now)
-            if edge is not None:
+            else:
                 edge.use(now, host.episode is None and not host.suspended)
             inward = edge is not None and edge.way in TO_US
         else:

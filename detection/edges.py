@@ -27,15 +27,13 @@ WAYS = 4
 
 
 class Contact:
-    """Two hosts, or an outside host and all of ours: the hours in which they were in contact."""
+    """The hours in which two hosts were in contact."""
 
-    __slots__ = ("before", "edges", "hour", "users")
+    __slots__ = ("before", "hour")
 
     def __init__(self) -> None:
         self.before = 0  # hours with contact, not counting the latest
         self.hour = -1
-        self.users = 0  # hosts of ours that connected to it (an outside host)
-        self.edges = 0  # edges that it is an end of (an outside host)
 
     def note(self, hour: int) -> None:
         if hour != self.hour:
@@ -48,11 +46,23 @@ class Contact:
         return self.before + (0 <= self.hour != hour)
 
 
+class Party(Contact):
+    """An outside host: the hours in which it was in contact with any of ours."""
+
+    __slots__ = ("edges", "users")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.users = 0  # hosts of ours that connected to it
+        self.edges = 0  # edges that it is an end of
+
+
 class Edge:
-    """One direction of a pair. At each horizon of :data:`TIMES` stand the uses counted, the limit
-    from which on it is busier than it should be (a floor, plus twice its habit), the peak of
-    the spell of use that goes on, and when that began. There are many edges, so these are
-    plain attributes and no lists.
+    """One direction of a pair, used once when it is made.
+
+    At each horizon of :data:`TIMES` stand the uses counted, the limit from which on it is busier
+    than it should be (a floor, plus twice its habit), the peak of the spell of use that goes on,
+    and when that began. There are many edges, so these are plain attributes and no lists.
     """
 
     __slots__ = (
@@ -62,14 +72,14 @@ class Edge:
         "pair", "party", "rhythm", "said", "second", "ts", "way",
     )  # fmt: skip
 
-    def __init__(self, way: int, pair: Contact, party: Contact | None, now: float) -> None:
+    def __init__(self, way: int, pair: Contact, party: Party | None, now: float) -> None:
         self.way = way
         self.pair = pair
-        self.party = party  # the outside end's contact with any of ours; None within our networks
+        self.party = party  # the outside end; None within our networks
         self.ts = now
-        self.minute = self.hour = self.day = 0.0
+        self.minute = self.hour = self.day = 1.0
         self.minute_limit, self.hour_limit, self.day_limit = FLOORS
-        self.minute_peak = self.hour_peak = self.day_peak = 0.0
+        self.minute_peak = self.hour_peak = self.day_peak = 1.0
         self.minute_since = self.hour_since = self.day_since = now
         self.second = now  # when learning from it was last counted anew, and how often since
         self.said = 0
@@ -84,7 +94,7 @@ class Edge:
         return self.minute_limit, self.hour_limit, self.day_limit
 
     def use(self, now: float, calm: bool) -> None:
-        """Count one connection; what it did while its host was not calm becomes no habit."""
+        """Count one more connection; what it did while its host was not calm becomes no habit."""
         gone = now - self.ts
         if gone > 0.0:
             self.ts = now
@@ -130,7 +140,7 @@ class EdgeBook:
         self.limit = limit
         self.forgotten = 0
         self.edges: dict[str, dict[str, Edge]] = {}
-        self._parties: dict[str, Contact] = {}
+        self._parties: dict[str, Party] = {}
         self._count = 0
 
     def __len__(self) -> int:
@@ -141,7 +151,7 @@ class EdgeBook:
         return None if known is None else known.get(dst)
 
     def meet(self, src: str, dst: str, way: int, now: float) -> Edge:
-        """A new edge; call when :attr:`edges` has none."""
+        """A new edge, used once; call when :attr:`edges` has none."""
         if self._count >= self.limit:
             self._forget_idle()
         src, dst = intern(src), intern(dst)
@@ -151,11 +161,6 @@ class EdgeBook:
         self._count += 1
         self._join_party(src, dst, edge)
         return edge
-
-    def forget(self, src: str) -> None:
-        """Whatever ``src`` began; what others began stays."""
-        for dst in list(self.edges.get(src, ())):
-            self._drop(src, dst)
 
     def forget_before(self, ts: float) -> None:
         """What was not used since ``ts``."""
@@ -178,7 +183,7 @@ class EdgeBook:
         outside = dst if edge.way == OUTWARD else src
         party = self._parties.get(outside)
         if party is None:
-            party = self._parties[outside] = Contact()
+            party = self._parties[outside] = Party()
         party.edges += 1
         party.users += edge.way == OUTWARD
         edge.party = party

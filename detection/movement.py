@@ -7,6 +7,7 @@ may be learned from.
 
 from __future__ import annotations
 
+from sys import intern
 from typing import Literal
 
 from detection.alerts import Hop
@@ -110,7 +111,7 @@ def notice(
             _count_new(host, dst, use, now, maturity, peer_known)
         if host.episode is not None and host.inside:
             hold_against(use, address, now)
-        host.note_hop(Hop(record.ts, record.src_ip, record.dst_ip, record.service))
+        host.note_hop(Hop(record.ts, host.address, address, intern(record.service)))
     evidence = new
     if outcome == "denied" or outcome == "would-deny":
         # What was allowed and normal yesterday is a policy change today, not a probe.

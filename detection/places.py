@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from enum import IntEnum
+from sys import intern
 
-CACHE = 100_000
+CACHE = 20_000  # addresses whose place is remembered
 EVIDENCE = 50  # records before a public prefix can be found to be ours
 SHARE = 0.5  # of those, the share that must have an end in it
 PREFIX = 16
@@ -45,7 +46,7 @@ class Territory:
         if known is None:
             if len(self._cache) >= CACHE:
                 self._cache.clear()
-            known = self._cache[text] = self._classify(text)
+            known = self._cache[intern(text)] = self._classify(text)
         return known
 
     def include(self, networks: Iterable[str]) -> None:

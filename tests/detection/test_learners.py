@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.counters import HORIZONS
-from detection.edges import INWARD, WAYS, WITHIN, Contact, Edge
+from detection.edges import INWARD, WAYS, WITHIN, Contact, Edge, Party
 from detection.features import COUNT, EDGE_COUNT, FEATURES, INDEX, NAMES
 from detection.learners.base import HostWindow, Learner, UseCounts, blank
 from detection.learners.edges import EdgeLearner, EdgeSight
@@ -44,7 +44,7 @@ def wild_window() -> HostWindow:
 def sight(rng: random.Random, scale: float = 1.0) -> EdgeSight:
     """One connection, the less familiar the greater ``scale``."""
     way = rng.randrange(WAYS)
-    pair, party = Contact(), Contact() if way != WITHIN else None
+    pair, party = Contact(), Party() if way != WITHIN else None
     pair.before = int(rng.expovariate(0.05 * scale))
     if party is not None:
         party.before = int(rng.expovariate(0.02 * scale))
@@ -56,7 +56,7 @@ def sight(rng: random.Random, scale: float = 1.0) -> EdgeSight:
 
 
 def wild_sight() -> EdgeSight:
-    edge = Edge(INWARD, Contact(), Contact(), 0.0)
+    edge = Edge(INWARD, Contact(), Party(), 0.0)
     edge.minute, edge.hour, edge.day = (90.0 * limit for limit in edge.limits)
     return EdgeSight(edge, 5, 0.8)
 
