@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from policies.layout import Table
 from policies.model import Connection
 from policies.prove.boxes import TIERS
 from policies.prove.differing import DECIDING
 from policies.prove.expect import Expected
 from policies.prove.flows import ASKS
 from policies.prove.machine import FULL_TABLE, Run
-from policies.prove.packets import REL, RPL
+from policies.prove.packets import NEW, REL, RPL
 from policies.rules import Rule
 
 
@@ -39,10 +40,16 @@ class Counterexample:
     @property
     def traceable(self) -> bool:
         """Whether ``ofproto/trace`` can show it: a trace takes one of tied rules, and knows no
-        connection that an ICMP error is about, no other fragments and no full table."""
+        connection that an ICMP error is about, no other fragments, no full table and no
+        connection that is new still when it has been remembered."""
         quoted = any(self.packet.get(name) for name in ("ct_nw_src", "ct_ipv6_src"))
         whole = not self.packet.get("ip_frag", 0) and not self.ct_state & FULL_TABLE
-        return whole and not self.tied and not (self.ct_state & REL and quoted)
+        begun = any(rule.table == Table.FORWARD and _asks_for_new(rule) for rule in self.rules)
+        return whole and not self.tied and not begun and not (self.ct_state & REL and quoted)
+
+
+def _asks_for_new(rule: Rule) -> bool:
+    return any(each.name == "ct_state" and each.value & NEW for each in rule.match)
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,3 +187,6 @@ def test_a_connection_that_is_not_remembered_must_not_pass(network: Network) -> 
     rules = [each for each in network.rules if each is not told]
     (example, *_) = network.prover().prove({1: rules}).counterexamples
     assert example.ct_state & FULL_TABLE and not example.traceable
+    always = replace(told, match=tuple(each for each in told.match if each.name != "ct_label"))
+    (example, *_) = network.prover().prove({1: [*rules, always]}).counterexamples
+    assert not example.traceable, "a trace takes what has been remembered for established"
