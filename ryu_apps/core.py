@@ -358,7 +358,7 @@ class Core:
 
     def tick(self, now: float) -> list[Effect]:
         """Call a few times a second: settles, retries, and ends what is overdue."""
-        effects: list[Effect] = []
+        effects = self.upkeep.settled(now)
         for session in list(self.sessions.values()):
             if session.phase is Phase.SETTLING and now >= session.settled_at:
                 effects += self.upkeep.reconcile(session, now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +20,10 @@ from ryu_apps.ownership import owner_rule
 from ryu_apps.session import CHECK_EVERY, Phase, Session
 from ryu_apps.writer import Confirmed
 
+# Seconds from a switch's confirmation until its cached decisions follow too: Open vSwitch answers
+# a barrier first and revalidates its datapath flows after it.
+CACHES_FOLLOW = 0.1
+
 
 @dataclass(slots=True)
 class Upkeep:
@@ -29,6 +34,7 @@ class Upkeep:
     owner: int
     sessions: dict[int, Session] = field(default_factory=dict)
     ended: Ended = field(default_factory=Ended)
+    _afterwards: deque[tuple[float, tuple[Effect, ...]]] = field(default_factory=deque)
 
     def view(self, session: Session) -> SwitchView:
         return self.desired.view(session.switch, session.ports)
@@ -60,7 +66,7 @@ class Upkeep:
         return [each for each in self.sessions.values() if each.phase is Phase.READY]
 
     def reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
-        """Bring every ready switch to the desired rules; when all have said so, ``afterwards``."""
+        """Bring every ready switch to the desired rules; when all act on them, ``afterwards``."""
         self.desired.hosts_changed()
         before = self.desired.problem
         effects = self.bring_all(self.desired.update(now), now, afterwards)
@@ -83,9 +89,11 @@ class Upkeep:
         waiting = {session.switch for session in ready}
 
         def confirmed_by(switch: int) -> Confirmed:
-            def confirmed(_: float) -> list[Effect]:
+            def confirmed(at: float) -> list[Effect]:
                 waiting.discard(switch)
-                return [] if waiting else list(afterwards)
+                if afterwards and not waiting:
+                    self._afterwards.append((at + CACHES_FOLLOW, afterwards))
+                return []
 
             return confirmed
 
@@ -94,6 +102,13 @@ class Upkeep:
             for session in ready
             for effect in self._bring(session, update, now, confirmed_by(session.switch))
         ]
+
+    def settled(self, now: float) -> list[Effect]:
+        """What waited for changes that every switch acts on by now. Call often."""
+        effects: list[Effect] = []
+        while self._afterwards and self._afterwards[0][0] <= now:
+            effects += self._afterwards.popleft()[1]
+        return effects
 
     def _bring(
         self, session: Session, update: Update | None, now: float, then: Confirmed
