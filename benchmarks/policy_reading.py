@@ -13,12 +13,14 @@ from benchmarks.runner import Benchmark, Figure, Target
 from policies.check import check_policy
 from policies.membership import Membership
 from policies.reader import load_policy
+from topology.garbage import collect_rarely
 
 MEASURE = "import sys; from benchmarks.policy_reading import print_peak; print_peak(sys.argv[1])"
 
 
 def print_peak(path: str) -> None:
     """Read and check; print this process's highest use of memory in MB."""
+    collect_rarely()
     policy = load_policy([path])
     check_policy(policy, Membership(policy), 0.0)
     # Not getrusage: its figure also counts the parent, from before this program was started.

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from topology.garbage import collect_rarely
+
 DATA = "SEPTUM_DATA"
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     "<=": operator.le,
@@ -154,6 +156,7 @@ def main() -> None:
     if len(sys.argv) > 2:
         print("usage: python -m benchmarks [NAME]", file=sys.stderr)
         sys.exit(2)
+    collect_rarely()  # as every process of Septum does
     package = importlib.import_module("benchmarks")
     problems: list[str] = []
     found = list(discover(package, problems))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import gc
 import os
 import secrets
 import selectors
@@ -32,6 +31,7 @@ from response.framing import AnyMessage, Decoder, FramingError, encode
 from response.store import StoreError
 from response.versions import VersionError
 from ryu_apps.local_socket import listen_locally
+from topology.garbage import collect_rarely
 
 TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
@@ -83,6 +83,7 @@ class Shell:
         now = time.time()
         commands = self._analysis.start(now)
         self._tell_hold()
+        self._seal(now)
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
         due = time.monotonic() + TICK
         while self._open:
@@ -276,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     follower = PolicyFollower(options.state, composed.version)
     shell = Shell(composed, options.state, link, door, follower, turn)
     signal.signal(signal.SIGTERM, shell.stop)
-    gc.freeze()  # what is loaded now stays; collections need not walk it again
+    collect_rarely()
     try:
         shell.serve(composed.model)
     except Exception as problem:

@@ -24,6 +24,7 @@ from typer.exceptions import TyperException
 from typer.main import get_group
 
 from console.errors import WRONG_INPUT, CommandError, exit_code, explain
+from topology.garbage import collect_rarely
 
 PLUGINS = "septum.commands"
 
@@ -234,6 +235,7 @@ def _usage_error(error: TyperException) -> int:
 
 def main() -> None:
     """The console script."""
+    collect_rarely()
     sys.exit(run())
 
 

@@ -35,8 +35,8 @@ RECENT = 20_000
 MAX_EVIDENCE = 50
 """Records written down with one alert, the newest of those that it names."""
 
-MAX_WAITING_FLOWS = 1_000
-"""Written down together: about ten milliseconds, in which no alert is looked at."""
+WAITING_FLOWS = 50
+"""Written down together: less than a millisecond, in which no record is looked at."""
 
 SNAPSHOT_EVERY = 300.0  # seconds
 COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
@@ -275,16 +275,15 @@ class Analysis:
                         stack.enter_context(self._store.transaction())
                         begun = True
                     commands += self._on_alert(alert, now)
+        if len(self._waiting) >= WAITING_FLOWS and not commands:
+            self._write_flows()
         return commands
 
     def _see(self, record: FlowRecord) -> Alert | None:
         scored = self._detector.step(record)
         self._recent[scored.row] = record
-        if len(self._recent) > RECENT:
-            del self._recent[next(iter(self._recent))]
+        self._recent.pop(scored.row - RECENT, None)
         self._waiting.append(StoredFlow(record, scored.score))
-        if len(self._waiting) > MAX_WAITING_FLOWS:
-            self._write_flows()
         self._ledger.see(record)
         return scored.alert
 

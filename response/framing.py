@@ -18,6 +18,8 @@ from typing import Any, cast
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 
 from response import messages as m
+from topology.making import record_of
+from topology.records import FlowRecord
 
 MAX_FRAME = 4 * 1024 * 1024
 """Bytes of one message's body; a few thousand records fit, a runaway peer does not."""
@@ -36,11 +38,13 @@ class FramingError(ValueError):
 class _Shape:
     """How one dataclass is written as a list and read back, worked out once.
 
-    ``checks`` gives each field its allowed plain types; ``nested`` the fields
-    that hold other dataclasses, or tuples, with how to write and read them.
+    ``make`` is what reads it back, called with the fields in order; ``checks`` gives each field
+    its allowed plain types; ``nested`` the fields that hold other dataclasses, or tuples, with how
+    to write and read them.
     """
 
     cls: type[Any]
+    make: Callable[..., Any]
     fields: Callable[[Any], Any]
     checks: tuple[frozenset[type], ...]
     nested: tuple[tuple[int, _Convert, _Convert], ...]
@@ -64,7 +68,7 @@ class _Shape:
                 self.passed.add(kinds)
         for index, _, read in self.nested:
             row[index] = read(row[index])
-        return self.cls(*row)
+        return self.make(*row)
 
 
 def _shape(cls: type[Any]) -> _Shape:
@@ -82,7 +86,8 @@ def _shape(cls: type[Any]) -> _Shape:
     # attrgetter of one name gives the value itself, not a tuple of one
     getter = attrgetter(*names)
     fields = getter if len(names) > 1 else lambda value: (getter(value),)
-    _SHAPES[cls] = _Shape(cls, fields, tuple(checks), tuple(nested))
+    make = record_of if cls is FlowRecord else cls
+    _SHAPES[cls] = _Shape(cls, make, fields, tuple(checks), tuple(nested))
     return _SHAPES[cls]
 
 

@@ -35,7 +35,8 @@ class Store(Database):
 
     def save_host_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Which addresses each declared host has, for people who ask by name."""
-        self.set_meta("hosts", json.dumps(names))
+        with self.transaction(durable=False):
+            self.set_meta("hosts", json.dumps(names))
 
     def host_names(self) -> dict[str, list[str]]:
         found: dict[str, list[str]] = json.loads(self.meta("hosts") or "{}")

@@ -37,6 +37,7 @@ from ryu_apps.runtime import (
 )
 from ryu_apps.session import Phase
 from ryu_apps.wire.messages import EXPERIMENTER
+from topology.garbage import collect_rarely
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
@@ -121,6 +122,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             self._kept_before(),
         )
         self.core.desired.prepare(now)
+        collect_rarely()
         if self.link is not None:
             self.threads.append(hub.spawn(self.link.serve))
         self.threads.append(hub.spawn(self._clock))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from policies import layout
@@ -17,6 +17,7 @@ from policies.rules import Bits
 from ryu_apps.segments import MAX_OPEN, SegmentBook, Tuple
 from ryu_apps.wire.decode import FlowRemoved, PacketIn
 from ryu_apps.wire.frames import NAMES, Frame
+from topology.making import changed, record_of
 from topology.records import FlowRecord, State, VerdictWord
 
 MAX_ENDED = 50_000  # connections whose stragglers are recognised
@@ -75,7 +76,7 @@ class ConnectionBook:
         if word != "allow" and (not frame.opens or self._answers(frame)):
             self.stragglers += 1
             return None
-        record = FlowRecord(
+        record = record_of(
             ts=now,
             src_ip=frame.src_ip,
             dst_ip=frame.dst_ip,
@@ -185,7 +186,7 @@ def _finished(half: _Half) -> FlowRecord:
         (0, 0) if seen is None else (seen[0] + 1, seen[1]) for seen in (half.out, half.back)
     )
     state: State = "established" if half.back is not None else "unanswered"
-    return replace(
+    return changed(
         half.record,
         phase="end",
         duration=max(0.0, half.duration),

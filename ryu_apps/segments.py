@@ -9,9 +9,10 @@ before the opening that it answers.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ryu_apps.wire.frames import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Frame
+from topology.making import changed
 from topology.records import FlowRecord, State
 
 MAX_OPEN = 100_000  # connections whose beginning is remembered until they end
@@ -78,7 +79,8 @@ class SegmentBook:
         """Remember an opening; the connection's end where that was heard before."""
         key = key_of(frame)
         entry = _Open(record, frame.seq)
-        self._open.pop(key, None)
+        if key in self._open:
+            self._open.move_to_end(key)
         self._open[key] = entry
         self._unanswered.append((now + UNANSWERED, key, entry))
         if len(self._open) > MAX_OPEN:
@@ -157,7 +159,7 @@ class SegmentBook:
         if len(self._closed) > MAX_CLOSED:
             self._closed.popitem(last=False)
         waited = 0.0 if entry.closing or entry.answer is not None else UNANSWERED
-        return replace(
+        return changed(
             entry.record,
             phase="end",
             duration=max(0.0, now - entry.record.ts - waited),

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from policies.layout import INTENT, OUTCOME, REASON
 from ryu_apps.wire.encode import WireRule
@@ -25,8 +26,7 @@ MULTIPART_SIZE = 16
 MORE = 1
 
 
-@dataclass(frozen=True, slots=True)
-class PacketIn:
+class PacketIn(NamedTuple):
     """``fields`` are the port the copy came with and the registers that say why (no others are
     read); ``frame`` may be cut short."""
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import hmac
 import struct
-from dataclasses import dataclass, replace
+from functools import lru_cache
 from ipaddress import IPv6Address
 from socket import inet_ntoa
+from typing import NamedTuple
 
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP, ETH_VLAN = 0x0800, 0x0806, 0x86DD, 0x88CC, 0x8100
 NAMES = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp"}
@@ -18,11 +19,14 @@ IPV6_EXTENSIONS = frozenset({0, 43, IPV6_FRAGMENT, 60})
 LLDP_MULTICAST = bytes.fromhex("0180c200000e")
 SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
 TAG_SIZE = 16
+KNOWN = 1 << 16  # addresses whose text is kept
+_TYPE = struct.Struct("!H")
+_IPV4 = struct.Struct("!BxH2xHxB2x4s4s")
+_PORTS = struct.Struct("!HH")
 _TCP = struct.Struct("!4xIIBB")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """What a frame says: ``ports`` are source and destination, or ICMP type and code; zeros in a
     fragment after the first.
 
@@ -52,6 +56,20 @@ class Frame:
     vlan: int | None = None
 
 
+# The same hosts talk again and again: their addresses' text is made once.
+ipv4_text = lru_cache(KNOWN)(inet_ntoa)
+
+
+@lru_cache(KNOWN)
+def ipv6_text(address: bytes) -> str:
+    return str(IPv6Address(address))
+
+
+@lru_cache(KNOWN)
+def mac_text(mac: bytes) -> str:
+    return mac.hex(":")
+
+
 def read_frame(data: bytes) -> Frame | None:
     """Parse the start of a frame; None when it is too short to tell."""
     try:
@@ -61,12 +79,12 @@ def read_frame(data: bytes) -> Frame | None:
 
 
 def _read(data: bytes) -> Frame:
-    dst_mac, src_mac = data[0:6].hex(":"), data[6:12].hex(":")
-    (eth_type,) = struct.unpack_from("!H", data, 12)
+    dst_mac, src_mac = mac_text(data[0:6]), mac_text(data[6:12])
+    (eth_type,) = _TYPE.unpack_from(data, 12)
     at = 14
     if eth_type == ETH_VLAN:
         (tag,) = struct.unpack_from("!H", data, 14)
-        return replace(_read(data[:12] + data[16:]), vlan=tag & 0xFFF)
+        return _read(data[:12] + data[16:])._replace(vlan=tag & 0xFFF)
     if eth_type == ETH_IP:
         return _read_ipv4(data, at, src_mac, dst_mac)
     if eth_type == ETH_IPV6:
@@ -89,7 +107,7 @@ def _read(data: bytes) -> Frame:
 
 
 def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
-    first, whole, part, proto, src, dst = struct.unpack_from("!BxH2xHxB2x4s4s", data, at)
+    first, whole, part, proto, src, dst = _IPV4.unpack_from(data, at)
     end = at + whole
     at += (first & 15) * 4
     later = part & 0x1FFF
@@ -100,9 +118,9 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ETH_IP,
         src_mac,
         dst_mac,
-        inet_ntoa(src),
-        inet_ntoa(dst),
-        NAMES.get(proto, str(proto)),
+        ipv4_text(src),
+        ipv4_text(dst),
+        NAMES.get(proto) or str(proto),
         ports,
         None,
         False,
@@ -131,9 +149,9 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ETH_IPV6,
         src_mac,
         dst_mac,
-        str(IPv6Address(src)),
-        str(IPv6Address(dst)),
-        NAMES.get(proto, str(proto)),
+        ipv6_text(src),
+        ipv6_text(dst),
+        NAMES.get(proto) or str(proto),
         ports,
         target,
         neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
@@ -156,7 +174,7 @@ def _segment(data: bytes, at: int, end: int) -> tuple[bool, int, int, int, int]:
 
 def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:
     if proto in (6, 17, 132):
-        source, target = struct.unpack_from("!HH", data, at)
+        source, target = _PORTS.unpack_from(data, at)
         return source, target
     if proto in (1, 58):
         return data[at], data[at + 1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from random import Random
 
 import pytest
@@ -128,7 +127,7 @@ def test_an_answer_may_be_heard_before_its_opening() -> None:
 def test_a_port_used_again_is_another_connection() -> None:
     book = opened()
     book.progress(REFUSAL, 100.2)
-    later = replace(SYN, seq=4711)
+    later = SYN._replace(seq=4711)
     assert not book.repeats(later)
     assert book.opened(record(130.0), later, 130.0) is None
     (end,) = book.overdue(130.0 + UNANSWERED)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address
 
-from topology.readers.build import record_of
+from topology.making import record_of
 from topology.readers.packets import (
     ACK,
     FIN,

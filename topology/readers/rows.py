@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-from topology.readers.build import record_of
+from topology.making import record_of
 from topology.records import FlowRecord, State, VerdictWord
 
 STATES: dict[str, State] = {

@@ -12,8 +12,8 @@ from itertools import repeat
 from math import isfinite
 from typing import Any, TypeVar
 
+from topology.making import DEFAULTS, FIELDS, records_of
 from topology.readers import rows
-from topology.readers.build import DEFAULTS, FIELDS, records_of
 from topology.readers.rows import LATEST, MOST, BadRow
 from topology.readers.tally import Tally
 from topology.records import FlowRecord

@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TextIO
 
+from topology.making import record_of
 from topology.readers import rows
-from topology.readers.build import record_of
 from topology.readers.contract import read_json
 from topology.readers.reply import is_group
 from topology.readers.rows import BadRow
