@@ -12,8 +12,8 @@ from benchmarks.policy_generator import generate
 from benchmarks.runner import Benchmark, Figure, Target
 from policies.check import check_policy
 from policies.membership import Membership
+from policies.pause import collect_rarely
 from policies.reader import load_policy
-from topology.garbage import collect_rarely
 
 MEASURE = "import sys; from benchmarks.policy_reading import print_peak; print_peak(sys.argv[1])"
 

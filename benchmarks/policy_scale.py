@@ -29,11 +29,10 @@ from policies.layout import Table
 from policies.membership import Membership
 from policies.membership_change import follow
 from policies.model import TCP, Host, Intent, Policy, Service
-from policies.pause import collection_paused
+from policies.pause import collect_rarely, collection_paused
 from policies.reader import load_policy
 from policies.rules import Rule
 from topology.fabric import Fabric
-from topology.garbage import collect_rarely
 from topology.records import Binding
 
 RUNS = 5

@@ -25,13 +25,13 @@ from console.analysis_socket import SOCKET_NAME
 from console.background import Copy
 from console.feed_service import FeedService
 from policies.errors import PolicyError
+from policies.pause import collect_rarely
 from response import messages as m
 from response.compose import Composed, PolicyFollower, compose
 from response.framing import AnyMessage, Decoder, FramingError, encode
 from response.store import StoreError
 from response.versions import VersionError
 from ryu_apps.local_socket import listen_locally
-from topology.garbage import collect_rarely
 
 TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave

@@ -24,7 +24,7 @@ from typer.exceptions import TyperException
 from typer.main import get_group
 
 from console.errors import WRONG_INPUT, CommandError, exit_code, explain
-from topology.garbage import collect_rarely
+from policies.pause import collect_rarely
 
 PLUGINS = "septum.commands"
 

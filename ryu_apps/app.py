@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from policies import keeping
+from policies.pause import collect_rarely
 from response.interfaces import StateStore
 from response.messages import Message, OwnAddresses, Ready, Reply
 from response.store import StoreError
@@ -37,7 +38,6 @@ from ryu_apps.runtime import (
 )
 from ryu_apps.session import Phase
 from ryu_apps.wire.messages import EXPERIMENTER
-from topology.garbage import collect_rarely
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
