@@ -17,10 +17,22 @@ from dataclasses import dataclass, field
 
 VERSION = 4
 (HELLO, ERROR, ECHO, ECHOED, EXPERIMENTER, FEATURES, FEATURED, CONFIG, CONFIGURED) = range(9)
-PACKET_IN, PACKET_OUT, FLOW_MOD = 10, 13, 14
+PACKET_IN, PACKET_OUT, FLOW_MOD, METER_MOD = 10, 13, 14, 29
 MULTIPART, MULTIPARTED, BARRIER, BARRED, ROLE, ROLED = 18, 19, 20, 21, 24, 25
-DESCRIPTION, AGGREGATE, GROUP_FEATURES, METER_FEATURES, PORTS = 0, 2, 8, 11, 13
-ONF, BUNDLE_CONTROL = 0x4F4E4600, 2300
+DESCRIPTION, FLOWS, AGGREGATE, GROUP_FEATURES, METERS, METER_FEATURES, PORTS = (
+    0,
+    1,
+    2,
+    8,
+    10,
+    11,
+    13,
+)
+ONF, BUNDLE_CONTROL, BUNDLE_ADD = 0x4F4E4600, 2300, 2301
+ADD, DELETE_STRICT = 0, 4
+METER_DELETE = 2
+ALL = 0xFF
+MOST = 60_000  # bytes of one part of a listing
 TAG = b"sptm"
 NO_BUFFER = 0xFFFF_FFFF
 _HEADER = struct.Struct("!BBHI")
@@ -54,7 +66,10 @@ def opening_frame(
 
 @dataclass(slots=True)
 class FakeSwitch:
-    """One connection to a controller. Times are of `time.monotonic`, in seconds."""
+    """One connection to a controller. Times are of `time.monotonic`, in seconds.
+
+    It remembers the rules and meters that it is given and lists them when asked, as a switch does.
+    """
 
     address: tuple[str, int]
     dpid: int = 1
@@ -62,6 +77,8 @@ class FakeSwitch:
     heard: float = 0.0
     answered: dict[int, float] = field(default_factory=dict)
     errors: int = 0
+    _rules: dict[bytes, bytes] = field(default_factory=dict)  # by table, priority and match
+    _meters: dict[bytes, bytes] = field(default_factory=dict)
     _socket: socket.socket = field(default_factory=socket.socket)
     _in: bytearray = field(default_factory=bytearray)
     _out: bytearray = field(default_factory=bytearray)
@@ -178,24 +195,74 @@ class FakeSwitch:
         elif kind == ROLE:
             self._out += message(ROLED, xid, body)
         elif kind == MULTIPART:
-            self._out += message(MULTIPARTED, xid, self._listing(int.from_bytes(body[:2], "big")))
+            self._list(xid, body)
+        elif kind == FLOW_MOD:
+            self._change_rule(body)
+        elif kind == METER_MOD:
+            self._change_meter(body)
         elif kind == EXPERIMENTER:
             self._bundle(xid, body)
         elif kind == ERROR:
             self.errors += 1
 
-    def _listing(self, what: int) -> bytes:
+    def _change_rule(self, body: bytes) -> None:
+        """A FLOW_MOD that adds one rule or deletes one; kept as flow statistics list it."""
+        cookie, table, command, idle, hard, priority, flags = struct.unpack_from(
+            "!Q8xBBHHH12xH", body
+        )
+        match_size = int.from_bytes(body[42:44], "big")
+        key = bytes((table,)) + body[22:24] + body[40 : 40 + match_size]
+        if command == DELETE_STRICT:
+            self._rules.pop(key, None)
+        elif command == ADD:
+            rest = body[40:]
+            head = struct.pack(
+                "!HBxIIHHHH4xQQQ", 48 + len(rest), table, 0, 0, priority, idle, hard, flags,
+                cookie, 0, 0,
+            )  # fmt: skip
+            self._rules[key] = head + rest
+
+    def _change_meter(self, body: bytes) -> None:
+        command, flags = struct.unpack_from("!HH", body)
+        number, bands = body[4:8], body[8:]
+        if command == METER_DELETE:
+            self._meters.pop(number, None)
+        else:
+            self._meters[number] = struct.pack("!HH", 8 + len(bands), flags) + number + bands
+
+    def _list(self, xid: int, body: bytes) -> None:
+        """Answer a multipart request, in as many parts as it takes."""
+        what = int.from_bytes(body[:2], "big")
+        parts = [b""]
+        for entry in self._entries(what, body[8:]):
+            if len(parts[-1]) + len(entry) > MOST:
+                parts.append(b"")
+            parts[-1] += entry
+        for number, listed in enumerate(parts, 1):
+            more = number < len(parts)
+            self._out += message(MULTIPARTED, xid, struct.pack("!HH4x", what, more) + listed)
+
+    def _entries(self, what: int, asked: bytes) -> Iterable[bytes]:
         if what == DESCRIPTION:
             texts = (b"none", b"Open vSwitch", b"none", b"0", b"none")
-            listed = struct.pack("!256s256s256s32s256s", *texts)
-        elif what == PORTS:
-            listed = b"".join(map(_port, range(1, self.ports + 1)))
-        else:
-            listed = bytes(_EMPTY.get(what, 0))
-        return struct.pack("!HH4x", what, 0) + listed
+            return [struct.pack("!256s256s256s32s256s", *texts)]
+        if what == PORTS:
+            return map(_port, range(1, self.ports + 1))
+        if what == METERS:
+            return self._meters.values()
+        if what == FLOWS:
+            table, cookie, mask = struct.unpack_from("!B15xQQ", asked)
+            return (
+                rule for rule in self._rules.values()
+                if table in (ALL, rule[2])
+                and int.from_bytes(rule[24:32], "big") & mask == cookie & mask
+            )  # fmt: skip
+        return [bytes(_EMPTY.get(what, 0))]
 
     def _bundle(self, xid: int, body: bytes) -> None:
         vendor, kind = struct.unpack_from("!II", body)
+        if (vendor, kind) == (ONF, BUNDLE_ADD) and body[17] == FLOW_MOD:
+            self._change_rule(body[24:])
         if (vendor, kind) == (ONF, BUNDLE_CONTROL):
             number, step, flags = struct.unpack_from("!IHH", body, 8)
             answer = struct.pack("!IIIHH", ONF, kind, number, step + 1, flags)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from detection.alerts import Alert, Scored
 from response.chain import AuditEntry, AuditHead
@@ -20,8 +20,7 @@ from topology.graph import CommunicationGraph
 from topology.records import Binding, FlowRecord, Link
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFlow:
+class StoredFlow(NamedTuple):
     """One observed connection with the score its record got (None: not scored)."""
 
     record: FlowRecord

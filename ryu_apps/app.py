@@ -108,7 +108,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         self._announced_ready = False
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
-        self.listener = Listener(self._tap)
+        self.listener = Listener(self._tap, self._tell_gathered)
 
     def start(self) -> None:
         super().start()
@@ -238,6 +238,9 @@ class SeptumApp(Application):  # type: ignore[misc]
             self.faults += 1
             LOG.exception("message of type %d from switch %d", kind, datapath.id)
         return True
+
+    def _tell_gathered(self) -> None:
+        self.carry_out(self.core.gathered())
 
     # -- the analysis ---------------------------------------------------------
 

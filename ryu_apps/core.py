@@ -243,7 +243,8 @@ class Core:
         if kind == FLOW_REMOVED:
             removed = decode.flow_removed(buf)
             if category_of(removed.cookie) == Category.COUNT:
-                return self.watcher.ended(session.switch, removed, now)
+                self.watcher.ended(session.switch, removed, now)
+                return []
             session.flow_removed(removed)
             if category_of(removed.cookie) == Category.KEPT:
                 return self._let_go(removed.cookie, now)
@@ -353,6 +354,10 @@ class Core:
         elif seen.rerouted:
             changed = self.upkeep.reroute(now)
         return [*seen.effects, *changed]
+
+    def gathered(self) -> list[Effect]:
+        """Connections seen since the last call; call when no more messages are at hand."""
+        return self.watcher.gathered()
 
     # -- time -----------------------------------------------------------------
 

@@ -76,12 +76,15 @@ class Unreadable(Exception):
 
 class Connection(controller.Datapath):  # type: ignore[misc]
     """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
-    known switch first; what it takes (returns True for) is not parsed into objects at all."""
+    known switch first; what it takes (returns True for) is not parsed into objects at all.
+    ``paused()`` is called when no more messages are at hand."""
 
-    def __init__(self, sock: Any, address: Any, tap: Tap, refused: Refused) -> None:
+    def __init__(
+        self, sock: Any, address: Any, tap: Tap, paused: Callable[[], None], refused: Refused
+    ) -> None:
         super().__init__(sock, address)
         self.socket.settimeout(SOCKET_TIMEOUT)
-        self._tap, self._refused = tap, refused
+        self._tap, self._paused, self._refused = tap, paused, refused
         self._until = time.monotonic() + HANDSHAKE_WITHIN
         self._malformed = 0
         self.welcomed: Callable[[], None] = lambda: None
@@ -100,6 +103,7 @@ class Connection(controller.Datapath):  # type: ignore[misc]
                 # It is alive: its answer to an echo request may be far behind in what it sends.
                 self.unreplied_echo_requests.clear()
                 rest = self._messages(rest + block)
+                self._paused()
                 hub.sleep(pace.after(len(block), time.monotonic()))  # others get their turn
         except Unreadable as error:
             LOG.warning("%s: %s; connection closed", self._name(), error)
@@ -186,9 +190,10 @@ class TlsFiles:
 
 @dataclass(slots=True)
 class Listener:
-    """Takes connections on one or more doors until the process ends."""
+    """Takes connections on one or more doors until the process ends; see `Connection`."""
 
     tap: Tap
+    paused: Callable[[], None]
     refused: Refused = field(default_factory=Refused)
     _connections: int = 0
     _strangers: Counter[str] = field(default_factory=Counter)
@@ -233,7 +238,7 @@ class Listener:
             if tls is not None:
                 sock = self._secured(sock, address, tls)
             if sock is not None:
-                connection = Connection(sock, address, self.tap, self.refused)
+                connection = Connection(sock, address, self.tap, self.paused, self.refused)
                 connection.welcomed = known
                 connection.serve()
         except OSError as error:

@@ -72,6 +72,7 @@ class Watcher:
     crowding: Crowding = field(default_factory=Crowding)
     can_ask: Callable[[int], bool] = lambda switch: False  # whether hosts there can be asked
     lost: Lost = field(default_factory=Lost)
+    records: list[FlowRecord] = field(default_factory=list)  # not told yet
     xids: Iterator[int] = field(default_factory=lambda: count(0x5200_0000))
 
     def packet(
@@ -98,14 +99,13 @@ class Watcher:
             record = self.book.start(copy, frame, switch, self.desired.names, now)
             if record is None:
                 return NOTHING
-            ended = None
+            self.records.append(record)
             if frame.proto == "tcp" and frame.opens and record.verdict != "deny":
-                ended = self.book.segments.opened(record, frame, now)
-            records = (record,) if ended is None else (record, ended)
-            return Seen((Tell(RecordsSeen(records)),))
+                self._gather(self.book.segments.opened(record, frame, now))
+            return NOTHING
         if reason == Reason.PROGRESS:
-            ended = self.book.segments.progress(frame, now)
-            return NOTHING if ended is None else Seen((Tell(RecordsSeen((ended,))),))
+            self._gather(self.book.segments.progress(frame, now))
+            return NOTHING
         if reason == Reason.UNKNOWN_TARGET:
             return self._unknown_target((switch, port), frame, copy.frame, views, now)
         if reason == Reason.ADDRESSING:
@@ -118,15 +118,24 @@ class Watcher:
             return self._stranger(switch, port, frame, copy.frame, now)
         return NOTHING
 
-    def ended(self, switch: int, removed: decode.FlowRemoved, now: float) -> list[Effect]:
-        record = self.book.ended(removed, switch, self.desired.names, now)
-        return [] if record is None else [Tell(RecordsSeen((record,)))]
+    def ended(self, switch: int, removed: decode.FlowRemoved, now: float) -> None:
+        self._gather(self.book.ended(removed, switch, self.desired.names, now))
 
     def overdue(self, now: float) -> list[Effect]:
         """What has to be told because time has passed."""
-        ended = self.book.overdue(now)
-        records: list[Effect] = [Tell(RecordsSeen(tuple(ended)))] if ended else []
-        return records + self.crowding.over(now)
+        self.records += self.book.overdue(now)
+        return [*self.gathered(), *self.crowding.over(now)]
+
+    def _gather(self, record: FlowRecord | None) -> None:
+        if record is not None:
+            self.records.append(record)
+
+    def gathered(self) -> list[Effect]:
+        """The records since the last call, in one message: they come by the hundred."""
+        if not self.records:
+            return []
+        records, self.records = tuple(self.records), []
+        return [Tell(RecordsSeen(records))]
 
     def _link(self, switch: int, port: int, frame: bytes, now: float) -> Seen:
         sender = frames.read_lldp(frame, self.secret)
@@ -176,8 +185,9 @@ class Watcher:
             in_port=asker[1],
             src_mac=frame.src_mac,
         )
+        self.records.append(record)
         asked = discovery.search(views(), self.desired.hosts, asker, data, self.xids)
-        return Seen((Tell(RecordsSeen((record,))), *asked))
+        return Seen(tuple(asked))
 
     def _stranger(
         self, switch: int, port: int, frame: frames.Frame, data: bytes, now: float

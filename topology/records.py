@@ -8,12 +8,15 @@ are seconds since the epoch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 State = Literal["established", "rejected", "unanswered", "denied"]
 Phase = Literal["whole", "start", "end"]
 # ``observed``: policy denies it, but its mode only watches.
 VerdictWord = Literal["allow", "observed", "would-deny", "deny"]
+
+WITH_NUMBER = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ class FlowRecord:
     @property
     def service(self) -> str:
         """What the responder offers: ``tcp/22``, ``icmp/8``, or a bare protocol."""
-        if self.proto in ("tcp", "udp", "sctp"):
-            return f"{self.proto}/{self.dst_port}"
         if self.proto in ("icmp", "icmpv6"):
-            return f"{self.proto}/{self.src_port}"
-        return self.proto
+            return _service(self.proto, self.src_port)
+        return _service(self.proto, self.dst_port)
+
+
+@lru_cache(1 << 16)
+def _service(proto: str, number: int) -> str:
+    """The few services there are, over and over: one text each, whose hash is known."""
+    return f"{proto}/{number}" if proto in WITH_NUMBER else proto
 
 
 @dataclass(frozen=True, slots=True)

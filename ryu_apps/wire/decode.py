@@ -21,6 +21,12 @@ _OXM = struct.Struct("!I")
 _TOLD = {
     BY_NAME[name].header: name for name in ("in_port", REASON.field, OUTCOME.field, INTENT.field)
 }
+# How Open vSwitch begins what it tells of a copied packet: nearly every one is read at once.
+_USUAL = struct.Struct("!2xHIIIHIIII")
+_USUAL_HEADERS = tuple(
+    BY_NAME[name].header for name in ("in_port", "eth_type", REASON.field, INTENT.field)
+)
+assert REASON.field == OUTCOME.field
 HEADER_SIZE = 8
 MULTIPART_SIZE = 16
 MORE = 1
@@ -132,11 +138,16 @@ def _rule(entry: bytes, at: int) -> WireRule:
 
 def _read_told(buf: bytes, start: int) -> tuple[dict[str, int], int]:
     """The fields that packet copies are read for, and where what follows the match begins."""
+    if len(buf) >= start + _USUAL.size:
+        length, a, port, b, _, c, marks, d, intent = _USUAL.unpack_from(buf, start)
+        if (a, b, c, d) == _USUAL_HEADERS and _USUAL.size <= length <= len(buf) - start:
+            fields = {"in_port": port, REASON.field: marks, INTENT.field: intent}
+            return fields, start + (length + 7) // 8 * 8
     _, length = _MATCH.unpack_from(buf, start)
     at, stop = start + 4, start + length
     if stop > len(buf):
         raise IndexError(f"match of {length} bytes runs past the end")
-    fields: dict[str, int] = {}
+    fields = {}
     while at < stop and len(fields) < len(_TOLD):
         (header,) = _OXM.unpack_from(buf, at)
         at += 4

@@ -48,7 +48,7 @@ class Told(Detector):
             return scored
         alert = make_alert(record.src_ip, record.ts, (scored.row,), id=f"a{scored.row}")
         score = 0.995 if record.dst_ip == "10.0.0.2" else 0.9999
-        return replace(scored, alert=replace(alert, score=score))
+        return scored._replace(alert=replace(alert, score=score))
 
 
 @pytest.fixture

@@ -79,6 +79,8 @@ class Rig:
         for switch in list(self.switches.values()):
             for kind, xid, buf in switch.take(effects):
                 self.carry_out(self.core.message(switch.number, kind, xid, buf, self.now))
+        if gathered := self.core.gathered():
+            self.carry_out(gathered)
 
     def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
         self.switches[number] = switch or FakeSwitch(number)

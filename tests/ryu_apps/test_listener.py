@@ -72,12 +72,19 @@ def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyP
         ours, _ = door.accept()
     brick = f"{controller.__name__.split('.')[0]}.base.app_manager.lookup_service_brick"
     monkeypatch.setattr(brick, lambda _: Mock())
-    connection = Connection(ours, ("192.0.2.1", 1), lambda *_: True, Refused())
+    heard: list[str] = []
+
+    def tap(*_: object) -> bool:
+        heard.append("message")
+        return True
+
+    connection = Connection(ours, ("192.0.2.1", 1), tap, lambda: heard.append("pause"), Refused())
     connection.unreplied_echo_requests += [1, 2]
     theirs.sendall(message(10, 1, bytes(100)) * 3)
     theirs.close()
     connection._recv_loop()
     assert connection.unreplied_echo_requests == []
+    assert heard.count("message") == 3 and heard[-1] == "pause"
 
 
 def status(controller: Controller) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from policies import layout
@@ -65,6 +65,29 @@ def test_random_packet_ins_never_crash(data: bytes) -> None:
             parse(b"\x04\x0a\x00\x00\x00\x00\x00\x00" + data)
         except decode.Malformed:
             pass
+
+
+TOLD = {"in_port": 3, "eth_type": 0x800, "reg0": 0x4100_0A61, "reg1": 0x7129_B8D5, "reg5": 9}
+
+
+@given(st.permutations(sorted(TOLD)), st.sets(st.sampled_from(sorted(TOLD))))
+@example(["in_port", "eth_type", "reg0", "reg1", "reg5"], set())
+@example(["in_port", "eth_type", "reg0", "reg1", "reg5"], {"reg5"})
+def test_a_copy_says_the_same_in_whatever_order(order: list[str], left_out: set[str]) -> None:
+    """The order that Open vSwitch uses is read in one go, any other field by field."""
+    said = {name: TOLD[name] for name in order if name not in left_out}
+    fields = tuple(
+        struct.pack("!I", BY_NAME[n].header) + value.to_bytes(BY_NAME[n].size, "big")
+        for n, value in said.items()
+    )
+    body = struct.pack("!IHBBQ", 0xFFFFFFFF, 60, 0, 12, 7) + match_bytes(fields) + b"\0\0"
+    buf = messages.message(10, 0, body + bytes(60))
+    read = decode.packet_in(buf)
+    wanted = {name: said[name] for name in ("in_port", "reg0", "reg1") if name in said}
+    assert (read.table, read.cookie, read.fields, len(read.frame)) == (12, 7, wanted, 60)
+    for length in range(24, 28 + sum(map(len, fields))):  # cut off within the match
+        with pytest.raises(decode.Malformed):
+            decode.packet_in(buf[:length])
 
 
 @given(st.binary(max_size=160))
