@@ -19,7 +19,8 @@ from policies.layout import Category, Table, category_of
 from policies.membership import Membership
 from policies.model import ICMP, ICMPV6, PORT_PROTOCOLS, Policy
 from policies.prove.flows import ASKS, STATES, Asked, packet_of
-from policies.prove.packets import ARP, IP, IPV6, LATER, LLDP, fragment_of
+from policies.prove.fragments import LATER, fragment_of
+from policies.prove.packets import ARP, IP, IPV6, LLDP
 from policies.prove.places import Places
 from policies.prove.text import width_of
 from policies.regions import SIX

@@ -10,7 +10,8 @@ from policies.layout import Table
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import Classes, bitset
 from policies.prove.differing import differences
-from policies.prove.expect import Expectation, Expected
+from policies.prove.expect import Expectation
+from policies.prove.expected import Expected
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
 from policies.prove.index import TableIndex, bits_mask
 from policies.prove.loose import Loose

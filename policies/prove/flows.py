@@ -11,6 +11,7 @@ from policies.prove.addresses import AddressClasses
 from policies.prove.boxes import REACHABLE, SIX_BIT
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
+from policies.prove.fragments import fragment_of
 from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
 from policies.prove.machine import FULL_TABLE
 from policies.prove.packets import (
@@ -24,7 +25,6 @@ from policies.prove.packets import (
     REL,
     RPL,
     TRK,
-    fragment_of,
 )
 from policies.prove.ranges import Ranges, common
 from policies.prove.world import World
@@ -186,7 +186,7 @@ def _few(targets: list[int], expectation: Expectation) -> list[int]:
         place = expectation.places.macs.get(target)
         kind = None if place is None else place[0] == expectation.view.switch
         tag = expectation.places.tags.get((*(place or (0, 0)), target)) if kind else None
-        found.setdefault((kind, expectation.way(place) is None, tag), target)
+        found.setdefault((kind, expectation.forwarding.way(place) is None, tag), target)
     return list(found.values())
 
 
@@ -301,6 +301,6 @@ class Witnesses:
             place = places.macs.get(mac)
             if place is None or local and place[0] != expect.view.switch:
                 continue
-            if expect.way(place) not in (None, in_port):
+            if expect.forwarding.way(place) not in (None, in_port):
                 return [mac]
         return []

@@ -12,23 +12,21 @@ from policies.prove.addresses import CHAIN, SOURCE, TARGET
 from policies.prove.attempt import Attempt
 from policies.prove.boxes import EVERY_SERVICE, INTENT, REACHABLE, SIX_BIT, Leaf
 from policies.prove.differing import counts_one
-from policies.prove.expect import Expected
+from policies.prove.expected import Expected
 from policies.prove.flows import STATES, Asked, flow_packets, packet_of
+from policies.prove.fragments import FIRST, LATER, fragment_of, is_fragment
 from policies.prove.groups import group_packets
 from policies.prove.index import FULL, Group, bits_mask, place, register_bits
 from policies.prove.loose import LARGE, apart
 from policies.prove.machine import Run
 from policies.prove.packets import (
     ADVERTISE,
-    FIRST,
     IP,
-    LATER,
     PORT_NAMES,
     REL,
     RPL,
     SOLICIT,
     TRK,
-    fragment_of,
     original,
 )
 from policies.prove.ranges import Ranges, Undecided, common, meet, without
@@ -185,7 +183,7 @@ class Passages(Attempt):
             key = (
                 entry & ~ends,
                 state,
-                self.expectation.leads(packet),
+                self.expectation.forwarding.leads(packet),
                 self._local(packet),
                 *(packet.get(name) for name in looked_at),
             )
@@ -271,7 +269,7 @@ class Passages(Attempt):
 
     def _does(self, run: Run, wanted: Expected, packet: dict[str, int]) -> bool:
         """Whether the tables behind the tiers did what is wanted, for any intent."""
-        mark = 0 if packet.get("ip_frag", 0) else MARKED
+        mark = 0 if is_fragment(packet) else MARKED
         commits = [] if wanted.commit is None else [(self.expectation.zone, mark)]
         reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
         return (
