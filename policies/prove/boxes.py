@@ -50,14 +50,18 @@ DEFAULT: Label = (0, cookie(Category.DEFAULT))
 BUDGET = 200_000
 
 
+def service_number(six: bool, proto: int, port: int = 0) -> int:
+    return (SIX_BIT if six else 0) | proto << 16 | port
+
+
 def reachable_services() -> Ranges:
     """What a packet can ask for: only some protocols have ports."""
     found = []
-    for six in (0, SIX_BIT):
+    for six in (False, True):
         for proto in range(256):
             typed = proto == (ICMPV6 if six else ICMP)
             size = 65536 if proto in PORT_PROTOCOLS else 256 if typed else 1
-            low = six | proto << 16
+            low = service_number(six, proto)
             if typed and six:  # neighbour discovery is no connection
                 found += [(low, low + SOLICIT - 1), (low + ADVERTISE + 1, low + size - 1)]
             else:
@@ -66,6 +70,12 @@ def reachable_services() -> Ranges:
 
 
 REACHABLE = reachable_services()
+
+
+def reachable_in(services: Ranges, six: bool) -> Ranges:
+    """Of some services those that a packet of one family can ask for."""
+    base = SIX_BIT if six else 0
+    return common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +153,8 @@ def service_ranges(service: Service) -> Iterator[tuple[int, int]]:
     if proto is None:
         yield from EVERY_SERVICE
         return
-    for six in {ICMP: (0,), ICMPV6: (SIX_BIT,)}.get(proto, (0, SIX_BIT)):
-        base = six | proto << 16
+    for six in {ICMP: (False,), ICMPV6: (True,)}.get(proto, (False, True)):
+        base = service_number(six, proto)
         yield base | (low or 0), base | (0xFFFF if high is None else high)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from policies.compiler.parts import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from policies.model import ICMP, ICMPV6, TCP
 from policies.prove.addresses import AddressClasses
-from policies.prove.boxes import REACHABLE, SIX_BIT
+from policies.prove.boxes import reachable_in
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
 from policies.prove.fragments import fragment_of
@@ -26,7 +26,7 @@ from policies.prove.packets import (
     RPL,
     TRK,
 )
-from policies.prove.ranges import Ranges, common
+from policies.prove.ranges import Ranges
 from policies.prove.world import World
 from policies.regions import SIX
 from policies.rules import Rule
@@ -211,8 +211,7 @@ class Witnesses:
         reply = bool(state & RPL)
         near, far = (targets, sources) if reply else (sources, targets)
         for six in (False, True):
-            base = SIX_BIT if six else 0
-            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            asked = reachable_in(services, six)
             for low, _ in (*asked[:1], *asked[-1:]):
                 service = (low >> 16 & 0xFF, low & 0xFFFF)
                 yield from self._from_edges(near, far, six, service, state)
