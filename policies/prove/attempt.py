@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from policies import layout
 from policies.layout import Table
 from policies.prove.addresses import CHAIN
-from policies.prove.boxes import reachable_in
+from policies.prove.boxes import Region, reachable_in
 from policies.prove.classes import Classes, bitset
 from policies.prove.differing import differences
 from policies.prove.expect import Expectation
@@ -154,8 +154,8 @@ class Attempt:
         return differences(run, wanted, run.packet["in_port"], self.expectation.zone)
 
     def _reachable(
-        self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None
-    ) -> Iterator[tuple[int, int, Ranges]]:
+        self, box: Region, edge: bool | None = None, reply: bool | None = None
+    ) -> Iterator[Region]:
         """The parts of a box that packets here can be in: a host sends with its own addresses,
         other switches send anything. ``edge`` and ``reply`` narrow it to such packets."""
         sources, targets, services = box

@@ -45,9 +45,9 @@ INTENT = bits_mask(layout.INTENT)
 SIX_BIT = 1 << 24  # a service is one number: family (1 bit), protocol (8), port or type (16)
 EVERY_SERVICE: Ranges = ((0, 2 * SIX_BIT - 1),)
 Label = tuple[int, int]  # intent number, cookie
+Region = tuple[int, int, Ranges]  # source classes, target classes, services
 ORDER = {Tier.EMERGENCY: 0, Tier.SECURITY: 2, Tier.APPLICATION: 3, Tier.BASELINE: 4}
 DEFAULT: Label = (0, cookie(Category.DEFAULT))
-BUDGET = 200_000
 
 
 def service_number(six: bool, proto: int, port: int = 0) -> int:
@@ -102,17 +102,6 @@ class Box:
     intent: Intent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Packets where rules and intents disagree: classes and services, and who decides."""
-
-    sources: int
-    targets: int
-    services: Ranges
-    rule: Box
-    intent: Box
-
-
 def order_of(intent: Intent) -> tuple[int, ...]:
     """Who decides first: the tier, deny before allow, then the name (as bytes, in one number)."""
     name = intent.name.encode("utf-32-be")
@@ -163,12 +152,12 @@ def ranked(boxes: Iterable[Box]) -> list[Box]:
     return sorted(boxes, key=lambda box: box.rank)
 
 
-def touches(box: Box, part: tuple[int, int, Ranges]) -> bool:
+def touches(box: Box, part: Region) -> bool:
     """Whether a box shares a packet with another."""
     return bool(box.sources & part[0] and box.targets & part[1] and meet(box.services, part[2]))
 
 
-def inside(part: tuple[int, int, Ranges], box: Box) -> tuple[int, int, Ranges] | None:
+def inside(part: Region, box: Box) -> Region | None:
     """The part of a region in a box; None where there is none."""
     sources = part[0] & box.sources
     if not sources:
@@ -180,7 +169,7 @@ def inside(part: tuple[int, int, Ranges], box: Box) -> tuple[int, int, Ranges] |
     return (sources, targets, services) if services else None
 
 
-def outside(part: tuple[int, int, Ranges], box: Box) -> Iterator[tuple[int, int, Ranges]]:
+def outside(part: Region, box: Box) -> Iterator[Region]:
     """The parts of a region that are not in a box."""
     sources, targets, services = part
     if rest := sources & ~box.sources:

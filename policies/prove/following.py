@@ -13,7 +13,7 @@ from functools import cache
 
 from policies.model import Mode
 from policies.prove.attempt import Flood, Setting
-from policies.prove.boxes import EVERY_SERVICE, Box, Leaf
+from policies.prove.boxes import EVERY_SERVICE, Box, Leaf, Region
 from policies.prove.expect import Expectation
 from policies.prove.groups import group_packets
 from policies.prove.judging import Judging
@@ -256,7 +256,7 @@ class Following:
         return len(regions)
 
 
-def _regions(boxes: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
+def _regions(boxes: Iterable[Box]) -> list[Region]:
     """Boxes over the same ends as one."""
     found: dict[tuple[int, int], list[Ranges]] = {}
     for box in boxes:

@@ -177,10 +177,10 @@ class Passages(Attempt):
             edge = packet["in_port"] in self.expectation.edges
             reply = bool(state & RPL)
             for part in self._reachable((sources, targets, services), edge, reply):
-                found = self.shared.judging.decided(leaf, allow, *part)
+                found = self.shared.judging.decided(leaf, allow, part)
                 if found is None:
                     continue
-                for witness in self.witnesses.packets(*found[:3], state):
+                for witness in self.witnesses.packets(*found, state):
                     sent = witness
                     if "tcp_flags" in packet and "tcp_flags" in witness:
                         sent = witness | {"tcp_flags": packet["tcp_flags"]}
