@@ -18,12 +18,13 @@ from policies.model import (
     NOWHERE,
     UNKNOWN,
     Action,
+    Connection,
     Intent,
     Policy,
     Service,
     Tier,
 )
-from policies.services import covers_all
+from policies.services import covers_all, names
 
 STORED_AS = "kept intents"  # the name that the store has them under
 SOON = 65_535 + 120  # seconds before its end from which an intent is kept already
@@ -106,6 +107,30 @@ def resolved(intent: Intent, segments: Iterable[str]) -> Intent:
     return Intent(
         intent.name, sources, targets, intent.services, tier=intent.tier, keep_established=True
     )
+
+
+def keeper(
+    admitted: Iterable[Intent],
+    segments: Sequence[str],
+    sources: frozenset[str],
+    targets: frozenset[str],
+    connection: Connection,
+) -> Intent | None:
+    """Of the kept intents that a connection was let in by, the first that still lets it go on,
+    with ends in these segments; ``segments`` are all that the policy knows."""
+    for each in admitted:
+        intent = resolved(each, segments)
+        if (
+            _is_in(intent.sources, sources)
+            and _is_in(intent.targets, targets)
+            and any(names(service, connection) for service in intent.services)
+        ):
+            return each
+    return None
+
+
+def _is_in(ends: tuple[str, ...], segments: frozenset[str]) -> bool:
+    return ANY in ends or any(name in segments for name in ends) or UNKNOWN in ends and not segments
 
 
 def written(keeping: Keeping) -> str:
