@@ -22,7 +22,7 @@ from policies.prove.flows import ASKS, STATES, Asked, packet_of
 from policies.prove.fragments import LATER, fragment_of
 from policies.prove.packets import ARP, IP, IPV6, LLDP
 from policies.prove.places import Places
-from policies.prove.text import width_of
+from policies.prove.text_fields import width_of
 from policies.regions import SIX
 from policies.rules import Commit, CopyToController, Learn, Load, Rule, RuleAction, Track
 from topology.records import Binding
