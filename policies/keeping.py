@@ -50,7 +50,7 @@ def bare(intent: Intent) -> Intent:
 
 def in_force(policy: Policy, now: float) -> tuple[Intent, ...]:
     """The intents that have not ended and would keep their connections."""
-    return tuple(bare(each) for each in policy.intents if keeps(each) and not _ends_by(each, now))
+    return tuple(bare(each) for each in policy.intents if keeps(each) and each.holds(now))
 
 
 def kept_after(
@@ -64,20 +64,16 @@ def kept_after(
     connections live on where nobody is there to see its end.
     """
     current = {intent.name: intent for intent in policy.intents}
-    ending = [each for each in in_force(policy, now) if _ends_by(each, now + SOON)]
+    ending = [each for each in in_force(policy, now) if not each.holds(now + SOON)]
     found: dict[Intent, None] = {}
     for intent in (*kept, *before, *ending):
         new = current.get(intent.name)
         if new is not None and not new.keep_established:
             continue
-        if new is not None and not _ends_by(new, now + SOON) and _covers(new, intent):
+        if new is not None and new.holds(now + SOON) and _covers(new, intent):
             continue
         found[intent] = None
     return tuple(sorted(found, key=lambda each: (each.name, repr(each))))
-
-
-def _ends_by(intent: Intent, moment: float) -> bool:
-    return intent.expires is not None and intent.expires.timestamp() <= moment
 
 
 def _covers(new: Intent, old: Intent) -> bool:

@@ -159,6 +159,10 @@ class Intent:
     description: str = ""
     source: Source = NOWHERE
 
+    def holds(self, now: float) -> bool:
+        """Whether it has not ended at ``now``."""
+        return self.expires is None or self.expires.timestamp() > now
+
 
 @dataclass(frozen=True, slots=True)
 class Infrastructure:

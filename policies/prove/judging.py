@@ -200,11 +200,7 @@ class Judging:
         return _Condition(rule, sources, targets, services)
 
     def read_intents(self, policy: Policy, now: float) -> None:
-        live = [
-            intent
-            for intent in policy.intents
-            if intent.expires is None or intent.expires.timestamp() > now
-        ]
+        live = [intent for intent in policy.intents if intent.holds(now)]
         self.intents = [box for intent in live for box in self.boxes_of(intent)]
         every = (*self._every, EVERY_SERVICE)
         self.intents.append(Box(*every, (9,), DEFAULT))

@@ -13,7 +13,7 @@ from policies import layout
 from policies.compiler import SwitchView
 from policies.layout import Table
 from policies.membership import Membership
-from policies.model import Policy
+from policies.model import Intent, Policy
 from policies.prove.boxes import TIERS
 from policies.prove.index import Group, bits_mask, shape_of
 from policies.prove.loose import LARGE, is_anchored, is_lent
@@ -38,12 +38,9 @@ class Moment:
     views: Mapping[int, SwitchView]
     now: float
 
-    def live(self) -> dict[str, object]:
-        return {
-            intent.name: intent
-            for intent in self.policy.intents
-            if intent.expires is None or intent.expires.timestamp() > self.now
-        }
+    def live(self) -> dict[str, Intent]:
+        """The intents that have not ended, by name."""
+        return {each.name: each for each in self.policy.intents if each.holds(self.now)}
 
 
 @dataclass(slots=True)
