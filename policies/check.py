@@ -56,7 +56,7 @@ def _warn(code: str, message: str, source: Source, hint: str | None = None) -> D
 
 
 def _expired(intent: Intent, now: float | None) -> bool:
-    return now is not None and intent.expires is not None and intent.expires.timestamp() <= now
+    return now is not None and not intent.holds(now)
 
 
 def _shadowed(intent: Intent, by: Sequence[Intent]) -> Diagnostic:

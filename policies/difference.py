@@ -204,9 +204,7 @@ class _Comparison:
         the default and for every deny intent, and for each way in which it changes, with one
         pair of addresses that shows it.
         """
-        live = [
-            i for i in self._new.intents if i.expires is None or i.expires.timestamp() > self._now
-        ]
+        live = [intent for intent in self._new.intents if intent.holds(self._now)]
         # The default decides something between two groups unless an intent names all services.
         whole = [i for i in live if any(service.proto is None for service in i.services)]
         found = self._shown(

@@ -10,8 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies.compiler.fragments import is_spoilt
-from policies.compiler.parts import CT_INV, CT_TRK
+from policies.compiler.fragments import INVALID, is_spoilt
 from policies.rules import (
     REMEMBERED,
     Bits,
@@ -35,7 +34,6 @@ from policies.rules import (
 )
 
 MAX_STEPS = 64
-INVALID = CT_TRK | CT_INV
 WIDE = 128
 
 

@@ -18,12 +18,13 @@ from policies.model import (
     NOWHERE,
     UNKNOWN,
     Action,
+    Connection,
     Intent,
     Policy,
     Service,
     Tier,
 )
-from policies.services import covers_all
+from policies.services import covers_all, names
 
 STORED_AS = "kept intents"  # the name that the store has them under
 SOON = 65_535 + 120  # seconds before its end from which an intent is kept already
@@ -49,7 +50,7 @@ def bare(intent: Intent) -> Intent:
 
 def in_force(policy: Policy, now: float) -> tuple[Intent, ...]:
     """The intents that have not ended and would keep their connections."""
-    return tuple(bare(each) for each in policy.intents if keeps(each) and not _ends_by(each, now))
+    return tuple(bare(each) for each in policy.intents if keeps(each) and each.holds(now))
 
 
 def kept_after(
@@ -63,20 +64,16 @@ def kept_after(
     connections live on where nobody is there to see its end.
     """
     current = {intent.name: intent for intent in policy.intents}
-    ending = [each for each in in_force(policy, now) if _ends_by(each, now + SOON)]
+    ending = [each for each in in_force(policy, now) if not each.holds(now + SOON)]
     found: dict[Intent, None] = {}
     for intent in (*kept, *before, *ending):
         new = current.get(intent.name)
         if new is not None and not new.keep_established:
             continue
-        if new is not None and not _ends_by(new, now + SOON) and _covers(new, intent):
+        if new is not None and new.holds(now + SOON) and _covers(new, intent):
             continue
         found[intent] = None
     return tuple(sorted(found, key=lambda each: (each.name, repr(each))))
-
-
-def _ends_by(intent: Intent, moment: float) -> bool:
-    return intent.expires is not None and intent.expires.timestamp() <= moment
 
 
 def _covers(new: Intent, old: Intent) -> bool:
@@ -106,6 +103,30 @@ def resolved(intent: Intent, segments: Iterable[str]) -> Intent:
     return Intent(
         intent.name, sources, targets, intent.services, tier=intent.tier, keep_established=True
     )
+
+
+def keeper(
+    admitted: Iterable[Intent],
+    segments: Sequence[str],
+    sources: frozenset[str],
+    targets: frozenset[str],
+    connection: Connection,
+) -> Intent | None:
+    """Of the kept intents that a connection was let in by, the first that still lets it go on,
+    with ends in these segments; ``segments`` are all that the policy knows."""
+    for each in admitted:
+        intent = resolved(each, segments)
+        if (
+            _is_in(intent.sources, sources)
+            and _is_in(intent.targets, targets)
+            and any(names(service, connection) for service in intent.services)
+        ):
+            return each
+    return None
+
+
+def _is_in(ends: tuple[str, ...], segments: frozenset[str]) -> bool:
+    return ANY in ends or any(name in segments for name in ends) or UNKNOWN in ends and not segments
 
 
 def written(keeping: Keeping) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policies.model import ICMP, ICMPV6, Connection, FeedBlock, Mode
+from policies.model import Connection, FeedBlock, Mode
 from policies.prefixes import Listed
 from policies.regions import number_of
+from policies.services import names
 
 
 def in_order(blocks: Iterable[FeedBlock]) -> tuple[FeedBlock, ...]:
@@ -53,15 +54,11 @@ class Listings:
                 for block, direction, service, index in narrow:
                     if (
                         direction == wanted
-                        and service.matches(connection.proto, connection.port)
-                        and _ONLY_IN.get(service.proto, end.version) == end.version
+                        and names(service, connection)
                         and index.find(number) is not None
                     ):
                         return block
         return None
-
-
-_ONLY_IN: dict[int | None, int] = {ICMP: 4, ICMPV6: 6}
 
 
 NOTHING_LISTED = Listings()

@@ -23,6 +23,7 @@ TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 PROTOCOL_NUMBERS = {"icmp": ICMP, "tcp": TCP, "udp": UDP, "icmpv6": ICMPV6, "sctp": SCTP}
 PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
 PORT_PROTOCOLS = frozenset({TCP, UDP, SCTP})
+ONLY_IN: dict[int | None, int] = {ICMP: 4, ICMPV6: 6}  # protocols of one address family
 
 
 class Mode(IntEnum):
@@ -157,6 +158,10 @@ class Intent:
     expires: datetime | None = None
     description: str = ""
     source: Source = NOWHERE
+
+    def holds(self, now: float) -> bool:
+        """Whether it has not ended at ``now``."""
+        return self.expires is None or self.expires.timestamp() > now
 
 
 @dataclass(frozen=True, slots=True)

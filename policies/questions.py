@@ -10,6 +10,7 @@ from policies.errors import closest
 from policies.model import (
     ICMP,
     ICMPV6,
+    ONLY_IN,
     PORT_PROTOCOLS,
     Address,
     Connection,
@@ -21,7 +22,6 @@ from policies.model import (
 from policies.services import samples
 from policies.verdict import Judge
 
-_FAMILY = {ICMP: 4, ICMPV6: 6}
 _ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 
 
@@ -92,7 +92,7 @@ class Questions:
         return found
 
     def _pairs(self, origin: str, target: str, proto: int) -> list[tuple[Address, Address]]:
-        family = _FAMILY.get(proto)
+        family = ONLY_IN.get(proto)
         pairs = [
             (src, dst)
             for src in self.addresses(origin)

@@ -1,10 +1,12 @@
-"""Sets of services: whether some cover another, and which packets stand for all of one."""
+"""Sets of services: who names a packet, whether some cover another, and which packets stand for
+all of one."""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
-from policies.model import Intent, Service
+from policies.model import ONLY_IN, Connection, Intent, Service
 
 _TOP = 65_535
 
@@ -65,3 +67,59 @@ def samples(intents: Sequence[Intent], service: Service) -> list[tuple[int, int]
         for proto in sorted({*named, other})
         for port in edges(intents, proto, 0, _TOP)
     ]
+
+
+def names(service: Service, connection: Connection) -> bool:
+    """Whether a service is the one, or one of those, that the connection asks for."""
+    version = connection.src.version
+    exists = ONLY_IN.get(service.proto, version) == version
+    return exists and service.matches(connection.proto, connection.port)
+
+
+class ServiceIndex:
+    """Which intents name a protocol and port: per protocol, the ports where the answer changes."""
+
+    def __init__(self, intents: Sequence[Intent]) -> None:
+        ranges: dict[int, list[tuple[int, int, int]]] = {}
+        whole: dict[int, int] = {}
+        self._any = 0
+        for bit, intent in enumerate(intents):
+            for service in intent.services:
+                if service.proto is None:
+                    self._any |= 1 << bit
+                elif service.low is None or service.high is None:
+                    whole[service.proto] = whole.get(service.proto, 0) | 1 << bit
+                else:
+                    ranges.setdefault(service.proto, []).append((service.low, service.high, bit))
+        self._by_proto = {
+            proto: _steps(ranges.get(proto, ()), self._any | whole.get(proto, 0))
+            for proto in {*ranges, *whole}
+        }
+
+    def naming(self, connection: Connection) -> int:
+        """The intents, one bit each in their order."""
+        proto = connection.proto
+        found = self._by_proto.get(proto)
+        # In the other family the number of ICMP is just a number.
+        if found is None or (proto in ONLY_IN and connection.src.version != ONLY_IN[proto]):
+            return self._any
+        starts, masks = found
+        return masks[bisect_right(starts, connection.port)]
+
+
+def _steps(ranges: Iterable[tuple[int, int, int]], base: int) -> tuple[list[int], list[int]]:
+    """Ports where a range begins or has ended, and the intents from each of them on."""
+    changes: dict[int, list[int]] = {}
+    for low, high, bit in ranges:
+        changes.setdefault(low, []).append(bit + 1)
+        changes.setdefault(high + 1, []).append(-bit - 1)
+    starts, masks, mask = [], [base], base
+    depth: dict[int, int] = {}  # how many ranges of one intent overlap here
+    for port in sorted(changes):
+        for change in changes[port]:
+            bit = abs(change) - 1
+            depth[bit] = depth.get(bit, 0) + (1 if change > 0 else -1)
+            mask = mask | 1 << bit if depth[bit] else mask & ~(1 << bit)
+        starts.append(port)
+        masks.append(mask | base)
+    return starts, masks

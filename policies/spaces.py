@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from policies.model import (
-    ICMP,
-    ICMPV6,
+    ONLY_IN,
     PORT_PROTOCOLS,
     Address,
     Connection,
@@ -18,7 +17,6 @@ from policies.model import (
 from policies.verdict import Judge
 
 _ENDS: dict[int, Address] = {4: IPv4Address(0), 6: IPv6Address(0)}
-_ONLY_IN = {ICMP: 4, ICMPV6: 6}
 LAST_PORT, LAST_TYPE = 0xFFFF, 0xFF
 
 
@@ -30,7 +28,7 @@ def service_ranges(intents: Iterable[Intent], version: int) -> tuple[Service, ..
     starts: dict[int, set[int]] = {}
     for intent in intents:
         for service in intent.services:
-            if service.proto is None or _ONLY_IN.get(service.proto, version) != version:
+            if service.proto is None or ONLY_IN.get(service.proto, version) != version:
                 continue
             cuts = starts.setdefault(service.proto, {0})
             if service.low is not None and service.high is not None:
@@ -52,7 +50,7 @@ def example(service: Service, version: int, named: Iterable[Service]) -> Connect
     end = _ENDS[version]
     if service.proto is not None:
         return Connection(end, end, service.proto, service.low or 0)
-    taken = {other.proto for other in named} | set(_ONLY_IN)
+    taken = {other.proto for other in named} | set(ONLY_IN)
     proto = next(number for number in range(253, -1, -1) if number not in taken)
     return Connection(end, end, proto)
 

@@ -13,16 +13,13 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 
-from policies.keeping import resolved
+from policies.keeping import keeper
 from policies.listings import NOTHING_LISTED, Listings
 from policies.membership import AddressSet, Membership
 from policies.model import (
     ANY,
-    ICMP,
-    ICMPV6,
     UNKNOWN,
     Action,
-    Address,
     Connection,
     FeedBlock,
     Intent,
@@ -30,10 +27,11 @@ from policies.model import (
     NearestMiss,
     Policy,
     Restriction,
-    Service,
     Tier,
     Verdict,
 )
+from policies.restrictions import blocking
+from policies.services import ServiceIndex
 
 PARTS = ("from", "to", "services")
 _AFTER_ADAPTIVE = (Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)
@@ -71,7 +69,7 @@ class Judge:
         self._all = (1 << len(self._intents)) - 1
         self._sources = _index(self._intents, lambda intent: intent.sources)
         self._targets = _index(self._intents, lambda intent: intent.targets)
-        self._services = _ServiceIndex(self._intents)
+        self._services = ServiceIndex(self._intents)
         self._allows = self._where(lambda intent: intent.action is Action.ALLOW)
         self._tiers = {tier: self._where(lambda i, t=tier: i.tier is t) for tier in Tier}  # type: ignore[misc]
         self._index_expiry()
@@ -134,7 +132,9 @@ class Judge:
         if emergency:
             tier, deciding = Tier.EMERGENCY, emergency
         else:
-            decision = self._restricted(connection, now, restrictions) if restrictions else None
+            decision = None
+            if restrictions:
+                decision = blocking(restrictions, connection, now, self._protected)
             if decision is None:
                 feed = listings.find(connection)
             if decision is not None or feed is not None and feed.mode is Mode.ENFORCE:
@@ -156,9 +156,12 @@ class Judge:
                 if deciding := matched & self._tiers[lower]:
                     tier = lower
                     break
-        keeper = None if deciding else self._keeper(admitted, sources, targets, connection)
-        if keeper is not None:
-            intent, action, tier = keeper, Action.ALLOW, keeper.tier
+        kept: Intent | None = None
+        if admitted and not deciding:
+            names = [segment.name for segment in self._policy.segments]
+            kept = keeper(admitted, names, sources, targets, connection)
+        if kept is not None:
+            intent, action, tier = kept, Action.ALLOW, kept.tier
         elif not deciding:
             intent, action = None, self._policy.defaults.action
         else:
@@ -182,33 +185,6 @@ class Judge:
             miss,
             None if intent is None else intent.source,
             feed=feed.feed if feed is not None and tier is Tier.ADAPTIVE else None,
-        )
-
-    def _keeper(
-        self,
-        admitted: Sequence[Intent],
-        sources: frozenset[str],
-        targets: frozenset[str],
-        connection: Connection,
-    ) -> Intent | None:
-        names = [segment.name for segment in self._policy.segments] if admitted else []
-        for each in admitted:
-            intent = resolved(each, names)
-            if (
-                _names(intent.sources, sources)
-                and _names(intent.targets, targets)
-                and self._service_named(intent, connection)
-            ):
-                return each
-        return None
-
-    @staticmethod
-    def _service_named(intent: Intent, connection: Connection) -> bool:
-        family = _FAMILY.get(connection.proto, connection.src.version)
-        return any(
-            service.matches(connection.proto, connection.port)
-            and (service.proto is None or family == connection.src.version)
-            for service in intent.services
         )
 
     def meeting(self, sources: frozenset[str], targets: frozenset[str]) -> tuple[int, Mode]:
@@ -270,25 +246,6 @@ class Judge:
     def _live(self, now: float) -> int:
         return self._lives[bisect_right(self._moments, now)] if self._moments else self._all
 
-    def _restricted(
-        self, connection: Connection, now: float, restrictions: Sequence[Restriction]
-    ) -> int | None:
-        """The number of the live machine decision that blocks the connection; ``rate_limit`` never
-        does. A quarantine outranks an isolation, the responder's one of the initiator's, and of
-        several on one end the one that lasts longest counts."""
-        src, dst = connection.src, connection.dst
-        found: list[tuple[int, float, int]] = []
-        for each in restrictions:
-            if each.expires > now:
-                if each.action == "quarantine" and dst in each.addresses:
-                    found.append((2, each.expires, each.number))
-                elif each.action == "quarantine" and src in each.addresses:
-                    found.append((1, each.expires, each.number))
-                elif each.action == "isolate" and src in each.addresses:
-                    if dst not in self._protected:
-                        found.append((0, each.expires, each.number))
-        return max(found)[2] if found else None
-
     def _nearest_miss(
         self, starts: int, answers: int, service: int, live: int
     ) -> NearestMiss | None:
@@ -301,61 +258,6 @@ class Judge:
         bit = best & -best
         failed = tuple(part for part, met in zip(PARTS, (a, b, c), strict=True) if not met & bit)
         return NearestMiss(self._first(bit).name, failed)
-
-
-class _ServiceIndex:
-    """Which intents name a protocol and port: per protocol, the ports where the answer changes."""
-
-    def __init__(self, intents: Sequence[Intent]) -> None:
-        ranges: dict[int, list[tuple[int, int, int]]] = {}
-        whole: dict[int, int] = {}
-        self._any = 0
-        for bit, intent in enumerate(intents):
-            for service in intent.services:
-                if service.proto is None:
-                    self._any |= 1 << bit
-                elif service.low is None or service.high is None:
-                    whole[service.proto] = whole.get(service.proto, 0) | 1 << bit
-                else:
-                    ranges.setdefault(service.proto, []).append((service.low, service.high, bit))
-        self._by_proto = {
-            proto: _steps(ranges.get(proto, ()), self._any | whole.get(proto, 0))
-            for proto in {*ranges, *whole}
-        }
-
-    def naming(self, connection: Connection) -> int:
-        proto = connection.proto
-        found = self._by_proto.get(proto)
-        # ICMP exists in one family only; in the other the number is just a number.
-        if found is None or (proto in _FAMILY and connection.src.version != _FAMILY[proto]):
-            return self._any
-        starts, masks = found
-        return masks[bisect_right(starts, connection.port)]
-
-
-_FAMILY = {ICMP: 4, ICMPV6: 6}
-
-
-def _names(ends: tuple[str, ...], segments: frozenset[str]) -> bool:
-    return ANY in ends or any(name in segments for name in ends) or UNKNOWN in ends and not segments
-
-
-def _steps(ranges: Iterable[tuple[int, int, int]], base: int) -> tuple[list[int], list[int]]:
-    """Ports where a range begins or has ended, and the intents from each of them on."""
-    changes: dict[int, list[int]] = {}
-    for low, high, bit in ranges:
-        changes.setdefault(low, []).append(bit + 1)
-        changes.setdefault(high + 1, []).append(-bit - 1)
-    starts, masks, mask = [], [base], base
-    depth: dict[int, int] = {}  # how many ranges of one intent overlap here
-    for port in sorted(changes):
-        for change in changes[port]:
-            bit = abs(change) - 1
-            depth[bit] = depth.get(bit, 0) + (1 if change > 0 else -1)
-            mask = mask | 1 << bit if depth[bit] else mask & ~(1 << bit)
-        starts.append(port)
-        masks.append(mask | base)
-    return starts, masks
 
 
 def _index(intents: Sequence[Intent], names: Callable[[Intent], Iterable[str]]) -> dict[str, int]:
@@ -371,9 +273,3 @@ def _union(index: dict[str, int], names: Iterable[str]) -> int:
     for name in names:
         bits |= index.get(name, 0)
     return bits
-
-
-def connection_to(src: Address, dst: Address, service: Service) -> Connection:
-    """The first packet of a connection to the first port of a service."""
-    proto = 0 if service.proto is None else service.proto
-    return Connection(src, dst, proto, service.low or 0)

@@ -27,7 +27,8 @@ NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
 _IMPOSSIBLE = dict.fromkeys(PORTS.values(), 0) | dict.fromkeys(
     ("icmp_type", "icmpv6_type"), NO_TYPE
 )
-_VALID = Field("ct_state", CT_TRK, CT_TRK | CT_INV)
+INVALID = CT_TRK | CT_INV  # what tracking says of a packet that `is_spoilt`, and of all its pieces
+_VALID = Field("ct_state", CT_TRK, INVALID)
 
 
 def fragment_rules() -> Iterator[Rule]:
@@ -40,8 +41,7 @@ def fragment_rules() -> Iterator[Rule]:
     for proto, port in PORTS.items():
         hidden = (Field("ip_proto", proto), Field(port, 0))
         yield rule(Table.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
-    invalid = CT_TRK | CT_INV
-    yield rule(Table.FORWARD, 300, (Field("ct_state", invalid, invalid),))
+    yield rule(Table.FORWARD, 300, (Field("ct_state", INVALID, INVALID),))
 
 
 def waiting_rules(zone: int) -> Iterator[Rule]:

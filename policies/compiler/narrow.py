@@ -14,14 +14,13 @@ from policies.compiler.parts import flag, flags
 from policies.compiler.tiers import service_fields
 from policies.layout import Category, Table, cookie, name_number
 from policies.listings import in_order
-from policies.model import ICMP, ICMPV6, FeedBlock, Mode, NarrowListing
+from policies.model import ONLY_IN, FeedBlock, Mode, NarrowListing
 from policies.prefixes import Prefix
 from policies.regions import SIX
 from policies.rules import Field, Goto, Load, Rule, RuleAction
 
 DENIES, RECORDS = 180, 140  # the priorities below which feeds of a mode stand, by name
 RANKS = 40  # feeds told apart by their priority
-_ONLY_IN: dict[int | None, int] = {ICMP: 4, ICMPV6: 6}
 _PLACES = {
     "from": (SOURCE, Table.MARK_SOURCE, Table.MARK_TARGET),
     "to": (TARGET, Table.MARK_TARGET, Table.SOURCE),
@@ -53,7 +52,7 @@ def narrow_rules(blocks: Iterable[FeedBlock]) -> Iterator[Rule]:
 def _matches(part: NarrowListing, prefix: Prefix) -> Iterator[tuple[Field, ...]]:
     start, wide = prefix
     version, bits = (6, 128) if start >= SIX else (4, 32)
-    if _ONLY_IN.get(part.service.proto, version) != version:
+    if ONLY_IN.get(part.service.proto, version) != version:
         return
     length = bits - ((-wide).bit_length() - 1)
     address = address_fields(_PLACES[part.direction][0], start & ~SIX, length, version)

@@ -14,8 +14,7 @@ from policies.compiler.plain_services import PORTS, TYPES
 from policies.membership import Membership
 from policies.model import (
     ANY,
-    ICMP,
-    ICMPV6,
+    ONLY_IN,
     UNKNOWN,
     Intent,
     Mode,
@@ -28,7 +27,6 @@ from policies.spaces import service_ranges, verdicts
 from policies.verdict import Judge
 
 Segments = frozenset[str]
-_FAMILY = {ICMP: 4, ICMPV6: 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class Resolver:
             or (_meets(intent.sources, target) and _meets(intent.targets, source))
         ]
         whole = tuple(
-            Service(proto) for proto in (*PORTS, *TYPES) if _FAMILY.get(proto, version) == version
+            Service(proto) for proto in (*PORTS, *TYPES) if ONLY_IN.get(proto, version) == version
         )
         return service_ranges((*near, Intent("", (), (), whole)), version)
 

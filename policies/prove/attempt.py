@@ -7,17 +7,19 @@ from dataclasses import dataclass, field, replace
 
 from policies import layout
 from policies.layout import Table
-from policies.prove.boxes import REACHABLE, SIX_BIT
+from policies.prove.addresses import CHAIN
+from policies.prove.boxes import Region, reachable_in
 from policies.prove.classes import Classes, bitset
 from policies.prove.differing import differences
-from policies.prove.expect import Expectation, Expected
+from policies.prove.expect import Expectation
+from policies.prove.expected import Expected
 from policies.prove.flows import ANSWERS, ASKS, Witnesses
 from policies.prove.index import TableIndex, bits_mask
 from policies.prove.loose import Loose
 from policies.prove.machine import Machine, Run
 from policies.prove.packets import REL, Special, audience_of
 from policies.prove.proof import Counterexample, example_of
-from policies.prove.ranges import Ranges, common
+from policies.prove.ranges import Ranges
 from policies.prove.shared import Shared
 from policies.prove.world import World
 
@@ -42,6 +44,11 @@ def flood_of(run: Run) -> Flood:
     """The register bits by which the rules of floods are chosen, and what the packet is."""
     chosen = run.entries[Table.FORWARD] & (FLOODED | bits_mask(layout.AUDIENCE))
     return chosen, audience_of(run.packet)
+
+
+def entry_of(run: Run) -> int | None:
+    """The registers with which a packet came to the tables that identify its ends."""
+    return next((run.entries[table] for table in CHAIN if table in run.entries), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,14 +154,13 @@ class Attempt:
         return differences(run, wanted, run.packet["in_port"], self.expectation.zone)
 
     def _reachable(
-        self, box: tuple[int, int, Ranges], edge: bool | None = None, reply: bool | None = None
-    ) -> Iterator[tuple[int, int, Ranges]]:
+        self, box: Region, edge: bool | None = None, reply: bool | None = None
+    ) -> Iterator[Region]:
         """The parts of a box that packets here can be in: a host sends with its own addresses,
         other switches send anything. ``edge`` and ``reply`` narrow it to such packets."""
         sources, targets, services = box
         for six in (False, True):
-            base = SIX_BIT if six else 0
-            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            asked = reachable_in(services, six)
             starts, ends = sources & self._alive(0, six), targets & self._alive(1, six)
             if not (asked and starts and ends):
                 continue

@@ -45,19 +45,23 @@ INTENT = bits_mask(layout.INTENT)
 SIX_BIT = 1 << 24  # a service is one number: family (1 bit), protocol (8), port or type (16)
 EVERY_SERVICE: Ranges = ((0, 2 * SIX_BIT - 1),)
 Label = tuple[int, int]  # intent number, cookie
+Region = tuple[int, int, Ranges]  # source classes, target classes, services
 ORDER = {Tier.EMERGENCY: 0, Tier.SECURITY: 2, Tier.APPLICATION: 3, Tier.BASELINE: 4}
 DEFAULT: Label = (0, cookie(Category.DEFAULT))
-BUDGET = 200_000
+
+
+def service_number(six: bool, proto: int, port: int = 0) -> int:
+    return (SIX_BIT if six else 0) | proto << 16 | port
 
 
 def reachable_services() -> Ranges:
     """What a packet can ask for: only some protocols have ports."""
     found = []
-    for six in (0, SIX_BIT):
+    for six in (False, True):
         for proto in range(256):
             typed = proto == (ICMPV6 if six else ICMP)
             size = 65536 if proto in PORT_PROTOCOLS else 256 if typed else 1
-            low = six | proto << 16
+            low = service_number(six, proto)
             if typed and six:  # neighbour discovery is no connection
                 found += [(low, low + SOLICIT - 1), (low + ADVERTISE + 1, low + size - 1)]
             else:
@@ -66,6 +70,12 @@ def reachable_services() -> Ranges:
 
 
 REACHABLE = reachable_services()
+
+
+def reachable_in(services: Ranges, six: bool) -> Ranges:
+    """Of some services those that a packet of one family can ask for."""
+    base = SIX_BIT if six else 0
+    return common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,17 +100,6 @@ class Box:
     leaf: Leaf | None = None
     rule: Rule | None = None
     intent: Intent | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Packets where rules and intents disagree: classes and services, and who decides."""
-
-    sources: int
-    targets: int
-    services: Ranges
-    rule: Box
-    intent: Box
 
 
 def order_of(intent: Intent) -> tuple[int, ...]:
@@ -143,8 +142,8 @@ def service_ranges(service: Service) -> Iterator[tuple[int, int]]:
     if proto is None:
         yield from EVERY_SERVICE
         return
-    for six in {ICMP: (0,), ICMPV6: (SIX_BIT,)}.get(proto, (0, SIX_BIT)):
-        base = six | proto << 16
+    for six in {ICMP: (False,), ICMPV6: (True,)}.get(proto, (False, True)):
+        base = service_number(six, proto)
         yield base | (low or 0), base | (0xFFFF if high is None else high)
 
 
@@ -153,12 +152,12 @@ def ranked(boxes: Iterable[Box]) -> list[Box]:
     return sorted(boxes, key=lambda box: box.rank)
 
 
-def touches(box: Box, part: tuple[int, int, Ranges]) -> bool:
+def touches(box: Box, part: Region) -> bool:
     """Whether a box shares a packet with another."""
     return bool(box.sources & part[0] and box.targets & part[1] and meet(box.services, part[2]))
 
 
-def inside(part: tuple[int, int, Ranges], box: Box) -> tuple[int, int, Ranges] | None:
+def inside(part: Region, box: Box) -> Region | None:
     """The part of a region in a box; None where there is none."""
     sources = part[0] & box.sources
     if not sources:
@@ -170,7 +169,7 @@ def inside(part: tuple[int, int, Ranges], box: Box) -> tuple[int, int, Ranges] |
     return (sources, targets, services) if services else None
 
 
-def outside(part: tuple[int, int, Ranges], box: Box) -> Iterator[tuple[int, int, Ranges]]:
+def outside(part: Region, box: Box) -> Iterator[Region]:
     """The parts of a region that are not in a box."""
     sources, targets, services = part
     if rest := sources & ~box.sources:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from policies.prove.boxes import (
     Box,
     Label,
+    Region,
     ranked,
 )
 from policies.prove.classes import bitset
@@ -23,7 +24,7 @@ def meeting(sets: Iterable[int], bits: int) -> set[int]:
     return {key for key, each in distinct.items() if each & bits}
 
 
-def part_of(box: Box, region: tuple[int, int, Ranges], known: dict[int, Ranges]) -> Box | None:
+def part_of(box: Box, region: Region, known: dict[int, Ranges]) -> Box | None:
     """The part of a box in a region; ``known`` keeps what services they share, by identity."""
     services = known.get(id(box.services))
     if services is None:
@@ -34,7 +35,7 @@ def part_of(box: Box, region: tuple[int, int, Ranges], known: dict[int, Ranges])
     return Box(sources, targets, services, box.rank, box.label, box.leaf, box.rule, box.intent)
 
 
-def uncovered(rules: Iterable[Box], intents: Iterable[Box]) -> Iterator[tuple[int, int, Ranges]]:
+def uncovered(rules: Iterable[Box], intents: Iterable[Box]) -> Iterator[Region]:
     """Where the first condition fails."""
     ours, theirs = _by_label(rules), _by_label(intents)
     for label in {**ours, **theirs}:
@@ -49,7 +50,7 @@ def uncovered(rules: Iterable[Box], intents: Iterable[Box]) -> Iterator[tuple[in
                             yield (*ends, part[ends])
 
 
-def misordered(rules: Iterable[Box], intents: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
+def misordered(rules: Iterable[Box], intents: Iterable[Box]) -> list[Region]:
     """Where the second condition fails."""
     order = {box.label: position for position, box in enumerate(ranked(intents))}
     boxes = ranked(box for box in rules if box.label in order)

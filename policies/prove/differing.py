@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from policies import layout
 from policies.layout import Category, Outcome, Reason, cookie, name_number
 from policies.model import ICMP, ICMPV6, Tier, Verdict
-from policies.prove.expect import Expected
+from policies.prove.expected import Expected
 from policies.prove.index import register_bits
 from policies.prove.machine import Run
 from policies.prove.packets import IPV6, PORT_NAMES, TAG_AT

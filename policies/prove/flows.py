@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from policies.compiler.parts import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN
 from policies.model import ICMP, ICMPV6, TCP
 from policies.prove.addresses import AddressClasses
-from policies.prove.boxes import REACHABLE, SIX_BIT
+from policies.prove.boxes import reachable_in
 from policies.prove.classes import indices
 from policies.prove.expect import Expectation
+from policies.prove.fragments import fragment_of
 from policies.prove.loose import STRANGE_FOUR, STRANGE_MAC, STRANGE_SIX
 from policies.prove.machine import FULL_TABLE
 from policies.prove.packets import (
@@ -24,9 +25,8 @@ from policies.prove.packets import (
     REL,
     RPL,
     TRK,
-    fragment_of,
 )
-from policies.prove.ranges import Ranges, common
+from policies.prove.ranges import Ranges
 from policies.prove.world import World
 from policies.regions import SIX
 from policies.rules import Rule
@@ -186,7 +186,7 @@ def _few(targets: list[int], expectation: Expectation) -> list[int]:
         place = expectation.places.macs.get(target)
         kind = None if place is None else place[0] == expectation.view.switch
         tag = expectation.places.tags.get((*(place or (0, 0)), target)) if kind else None
-        found.setdefault((kind, expectation.way(place) is None, tag), target)
+        found.setdefault((kind, expectation.forwarding.way(place) is None, tag), target)
     return list(found.values())
 
 
@@ -211,8 +211,7 @@ class Witnesses:
         reply = bool(state & RPL)
         near, far = (targets, sources) if reply else (sources, targets)
         for six in (False, True):
-            base = SIX_BIT if six else 0
-            asked = common(common(services, REACHABLE), ((base, base + SIX_BIT - 1),))
+            asked = reachable_in(services, six)
             for low, _ in (*asked[:1], *asked[-1:]):
                 service = (low >> 16 & 0xFF, low & 0xFFFF)
                 yield from self._from_edges(near, far, six, service, state)
@@ -301,6 +300,6 @@ class Witnesses:
             place = places.macs.get(mac)
             if place is None or local and place[0] != expect.view.switch:
                 continue
-            if expect.way(place) not in (None, in_port):
+            if expect.forwarding.way(place) not in (None, in_port):
                 return [mac]
         return []

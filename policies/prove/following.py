@@ -2,86 +2,39 @@
 
 A rule that comes or goes concerns the packets it matches; an intent those it is
 about; a prefix of a segment its addresses; a host's place its port, MAC and
-addresses. Elsewhere the last proof still stands.
+addresses (`policies.prove.touched`). Elsewhere the last proof still stands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cache
-from ipaddress import ip_address
 
-from policies import layout
-from policies.compiler import SwitchView
-from policies.layout import Table
-from policies.membership import Membership
-from policies.model import Mode, Policy
+from policies.model import Mode
 from policies.prove.attempt import Flood, Setting
-from policies.prove.boxes import EVERY_SERVICE, TIERS, Box, Leaf
+from policies.prove.boxes import EVERY_SERVICE, Box, Leaf, Region
 from policies.prove.expect import Expectation
 from policies.prove.groups import group_packets
-from policies.prove.index import Group, bits_mask, shape_of
 from policies.prove.judging import Judging
 from policies.prove.kinds import Alike, Ports, Signature
 from policies.prove.loose import (
     ANCHORS,
-    LARGE,
     STRANGE_FOUR,
     STRANGE_MAC,
     STRANGE_SIX,
-    is_anchored,
-    is_lent,
 )
-from policies.prove.places import own_address, vlan_tags
 from policies.prove.ranges import Ranges, joined
 from policies.prove.shared import Shared, finder
 from policies.prove.switch import SwitchProof, covered
 from policies.prove.targets import NOTHING_SAID, Targets
-from policies.regions import SIX, number_of
+from policies.prove.touched import Moment, StartAnew, Touched
 from policies.rules import Rule
-from policies.sequences import differences
 from policies.verdict import Judge
-from topology.records import Binding
 
 MOST_BOUND = 4096  # addresses of a changed prefix to look at one by one
 MOST = 32  # changed boxes from which on starting anew is as good
 STRANGERS = {"eth_dst": STRANGE_MAC, "arp_tpa": STRANGE_FOUR, "nd_target": STRANGE_SIX}
-
-
-class StartAnew(Exception):
-    """What a change concerns cannot be told; the text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What rules are proven against."""
-
-    policy: Policy
-    membership: Membership
-    bindings: Sequence[Binding]
-    views: Mapping[int, SwitchView]
-    now: float
-
-    def live(self) -> dict[str, object]:
-        return {
-            intent.name: intent
-            for intent in self.policy.intents
-            if intent.expires is None or intent.expires.timestamp() > self.now
-        }
-
-
-@dataclass(slots=True)
-class _Touched:
-    """The rules of a change by what they are about."""
-
-    tiers: list[Rule]
-    chain: list[Rule]
-    ports: dict[int, set[int]]
-    targets: dict[str, set[int]]
-    lent: dict[int, list[Rule]] = field(default_factory=dict)  # switch -> rules
-    flooding: set[int] = field(default_factory=set)  # switches that flood to other ports
-    numbers: set[int] = field(default_factory=set)  # addresses that are bound or no longer
 
 
 class Following:
@@ -129,13 +82,15 @@ class Following:
         old, new = before.policy, after.policy
         if old.segments != new.segments or old.defaults != new.defaults:
             raise StartAnew("segments or defaults are others")
-        touched = _Touched([], [], {number: set() for number in self._switches}, {})
+        touched = Touched({number: set() for number in self._switches})
         for rule in everywhere:
-            self._sort(rule, touched, self._switches)
+            touched.add_rule(rule, self._switches)
         for number, rules in single.items():
             for rule in rules:
-                self._sort(rule, touched, (number,))
-        self._move(before, after, touched)
+                touched.add_rule(rule, (number,))
+        places = next(iter(self._switches.values())).expectation.places
+        touched.move_hosts(before, after, places)
+        touched.compare_links(before, after)
         self._look_at_ports(after, touched)
         self._look_at_lent(touched)
         self._look_at_targets(touched)
@@ -150,74 +105,7 @@ class Following:
             "boxes": regions,
         }
 
-    def _sort(self, rule: Rule, touched: _Touched, switches: Iterable[int]) -> None:
-        if rule.table in TIERS:
-            touched.tiers.append(rule)
-            return
-        if rule.table in LARGE:
-            touched.chain.append(rule)
-            return
-        shape, key = shape_of(rule)
-        group = Group(*shape)
-        if rule.table == Table.FORWARD and group.mask & bits_mask(layout.FLOODED):
-            touched.flooding.update(switches)
-            if not is_anchored(group):
-                return
-        if is_lent(rule.table, group):
-            for number in switches:
-                touched.lent.setdefault(number, []).append(rule)
-            return
-        if not is_anchored(group):
-            raise StartAnew("a rule that stands for no one port or target is another")
-        names = [name for name, _ in group.big]
-        if "in_port" in names:
-            for number in switches:
-                touched.ports[number].add(key[names.index("in_port")])
-        else:
-            touched.targets.setdefault(names[0], set()).add(key[0])
-
-    def _move(self, before: Moment, after: Moment, touched: _Touched) -> None:
-        """Hosts that came, went or moved, and ports that did."""
-        places = next(iter(self._switches.values())).expectation.places
-        gone, come = differences(before.bindings, after.bindings)
-        if any(
-            host.routes or host.serves
-            for some in differences(before.policy.hosts, after.policy.hosts)
-            for host in some
-        ):
-            raise StartAnew("routers are others")
-        if places.tags != vlan_tags(after.policy.hosts, after.bindings):
-            raise StartAnew("tags are others")
-        names = {host.name for known in places.routers.values() for host in known}
-        if any(binding.host in names for binding in (*gone, *come)):
-            raise StartAnew("routers are elsewhere")
-        touched.numbers |= {number_of_binding(each) for each in (*gone, *come)}
-        for binding in gone:
-            places.remove(binding)
-        for binding in come:
-            places.add(binding)
-        # Taking an address away may have taken what another binding of the MAC needs.
-        for binding in (*gone, *come):
-            mac = int(binding.mac.replace(":", ""), 16)
-            touched.targets.setdefault("eth_dst", set()).add(mac)
-            for number in (number_of_binding(binding), own_address(mac)):
-                name = "nd_target" if number & SIX else "arp_tpa"
-                touched.targets.setdefault(name, set()).add(number & ~SIX)
-            if binding.switch in touched.ports:
-                touched.ports[binding.switch].add(binding.port)
-        for number in self._switches:
-            one, other = before.views[number], after.views[number]
-            if (one.trunks, one.next_ports, one.tree) != (
-                other.trunks,
-                other.next_ports,
-                other.tree,
-            ):
-                raise StartAnew("links are others")
-            if others := set(one.ports) ^ set(other.ports):
-                touched.ports[number] |= others
-                touched.flooding.add(number)
-
-    def _look_at_ports(self, after: Moment, touched: _Touched) -> None:
+    def _look_at_ports(self, after: Moment, touched: Touched) -> None:
         judge = cache(lambda: self._judge_of(after))
         for number, proof in self._switches.items():
             places = proof.expectation.places
@@ -260,7 +148,7 @@ class Following:
         if proof.found or proof.later:
             raise StartAnew("multicast goes otherwise than it should")
 
-    def _look_at_lent(self, touched: _Touched) -> None:
+    def _look_at_lent(self, touched: Touched) -> None:
         """Addresses that are bound now, or no longer, where routers must not borrow them."""
         for number, proof in self._switches.items():
             rules = touched.lent.get(number, [])
@@ -301,7 +189,7 @@ class Following:
             raise StartAnew("a port is treated otherwise than it should be")
         proof.flooded |= check.flooded
 
-    def _look_at_targets(self, touched: _Touched) -> None:
+    def _look_at_targets(self, touched: Touched) -> None:
         for targets in {id(each): each for each in self._targets.values()}.values():
             for name in ANCHORS:
                 values = touched.targets.get(name, ())
@@ -314,7 +202,7 @@ class Following:
                         raise StartAnew("a target is of a new kind")
 
     def _look_at_tiers(
-        self, key: int, shared: Shared, before: Moment, after: Moment, touched: _Touched
+        self, key: int, shared: Shared, before: Moment, after: Moment, touched: Touched
     ) -> int:
         """The addresses that changed, and what the changed rules and intents are about."""
         assert shared.ends is not None
@@ -368,12 +256,7 @@ class Following:
         return len(regions)
 
 
-def number_of_binding(binding: Binding) -> int:
-    """The binding's address as a number."""
-    return number_of(ip_address(binding.ip))
-
-
-def _regions(boxes: Iterable[Box]) -> list[tuple[int, int, Ranges]]:
+def _regions(boxes: Iterable[Box]) -> list[Region]:
     """Boxes over the same ends as one."""
     found: dict[tuple[int, int], list[Ranges]] = {}
     for box in boxes:

@@ -10,8 +10,8 @@ enough for rules and intents to name the same decider everywhere:
 
 (Were the first rule that a packet meets of another intent than the one that
 decides, then by 1 a rule of the deciding intent covers that packet too, and by
-2 it stands first.) What breaks a condition is only suspected: `differ` then looks
-for a packet inside that box, exactly, and finds one or shows that there is none.
+2 it stands first.) What breaks a condition is only suspected: `policies.prove.deciders`
+then looks for a packet inside that box, exactly, and finds one or shows that there is none.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from policies.model import (
 )
 from policies.prove.addresses import SOURCE, TARGET
 from policies.prove.boxes import (
-    BUDGET,
     DEFAULT,
     EVERY_SERVICE,
     INTENT,
@@ -40,18 +39,15 @@ from policies.prove.boxes import (
     Box,
     Label,
     Leaf,
-    Place,
+    Region,
     asked_ranges,
-    inside,
     leaf_of,
     order_of,
-    outside,
-    ranked,
     service_ranges,
-    touches,
 )
 from policies.prove.classes import Classes
 from policies.prove.conditions import meeting, misordered, part_of, uncovered
+from policies.prove.deciders import Disagreement, decided_by, disagreement
 from policies.prove.index import TableIndex, place
 from policies.prove.packets import IP, IPV6
 from policies.prove.ranges import (
@@ -107,7 +103,7 @@ class Judging:
         self,
         tables: Mapping[int, TableIndex],
         table: int,
-        within: tuple[int, int, Ranges],
+        within: Region,
         rank: tuple[int, ...],
         mask: int,
         value: int,
@@ -155,7 +151,7 @@ class Judging:
             known = self._labels[key] = (leaf, (number, rule.cookie), plain)
         return known[1], known[2]
 
-    def _box(self, rule: Rule) -> tuple[int, int, Ranges] | None:
+    def _box(self, rule: Rule) -> Region | None:
         condition = self._conditions.get(id(rule))
         if condition is None:
             condition = self._conditions[id(rule)] = self._condition(rule)
@@ -204,11 +200,7 @@ class Judging:
         return _Condition(rule, sources, targets, services)
 
     def read_intents(self, policy: Policy, now: float) -> None:
-        live = [
-            intent
-            for intent in policy.intents
-            if intent.expires is None or intent.expires.timestamp() > now
-        ]
+        live = [intent for intent in policy.intents if intent.holds(now)]
         self.intents = [box for intent in live for box in self.boxes_of(intent)]
         every = (*self._every, EVERY_SERVICE)
         self.intents.append(Box(*every, (9,), DEFAULT))
@@ -246,13 +238,13 @@ class Judging:
 
     # -- the two conditions -------------------------------------------------------------------
 
-    def suspects(self) -> list[tuple[int, int, Ranges]]:
+    def suspects(self) -> list[Region]:
         """Boxes outside of which rules and intents agree; none when both conditions hold."""
         found = list(uncovered(self.rules, self.intents))
         found += misordered(self.rules, self.intents)
         return found
 
-    def agree_within(self, regions: Sequence[tuple[int, int, Ranges]]) -> bool:
+    def agree_within(self, regions: Sequence[Region]) -> bool:
         """Whether both conditions hold for what lies in the regions."""
         every = (*self.rules, *self.intents)
         for region in regions:
@@ -270,75 +262,15 @@ class Judging:
 
     # -- exact search -------------------------------------------------------------------------
 
-    def differ(self, box: tuple[int, int, Ranges]) -> Place | None:
-        """Packets of a box where another intent decides than the rule says; None: none exist."""
-        ours = ranked(each for each in self.rules if touches(each, box))
-        theirs = ranked(each for each in self.intents if touches(each, box))
-        left = [box]
-        steps = 0
-        for rule in ours:
-            rest: list[tuple[int, int, Ranges]] = []
-            for part in left:
-                steps += 1
-                if steps > BUDGET:
-                    raise Undecided("too many boxes to compare one by one")
-                shared = inside(part, rule)
-                if shared is None:
-                    rest.append(part)
-                    continue
-                found = self._against(shared, rule, theirs)
-                if found is not None:
-                    return found
-                rest += outside(part, rule)
-            left = rest
-            if not left:
-                break
-        return None
+    def differ(self, region: Region) -> Disagreement | None:
+        """Where in a region another intent decides than the rule says; None: nowhere."""
+        return disagreement(self.rules, self.intents, region)
 
-    def _against(
-        self, box: tuple[int, int, Ranges], rule: Box, intents: Sequence[Box]
-    ) -> Place | None:
-        left = [box]
-        for intent in intents:
-            rest: list[tuple[int, int, Ranges]] = []
-            for part in left:
-                shared = inside(part, intent)
-                if shared is None:
-                    rest.append(part)
-                elif intent.label != rule.label:
-                    return Place(*shared, rule, intent)
-                else:
-                    rest += outside(part, intent)
-            left = rest
-            if not left:
-                break
-        return None
-
-    def decided(
-        self, leaf: Leaf, allow: bool, sources: int, targets: int, services: Ranges
-    ) -> tuple[int, int, Ranges, Box] | None:
-        """A box inside the given one where a rule with this leaf decides; None: none exists."""
-        in_order = ranked(self.rules)
-        for position, rule in enumerate(in_order):
-            if rule.leaf != leaf or self.allows(rule.label) is not allow:
-                continue
-            start = inside((sources, targets, services), rule)
-            if start is None:
-                continue
-            above = [other for other in in_order[:position] if touches(other, start)]
-            stack = [(start, 0)]
-            steps = 0
-            while stack:
-                part, at = stack.pop()
-                steps += 1
-                if steps > BUDGET:
-                    raise Undecided("too many boxes to look through")
-                while at < len(above) and inside(part, above[at]) is None:
-                    at += 1
-                if at == len(above):
-                    return (*part, rule)
-                stack += [(piece, at + 1) for piece in outside(part, above[at])]
-        return None
+    def decided(self, leaf: Leaf, allow: bool, region: Region) -> Region | None:
+        """A part of a region where a rule with this leaf decides; None: none exists."""
+        return decided_by(
+            lambda rule: rule.leaf == leaf and self.allows(rule.label) is allow, self.rules, region
+        )
 
     def allows(self, label: Label) -> bool | None:
         """What the policy says where this label decides; None for one that no intent has."""

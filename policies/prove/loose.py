@@ -32,7 +32,7 @@ KNOWN = frozenset(
         "tcp_flags",
     }
 )
-# What single tables may look at besides. `passages` has every protocol that a rule names here, and
+# What single tables may look at besides. `tuples` has every protocol that a rule names here, and
 # fragments, whose ports may be hidden.
 BESIDES: Mapping[int, frozenset[str]] = {
     Table.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from policies.compiler.fragments import is_spoilt
-from policies.compiler.parts import CT_INV, CT_TRK
+from policies.compiler.fragments import INVALID, is_spoilt
 from policies.prove.index import TableIndex, place
 from policies.prove.packets import leaving
 from policies.rules import (
@@ -30,7 +29,6 @@ from policies.rules import (
 )
 
 MAX_STEPS = 64
-INVALID = CT_TRK | CT_INV
 FULL_TABLE = 1 << 16  # beside a connection's state: the switch can track no more of them
 
 

@@ -83,37 +83,11 @@ def neighbour_type(packet: Mapping[str, int]) -> int:
     return kind if kind in (SOLICIT, ADVERTISE) else 0
 
 
-FIRST, LATER = 0x1, 0x3  # what ``ip_frag`` is in a packet's fragments
-UNTOLD = 44  # what Open vSwitch takes a later IPv6 fragment's protocol for
-
-
-def fragment_of(packet: Mapping[str, int], later: bool) -> dict[str, int]:
-    """A fragment of a packet, as a switch reads it: a later one has no header of its protocol."""
-    if not later:
-        return {**packet, "ip_frag": FIRST}
-    piece = {**packet, "ip_frag": LATER}
-    own = ("tcp_", "udp_", "sctp_", "icmp_", "icmpv6_")
-    for name in [each for each in piece if each.startswith(own)]:
-        if packet["eth_type"] == IP:
-            piece[name] = 0
-        else:
-            del piece[name]
-    if packet["eth_type"] == IPV6:
-        piece["ip_proto"] = UNTOLD
-    return piece
-
-
-def can_be_spoilt(packet: Mapping[str, int]) -> bool:
-    """Whether the packet has a port or type, of which some are impossible."""
-    query = ICMP if packet["eth_type"] == IP else ICMPV6
-    return packet["ip_proto"] in (*PORT_NAMES, query)
-
-
-def hides_its_port(packet: Mapping[str, int]) -> bool:
-    """Whether IPv6 extension headers push the port out of a first fragment."""
-    name = PORT_NAMES.get(packet["ip_proto"])
-    first = packet["eth_type"] == IPV6 and packet.get("ip_frag", 0) == FIRST
-    return first and name is not None and packet[f"{name}_dst"] == 0
+def question_of(packet: Mapping[str, int]) -> tuple[bool, bool, int]:
+    """Of ARP or neighbour discovery: whether it asks, whether it answers, and for which address."""
+    if neighbour := neighbour_type(packet):
+        return neighbour == SOLICIT, neighbour == ADVERTISE, packet["nd_target"] | SIX
+    return packet["arp_op"] == 1, packet["arp_op"] == 2, packet["arp_tpa"]
 
 
 def original(packet: Mapping[str, int], ct_state: int) -> Connection:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from shlex import quote
 
 from policies.prove.proof import Counterexample
-from policies.prove.text import CT_FLAGS
+from policies.prove.text_fields import CT_FLAGS
 from policies.render import field_text
 from policies.rules import Field
 

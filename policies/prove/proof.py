@@ -9,7 +9,7 @@ from policies.layout import Table
 from policies.model import Connection
 from policies.prove.boxes import TIERS
 from policies.prove.differing import DECIDING
-from policies.prove.expect import Expected
+from policies.prove.expected import Expected
 from policies.prove.flows import ASKS
 from policies.prove.machine import FULL_TABLE, Run
 from policies.prove.packets import NEW, REL, RPL

@@ -13,7 +13,7 @@ from policies.pause import collection_paused
 from policies.prove.attempt import Setting
 from policies.prove.dormant import awake, unset_marks
 from policies.prove.expect import Expectation
-from policies.prove.following import Following, Moment, StartAnew
+from policies.prove.following import Following
 from policies.prove.index import TableIndex
 from policies.prove.kinds import Alike, Ports, Signature
 from policies.prove.loose import LARGE, Loose, loose_rules, target_of
@@ -24,6 +24,7 @@ from policies.prove.ranges import Undecided
 from policies.prove.shared import Shared
 from policies.prove.switch import SwitchProof
 from policies.prove.targets import Targets
+from policies.prove.touched import Moment, StartAnew
 from policies.prove.world import world_of
 from policies.rules import Rule
 from policies.verdict import Judge

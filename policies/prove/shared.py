@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from policies.membership import Membership
 from policies.model import Mode, Policy
 from policies.prove.addresses import SOURCE, TARGET, AddressClasses
+from policies.prove.boxes import Region
 from policies.prove.classes import bitset, indices
 from policies.prove.index import TableIndex, bits_mask, place
 from policies.prove.judging import Judging
-from policies.prove.ranges import Ranges, Undecided
+from policies.prove.ranges import Undecided
 from policies.regions import address_at
 
 
@@ -41,7 +42,7 @@ class Shared:
         self, tables: Mapping[int, TableIndex], policy: Policy, membership: Membership, now: float
     ) -> None:
         self.problem: str | None = None
-        self.suspects: list[tuple[int, int, Ranges]] = []
+        self.suspects: list[Region] = []
         find = finder(membership)
         self.ends: tuple[AddressClasses, AddressClasses] | None = None
         try:

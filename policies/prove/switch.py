@@ -12,6 +12,7 @@ from policies.prove.groups import station_packets
 from policies.prove.index import bits_mask
 from policies.prove.passages import Passages
 from policies.prove.ranges import Undecided, masked
+from policies.prove.tuples import Tuples
 from policies.prove.world import entry_packets, lent_packets, request_packets, varied
 from policies.regions import SIX, address_at
 from policies.rules import Rule
@@ -29,7 +30,7 @@ def covered(rule: Rule) -> list[tuple[int, int]]:
     return [(base | low, base | high) for low, high in masked(wanted.value, mask, width)]
 
 
-class SwitchProof(Passages):
+class SwitchProof(Tuples, Passages):
     """What `run` leaves behind: ``found``, ``unproven`` and ``statistics``."""
 
     def run(self) -> None:

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, ip_network
 from policies.model import (
     ICMP,
     ICMPV6,
+    ONLY_IN,
     PORT_PROTOCOLS,
     Address,
     Connection,
@@ -184,7 +185,7 @@ def _never(edge: Edge, through: bool, places: Places) -> str | None:
         return "to itself"
     if edge.port[0] in PORT_PROTOCOLS and edge.port[1] == 0:
         return "recorded without its port"
-    family = {ICMP: 4, ICMPV6: 6}.get(edge.port[0])
+    family = ONLY_IN.get(edge.port[0])
     if edge.port[0] in (ICMP, ICMPV6):
         if edge.port[1] > 255:
             return "recorded without its ICMP type"

@@ -43,7 +43,7 @@ from policies.model import (
 )
 from policies.prefixes import fewest, prefix_of
 from policies.prove.boxes import TIERS
-from policies.prove.packets import fragment_of
+from policies.prove.fragments import fragment_of
 from policies.render import ovs_text
 from policies.rules import Rule, UseMeter
 from policies.verdict import Judge

@@ -11,7 +11,8 @@ from random import Random
 import pytest
 
 from benchmarks.policy_mutations import mutations
-from benchmarks.policy_oracle import Oracle, Probe
+from benchmarks.policy_oracle import Oracle
+from benchmarks.policy_packets import Probe
 from policies.compiler import Compiler, SwitchView, declared_bindings
 from policies.layout import Category, Table, category_of, cookie, name_number
 from policies.membership import Membership

@@ -15,7 +15,8 @@ from policies.compiler.plain_services import ANSWERS
 from policies.membership import Membership
 from policies.model import SCTP, TCP, Action, Connection, Policy
 from policies.prove.differing import label_of
-from policies.prove.expect import Expectation
+from policies.prove.forwarding import Forwarding
+from policies.prove.guard import Guard
 from policies.prove.packets import (
     ARP,
     BRIDGE_LOCAL,
@@ -26,8 +27,8 @@ from policies.prove.packets import (
     MULTICAST,
     PORT_NAMES,
     QUERY_OF,
-    SOLICIT,
     neighbour_type,
+    question_of,
 )
 from policies.prove.places import Places
 from policies.regions import SIX, address_at
@@ -71,11 +72,12 @@ class Meaning:
         self.places, self.now, self.masks = places, now, masks
         self.infrastructure = policy.defaults.infrastructure
         self.judge = Judge(policy, membership)
-        self._hosts = Expectation(policy, membership, lambda: self.judge, places, view, now)
+        self._guard = Guard(places, view.switch, self.infrastructure)
+        self._forwarding = Forwarding(places, view)
 
     def way(self, place: tuple[int, int] | None) -> int | None:
         """The port that leads to a place."""
-        return self._hosts.way(place)
+        return self._forwarding.way(place)
 
     def fate(self, packet: Mapping[str, int]) -> Fate:
         """What must happen; a packet never leaves where it came in."""
@@ -91,7 +93,7 @@ class Meaning:
         if target & BRIDGE_MASK == BRIDGE_LOCAL:
             return DROPPED
         edge = packet["in_port"] not in self.view.trunks
-        if edge and not self._hosts.owns(packet):
+        if edge and not self._guard.owns(packet):
             return REPORTED
         if kind == ARP or neighbour_type(packet):
             return self._question(packet, edge)
@@ -106,18 +108,14 @@ class Meaning:
 
     def _question(self, packet: Mapping[str, int], edge: bool) -> Fate:
         """A request goes to the owner of the address alone, an answer to whom it is for."""
-        neighbour = neighbour_type(packet)
-        allowed = self.infrastructure.nd if neighbour else self.infrastructure.arp
+        arp = packet["eth_type"] == ARP
+        allowed = self.infrastructure.arp if arp else self.infrastructure.nd
         if allowed is not Action.ALLOW:
             return DROPPED
-        if neighbour:
-            asks, asked = neighbour == SOLICIT, packet["nd_target"] | SIX
-        else:
-            asks, asked = packet["arp_op"] == 1, packet["arp_tpa"]
+        asks, answers, asked = question_of(packet)
         way = self.way(self.places.numbers.get(asked))
         if asks and way is not None:
             return Fate(way)
-        answers = bool(neighbour and not asks) or (not neighbour and packet["arp_op"] == 2)
         if answers and not packet["eth_dst"] & MULTICAST:
             return Fate(self.way(self.places.macs.get(packet["eth_dst"])))
         return REPORTED if edge else DROPPED
@@ -173,7 +171,7 @@ class SmallMeaning(Meaning):
             inside = source is not None and source[0] != self.view.switch
             known = inside and self.way(source) is not None
         else:
-            known = self._hosts.owns(packet)
+            known = self._guard.owns(packet)
         if not known:
             return Fate(report=None)
         passes, first, reply = self.decided(packet)
@@ -182,7 +180,7 @@ class SmallMeaning(Meaning):
     def _small_question(self, packet: Mapping[str, int], trunk: bool) -> Fate:
         """Questions of hosts go everywhere; those from other switches to the owner."""
         if not trunk:
-            return Fate(FLOOD) if self._hosts.owns(packet) else REPORTED
+            return Fate(FLOOD) if self._guard.owns(packet) else REPORTED
         found = self._question(packet, True)
         return Fate(found.output, None)
 

@@ -15,7 +15,7 @@ from policies.prove.places import NEVER
 from policies.prove.plain.atoms import Atoms, Condition
 from policies.prove.plain.meaning import PRIVILEGED, STREAMS, Meaning
 from policies.prove.ranges import Undecided
-from policies.prove.text import width_of
+from policies.prove.text_fields import width_of
 from policies.regions import SIX, span_of
 from policies.rules import Rule
 
