@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
-from policies.model import ANY, UNKNOWN, Action, Envelope, Intent, Mode, Policy, Tier
+from policies.model import ANY, UNKNOWN, Action, Envelope, Mode, Policy, Tier
 from response.hosts import KnownHost
 
 Segments = frozenset[str]
@@ -103,12 +103,8 @@ class Reach:
         return any(
             _covers(intent.sources, sources) and _covers(intent.targets, targets)
             for intent in self._allows
-            if (intent.tier is Tier.EMERGENCY or not only_emergency) and _live(intent, now)
+            if (intent.tier is Tier.EMERGENCY or not only_emergency) and intent.holds(now)
         )
-
-
-def _live(intent: Intent, now: float) -> bool:
-    return intent.expires is None or intent.expires.timestamp() > now
 
 
 def _covers(ends: Iterable[str], segments: Segments) -> bool:
