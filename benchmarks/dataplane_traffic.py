@@ -26,9 +26,9 @@ from mininet_tests.plan import LabPlan, plan_from_policy
 from policies.reader import load_policy
 
 TRAFFIC = str(Path(__file__).with_name("programs") / "traffic.py")
-PAIRS = 5
+PAIRS = 9
 SEGMENTS = 200
-OPENED = 400  # connections per run
+OPENED = 700  # connections per run; all of them together leave ephemeral ports to spare
 STREAM_FOR = 3  # seconds of iperf3
 PORT, STREAM_PORT = "7000", "5201"
 CLIENT, SERVER, ADDRESS = "client", "server", "10.0.0.2"
