@@ -9,14 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policies import layout
-from policies.compiler import (
-    CompileError,
-)
-from policies.compiler.base import link_discovery_rules
 from policies.compiler.targets import Target
 from policies.keeping import Keeping
 from policies.layout import Category, category_of, number_of
@@ -30,11 +25,11 @@ from response.messages import (
     PolicyConfirmed,
     SwitchChanged,
 )
-from ryu_apps import discovery, drift
+from ryu_apps import drift
 from ryu_apps.admission import Admission, fragments
+from ryu_apps.cabling import Cabling
 from ryu_apps.desired import Desired, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.links import LINK_TIMEOUT
 from ryu_apps.orders import Orders
 from ryu_apps.ownership import ROLE_REPLY, owner_of
 from ryu_apps.reading import Reading
@@ -44,7 +39,6 @@ from ryu_apps.upkeep import Upkeep
 from ryu_apps.wire import decode, frames
 from ryu_apps.wire.messages import EXPERIMENTER
 from ryu_apps.writer import Confirmed, error_code
-from topology.fabric import cable_of
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
@@ -62,6 +56,7 @@ class Core:
     sessions: dict[int, Session] = field(default_factory=dict)
     upkeep: Upkeep = field(init=False)
     orders: Orders = field(init=False)
+    cabling: Cabling = field(init=False)
     _next_expiry_check: float = 0.0
     _kept_on_disk: Keeping = field(default_factory=Keeping)
 
@@ -80,6 +75,7 @@ class Core:
         links, owner = self.watcher.links, self.admission.owner
         self.upkeep = Upkeep(self.desired, links, owner, self.sessions)
         self.orders = Orders(self.upkeep)
+        self.cabling = Cabling(self.desired, self.watcher, self.upkeep)
         self.watcher.can_ask = self._can_ask
 
     def _can_ask(self, switch: int) -> bool:
@@ -170,53 +166,7 @@ class Core:
     ) -> list[Effect]:
         """A port appeared, changed or (``mac`` None) went away."""
         session = self.sessions.get(switch)
-        if session is None:
-            return []
-        known = dict(session.ports)
-        if mac is None:
-            session.ports.pop(port, None)
-        else:
-            session.ports[port] = mac
-        before = self.desired.fabric
-        if up and mac is not None:
-            self.desired.hosts.port_up((switch, port))
-        else:
-            self.desired.hosts.port_down((switch, port))
-            self.desired.fabric = before.without_port(switch, port)
-        effects: list[Effect] = []
-        if self.desired.fabric != before:
-            effects.append(Remember(links=tuple(self.desired.fabric.links)))
-        if effects or session.ports != known:
-            effects += self.upkeep.reroute(now)
-        return effects + self._announce(session)
-
-    def _silent_links(self, now: float) -> list[Effect]:
-        """Links that fell silent lead nowhere any more."""
-        ready = {session.switch for session in self.upkeep.ready()}
-        silent = self.watcher.links.overdue(self.desired.fabric, ready, now)
-        if not silent:
-            return []
-        self.desired.fabric = self.desired.fabric.without(silent)
-        told: list[Effect] = [
-            Log(
-                logging.WARNING,
-                f"link lost: switch {link.switch} port {link.port} to switch {link.peer_switch} "
-                f"port {link.peer_port}: nothing heard for {LINK_TIMEOUT:g} s",
-            )
-            for link in sorted(silent, key=cable_of)
-        ]
-        links = tuple(self.desired.fabric.links)
-        return [*told, Remember(links=links), *self.upkeep.reroute(now)]
-
-    def _announce(self, session: Session) -> list[Effect]:
-        """Send a link discovery frame out of every port where no host is known."""
-        watcher, hosts = self.watcher, self.desired.hosts
-        data = b"".join(
-            discovery.announcement(session.switch, port, mac, watcher.secret, next(watcher.xids))
-            for port, mac in sorted(session.ports.items())
-            if hosts.occupant((session.switch, port)) is None
-        )
-        return [Send(session.switch, data)] if data else []
+        return [] if session is None else self.cabling.port_changed(session, port, mac, up, now)
 
     # -- messages -------------------------------------------------------------
 
@@ -303,7 +253,7 @@ class Core:
             if not ours:
                 return another
             claim = Send(session.switch, session.role.claim())
-            return [*another, claim, *self._discover_links(session, now)]
+            return [*another, claim, *self.cabling.discover(session, now)]
         if session.phase is not Phase.READY:
             return []
         owner = owner_of(reading.found.values())
@@ -326,21 +276,6 @@ class Core:
     def read_traffic(self) -> list[Effect]:
         """Ask every ready switch for its counters; `Session.traffic` will say."""
         return [Send(each.switch, each.traffic.ask()) for each in self.upkeep.ready()]
-
-    def _discover_links(self, session: Session, now: float) -> list[Effect]:
-        """Before the first comparison, find out which ports lead to other switches."""
-        needed: tuple[Rule, ...] = ()
-        if session.kind.target is Target.STATEFUL:
-            needed = tuple(link_discovery_rules(self.upkeep.view(session).ports))
-        else:
-            with suppress(CompileError):  # which the first comparison tells
-                rules = self.upkeep.rules(session, now)
-                needed = tuple(rule for rule in rules if LLDP in rule.match)
-        return [
-            *session.set_meters(self.upkeep.meters(session, now)),
-            *session.ensure(needed, "link discovery", now),
-            *self._announce(session),
-        ]
 
     def _packet(self, session: Session, copy: decode.PacketIn, now: float) -> list[Effect]:
         if copy.fields.get("in_port") not in session.ports:
@@ -381,7 +316,7 @@ class Core:
                 effects += [Log(logging.WARNING, text), *session.read(now)]
             else:
                 effects += drift.look(session, now)
-        effects += self._silent_links(now)
+        effects += self.cabling.silent(now)
         effects += self.watcher.overdue(now)
         moves = self.watcher.settle_moves(now)
         effects += moves.effects
@@ -409,7 +344,7 @@ class Core:
         treated; call every few seconds."""
         effects: list[Effect] = []
         for session in self.upkeep.ready():
-            effects += self._announce(session)
+            effects += self.cabling.announce(session)
             effects.append(Send(session.switch, session.losses.ask()))
             effects += fragments(session)
         return effects
