@@ -83,8 +83,8 @@ class Shell:
         now = time.time()
         commands = self._analysis.start(now)
         self._tell_hold()
-        self._seal(now)
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
+        self._seal(now)
         due = time.monotonic() + TICK
         while self._open:
             for key, events in self._selector.select(max(0.0, due - time.monotonic())):

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from mininet_tests.conftest import MakeController, MakeLab
+from mininet_tests.faults import status, wait_for
 from mininet_tests.streams import AT_ONCE, Stream, start
 from mininet_tests.test_decisions_live import PROPOSAL, asked, propose
 from mininet_tests.updates import put_in_force
@@ -140,6 +141,8 @@ def test_what_loses_its_permission_stops_and_the_rest_goes_on(
     running.options = whole
     running.start()
     running.wait_ready()
+    wait_for(lambda: bool(status(running)["analysis"]["ready"]), 10, "no analysis")
+    time.sleep(0.5)  # it has said what it had to say
     quarantined = asked(running, "approve", "d1")
     time.sleep(1.0)
     freed = asked(running, "release", "d1")
