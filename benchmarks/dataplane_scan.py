@@ -107,9 +107,15 @@ def others() -> Figure:
     return Figure(found.others / max(1, found.opened), note)
 
 
+def others_opened() -> Figure:
+    found = scanned()
+    return Figure(found.opened / found.tried, "of another host's connections came about meanwhile")
+
+
 BENCHMARKS = (
     Benchmark("dataplane.scan_counting_rules", Target("<=", float(COUNT_LIMIT)), counted),
     Benchmark("dataplane.scan_memory_mb", Target("<=", 500.0, "MB"), memory),
     Benchmark("dataplane.scan_held_back", Target(">=", 1.0), told),
     Benchmark("dataplane.scan_others", Target(">=", 1.0), others),
+    Benchmark("dataplane.scan_others_opened", Target(">=", 1.0), others_opened),
 )

@@ -19,15 +19,8 @@ VERSION = 4
 (HELLO, ERROR, ECHO, ECHOED, EXPERIMENTER, FEATURES, FEATURED, CONFIG, CONFIGURED) = range(9)
 PACKET_IN, PACKET_OUT, FLOW_MOD, METER_MOD = 10, 13, 14, 29
 MULTIPART, MULTIPARTED, BARRIER, BARRED, ROLE, ROLED = 18, 19, 20, 21, 24, 25
-DESCRIPTION, FLOWS, AGGREGATE, GROUP_FEATURES, METERS, METER_FEATURES, PORTS = (
-    0,
-    1,
-    2,
-    8,
-    10,
-    11,
-    13,
-)
+DESCRIPTION, FLOWS, AGGREGATE, PORTS = 0, 1, 2, 13
+GROUP_FEATURES, METERS, METER_FEATURES = 8, 10, 11
 ONF, BUNDLE_CONTROL, BUNDLE_ADD = 0x4F4E4600, 2300, 2301
 ADD, DELETE_STRICT = 0, 4
 METER_DELETE = 2
@@ -263,7 +256,7 @@ class FakeSwitch:
         vendor, kind = struct.unpack_from("!II", body)
         if (vendor, kind) == (ONF, BUNDLE_ADD) and body[17] == FLOW_MOD:
             self._change_rule(body[24:])
-        if (vendor, kind) == (ONF, BUNDLE_CONTROL):
+        elif (vendor, kind) == (ONF, BUNDLE_CONTROL):
             number, step, flags = struct.unpack_from("!IHH", body, 8)
             answer = struct.pack("!IIIHH", ONF, kind, number, step + 1, flags)
             self._out += message(EXPERIMENTER, xid, answer)

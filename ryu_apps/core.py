@@ -118,8 +118,8 @@ class Core:
         self.desired.version = version
         told: list[Effect] = [Tell(message) for message in self.greeting(now)]
         switches = tuple(sorted(session.switch for session in self.upkeep.ready()))
-        realised = (Tell(PolicyConfirmed(version, switches)),)
-        return [*self._keeping(), *told, *self.upkeep.bring_all(update, now, realised)]
+        realised = Tell(PolicyConfirmed(version, switches))
+        return [*self._keeping(), *told, *self.upkeep.bring_all(update, now, lambda at: [realised])]
 
     def _keeping(self) -> list[Effect]:
         """Have written down what a restart must know of kept intents, where that has changed."""

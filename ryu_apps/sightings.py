@@ -37,7 +37,7 @@ class Lost:
 @dataclass(frozen=True, slots=True)
 class Seen:
     """Effects of one packet. ``rules_changed`` says that hosts are others, ``rerouted`` that links
-    are, and ``afterwards`` is for when every switch has confirmed what follows from it."""
+    are, and ``afterwards`` is for when every switch acts on what follows from it."""
 
     effects: tuple[Effect, ...] = ()
     rules_changed: bool = False

@@ -69,7 +69,7 @@ class Upkeep:
         """Bring every ready switch to the desired rules; when all act on them, ``afterwards``."""
         self.desired.hosts_changed()
         before = self.desired.problem
-        effects = self.bring_all(self.desired.update(now), now, afterwards)
+        effects = self.bring_all(self.desired.update(now), now, self._once_followed(afterwards))
         if self.desired.problem and self.desired.problem != before:
             text = f"new hosts are left out: {self.desired.problem}"
             effects.insert(0, Log(logging.ERROR, text))
@@ -82,18 +82,28 @@ class Upkeep:
         self.desired.avoid = frozenset(self.links.away & known)
         return self.bring_all(Update(Change(), {}), now)
 
+    def _once_followed(self, afterwards: tuple[Effect, ...]) -> Confirmed:
+        """Keeps them from the last confirmation on until caches follow too."""
+
+        def confirmed(at: float) -> list[Effect]:
+            if afterwards:
+                self._afterwards.append((at + CACHES_FOLLOW, afterwards))
+            return []
+
+        return confirmed
+
     def bring_all(
-        self, update: Update | None, now: float, afterwards: tuple[Effect, ...] = ()
+        self, update: Update | None, now: float, then: Confirmed = lambda at: []
     ) -> list[Effect]:
+        """Send every ready switch what changed; ``then`` says what follows when the last one has
+        confirmed it."""
         ready = self.ready()
         waiting = {session.switch for session in ready}
 
         def confirmed_by(switch: int) -> Confirmed:
             def confirmed(at: float) -> list[Effect]:
                 waiting.discard(switch)
-                if afterwards and not waiting:
-                    self._afterwards.append((at + CACHES_FOLLOW, afterwards))
-                return []
+                return [] if waiting else then(at)
 
             return confirmed
 

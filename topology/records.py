@@ -16,7 +16,7 @@ Phase = Literal["whole", "start", "end"]
 # ``observed``: policy denies it, but its mode only watches.
 VerdictWord = Literal["allow", "observed", "would-deny", "deny"]
 
-WITH_NUMBER = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
+_NUMBERED = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class FlowRecord:
 @lru_cache(1 << 16)
 def _service(proto: str, number: int) -> str:
     """The few services there are, over and over: one text each, whose hash is known."""
-    return f"{proto}/{number}" if proto in WITH_NUMBER else proto
+    return f"{proto}/{number}" if proto in _NUMBERED else proto
 
 
 @dataclass(frozen=True, slots=True)
