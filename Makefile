@@ -28,7 +28,7 @@ demo: setup
 
 ifeq ($(FAST),1)
 test: setup-python
-	@$(PYTHON) -m pytest tests -m 'not thorough' -n 2 $(ARGS)
+	@$(PYTHON) -m pytest tests -m 'not thorough' --hypothesis-profile=fast -n 2 $(ARGS)
 else
 test: setup
 ifdef ARGS

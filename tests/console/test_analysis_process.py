@@ -32,6 +32,8 @@ from response.messages import (
 from response.store import Store
 from topology.records import FlowRecord
 
+pytestmark = pytest.mark.thorough
+
 ROOT = Path(__file__).parents[2]
 
 POLICY = """
@@ -236,7 +238,6 @@ def test_nobody_to_ask_is_one_line_also_in_a_deep_directory(tmp_path: Path) -> N
         ask_analysis(tmp_path / "missing", Ask("release", "d1", "ana"))
 
 
-@pytest.mark.thorough
 def test_the_model_is_rolled_back_by_command_while_it_runs(
     controller: Controller, capsys: pytest.CaptureFixture[str]
 ) -> None:

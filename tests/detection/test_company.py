@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from functools import cache
 
+import pytest
+
 from benchmarks.detection.office import T0, start
 from detection.company import FADES, MOST, Company
 from detection.detector import Detector
@@ -71,6 +73,7 @@ def alerted(sources: int, targets: list[str], port: int) -> set[str]:
     return found
 
 
+@pytest.mark.thorough
 def test_a_sweep_shared_out_among_sixteen_hosts_is_seen() -> None:
     assert alerted(16, DESKS[20:84], 22)
 

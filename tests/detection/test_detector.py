@@ -334,6 +334,7 @@ def test_memory_is_bounded() -> None:
     assert health.forgotten_hosts > 5000
 
 
+@pytest.mark.thorough
 def test_one_host_of_many_peers_and_ports_is_bounded_too() -> None:
     detector = Detector()
     small = None

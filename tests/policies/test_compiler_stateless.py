@@ -127,6 +127,7 @@ def test_a_stream_to_a_low_port_is_never_a_reply() -> None:
         assert travel(switches, policy, asked, reply=False)[0] == arrives
 
 
+@pytest.mark.thorough
 def test_too_many_overlapping_segments_are_refused_with_a_reason() -> None:
     names = frozenset(f"s{number}" for number in range(300))
     groups = [sorted(names)[start : start + 100] for start in (0, 100, 200)]

@@ -135,6 +135,7 @@ def timeless(rules: dict[object, Rule]) -> dict[object, Rule]:
     return {key: timeless_rule(rule) for key, rule in rules.items()}
 
 
+@pytest.mark.thorough
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(hosts, found, intents, segments, defaults), min_size=2, max_size=4))
 def test_updates_lead_where_compiling_anew_does(

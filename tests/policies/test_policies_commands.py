@@ -235,6 +235,7 @@ def test_trace_needs_a_whole_question(
     assert (code, out, err.count("\n")) == (2, "", 1)
 
 
+@pytest.mark.thorough
 def test_policy_tests_with_junit(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
     code, out, _ = septum(capsys, "test", SHOP, "--junit", str(report))

@@ -55,6 +55,7 @@ def named(policy: Policy, members: Membership, asked: Connection) -> bool:
     )
 
 
+@pytest.mark.thorough
 @settings(max_examples=150, deadline=None)
 @given(policies(), policies(), st.booleans(), st.lists(connections(), min_size=1, max_size=5))
 def test_differences_are_the_verdicts_that_change(

@@ -224,6 +224,7 @@ INVENTORY = "name,ip,labels\n" + "".join(
 ) + "db1,10.0.3.1,role=db\ndb2,10.0.3.2,role=db\n"  # fmt: skip
 
 
+@pytest.mark.thorough
 def test_the_command_with_an_inventory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flows, hosts, out = tmp_path / "f.jsonl", tmp_path / "hosts.csv", tmp_path / "d" / "p.yaml"
     hosts.write_text(INVENTORY)

@@ -146,6 +146,7 @@ def test_two_policies_side_by_side(tmp_path: Path, policy: Policy) -> None:
     assert same.totals["would-deny"] == 0
 
 
+@pytest.mark.thorough
 def test_a_pair_that_spoke_lately_is_not_cut_by_accident(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,8 @@ from policies.rules import Field, Goto, Load, Output, Rule, match
 from topology.fabric import Fabric
 from topology.records import Link
 
+pytestmark = pytest.mark.thorough
+
 EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"
 NOW = 1_800_000_000.0
 

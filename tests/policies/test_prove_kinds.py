@@ -23,6 +23,8 @@ from policies.reader import load_policy
 from policies.rules import Bits, Field, Goto, Load, Output, OutputRegister, Rule, match
 from topology.records import Binding
 
+pytestmark = pytest.mark.thorough
+
 NOW = 1_000_000.0
 LIKE = """
 apiVersion: septum/v1

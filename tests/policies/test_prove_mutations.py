@@ -25,6 +25,8 @@ from policies.rules import Field, Rule, Track, match
 from topology.fabric import Fabric
 from topology.records import Link
 
+pytestmark = pytest.mark.thorough
+
 NOW = 1_000_000.0
 POLICY = """
 apiVersion: septum/v1
@@ -90,7 +92,6 @@ def test_the_compiler_s_rules_hold(network: Network) -> None:
     assert proof.statistics["rules"] == len(awake(network.rules, unset_marks(network.rules)))
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("seed", range(2))
 def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, seed: int) -> None:
     oracle = network.oracle(seed)

@@ -37,6 +37,8 @@ from tests.policies.test_prove_mutations import POLICY
 from topology.fabric import Fabric
 from topology.records import Link
 
+pytestmark = pytest.mark.thorough
+
 FABRIC = Fabric.of([Link(1, 9, 2, 9), Link(2, 8, 3, 8)])
 PLAIN = (Target.STATELESS, Target.SINGLE)
 EXAMPLES = Path(__file__).parents[2] / "policies/examples"
@@ -80,7 +82,6 @@ def test_what_is_compiled_is_proven(policy: Policy, target: Target, masks: bool)
         assert found.statistics["regions"] > 10
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("target", PLAIN)
 @settings(max_examples=15, deadline=None)
 @given(policy=policies(), switch=st.sampled_from([1, 2]))
@@ -210,7 +211,6 @@ def _only_its_own(packet: dict[str, int]) -> dict[str, int]:
     return {name: packet.get(name, 0) for name in kept}
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("target", PLAIN)
 def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(policy: Policy, target: Target) -> None:
     form, random = Form(target), Random(11)

@@ -18,6 +18,8 @@ from policies.rules import Field, Load, Output, PopVlan, PushVlan, Rule
 from topology.fabric import Fabric
 from topology.records import Link
 
+pytestmark = pytest.mark.thorough
+
 NOW = 1_000_000.0
 
 

@@ -102,6 +102,7 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
         read_switches(file)
 
 
+@pytest.mark.thorough
 def test_commands_follow_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "switches.yaml"
     file.write_text(
