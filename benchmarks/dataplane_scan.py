@@ -34,9 +34,9 @@ class Scan:
     tracked: int
     memory_mb: float
     held_back: int
-    opened: int  # another host's connections that came about meanwhile,
-    tried: int  # of so many,
-    others: int  # and those of them that were recorded
+    tried: int  # another host's new connections meanwhile,
+    opened: int  # those of them that came about,
+    recorded: int  # and those that were recorded
 
 
 @cache
@@ -63,8 +63,8 @@ def scanned() -> Scan:
         time.sleep(4.0)
         lost = status(controller)["lost"]
         held_back = lost["copies_held_back_by_meters"]
-        others = _recorded(controller, "a2")
-        return Scan(sent, counted, tracked, memory, held_back, opened, tried, others)
+        recorded = _recorded(controller, "a2")
+        return Scan(sent, counted, tracked, memory, held_back, tried, opened, recorded)
 
 
 def _recorded(controller: Controller, host: str) -> int:
@@ -100,16 +100,14 @@ def told() -> Figure:
 
 
 def others() -> Figure:
-    """A switch flooded beyond what it can forward may lose a packet of anybody; what does come
-    about must be seen."""
-    found = scanned()
-    note = f"recorded, of another host's {found.opened} connections meanwhile; {found.tried} tried"
-    return Figure(found.others / max(1, found.opened), note)
+    note = f"of another host's {scanned().tried} new connections meanwhile were recorded"
+    return Figure(scanned().recorded / scanned().tried, note)
 
 
 def others_opened() -> Figure:
-    found = scanned()
-    return Figure(found.opened / found.tried, "of another host's connections came about meanwhile")
+    """A switch flooded beyond what it can forward loses packets of anybody."""
+    share = scanned().opened / scanned().tried
+    return Figure(share, "of another host's connections came about meanwhile")
 
 
 BENCHMARKS = (
