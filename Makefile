@@ -3,7 +3,7 @@
 
 PYTHON := .venv/bin/python
 WITH_OVS := $(PYTHON) scripts/with_ovs.py
-CODE := topology policies detection response ryu_apps console mininet_tests benchmarks
+CODE := topology policies detection response analysis ryu_apps console mininet_tests benchmarks
 SOURCES := $(CODE) tests scripts conftest.py
 
 .DEFAULT_GOAL := help

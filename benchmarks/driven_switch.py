@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from mininet_tests.machine import said, vsctl
+from mininet_tests.lab.machine import said, vsctl
 from policies.model import Policy
 from ryu_apps.core import BARRIER, Core
 from ryu_apps.effects import Effect, Send
-from ryu_apps.session import Phase
-from ryu_apps.wire import messages
+from ryu_apps.openflow import messages
+from ryu_apps.switch.session import Phase
 
 BRIDGE = "septum-bench"
 HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 2, 3, 5, 6

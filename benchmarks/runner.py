@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from policies.pause import collect_rarely
+from topology.gc_tuning import collect_rarely
 
 DATA = "SEPTUM_DATA"
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {

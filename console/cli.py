@@ -24,7 +24,7 @@ from typer.exceptions import TyperException
 from typer.main import get_group
 
 from console.errors import WRONG_INPUT, CommandError, exit_code, explain
-from policies.pause import collect_rarely
+from topology.gc_tuning import collect_rarely
 
 PLUGINS = "septum.commands"
 
@@ -38,20 +38,22 @@ class Place(NamedTuple):
 
 
 PLACES = (
-    Place("run", "console.run_command", "Run the controller on a policy."),
-    Place("policy", "console.policy_commands", "Check, compile and ask about policies."),
-    Place("detect", "console.detect_commands", "Run the learners over recorded flows."),
-    Place("replay", "console.replay_command", "The whole pipeline over recorded traffic."),
-    Place("flows", "console.flow_commands", "Connections with their verdicts."),
-    Place("decisions", "console.decision_commands", "Machine decisions."),
-    Place("feeds", "console.feed_commands", "Threat feeds."),
-    Place("models", "console.model_commands", "Versions of what was learned."),
-    Place("audit", "console.audit_commands", "The hash-chained record."),
+    Place("run", "console.commands.run", "Run the controller on a policy."),
+    Place("policy", "console.commands.policy", "Check, compile and ask about policies."),
+    Place("detect", "console.commands.detect", "Run the learners over recorded flows."),
+    Place("replay", "console.commands.replay", "The whole pipeline over recorded traffic."),
+    Place("flows", "console.commands.flows", "Connections with their verdicts."),
+    Place("decisions", "console.commands.decisions", "Machine decisions."),
+    Place("feeds", "console.commands.feeds", "Threat feeds."),
+    Place("models", "console.commands.models", "Versions of what was learned."),
+    Place("audit", "console.commands.audit", "The hash-chained record."),
     Place(
-        "switches", "console.status_commands", "Switches: their rules and what was sent to them."
+        "switches", "console.commands.status", "Switches: their rules and what was sent to them."
     ),
-    Place("status", "console.status_commands", "One screen about a running controller."),
-    Place("certificates", "console.certificates_command", "Keys and certificates to try TLS with."),
+    Place("status", "console.commands.status", "One screen about a running controller."),
+    Place(
+        "certificates", "console.commands.certificates", "Keys and certificates to try TLS with."
+    ),
 )
 
 
@@ -68,10 +70,10 @@ def _load_place(place: Place) -> Command:
         command = _commands_of(module.register)[place.name]
     else:
         for more in (
-            "console.compile_command",
-            "console.diff_command",
-            "console.verify_command",
-            "console.apply_command",
+            "console.commands.policy_compile",
+            "console.commands.policy_diff",
+            "console.commands.policy_verify",
+            "console.commands.policy_apply",
         ):
             importlib.import_module(more).register(module.policy_app)
         module.policy_app.rich_markup_mode = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from policies.errors import PolicyError
+from policies.language.errors import PolicyError
 
 NO = 1  # the answer is no: policy invalid, test failed, drift found, not contained
 WRONG_INPUT = 2  # usage or input error

@@ -14,25 +14,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from detection import episodes, movement, paths
-from detection.alerts import Alert, Scored
-from detection.baseline import Baseline
-from detection.calibration import Calibration
-from detection.census import Census
-from detection.drift import DriftWatch
-from detection.edges import HOUR, INWARD, WITHIN, Edge
-from detection.evidence import Evidence
-from detection.features import index_of
+from detection.alerting import episodes
+from detection.alerting.alerts import Alert, Scored
+from detection.alerting.thresholds import Thresholds
+from detection.features import hop_paths as paths
+from detection.features import movement
+from detection.features.catalogue import index_of
+from detection.features.feature_update import Evidence
+from detection.features.services import is_request
 from detection.health import DetectorHealth
-from detection.hosts import Episode, HostState
-from detection.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, bins_of
-from detection.learning import Learning
-from detection.places import Place
-from detection.scoring import Scoring
-from detection.services import is_request
+from detection.models.baseline import Baseline
+from detection.models.calibration import Calibration
+from detection.models.drift import DriftWatch
+from detection.models.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, bins_of
+from detection.models.learning import Learning
+from detection.models.scoring import Scoring
+from detection.models.snapshots import dump, load
 from detection.settings import MODEL, DetectorSettings
-from detection.snapshots import dump, load
-from detection.thresholds import Thresholds
+from detection.state.address_scope import Place
+from detection.state.edges import HOUR, INWARD, WITHIN, Edge
+from detection.state.host_registry import Census
+from detection.state.hosts import Episode, HostState
 from topology.graph import CommunicationGraph
 from topology.records import FlowRecord
 

@@ -1,6 +1,6 @@
 """What a checked policy is: frozen values named in the words of the policy language.
 
-``policies.reader`` makes a `Policy` from files; everything after it
+``policies.language.reader`` makes a `Policy` from files; everything after it
 (verdicts, compiling, proving) reads only these values.
 """
 
@@ -272,8 +272,8 @@ class FeedBlock:
 
     ``mode`` `Mode.ENFORCE` denies every connection from or to what is listed, below tier
     ``emergency``; `Mode.AUDIT` records as would-deny what the tiers below allow; `Mode.OBSERVE`
-    does nothing. ``prefixes`` are those of `policies.prefixes.fewest`: each its first address (see
-    `policies.regions`: IPv6 above bit 128) and its negative size.
+    does nothing. ``prefixes`` are those of `policies.semantics.prefixes.fewest`: each its first
+    address (see `policies.semantics.prefix_sets`: IPv6 above bit 128) and its negative size.
     """
 
     feed: str

@@ -14,7 +14,7 @@ from ryu_apps.runtime import patch_standard_library
 
 patch_standard_library()
 
-from response.store import StoreError  # noqa: E402
+from response.state.store import StoreError  # noqa: E402
 from ryu_apps.launcher import LaunchError, LaunchSettings, launch  # noqa: E402
 
 

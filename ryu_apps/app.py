@@ -13,20 +13,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policies import keeping
-from policies.pause import collect_rarely
-from response.interfaces import StateStore
-from response.messages import Message, OwnAddresses, Ready, Reply
-from response.store import StoreError
-from response.versions import Versions
-from ryu_apps.analysis_inline import InlineAnalysis
-from ryu_apps.analysis_link import AnalysisLink
-from ryu_apps.control import ControlServer
+from policies.semantics import retained_intents as keeping
+from response.ipc.messages import Message, OwnAddresses, Ready, Reply
+from response.state.interfaces import StateStore
+from response.state.policy_versions import Versions
+from response.state.store import StoreError
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.listener import Listener
-from ryu_apps.ownership import ROLE_REPLY
-from ryu_apps.rollout import Rollout
+from ryu_apps.enforcement.rollout import Rollout
+from ryu_apps.ipc.analysis_inline import InlineAnalysis
+from ryu_apps.ipc.analysis_link import AnalysisLink
+from ryu_apps.ipc.control_socket import ControlServer
+from ryu_apps.openflow.messages import EXPERIMENTER
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -36,8 +34,10 @@ from ryu_apps.runtime import (
     ofproto_v1_3,
     set_ev_cls,
 )
-from ryu_apps.session import Phase
-from ryu_apps.wire.messages import EXPERIMENTER
+from ryu_apps.switch.listener import Listener
+from ryu_apps.switch.roles import ROLE_REPLY
+from ryu_apps.switch.session import Phase
+from topology.gc_tuning import collect_rarely
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds

@@ -11,38 +11,38 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies import layout
-from policies.compiler.targets import Target
-from policies.keeping import Keeping
-from policies.layout import Category, category_of, number_of
+from policies.compiler.common.targets import Target
 from policies.model import FeedBlock, Policy
-from policies.rules import Field, Rule
-from response.decisions import Decision
-from response.messages import (
+from policies.rules import layout
+from policies.rules.layout import Category, category_of, number_of
+from policies.rules.rule import Field, Rule
+from policies.semantics.retained_intents import Keeping
+from response.decisions.decision import Decision
+from response.ipc.messages import (
     HostsChanged,
     Message,
     PolicyApplied,
     PolicyConfirmed,
     SwitchChanged,
 )
-from ryu_apps import drift
-from ryu_apps.admission import Admission, fragments
-from ryu_apps.cabling import Cabling
-from ryu_apps.desired import Desired, digest_of
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.orders import Orders
-from ryu_apps.ownership import ROLE_REPLY, owner_of
-from ryu_apps.reading import Reading
-from ryu_apps.session import RETRY_AFTER, Phase, Session
-from ryu_apps.sightings import Watcher
-from ryu_apps.upkeep import Upkeep
-from ryu_apps.wire import decode, frames
-from ryu_apps.wire.messages import EXPERIMENTER
-from ryu_apps.writer import Confirmed, error_code
+from ryu_apps.enforcement.decisions import Orders
+from ryu_apps.enforcement.desired_state import Desired, digest_of
+from ryu_apps.enforcement.reconciler import Upkeep
+from ryu_apps.fabric.link_discovery import Cabling
+from ryu_apps.openflow import decode, ethernet
+from ryu_apps.openflow.messages import EXPERIMENTER
+from ryu_apps.switch import drift
+from ryu_apps.switch.admission import Admission, fragments
+from ryu_apps.switch.bundle_writer import Confirmed, error_code
+from ryu_apps.switch.roles import ROLE_REPLY, owner_of
+from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
+from ryu_apps.switch.table_reader import Reading
+from ryu_apps.telemetry.packet_in import Watcher
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
-LLDP = Field("eth_type", frames.ETH_LLDP)
+LLDP = Field("eth_type", ethernet.ETH_LLDP)
 EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 
 

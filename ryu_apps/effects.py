@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.keeping import Keeping
-from response.messages import Message
+from policies.semantics.retained_intents import Keeping
+from response.ipc.messages import Message
 from topology.records import Binding, Link
 
 

@@ -20,18 +20,18 @@ from pathlib import Path
 from types import FrameType
 
 from policies.compiler import CompileError
-from policies.errors import PolicyError
-from policies.switches import Switches, read_switches
-from response.store import Store
-from response.versions import VersionError, Versions, at_start
+from policies.language.errors import PolicyError
+from policies.language.switches_file import Switches, read_switches
+from response.state.policy_versions import VersionError, Versions, at_start
+from response.state.store import Store
 from ryu_apps import runtime
-from ryu_apps.admission import Admission
-from ryu_apps.analysis_inline import InlineAnalysis
-from ryu_apps.analysis_link import AnalysisLink
 from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
 from ryu_apps.core import Core
-from ryu_apps.desired import check_fits
-from ryu_apps.listener import TlsFiles
+from ryu_apps.enforcement.desired_state import check_fits
+from ryu_apps.ipc.analysis_inline import InlineAnalysis
+from ryu_apps.ipc.analysis_link import AnalysisLink
+from ryu_apps.switch.admission import Admission
+from ryu_apps.switch.listener import TlsFiles
 
 STORE_PATIENCE = 0.05  # seconds: forwarding must not wait for somebody else's write
 
@@ -152,7 +152,7 @@ def _link_of(
     if settings.analysis == "none":
         return None
     if settings.analysis == "inline":
-        from response.compose import (
+        from analysis.composition import (
             PolicyFollower,
             compose,
         )  # loads the learners, which takes a moment

@@ -4,7 +4,7 @@ Ryu where it is installed, unless ``SEPTUM_OPENFLOW=os-ken`` says otherwise; bot
 with eventlet. Ryu 4.34's own ``ryu-manager`` does not start with a current
 eventlet: it imports ``ryu.app.wsgi``, which wants
 ``eventlet.wsgi.ALREADY_HANDLED``. So this module provides that name first, and
-`ryu_apps.listener` takes connections itself.
+`ryu_apps.switch.listener` takes connections itself.
 """
 
 from __future__ import annotations

@@ -18,11 +18,11 @@ from collections.abc import Iterable
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 
-from mininet_tests.commands import terminable
-from mininet_tests.demo import Options, lab_plan, play
-from mininet_tests.plan import LabError
-from mininet_tests.scenario import SCENARIOS, Attack, Scenario, read_scenario
-from response.store import Store
+from mininet_tests.lab.plan import LabError
+from mininet_tests.scenario.commands import terminable
+from mininet_tests.scenario.demo import Options, lab_plan, play
+from mininet_tests.scenario.scenario import SCENARIOS, Attack, Scenario, read_scenario
+from response.state.store import Store
 from topology.records import FlowRecord
 
 RECORDING = SCENARIOS.parent / "recordings" / "demo-day.csv.gz"

@@ -13,7 +13,7 @@ from typing import Any
 
 from river import anomaly
 
-from detection.alerts import Scored
+from detection.alerting.alerts import Scored
 from topology.records import FlowRecord
 
 MINUTE = 60.0

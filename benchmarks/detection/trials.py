@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.detection.episodes import Episode, mixed
-from detection.alerts import Scored
+from detection.alerting.alerts import Scored
 from topology.records import FlowRecord
 
 

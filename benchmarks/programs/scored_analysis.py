@@ -1,6 +1,6 @@
 """The analysis process, noting when each record's score was out.
 
-``python -m benchmarks.programs.scored_analysis`` is ``console.analysis_process`` and, at
+``python -m benchmarks.programs.scored_analysis`` is ``analysis.process`` and, at
 its end, one line ``src_ip src_port seconds`` (of `time.monotonic`) per new
 connection in the file that SEPTUM_SCORED names.
 """
@@ -11,10 +11,10 @@ import os
 import sys
 import time
 
+from analysis import process as analysis_process
+from analysis.pipeline import Analysis
 from benchmarks.noted import SCORED
-from console import analysis_process
-from response.analysis import Analysis
-from response.messages import Command, Message, RecordsSeen
+from response.ipc.messages import Command, Message, RecordsSeen
 
 
 def main() -> int:

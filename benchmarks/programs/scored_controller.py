@@ -8,7 +8,7 @@ import sys
 def main() -> int:
     """Everything is imported here: the runtime patches the standard library of who imports it."""
     from ryu_apps.__main__ import main as controller
-    from ryu_apps.analysis_link import AnalysisLink
+    from ryu_apps.ipc.analysis_link import AnalysisLink
 
     AnalysisLink.module = "benchmarks.programs.scored_analysis"
     return controller()

@@ -1,7 +1,7 @@
 """From a policy to one switch's rules: `compile_switch`.
 
 The compiler is pure: the same policy, bindings and view of the switch give the
-same rules in the same order. `policies.layout` says what tables, registers and
+same rules in the same order. `policies.rules.layout` says what tables, registers and
 cookies mean.
 """
 
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies import layout
-from policies.compiler.changes import Change, Update, change_between
-from policies.compiler.codes import CompileError
+from policies.compiler.common.changes import Change, Update, change_between
+from policies.compiler.common.identity_codes import CompileError
+from policies.compiler.common.port_guard import declared_bindings
 from policies.compiler.compiler import Compiler, SwitchView, view_change, view_rules
-from policies.compiler.feeds import FeedRules
-from policies.compiler.hosts import declared_bindings
-from policies.compiler.tiers import intent_numbers
-from policies.membership import Membership
+from policies.compiler.stateful.feeds import FeedRules
+from policies.compiler.stateful.tiers import intent_numbers
 from policies.model import FeedBlock, Policy, Restriction
-from policies.rules import Meter, Rule
+from policies.rules import layout
+from policies.rules.rule import Meter, Rule
+from policies.semantics.membership import Membership
 from topology.records import Binding
 
 __all__ = [

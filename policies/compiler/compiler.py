@@ -12,28 +12,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from policies.compiler.adaptive import protected_rules, restriction_rules
-from policies.compiler.base import base_rules, common_rules, port_rules
-from policies.compiler.changes import Change, Update, change_between
-from policies.compiler.codes import Ends, ends_of
-from policies.compiler.hosts import local_rules, request_rules
-from policies.compiler.identities import Identities
-from policies.compiler.intents import Intents
-from policies.compiler.kept import kept_rules
-from policies.compiler.placement import Placement
-from policies.compiler.refusals import refuse_shared
-from policies.compiler.routers import Routers
-from policies.compiler.special import Special, is_special
-from policies.compiler.stations import Stations, flood_rules, multicast_rules
-from policies.compiler.tagging import tag_rules, tagged_rules, tags_of
-from policies.compiler.tiers import intent_numbers
-from policies.keeping import resolved
-from policies.layout import Table
-from policies.membership import Membership
+from policies.compiler.common.changes import Change, Update, change_between
+from policies.compiler.common.host_placement import Placement
+from policies.compiler.common.identities import Identities
+from policies.compiler.common.identity_codes import Ends, ends_of
+from policies.compiler.common.port_guard import local_rules, request_rules
+from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.routers import Routers
+from policies.compiler.common.sequence_diff import differences
+from policies.compiler.common.special_hosts import Special, is_special
+from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
+from policies.compiler.stateful.base import base_rules, common_rules, port_rules
+from policies.compiler.stateful.intents import Intents
+from policies.compiler.stateful.retained import kept_rules
+from policies.compiler.stateful.stations import Stations, flood_rules, multicast_rules
+from policies.compiler.stateful.tiers import intent_numbers
+from policies.compiler.stateful.vlan_tagging import tag_rules, tagged_rules, tags_of
 from policies.model import Intent, Policy, Restriction
-from policies.pause import collection_paused
-from policies.rules import Rule
-from policies.sequences import differences
+from policies.rules.layout import Table
+from policies.rules.rule import Rule
+from policies.semantics.membership import Membership
+from policies.semantics.retained_intents import resolved
+from topology.gc_tuning import collection_paused
 from topology.records import Binding
 
 

@@ -22,7 +22,7 @@ from policies.model import (
     Network,
     Service,
 )
-from policies.traffic import Traffic, connections
+from policies.review.recorded_traffic import Traffic, connections
 
 REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name

@@ -11,7 +11,7 @@ from policies.recommendation.cover import Allow, cover, fold_outside, rarest
 from policies.recommendation.evidence import OUTSIDE, REFUSED, Edge, LeftOut, Places, edges_of
 from policies.recommendation.roles import Role, find_roles
 from policies.recommendation.suspicion import HARDLY, NEVER, suspicious
-from policies.traffic import Traffic, connections
+from policies.review.recorded_traffic import Traffic, connections
 
 RARE_SHARE = 0.005
 

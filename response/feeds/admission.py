@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 from itertools import accumulate
 
-from policies.membership import Membership
 from policies.model import Network, Policy
-from policies.prefixes import Prefix
-from policies.regions import SIX, number_of, span_of
+from policies.semantics.membership import Membership
+from policies.semantics.prefix_sets import SIX, number_of, span_of
+from policies.semantics.prefixes import Prefix
 from response.feeds.entries import Entry, Notes
 
 Range = tuple[int, int]
-"""First and last address, as `policies.regions.number_of` numbers them."""
+"""First and last address, as `policies.semantics.prefix_sets.number_of` numbers them."""
 
 SPECIAL = {
     "0.0.0.0/8": "this network",

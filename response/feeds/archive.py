@@ -8,8 +8,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from response import values
 from response.feeds.keeper import FeedRecord
+from response.state import json_values as values
 
 FOLDER = "feeds"
 

@@ -9,8 +9,8 @@ from ipaddress import ip_address, ip_network, summarize_address_range
 from typing import Literal
 
 from policies.model import Service
-from policies.prefixes import Prefix, prefix_of
-from policies.regions import Span, network_of
+from policies.semantics.prefix_sets import Span, network_of
+from policies.semantics.prefixes import Prefix, prefix_of
 
 Direction = Literal["any", "to", "from"]
 """Of the listed address: it is the responder (``to``), the initiator (``from``), or either."""
@@ -44,7 +44,7 @@ class Entry:
 
     @property
     def range(self) -> tuple[int, int]:
-        """First and last address, as `policies.regions.number_of` numbers them."""
+        """First and last address, as `policies.semantics.prefix_sets.number_of` numbers them."""
         start, wide = self.prefix
         return start, start - wide - 1
 

@@ -1,7 +1,7 @@
 """When each feed is due, what it last said, how old that is, and when it is too old to act on.
 
 Pure bookkeeping: `Keeper` is told the time and what came of a fetch, and answers what to do
-next. `console.feed_service` carries it out.
+next. `analysis.feed_service` carries it out.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from policies.model import Feed, Service
-from policies.prefixes import Prefix, fewest
+from policies.semantics.prefixes import Prefix, fewest
 from response.feeds.admission import Guard
 from response.feeds.entries import Direction, Entry, FeedError, Notes
 from response.feeds.read import read_feed

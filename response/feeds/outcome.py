@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgpack  # type: ignore[import-untyped, unused-ignore]
 
 from policies.model import Service
-from policies.prefixes import packed, unpacked
+from policies.semantics.prefixes import packed, unpacked
 from response.feeds.entries import FeedError, Note, Notes
 from response.feeds.keeper import Answer
 from response.feeds.load import Listing, Loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from policies.prefixes import prefix_of
+from policies.semantics.prefixes import prefix_of
 from response.feeds.entries import Entry, FeedError, Reading
 from response.feeds.stix_pattern import UnusableError, terms_of
 from response.feeds.table import seconds_of

@@ -16,7 +16,7 @@ import typer
 
 from console import cli
 from console.errors import CommandError, exit_code, explain
-from policies.errors import Diagnostic, PolicyError
+from policies.language.errors import Diagnostic, PolicyError
 from policies.model import Source
 
 ROOT = Path(__file__).parents[2]

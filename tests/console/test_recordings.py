@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console import cli
-from mininet_tests.scenario import SCENARIOS
+from mininet_tests.scenario.scenario import SCENARIOS
 from topology.readers import RecordReader
 
 ROOT = Path(__file__).parents[2]

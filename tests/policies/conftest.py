@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from policies.compiler import codes
+from policies.compiler.common import identity_codes as codes
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,8 +8,6 @@ from typing import Any
 
 import pytest
 
-from policies import layout
-from policies.layout import Category, Outcome, Reason, Table, category_of, cookie, name_number
 from policies.model import (
     TCP,
     Defaults,
@@ -21,9 +19,11 @@ from policies.model import (
     Selector,
     Service,
 )
-from policies.rules import Field, match
-from response.decisions import Decision
-from response.messages import (
+from policies.rules import layout
+from policies.rules.layout import Category, Outcome, Reason, Table, category_of, cookie, name_number
+from policies.rules.rule import Field, match
+from response.decisions.decision import Decision
+from response.ipc.messages import (
     Enforce,
     HostsChanged,
     RecordsSeen,
@@ -32,16 +32,16 @@ from response.messages import (
     SpoofsSeen,
     SwitchChanged,
 )
-from ryu_apps.admission import Admission
 from ryu_apps.core import FLOW_REMOVED, PACKET_IN, Core
 from ryu_apps.effects import Effect, Remember, Tell
-from ryu_apps.reading import TIMEOUT as READ_TIMEOUT
-from ryu_apps.session import RETRY_AFTER, SETTLE, Phase
-from ryu_apps.upkeep import CACHES_FOLLOW
-from ryu_apps.wire import messages
-from ryu_apps.wire.encode import field_bytes, match_bytes
-from ryu_apps.wire.frames import lldp_frame
-from tests.ryu_apps.fake_switch import FakeSwitch
+from ryu_apps.enforcement.reconciler import CACHES_FOLLOW
+from ryu_apps.openflow import messages
+from ryu_apps.openflow.encode import field_bytes, match_bytes
+from ryu_apps.openflow.ethernet import lldp_frame
+from ryu_apps.switch.admission import Admission
+from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
+from ryu_apps.switch.table_reader import TIMEOUT as READ_TIMEOUT
+from tests.support.fake_switch import FakeSwitch
 
 NOW = 1_000.0
 PORTS = {1: bytes(6), 2: bytes(6), 3: bytes(6)}

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ryu_apps.core import ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN
-from ryu_apps.ownership import ROLE_REPLY
-from ryu_apps.wire import messages
-from tests.ryu_apps.fake_switch import FakeSwitch
+from ryu_apps.openflow import messages
+from ryu_apps.switch.roles import ROLE_REPLY
 from tests.ryu_apps.test_core import PORTS, Rig
+from tests.support.fake_switch import FakeSwitch
 
 KINDS = (ERROR, 4, PACKET_IN, FLOW_REMOVED, MULTIPART, 21, ROLE_REPLY, 12, 255)
 RIGS = {"ready": Rig(), "fresh": Rig()}

@@ -1,0 +1,1 @@
+"""The process that runs detection and response: composition, feeds, snapshots, local sockets."""

@@ -1,0 +1,113 @@
+"""Putting the analysis together from a state directory and a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.pipeline import Analysis
+from detection.detector import Detector
+from detection.models.champion import Champion
+from policies.language.reader import load_policy
+from policies.model import Policy
+from policies.semantics.membership import Membership
+from response.audit.log import Audit
+from response.audit.signing import signer_of
+from response.decisions.bandit import ActionLearner
+from response.decisions.reward_ledger import MODEL as LEDGER_MODEL
+from response.ipc.messages import PolicyApplied
+from response.state.model_versions import NEWEST, Models
+from response.state.policy_versions import Versions
+from response.state.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """``model`` is ``fresh`` or ``restored``; ``problem`` says why what was learned is not used;
+    ``version`` is the policy's number among those kept, 0 where it is none."""
+
+    analysis: Analysis
+    policy: Policy
+    store: Store
+    audit: Audit
+    model: str
+    problem: str | None = None
+    version: int = 0
+
+
+class PolicyFollower:
+    """Knows which policy the analysis goes by, and reads the one that the controller applied."""
+
+    def __init__(self, state: Path, version: int = 0) -> None:
+        """``version`` is the one that the analysis begins with."""
+        self._versions = Versions(state)
+        self._begun = version
+        self._digest = ""
+
+    def follow(self, message: PolicyApplied) -> Policy | None:
+        """The policy to use from now on; None when it is the one in use, or was not applied.
+
+        The version that was kept is read, whatever has become of the files since. Raises
+        PolicyError, VersionError or OSError when it cannot be; the one before stays in use.
+        """
+        if message.problem is not None or message.digest == self._digest:
+            return None
+        begun, self._begun = self._begun, 0
+        if message.version and message.version == begun:
+            self._digest = message.digest
+            return None
+        if message.version:
+            policy = self._versions.version(message.version).policy()
+        else:
+            policy = load_policy(message.files)
+        self._digest = message.digest
+        return policy
+
+
+def compose(
+    state: Path,
+    policy_paths: Sequence[str],
+    adapt: bool,
+    seed: int,
+    now: float,
+    draw: Callable[[int], bytes],
+) -> Composed:
+    """The analysis with its store, learners and policy; it goes on with what it learned before.
+
+    ``draw`` gives the random bytes of the key that signs the audit, where there is none yet.
+    Raises PolicyError for a policy that cannot be used, StoreError or KeyProblem for a
+    state directory that cannot.
+    """
+    current = Versions(state).current()
+    policy = load_policy(policy_paths) if current is None else current[1]
+    store = Store.open(state, now)
+    detector, model, problem = Detector(seed=seed), "fresh", None
+    kept = store.latest_snapshot(NEWEST)
+    if kept is not None:
+        try:
+            detector, model = Detector.restore(kept[1]), "restored"
+        except ValueError as error:
+            problem = f"starts to learn anew: {error}"
+    learner = ActionLearner(seed)
+    chosen_before = store.latest_snapshot(LEDGER_MODEL)
+    if chosen_before is not None:
+        try:
+            learner = ActionLearner.restore(chosen_before[1])
+        except ValueError as error:
+            problem = f"chooses actions by the fixed table again: {error}"
+    champion = Champion(detector)
+    audit = Audit(store, signer_of(state, draw), state)
+    analysis = Analysis(
+        policy,
+        Membership,
+        champion,
+        store,
+        audit,
+        now,
+        adapt=adapt,
+        learner=learner,
+        models=Models(store, audit, champion),
+    )
+    version = 0 if current is None else current[0].number
+    return Composed(analysis, policy, store, audit, model, problem, version)

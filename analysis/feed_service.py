@@ -1,0 +1,229 @@
+"""Feeds in the running analysis: fetched and worked out beside it, put in force through it.
+
+Every load is a forked child's work: it fetches, reads, judges and merges, and writes down the
+last good bytes, while the analysis goes on looking at records. What comes back is only handed on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analysis.background_copy import Copy
+from analysis.feed_fetcher import MAX_SECONDS, fetch
+from analysis.local_addresses import local_addresses
+from policies.model import FeedBlock, Mode, NarrowListing, Policy
+from policies.semantics.membership import Membership
+from response.audit.log import Audit
+from response.feeds.admission import guard_of
+from response.feeds.archive import FeedArchive
+from response.feeds.entries import FeedError
+from response.feeds.keeper import Answer, FeedRecord, Keeper, Work
+from response.feeds.load import load
+from response.feeds.outcome import Outcome, dumps, loads
+from response.ipc import messages as m
+from response.state.interfaces import StateStore
+from response.state.store import StoreError
+
+AT_ONCE = 2  # children
+DEADLINE = MAX_SECONDS + 60.0  # seconds for fetching and working out
+JUDGE_AGAIN_AFTER = 5.0  # seconds: hosts come in crowds
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class _Running:
+    work: Work
+    child: Copy
+    until: float
+
+
+class FeedService:
+    """Call `tick` a few times a second; it never waits."""
+
+    def __init__(
+        self,
+        state: Path,
+        policy: Policy,
+        store: StateStore,
+        audit: Audit,
+        say: Say,
+        handles: Callable[[], tuple[int, ...]] = tuple,
+    ) -> None:
+        """``say`` takes a line for the log; ``handles`` are open sockets that a child must not
+        hold."""
+        self._archive = FeedArchive(state)
+        self._policy = policy
+        self._store = store
+        self._audit = audit
+        self._say = say
+        self._handles = handles
+        self._bindings = store.bindings()
+        self._own = local_addresses()
+        listed = [block.feed for block in store.feed_blocks()]
+        self._keeper = Keeper(policy.feeds, self._archive.records(), listed)
+        self._running: list[_Running] = []
+        self._judge_at: float | None = None
+        self._to_withdraw = list(self._keeper.gone)
+        self._archive.forget(n for n in self._archive.records() if not self._keeper.has(n))
+        for record in self._keeper.records():
+            self._archive.keep(record)
+
+    def use_policy(self, policy: Policy) -> None:
+        """Follow another policy; feeds that it no longer has are withdrawn at the next tick."""
+        self._policy = policy
+        gone = self._keeper.use(policy.feeds)
+        self._to_withdraw += gone
+        self._archive.forget(gone)
+        for record in self._keeper.records():
+            self._archive.keep(record)
+
+    def hear(self, message: m.Message, now: float) -> None:
+        """Who must not be listed may change with hosts and switches."""
+        if isinstance(message, m.HostsChanged) and message.bindings != self._bindings:
+            self._bindings = message.bindings
+            self._judge_again(now)
+        elif isinstance(message, m.OwnAddresses):
+            own = tuple(sorted({*local_addresses(), *message.addresses}))
+            if own != self._own:
+                self._own = own
+                self._judge_again(now)
+
+    def ask(self, ask: m.Ask) -> m.Answer:
+        """``refresh``: fetch one feed, or all, now; `septum feeds refresh` watches what comes."""
+        unknown = self._keeper.refresh((ask.decision,) if ask.decision else ())
+        if unknown:
+            return m.Answer(False, f"{unknown[0]}: the policy in force has no such feed")
+        return m.Answer(True, "refreshing")
+
+    def tick(self, now: float) -> list[m.ListFeed]:
+        """Start what is due, take in what is done; what the controller must hear."""
+        withdrawn, self._to_withdraw = self._to_withdraw, []
+        listed = [FeedBlock(name, Mode.OBSERVE, ()) for name in withdrawn]
+        if self._judge_at is not None and now >= self._judge_at:
+            self._judge_at = None
+            self._keeper.again()
+        for running in list(self._running):
+            done, data = running.child.result()
+            if not done and time.monotonic() > running.until:
+                running.child.kill()
+                done, data = True, dumps(Outcome("it took too long"))
+            if done:
+                self._running.remove(running)
+                listed += self._take(running.work, data, now)
+        for record in self._keeper.aged_out(now):
+            listed.append(FeedBlock(record.name, self._keeper.mode(record.name), ()))
+            self._report(now, {"feed": record.name, "what": "aged out", "good_at": record.good_at})
+            self._say(f"feed {record.name}: too old to act on; nothing of it is in force")
+        while len(self._running) < AT_ONCE and (work := self._keeper.due(now)) is not None:
+            self._start(work, now)
+        return [self._remembered(block) for block in listed]
+
+    def close(self) -> None:
+        for running in self._running:
+            running.child.kill()
+        self._running = []
+
+    def _remembered(self, block: FeedBlock) -> m.ListFeed:
+        """Written down before it is sent, so that a controller that restarts starts with it."""
+        message = m.ListFeed.of(block)
+        try:
+            self._store.save_feed_block(message)
+        except StoreError as problem:
+            self._say(f"feed {block.feed}: a restart of the controller will not know it: {problem}")
+        return message
+
+    def _report(self, now: float, data: dict[str, Any]) -> None:
+        try:
+            self._audit.append(now, "feed", data)
+        except StoreError as problem:
+            self._say(f"feed {data['feed']}: {data['what']}, not in the audit: {problem}")
+
+    def _judge_again(self, now: float) -> None:
+        if self._judge_at is None:
+            self._judge_at = now + JUDGE_AGAIN_AFTER
+
+    def _start(self, work: Work, now: float) -> None:
+        policy, bindings, own, archive = self._policy, self._bindings, self._own, self._archive
+
+        def child() -> bytes:
+            guard = guard_of(policy, Membership(policy, bindings), own)
+            return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now)))
+
+        running = Copy(child, self._handles())
+        self._running.append(_Running(work, running, time.monotonic() + DEADLINE))
+
+    def _take(self, work: Work, data: bytes | None, now: float) -> list[FeedBlock]:
+        try:
+            if data is None:
+                raise FeedError("reading it failed")
+            answer, loaded = loads(data).result()
+        except FeedError as problem:
+            failed = self._keeper.failed(work, str(problem), now)
+            if failed is not None:
+                self._archive.keep(failed)
+                if failed.error != work.record.error:
+                    told = {"feed": failed.name, "what": "failed", "problem": failed.error}
+                    self._report(now, told)
+                    self._say(f"feed {failed.name}: {failed.error}; what it said before stays")
+            return []
+        record = self._keeper.done(work, answer, loaded, now)
+        if record is None:
+            return []
+        self._archive.keep(record)
+        if _differs(record, work.record):
+            self._report(now, _told(record))
+            self._say(
+                f"feed {record.name}: {record.in_force} entries in force as {record.prefixes} "
+                f"prefixes, {record.refused_count} refused"
+            )
+        whole = [each.prefixes for each in loaded.listings if each.service is None]
+        narrow = tuple(
+            NarrowListing(each.service, each.direction, each.prefixes)
+            for each in loaded.listings
+            if each.service is not None
+        )
+        mode = self._keeper.mode(record.name)
+        return [FeedBlock(record.name, mode, whole[0] if whole else (), narrow)]
+
+
+def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> Outcome:
+    """Fetch (where that is the work) and load one feed; new good bytes are kept."""
+    record = work.record
+    try:
+        if not work.fetch:
+            return Outcome(None, Answer(True), loading(archive.body(record.name)))
+        kept = record.good_at is not None
+        etag, modified = (record.etag, record.modified) if kept else (None, None)
+        found = fetch(work.feed.path, etag, modified)
+        if found.data is None:
+            answer = Answer(True, found.etag, found.modified, record.digest)
+            return Outcome(None, answer, loading(archive.body(record.name)))
+        loaded = loading(found.data)
+        archive.keep_body(record.name, found.data)
+        digest = hashlib.sha256(found.data).hexdigest()
+        return Outcome(None, Answer(False, found.etag, found.modified, digest), loaded)
+    except FeedError as problem:
+        return Outcome(str(problem))
+    except OSError as problem:
+        return Outcome(f"what was kept cannot be used: {problem.strerror}")
+
+
+def _differs(new: FeedRecord, old: FeedRecord) -> bool:
+    parts = ("digest", "in_force", "prefixes", "refused_count", "bad_count", "error", "mode")
+    return any(getattr(new, part) != getattr(old, part) for part in parts)
+
+
+def _told(record: FeedRecord) -> dict[str, Any]:
+    reasons: Mapping[str, int] = dict(record.reasons)
+    return {
+        "feed": record.name, "what": "loaded", "from": record.shown, "mode": record.mode,
+        "digest": record.digest, "entries": record.entries, "in_force": record.in_force,
+        "prefixes": record.prefixes, "refused": record.refused_count, "bad": record.bad_count,
+        "reasons": reasons,
+    }  # fmt: skip

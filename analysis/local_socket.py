@@ -1,0 +1,49 @@
+"""Sockets in the state directory, which only its owner may open."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CONTROLLER_SOCKET = "controller.sock"
+ANALYSIS_SOCKET = "analysis.sock"
+OWNER_ONLY = 0o177  # as a umask
+
+
+@contextmanager
+def local_address(state: Path, name: str) -> Iterator[str]:
+    """An address that fits the 108 bytes a Unix socket's may have, however deep ``state`` lies."""
+    handle = os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{handle}/{name}"
+    finally:
+        os.close(handle)
+
+
+def listen_locally(state: Path, name: str, backlog: int) -> socket.socket:
+    """A listening socket ``name`` in ``state``; one that an earlier process left there goes."""
+    (state / name).unlink(missing_ok=True)
+    door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(OWNER_ONLY)
+    try:
+        with local_address(state, name) as address:
+            door.bind(address)
+    finally:
+        os.umask(before)
+    door.listen(backlog)
+    return door
+
+
+@contextmanager
+def connect_locally(state: Path, name: str, timeout: float) -> Iterator[socket.socket]:
+    """A connection to socket ``name`` in ``state``. Raises OSError when nobody listens."""
+    with (
+        local_address(state, name) as address,
+        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
+    ):
+        connection.settimeout(timeout)
+        connection.connect(address)
+        yield connection

@@ -1,0 +1,1 @@
+"""Measurements of switches, their rules and the controller's OpenFlow side."""

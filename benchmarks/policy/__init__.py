@@ -1,0 +1,1 @@
+"""Measurements of reading, compiling, proving and simulating policies."""

@@ -1,0 +1,1 @@
+"""Measurements of decisions, feeds and the learning of actions."""

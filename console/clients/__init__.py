@@ -1,0 +1,1 @@
+"""Ask the running controller and analysis, or open their state directory."""

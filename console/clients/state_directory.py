@@ -1,0 +1,44 @@
+"""Reading a state directory from the command line, and how what it holds is shown."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.errors import CommandError
+from response.state.store import Store
+
+DEFAULT_STATE = Path("septum-state")
+State = Annotated[Path, typer.Option(help="State directory of the controller.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@contextmanager
+def opened(state: Path) -> Iterator[Store]:
+    """The store of a state directory that exists, whether or not a controller runs on it."""
+    store = Store.open(state, time.time(), create=False)
+    try:
+        yield store
+    except sqlite3.Error as problem:
+        raise CommandError(f"{store.path}: cannot be read: {problem}") from None
+    finally:
+        store.close()
+
+
+def moment(ts: float) -> str:
+    """A time as people read it, in UTC, to the millisecond."""
+    return datetime.fromtimestamp(ts, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def who_asks() -> str:
+    """The person at the terminal, also behind sudo."""
+    return os.environ.get("SUDO_USER") or getpass.getuser()

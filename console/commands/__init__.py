@@ -1,0 +1,1 @@
+"""The sub-commands of `septum`, one module each."""

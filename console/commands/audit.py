@@ -1,0 +1,168 @@
+"""``septum audit``: the hash-chained record of what was seen, decided and done."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from enum import StrEnum
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened
+from console.errors import NO, CommandError
+from console.views.audit_summary import summary
+from response.audit import checkpoints
+from response.audit.cef import Cef
+from response.audit.chain import AuditEntry, AuditReport
+from response.audit.checkpoints import Checkpoint
+from response.audit.log import Audit, as_jsonl
+from response.audit.ocsf import Ocsf
+from response.audit.signing import signer_of
+from response.state.json_values import plain
+
+Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
+OfDecision = Annotated[str | None, typer.Option(help="Only one decision's story, by its id.")]
+
+
+class Format(StrEnum):
+    jsonl = "jsonl"
+    ocsf = "ocsf"
+    cef = "cef"
+
+
+def register(app: typer.Typer) -> None:
+    audit = typer.Typer(
+        help="The hash-chained record of what was seen, decided and done.", no_args_is_help=True
+    )
+    audit.command("list")(list_entries)
+    audit.command("verify")(verify)
+    audit.command("export")(export)
+    app.add_typer(audit, name="audit")
+
+
+def list_entries(
+    state: State = DEFAULT_STATE,
+    kind: Kind = None,
+    decision: OfDecision = None,
+    last: Annotated[int, typer.Option(min=0, help="How many, newest; 0 is all.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """The newest entries, oldest first.
+
+    Example:
+
+        septum audit list --decision d1
+    """
+    with opened(state) as store:
+        entries = list(Audit(store).entries(kind=kind, decision=decision))
+    shown = entries[-last:] if last else entries
+    if as_json:
+        rows = [{**plain(entry), "data": entry.values()} for entry in shown]
+        typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
+        return
+    for entry in shown:
+        typer.echo(f"{entry.seq:>6}  {moment(entry.ts)}  {entry.kind:<9}  {summary(entry)}")
+
+
+def verify(
+    state: State = DEFAULT_STATE,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="Public key that checkpoints must be signed with; left out: by the one "
+            "in the state directory."
+        ),
+    ] = None,
+    witness: Annotated[
+        list[Path] | None,
+        typer.Option(help="A copy of audit.checkpoint that was kept elsewhere; repeatable."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check that no entry was edited, removed, moved or cut off. Exit code 1 if one was.
+
+    Checkpoints in the record, and the newest one beside it, are signed: a record that was written
+    anew, or whose end was cut off with its checkpoints, is found. Against someone who can also
+    read the key, keep copies of `audit.checkpoint` and the public key on another machine.
+
+    Example:
+
+        septum audit verify --state ./septum-state
+    """
+    signer = None if key is not None else signer_of(state)
+    public = key if key is not None else signer.public if signer is not None else None
+    beside = state / checkpoints.FILE
+    with opened(state) as store:
+        kept = _checkpoint(beside) if beside.exists() else None
+        witnesses = [_checkpoint(path) for path in witness or []]
+        report = Audit(store).verify_signed(public, kept, witnesses)
+    if as_json:
+        typer.echo(json.dumps({**plain(report), "whole": report.whole}, indent=1))
+    elif report.whole:
+        typer.echo(f"whole: {report.entries} entries, head {report.head.hash}")
+        typer.echo(_signed(report))
+    else:
+        typer.echo(f"NOT whole: {report.entries} entries")
+        for problem in report.problems:
+            typer.echo(f"  {problem}")
+    if not report.whole:
+        raise typer.Exit(NO)
+
+
+def _checkpoint(path: Path) -> Checkpoint:
+    try:
+        found = checkpoints.read_file(path)
+    except ValueError:
+        found = None
+    if found is None:
+        raise CommandError(f"{path}: no checkpoint in it", NO)
+    return found
+
+
+def _signed(report: AuditReport) -> str:
+    if report.key is None:
+        return "not signed: there is no key, and no checkpoint"
+    return f"signed up to entry {report.signed_to} by {report.key}"
+
+
+def export(
+    format: Annotated[Format, typer.Option(help="How entries are written.")] = Format.jsonl,
+    state: State = DEFAULT_STATE,
+    after: Annotated[int, typer.Option(min=0, help="Start behind this entry number.")] = 0,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
+    ] = None,
+) -> None:
+    """Write the record for other programs, one entry a line.
+
+    `jsonl` is the record itself, which anyone can check; `ocsf` are events of the Open
+    Cybersecurity Schema Framework (Detection Finding, Network Activity; what is neither is a Base
+    Event); `cef` are lines of the Common Event Format.
+
+    Example:
+
+        septum audit export --format jsonl --output audit.jsonl
+    """
+    product = version("septum")
+    writers: dict[Format, Callable[[AuditEntry], str]] = {
+        Format.jsonl: as_jsonl,
+        Format.ocsf: Ocsf(product).line,
+        Format.cef: Cef(product).line,
+    }
+    with opened(state) as store, store.reading():
+        lines = map(writers[format], Audit(store).entries(after))
+        _write(lines, output)
+
+
+def _write(lines: Iterator[str], output: Path | None) -> None:
+    if output is None:
+        for line in lines:
+            typer.echo(line)
+        return
+    with output.open("w", encoding="utf-8") as file:
+        while block := list(islice(lines, 1000)):
+            file.write("\n".join(block) + "\n")

@@ -1,0 +1,176 @@
+"""``septum feeds``: what threat feeds list, how old it is, and what of it is refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from analysis.feed_fetcher import MAX_SECONDS
+from console.clients.analysis_socket import ask_analysis
+from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
+from console.errors import NO, CommandError
+from policies.language.errors import printable
+from response.feeds.archive import FeedArchive
+from response.feeds.keeper import FeedRecord
+from response.ipc.messages import Ask
+from response.state.json_values import plain
+
+SHOWN = 20
+PATIENCE = MAX_SECONDS + 60.0  # seconds until a refresh has been carried out
+LOOK_EVERY = 0.1
+
+
+def register(app: typer.Typer) -> None:
+    feeds = typer.Typer(
+        help="Threat feeds: what they list, how old it is, what of it is refused.",
+        no_args_is_help=True,
+    )
+    feeds.command("list")(list_feeds)
+    feeds.command("refresh")(refresh)
+    app.add_typer(feeds, name="feeds")
+
+
+def list_feeds(
+    name: Annotated[str | None, typer.Argument(help="One feed, with its refused entries.")] = None,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Each feed: its mode, how old it is, how many entries are in force, how many refused.
+
+    `fresh`: its source confirmed it lately; `stale`: its source fails, what it said last stays;
+    `aged out`: that is too old by now, nothing of it is in force.
+
+    Example:
+
+        septum feeds list
+    """
+    with opened(state):
+        found = _records(state, name)
+    now = time.time()
+    if as_json:
+        typer.echo(json.dumps([feed_data(each, now) for each in found], indent=1))
+        return
+    if not found:
+        typer.echo("no feeds")
+        return
+    _table(found, now)
+    if name is not None:
+        _remarks(found[0])
+
+
+def refresh(
+    names: Annotated[list[str] | None, typer.Argument(help="Feeds by name; none is all.")] = None,
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch feeds now, and wait for what comes of it. Exit code 1 if one cannot be used.
+
+    A feed that fails keeps what it said before in force.
+
+    Example:
+
+        septum feeds refresh drop-list
+    """
+    known = FeedArchive(state).records()
+    asked = time.time()
+    for name in names or [""]:
+        answer = ask_analysis(state, Ask("refresh", name, who_asks()))
+        if not answer.ok:
+            raise CommandError(answer.text)
+    wanted = set(names or known)
+    until = time.monotonic() + PATIENCE
+    found: dict[str, FeedRecord] = {}
+    while time.monotonic() < until:
+        now_known = FeedArchive(state).records()
+        found = {
+            name: record
+            for name, record in now_known.items()
+            if name in wanted and record.tried_at is not None and record.tried_at >= asked
+        }
+        if found.keys() == wanted:
+            break
+        time.sleep(LOOK_EVERY)
+    _tell_refreshed([found[name] for name in sorted(found)], as_json)
+    late = sorted(wanted - found.keys())
+    if late:
+        raise CommandError(f"{', '.join(late)}: nothing came of it in {PATIENCE:g} s", NO)
+    if any(record.error is not None for record in found.values()):
+        raise typer.Exit(NO)
+
+
+def feed_data(record: FeedRecord, now: float) -> dict[str, Any]:
+    """A feed as ``--json`` shows it."""
+    data: dict[str, Any] = plain(record)
+    for hidden in ("source", "etag", "modified"):
+        del data[hidden]
+    data["reasons"] = dict(record.reasons)
+    return {**data, "state": record.age(now), "ages_out_at": record.ages_out_at}
+
+
+def feed_line(record: FeedRecord, now: float) -> str:
+    """A feed in one line, for ``septum status``."""
+    text = f"{record.name} {record.age(now)}, {record.mode}, {record.in_force} in force"
+    if record.refused_count:
+        text += f", {record.refused_count} refused"
+    return text + (f" ({record.error})" if record.error else "")
+
+
+def records_of(state: Path) -> list[FeedRecord]:
+    """All feeds that are kept, by name."""
+    return sorted(FeedArchive(state).records().values(), key=lambda record: record.name)
+
+
+def _records(state: Path, name: str | None) -> list[FeedRecord]:
+    found = records_of(state)
+    if name is None:
+        return found
+    chosen = [record for record in found if record.name == name]
+    if not chosen:
+        names = ", ".join(record.name for record in found) or "none"
+        raise CommandError(f"{printable(name)}: no such feed; there are: {names}")
+    return chosen
+
+
+def _table(found: list[FeedRecord], now: float) -> None:
+    table = Table(
+        "feed", "mode", "state", "entries", "in force", "prefixes", "refused", "unread",
+        "last good", "from",
+    )  # fmt: skip
+    for each in found:
+        table.add_row(
+            each.name, each.mode, each.age(now),
+            str(each.entries), str(each.in_force), str(each.prefixes),
+            str(each.refused_count), str(each.bad_count),
+            "never" if each.good_at is None else moment(each.good_at)[:-4],
+            printable(each.shown),
+        )  # fmt: skip
+    Console(soft_wrap=True).print(table)
+    for each in found:
+        if each.error is not None:
+            again = moment(each.due_at)[:-4]
+            typer.echo(
+                printable(f"{each.name}: {each.error} ({each.failures} times; again {again})")
+            )
+
+
+def _remarks(record: FeedRecord) -> None:
+    for reason, times in record.reasons:
+        typer.echo(f"{times:>8}  {printable(reason)}")
+    for what, notes in (("refused", record.refused), ("unread", record.bad)):
+        for note in notes[:SHOWN]:
+            typer.echo(printable(f"{what} {note.line}: {note.text}: {note.reason}"))
+
+
+def _tell_refreshed(found: list[FeedRecord], as_json: bool) -> None:
+    now = time.time()
+    if as_json:
+        typer.echo(json.dumps([feed_data(each, now) for each in found], indent=1))
+        return
+    for each in found:
+        typer.echo(printable(feed_line(each, now)))

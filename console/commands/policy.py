@@ -1,0 +1,125 @@
+"""``septum policy …``: what a policy says, before any switch hears of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from console.commands import (
+    policy_recommend,
+    policy_simulate,
+    policy_trace,
+)
+from console.commands import (
+    policy_test as policy_tests,
+)
+from console.errors import NO
+from console.options.network import Links, Network, SwitchesFile
+from console.options.policy import At, Json, Paths, count, moment, present, print_json
+from console.views.rule_problems import Fallback, fallbacks, rule_problems
+from policies.language.errors import Diagnostic, printable, render
+from policies.language.json_schema import schema_text
+from policies.language.reader import read_policy
+from policies.review.lint import check_policy
+from policies.semantics.membership import Membership
+
+policy_app = typer.Typer(no_args_is_help=True, help="Check, compile and ask about policies.")
+
+
+@policy_app.command()
+def check(
+    policy: Paths,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit 1 for warnings as for errors.")
+    ] = False,
+    table_size: Annotated[
+        int | None,
+        typer.Option(
+            "--table-size",
+            min=1,
+            help="Warn where a switch's table needs more rules than this and --switches gives no "
+            "size.",
+        ),
+    ] = None,
+    switches: SwitchesFile = None,
+    link: Links = None,
+    as_json: Json = False,
+    at: At = None,
+) -> None:
+    """Say everything that is wrong with a policy, and what is probably not meant.
+
+    With --switches also what switches without connection tracking lose, and which of their tables
+    are too small. Exit 0: valid; 1: it has an error (with --strict also: a warning).
+
+    Example:
+
+        septum policy check policies/examples/shop.yaml --strict
+    """
+    result = read_policy(present(policy))
+    network = Network.of(switches, link)
+    weaker: tuple[Fallback, ...] = ()
+    found = list(result.diagnostics)
+    if result.policy is not None:
+        found += check_policy(result.policy, Membership(result.policy), moment(at))
+        found += rule_problems(result.policy, network, table_size, moment(at))
+        found.sort(key=lambda diagnostic: diagnostic.source)
+        weaker = fallbacks(result.policy, network)
+    errors = sum(diagnostic.level == "error" for diagnostic in found)
+    valid = not errors and result.policy is not None and not (strict and found)
+    if as_json:
+        print_json(
+            {
+                "valid": valid,
+                "policy": None if result.policy is None else result.policy.name,
+                "errors": errors,
+                "warnings": len(found) - errors,
+                "diagnostics": [_diagnostic_data(diagnostic) for diagnostic in found],
+                "fallbacks": [
+                    {"kind": each.target.value, "switches": each.switches, "loses": each.losses}
+                    for each in weaker
+                ],
+            }
+        )
+    else:
+        for diagnostic in found:
+            typer.echo(render(diagnostic, result.texts))
+        for each in weaker:
+            names = ", ".join(map(str, each.switches))
+            typer.echo(f"{each.target.value} rules, without connection tracking, on {names} lose:")
+            for loss in each.losses:
+                typer.echo(f"  - {loss}")
+        word = "valid" if valid else "not valid"
+        counts = f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}"
+        typer.echo(f"{printable(' '.join(policy))}: {word}, {counts}")
+    raise typer.Exit(0 if valid else NO)
+
+
+def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
+    source = diagnostic.source
+    return {
+        "level": diagnostic.level,
+        "code": diagnostic.code,
+        "message": diagnostic.message,
+        "file": source.file,
+        "line": source.line,
+        "column": source.column,
+        "suggestion": diagnostic.suggestion,
+    }
+
+
+policy_trace.register(policy_app)
+policy_tests.register(policy_app)
+policy_simulate.register(policy_app)
+policy_recommend.register(policy_app)
+
+
+@policy_app.command()
+def schema() -> None:
+    """Print the JSON Schema of policy files, for editors.
+
+    Example:
+
+        septum policy schema > septum-policy.json
+    """
+    typer.echo(schema_text(), nl=False)

@@ -1,0 +1,127 @@
+"""``septum policy diff``: what another policy changes, said in pairs, services and rules."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from console.errors import NO
+from console.options.network import Links, Network, SwitchesFile
+from console.options.policy import At, Json, count, loaded, moment, print_json
+from policies.compiler import Change
+from policies.language.errors import printable
+from policies.model import Policy
+from policies.review.diff import Decided, Difference, Side, differences
+from policies.review.rule_diff import rule_changes
+
+HEADINGS = {
+    "opened": "may newly talk",
+    "closed": "may no longer talk",
+    "judged": "are judged otherwise, and pass or not as before",
+}
+SHOWN = 50
+
+
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("diff")(diff)
+
+
+def diff(
+    old: Annotated[str, typer.Argument(help="Policy file or directory now in force.")],
+    new: Annotated[str, typer.Argument(help="Policy file or directory that is to replace it.")],
+    switches: SwitchesFile = None,
+    link: Links = None,
+    as_json: Json = False,
+    at: At = None,
+) -> None:
+    """Say who may newly talk to whom, who no longer may, and which rules come and go.
+
+    All addresses, protocols and ports are compared, not samples; what only is written otherwise is
+    no difference. Exit 0: no verdict changes; 1: some do.
+
+    Example:
+
+        septum policy diff policies/examples/shop.yaml policies/examples/office.yaml
+    """
+    before, after = loaded([old]), loaded([new])
+    now = moment(at)
+    found = differences(before, after, now)
+    changes = rules_changed(before, after, Network.of(switches, link), now)
+    if as_json:
+        print_json(diff_data(found, changes))
+    else:
+        typer.echo(diff_text(found, changes), nl=False)
+    raise typer.Exit(NO if found else 0)
+
+
+def rules_changed(old: Policy, new: Policy, network: Network, now: float) -> dict[int, Change]:
+    """Per switch that either policy or the network names, the rules that come and go."""
+    known = sorted({*network.known(old), *network.known(new)})
+    views = {switch: (network.view(old, switch), network.view(new, switch)) for switch in known}
+    return rule_changes(old, new, views, now, network.settings.forms(known))
+
+
+def diff_text(found: tuple[Difference, ...], changes: dict[int, Change]) -> str:
+    lines = []
+    for kind, heading in HEADINGS.items():
+        some = [each for each in found if each.kind == kind]
+        if some:
+            lines.append(f"{heading}:")
+            lines += [_line(each) for each in some[:SHOWN]]
+            if len(some) > SHOWN:
+                lines.append(f"  and {len(some) - SHOWN} more (--json lists all)")
+    if not found:
+        lines.append("no verdict changes")
+    for switch, change in changes.items():
+        added, removed = count(len(change.added), "rule"), len(change.removed)
+        lines.append(f"switch {switch}: {added} added or altered, {removed} removed")
+    return "".join(printable(line) + "\n" for line in lines)
+
+
+def _line(each: Difference) -> str:
+    services = ", ".join(each.service_names)
+    return (
+        f"  {each.source} -> {each.target}: {services}, "
+        f"{_decided(each.before)} before, {_decided(each.after)} now "
+        f"(as {each.source.example} -> {each.target.example})"
+    )
+
+
+def _decided(decided: Decided) -> str:
+    passes = "" if decided.forwarded == (decided.action == "allow") else f", {decided.mode} passes"
+    return f"{decided.action} by {decided.by}{passes}"
+
+
+def diff_data(found: tuple[Difference, ...], changes: dict[int, Change]) -> dict[str, Any]:
+    return {
+        "changed": bool(found),
+        "pairs": [
+            {
+                "kind": each.kind,
+                "from": _side_data(each.source),
+                "to": _side_data(each.target),
+                "services": each.service_names,
+                "before": _decided_data(each.before),
+                "after": _decided_data(each.after),
+            }
+            for each in found
+        ],
+        "switches": [
+            {"switch": switch, "added": len(change.added), "removed": len(change.removed)}
+            for switch, change in changes.items()
+        ],
+    }
+
+
+def _side_data(side: Side) -> dict[str, Any]:
+    return {"before": side.before, "after": side.after, "example": str(side.example)}
+
+
+def _decided_data(decided: Decided) -> dict[str, Any]:
+    return {
+        "action": decided.action,
+        "forwarded": decided.forwarded,
+        "mode": decided.mode,
+        "by": decided.by,
+    }

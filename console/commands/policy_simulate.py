@@ -1,0 +1,186 @@
+"""``septum policy simulate``: what a policy would have done to recorded traffic."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from console.commands.policy_trace import service_text
+from console.errors import NO, CommandError
+from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
+from console.options.recording import Flows, Form, recorded
+from policies.language import scalars
+from policies.language.errors import closest, printable
+from policies.model import ANY, Policy
+from policies.review.recorded_traffic import Traffic
+from policies.review.simulate import Accepted, Cut, Group, Simulation, refused_cuts, simulate
+from policies.semantics.membership import Membership
+from policies.semantics.verdict import Judge
+
+WORDS = {
+    "newly-blocked": "newly blocked",
+    "newly-allowed": "newly allowed",
+    "would-deny": "denied but let through by mode",
+    "blocked": "blocked as before",
+    "allowed": "allowed as before",
+}
+_SHOWN_CUTS = 20
+
+
+def register(app: typer.Typer) -> None:
+    app.command("simulate")(simulate_traffic)
+
+
+def simulate_traffic(
+    policy: Paths,
+    flows: Flows,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Compare with this policy, not with what was recorded."),
+    ] = None,
+    refuse_days: Annotated[
+        float | None,
+        typer.Option(
+            "--refuse-days", help="Exit 1 if a pair that spoke in the last N days would be cut."
+        ),
+    ] = None,
+    accept: Annotated[
+        list[str] | None,
+        typer.Option("--accept", help="A pair that may be cut, FROM,TO: host, address, segment."),
+    ] = None,
+    form: Form = "auto",
+    as_json: Json = False,
+    at: At = None,
+) -> None:
+    """Judge recorded traffic: what would newly break or open, by intent and segments.
+
+    Without --against, a change is against what became of the connection when it was recorded.
+    The last days are counted back from the newest record.
+
+    Example:
+
+        septum policy simulate new.yaml --flows flows.csv --against old.yaml --refuse-days 7
+    """
+    candidate = loaded(policy)
+    membership = Membership(candidate)
+    pairs = [_pair(text, candidate) for text in accept or ()]
+    before = None
+    if against:
+        old = loaded(against)
+        before = Judge(old, Membership(old))
+    traffic = recorded(flows, form)
+    found = simulate(traffic, Judge(candidate, membership), moment(at), before)
+    refused: tuple[Cut, ...] = ()
+    if refuse_days is not None:
+        accepted = Accepted(candidate, membership, pairs)
+        refused = refused_cuts(found, traffic, refuse_days, accepted)
+    if as_json:
+        print_json(_data(traffic, found, refused))
+    else:
+        _print(traffic, found, refused, refuse_days)
+    raise typer.Exit(NO if refused else 0)
+
+
+def _pair(text: str, policy: Policy) -> tuple[str, str]:
+    source, comma, target = (part.strip() for part in text.partition(","))
+    if not comma or not source or not target:
+        raise CommandError(f"--accept {printable(text)}: write FROM,TO")
+    known = [each.name for each in policy.segments] + [each.name for each in policy.hosts]
+    return _end(source, known), _end(target, known)
+
+
+def _end(word: str, known: Sequence[str]) -> str:
+    """A name of the policy, or an address in the form that addresses are compared in."""
+    if word == ANY or word in known:
+        return word
+    try:
+        return str(scalars.address(word))
+    except ValueError:
+        near = closest(word, known)
+        hint = f"; did you mean '{near}'?" if near else ""
+        what = "no segment or host of the policy and no address"
+        raise CommandError(f"--accept {printable(word)}: {what}{hint}") from None
+
+
+def _data(traffic: Traffic, found: Simulation, refused: tuple[Cut, ...]) -> dict[str, Any]:
+    return {
+        "records": traffic.records,
+        "bad": traffic.bad,
+        "unjudged": traffic.unjudged,
+        "connections": found.totals,
+        "groups": [_group_data(group) for group in found.groups],
+        "refused": [_cut_data(cut) for cut in refused],
+    }
+
+
+def _group_data(group: Group) -> dict[str, Any]:
+    return {
+        "change": group.change,
+        "intent": group.intent,
+        "tier": group.tier,
+        "from_segments": list(group.from_segments),
+        "to_segments": list(group.to_segments),
+        "connections": group.connections,
+        "bytes": group.bytes,
+        "pairs": len(group.pairs),
+        "busiest": [
+            {
+                "src_ip": str(connection.src),
+                "dst_ip": str(connection.dst),
+                "service": service_text(connection),
+                "connections": times,
+            }
+            for times, connection in group.busiest
+        ],
+    }
+
+
+def _cut_data(cut: Cut) -> dict[str, Any]:
+    return {
+        "src_ip": str(cut.src),
+        "dst_ip": str(cut.dst),
+        "connections": cut.connections,
+        "last": cut.last,
+    }
+
+
+def _print(
+    traffic: Traffic, found: Simulation, refused: tuple[Cut, ...], days: float | None
+) -> None:
+    left_out = f", {traffic.bad} bad, {traffic.unjudged} without a protocol to judge"
+    typer.echo(
+        count(traffic.records, "record") + (left_out if traffic.bad + traffic.unjudged else "")
+    )
+    for change, total in found.totals.items():
+        if total:
+            typer.echo(f"{total:>10} {WORDS[change]}")
+    for group in found.groups:
+        if group.change == "allowed":
+            continue
+        by = group.intent or group.tier
+        ends = f"{_names(group.from_segments)} -> {_names(group.to_segments)}"
+        typer.echo(
+            printable(
+                f"{WORDS[group.change]}: {ends} by {by}: "
+                f"{count(group.connections, 'connection')}, {count(len(group.pairs), 'pair')}"
+            )
+        )
+        for times, connection in group.busiest:
+            what = f"{connection.src} -> {connection.dst} {service_text(connection)}"
+            typer.echo(f"    {what} x {times}")
+    if refused:
+        typer.echo(f"refused: {count(len(refused), 'pair')} of the last {days:g} days would be cut")
+        for cut in refused[:_SHOWN_CUTS]:
+            last = datetime.fromtimestamp(cut.last, UTC).isoformat(timespec="seconds")
+            typer.echo(
+                f"    {cut.src},{cut.dst}  last {last}, {count(cut.connections, 'connection')}"
+            )
+        if len(refused) > _SHOWN_CUTS:
+            typer.echo(f"    and {len(refused) - _SHOWN_CUTS} more")
+
+
+def _names(segments: tuple[str, ...]) -> str:
+    return ",".join(segments) or "(no segment)"

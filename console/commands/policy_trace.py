@@ -1,0 +1,194 @@
+"""``septum policy trace``: the verdict on a connection, and why."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.errors import CommandError
+from console.options.policy import At, Json, Paths, loaded, moment, print_json
+from console.views.trace_rules import RuleMet, RuleTrace
+from policies.language.errors import printable
+from policies.model import Connection, Service, Verdict
+from policies.semantics.membership import Membership
+from policies.semantics.packet_queries import QuestionError, Questions, verdict_data
+from policies.semantics.verdict import Judge
+
+
+def register(app: typer.Typer) -> None:
+    app.command("trace")(trace)
+
+
+def trace(
+    policy: Paths,
+    origin: Annotated[
+        str | None, typer.Option("--from", help="Who starts it: host name or address.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--to", help="Who answers it.")] = None,
+    service: Annotated[
+        str | None, typer.Option("--service", help="Service name or literal, like tcp/22.")
+    ] = None,
+    reply: Annotated[
+        bool, typer.Option("--reply", help="Ask about the answer to that connection.")
+    ] = False,
+    packets: Annotated[
+        str | None, typer.Option("--packets", help="CSV of from,to,service; - for standard input.")
+    ] = None,
+    rules: Annotated[
+        bool | None,
+        typer.Option("--rules/--no-rules", help="List the rules; left out: for one question."),
+    ] = None,
+    as_json: Json = False,
+    at: At = None,
+) -> None:
+    """Say what the policy decides about a connection, and why.
+
+    With the verdict come the rules that the packet meets on the switches its ends are declared
+    on. A reply is judged as the connection that it belongs to. --packets asks many questions and
+    answers them in order.
+
+    Example:
+
+        septum policy trace policies/examples/shop.yaml --from web1 --to db1 --service tcp/5432
+    """
+    given = [word for word in (origin, target, service) if word is not None]
+    if bool(given) == bool(packets) or (given and len(given) < 3):
+        raise CommandError("give --from, --to and --service, or --packets FILE")
+    policy_read = loaded(policy)
+    now = moment(at)
+    judge = Judge(policy_read, Membership(policy_read))
+    questions = Questions(policy_read)
+    rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
+
+    def answer(words: list[str]) -> Answer:
+        connection = questions.packet(*words)
+        verdict = judge.verdict(connection, now)
+        met = rule_trace.rules_met(connection, reply=reply) if rule_trace else None
+        return Answer(words[0], words[1], connection, verdict, reply, met)
+
+    if packets is None:
+        one = answer(given)
+        if as_json:
+            print_json(answer_data(one))
+        else:
+            _print_answer(one)
+        return
+    answers = []
+    for words, where in _questions(packets):
+        try:
+            answers.append(answer(words))
+        except QuestionError as problem:
+            raise CommandError(f"{where}: {problem}") from None
+    if as_json:
+        print_json([answer_data(each) for each in answers])
+    else:
+        for each in answers:
+            typer.echo(answer_line(each))
+            _print_rules(each)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A connection as it was asked for, and what the policy says about it; ``rules`` is None
+    where nobody wants to see them."""
+
+    origin: str
+    target: str
+    connection: Connection
+    verdict: Verdict
+    reply: bool = False
+    rules: tuple[RuleMet, ...] | None = None
+
+
+def _questions(name: str) -> Iterator[tuple[list[str], str]]:
+    """Rows of ``from,to,service`` with where they stand; the line of names may be left out."""
+    try:
+        text = sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as problem:
+        reason = getattr(problem, "strerror", None) or "not a text file"
+        raise CommandError(f"{printable(name)}: {reason}") from None
+    columns = ["from", "to", "service"]
+    rows = csv.reader(text.splitlines())
+    try:
+        for row in rows:
+            cells = [cell.strip() for cell in row]
+            where = f"{printable(name)}:{rows.line_num}"
+            if not any(cells):
+                continue
+            if rows.line_num == 1 and set(columns) <= {cell.lower() for cell in cells}:
+                columns = [cell.lower() for cell in cells]
+                continue
+            if len(cells) != len(columns):
+                raise CommandError(f"{where}: {len(cells)} cells, not {','.join(columns)}")
+            named = dict(zip(columns, cells, strict=True))
+            yield [named["from"], named["to"], named["service"]], where
+    except csv.Error as problem:
+        raise CommandError(f"{printable(name)}:{rows.line_num}: not CSV: {problem}") from None
+
+
+def answer_data(answer: Answer) -> dict[str, Any]:
+    connection = answer.connection
+    rules = {} if answer.rules is None else {"rules": [met.data() for met in answer.rules]}
+    return {
+        "from": answer.origin,
+        "to": answer.target,
+        "service": service_text(connection),
+        "src_ip": str(connection.src),
+        "dst_ip": str(connection.dst),
+        "reply": answer.reply,
+        **verdict_data(answer.verdict),
+        **rules,
+    }
+
+
+def service_text(connection: Connection) -> str:
+    service = Service(connection.proto, connection.port, connection.port)
+    return str(service) if "ip/" not in str(service) else str(Service(connection.proto))
+
+
+def answer_line(answer: Answer) -> str:
+    verdict = answer.verdict
+    by = verdict.intent or verdict.tier.value
+    fate = "" if verdict.forwarded == (verdict.action == "allow") else ", forwarded all the same"
+    arrow = "<-" if answer.reply else "->"
+    return printable(
+        f"{answer.origin} {arrow} {answer.target} {service_text(answer.connection)}:"
+        f" {verdict.action.value} by {by} ({verdict.mode.name.lower()}{fate})"
+    )
+
+
+def _print_answer(answer: Answer) -> None:
+    verdict, connection = answer.verdict, answer.connection
+    typer.echo(answer_line(answer))
+    if answer.reply:
+        typer.echo("  a reply is judged as the connection that it belongs to")
+    lines = {
+        "addresses": f"{connection.src} -> {connection.dst}",
+        "forwarded": "yes" if verdict.forwarded else "no",
+        "mode": verdict.mode.name.lower(),
+        "tier": verdict.tier.value,
+        "intent": verdict.intent or "none",
+        "source": "" if verdict.source is None else f"{verdict.source.file}:{verdict.source.line}",
+        "from": ", ".join(verdict.from_segments) or "in no segment",
+        "to": ", ".join(verdict.to_segments) or "in no segment",
+    }
+    if (miss := verdict.nearest_miss) is not None:
+        why = f"fails in {', '.join(miss.failed)}" if miss.failed else "a deny overrode it"
+        lines["nearest miss"] = f"{miss.intent} ({why})"
+    for name, text in lines.items():
+        if text:
+            typer.echo(printable(f"  {name:13}{text}"))
+    _print_rules(answer)
+
+
+def _print_rules(answer: Answer) -> None:
+    """The rules that come from the policy's words; --json has all."""
+    for met in answer.rules or ():
+        if met.decides:
+            typer.echo(f"  {met}")

@@ -1,0 +1,1 @@
+"""Command-line options and output forms that several commands share."""

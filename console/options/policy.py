@@ -1,0 +1,47 @@
+"""What the ``septum policy`` commands share: their arguments, and how they print."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from console.errors import CommandError
+from policies.language.errors import printable
+from policies.language.reader import load_policy
+from policies.model import Policy
+
+Paths = Annotated[list[str], typer.Argument(help="Policy files or directories.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+At = Annotated[
+    float | None, typer.Option("--at", help="Judge as of this time (seconds since the epoch).")
+]
+
+
+def present(paths: Sequence[str]) -> Sequence[str]:
+    """The paths, once it is sure that each is there: a mistyped name is not an invalid policy."""
+    for path in paths:
+        if "\0" in path or not Path(path).exists():
+            raise CommandError(f"{printable(path)}: no such file or directory")
+    return paths
+
+
+def loaded(paths: Sequence[str]) -> Policy:
+    """The policy in ``paths``; raises PolicyError for one that is not valid."""
+    return load_policy(present(paths))
+
+
+def moment(at: float | None) -> float:
+    return time.time() if at is None else at
+
+
+def print_json(data: Any) -> None:
+    typer.echo(json.dumps(data, indent=1))
+
+
+def count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

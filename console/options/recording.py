@@ -1,0 +1,72 @@
+"""What commands that read recorded traffic share: the option, the bar, the bad rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from policies.language.errors import printable
+from policies.review.recorded_traffic import Traffic, TrafficReader
+from topology.readers import FORMS, RowProblem
+
+LONG_INPUT = 1_000_000  # bytes; a shorter file is done before a bar is seen
+
+Flows = Annotated[
+    str,
+    typer.Option(
+        "--flows",
+        help="Recorded traffic, or - for standard input: contract CSV or JSON lines, Zeek "
+        "conn.log, nfdump CSV, pcap, pcapng; gzipped or not.",
+    ),
+]
+Form = Annotated[
+    str,
+    typer.Option("--format", help=f"What --flows holds: {', '.join(FORMS)}. auto: look at it."),
+]
+
+
+class Reading(Protocol):
+    """A recording being read: how far of how many bytes."""
+
+    @property
+    def size(self) -> int | None: ...
+    @property
+    def position(self) -> int: ...
+
+
+@contextmanager
+def progress(reader: Reading, what: str) -> Iterator[Callable[[], None]]:
+    """A bar on standard error while a long file is read, and nothing where nobody watches.
+
+    The callable that is given brings the bar up to where the reader is.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal or reader.size is None or reader.size < LONG_INPUT:
+        yield lambda: None
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(what, total=reader.size)
+        yield lambda: bar.update(task, completed=reader.position)
+
+
+def tell_bad_rows(name: str, bad: int, problems: Sequence[RowProblem]) -> None:
+    """The first bad rows with their line (of a capture: packet), on standard error."""
+    for problem in problems:
+        typer.echo(printable(f"{name}:{problem.line}: {problem.reason}; row skipped"), err=True)
+    if bad > len(problems):
+        typer.echo(f"and {bad - len(problems)} more bad rows", err=True)
+
+
+def recorded(flows: str, form: str) -> Traffic:
+    """All of a recording, counted, with a bar meanwhile and its bad rows told."""
+    reader = TrafficReader(flows, form)
+    with progress(reader, "reading") as advance:
+        traffic = reader.read(advance)
+    tell_bad_rows(reader.name, traffic.bad, traffic.problems)
+    return traffic

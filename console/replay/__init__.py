@@ -1,0 +1,1 @@
+"""Recorded traffic through the whole pipeline, deterministic for a seed."""

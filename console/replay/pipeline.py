@@ -1,0 +1,194 @@
+"""Recorded traffic through the whole pipeline: verdicts, learning, decisions, and what they stop.
+
+The clock is the recording's: a record is judged by the policy and by the decisions
+that hold when it begins, then learned from. So the same recording, policy and
+seed give the same decisions, however fast the machine is.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from ipaddress import ip_address
+
+from analysis.pipeline import Analysis
+from detection.detector import Detector
+from policies.compiler.common.port_guard import declared_bindings
+from policies.compiler.stateful.adaptive import restriction_rules
+from policies.model import (
+    PROTOCOL_NUMBERS,
+    Action,
+    Address,
+    Connection,
+    Mode,
+    Policy,
+    Restriction,
+    Tier,
+    Verdict,
+)
+from policies.rules.ovs_text import ovs_text
+from policies.semantics.membership import Membership
+from policies.semantics.verdict import Judge
+from response.audit.log import Audit
+from response.decisions.bandit import ActionLearner
+from response.decisions.decision import Decision
+from response.ipc.messages import Command, Enforce, HostsChanged, RecordsSeen
+from response.state.store import Store
+from topology.records import FlowRecord, VerdictWord
+
+TICK = 0.25  # seconds of the recording, as often as a live analysis looks at the time
+WORDS = ("allow", "observed", "would-deny", "deny", "not judged")
+
+
+@dataclass(slots=True)
+class Enforced:
+    """A decision that held: the rules each switch would get, and what they stopped."""
+
+    decision: Decision
+    rules: list[str]
+    ended: float | None = None
+    why_ended: str = ""
+    stopped: int = 0
+    stopped_by_service: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a replay begins with: learners that know nothing, seeded, or what was learned before.
+
+    ``detector`` and ``learner`` are snapshots, None for a beginner.
+    """
+
+    seed: int = 0
+    detector: bytes | None = None
+    learner: bytes | None = None
+
+    def fresh(self) -> tuple[Detector, ActionLearner]:
+        """Raises ValueError for bytes that are no snapshot of this version."""
+        detector = (
+            Detector(seed=self.seed) if self.detector is None else Detector.restore(self.detector)
+        )
+        learner = (
+            ActionLearner(self.seed)
+            if self.learner is None
+            else ActionLearner.restore(self.learner)
+        )
+        return detector, learner
+
+
+class Replay:
+    """Feed it records in order, then `finish` it. ``store`` must be empty."""
+
+    def __init__(
+        self, policy: Policy, store: Store, models: Models, adapt: bool, now: float
+    ) -> None:
+        self.store = store
+        bindings = declared_bindings(policy)
+        self._judge = Judge(policy, Membership(policy, bindings))
+        detector, learner = models.fresh()
+        self._analysis = Analysis(
+            policy, Membership, detector, store, Audit(store), now, adapt=adapt, learner=learner
+        )
+        self._now = self._ticked = now
+        self._active: dict[str, tuple[Restriction, Enforced]] = {}
+        self.enforced: list[Enforced] = []
+        self.verdicts: Counter[str] = Counter(dict.fromkeys(WORDS, 0))
+        self._analysis.step(HostsChanged(bindings), now)
+        self._carry_out(self._analysis.start(now))
+
+    def take(self, record: FlowRecord) -> str:
+        """Judge a record and learn from it; the word of its verdict."""
+        self._now = now = max(self._now, record.ts)
+        if now - self._ticked >= TICK:
+            self._ticked = now
+            self._carry_out(self._analysis.tick(now))
+        seen, word = self._judged(record, now)
+        self._carry_out(self._analysis.step(RecordsSeen((seen,)), now))
+        return word
+
+    def finish(self) -> None:
+        self._carry_out(self._analysis.tick(self._now))
+        self._analysis.finish(self._now)
+
+    def _judged(self, record: FlowRecord, now: float) -> tuple[FlowRecord, str]:
+        """The record as switches under this policy would have told it, and its verdict's word."""
+        connection = _connection(record)
+        if connection is None:
+            self.verdicts["not judged"] += 1
+            return record, "not judged"
+        restrictions = [restriction for restriction, _ in self._active.values()]
+        found = self._judge.verdict(connection, now, restrictions)
+        word = _word(found)
+        self.verdicts[word] += 1
+        if found.tier is Tier.ADAPTIVE:
+            self._note_stopped(record, connection, now)
+        if word == "deny":
+            denied = replace(
+                record, verdict=word, intent=found.intent, state="denied", duration=0.0,
+                packets_in=None, bytes_in=None,
+            )  # fmt: skip
+            return denied, word
+        # What another policy denied when it was recorded might have become anything.
+        state = None if record.state == "denied" else record.state
+        return replace(record, verdict=word, intent=found.intent, state=state), word
+
+    def _note_stopped(self, record: FlowRecord, connection: Connection, now: float) -> None:
+        ends = {connection.src, connection.dst}
+        for restriction, enforced in self._active.values():
+            if not ends.isdisjoint(restriction.addresses) and restriction.expires > now:
+                enforced.stopped += 1
+                enforced.stopped_by_service[record.service] += 1
+                return
+
+    def _carry_out(self, commands: Iterable[Command]) -> None:
+        """What the controller does with the analysis's commands, without switches."""
+        for command in commands:
+            decision = command.decision
+            if isinstance(command, Enforce):
+                addresses = tuple(ip_address(each) for each in decision.addresses)
+                restriction = Restriction(
+                    decision.number, decision.action, addresses, decision.expires
+                )
+                rules = [ovs_text(rule) for rule in restriction_rules([restriction], self._now)]
+                known = self._active.get(decision.id)
+                if known is None:
+                    enforced = Enforced(decision, rules)
+                    self.enforced.append(enforced)
+                else:
+                    enforced = known[1]
+                    enforced.decision, enforced.rules = decision, rules
+                self._active[decision.id] = restriction, enforced
+            elif decision.id in self._active:
+                _, enforced = self._active.pop(decision.id)
+                enforced.decision = decision
+                enforced.ended, enforced.why_ended = self._now, command.reason
+
+
+def _connection(record: FlowRecord) -> Connection | None:
+    """What a policy judges; None for frames without IP and protocols without a number."""
+    src, dst = _ip(record.src_ip), _ip(record.dst_ip)
+    proto = PROTOCOL_NUMBERS.get(record.proto)
+    if proto is None and record.proto.isdecimal() and int(record.proto) < 256:
+        proto = int(record.proto)
+    if src is None or dst is None or proto is None or src.version != dst.version:
+        return None
+    port = record.src_port if record.proto in ("icmp", "icmpv6") else record.dst_port
+    return Connection(src, dst, proto, port)
+
+
+@lru_cache(maxsize=65_536)
+def _ip(text: str) -> Address | None:
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _word(found: Verdict) -> VerdictWord:
+    if found.action is Action.ALLOW:
+        return "allow"
+    if not found.forwarded:
+        return "deny"
+    return "would-deny" if found.mode is Mode.AUDIT else "observed"

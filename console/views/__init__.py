@@ -1,0 +1,1 @@
+"""Texts and tables about decisions, audit entries and rules."""

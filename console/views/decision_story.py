@@ -1,0 +1,169 @@
+"""One decision told in order, from what was seen to what would release it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from console.clients.state_directory import moment
+from console.views.audit_summary import summary
+from detection.alerting.alerts import Alert
+from response.audit.chain import AuditEntry
+from response.decisions.action_table import Choice, Option
+from response.decisions.decision import Decision
+from response.state.interfaces import StoredAlert
+from response.state.json_values import plain, sparse
+from topology.records import FlowRecord
+
+MAX_SHOWN = 12  # hops, and records, in the text; JSON has all
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """``alert`` None: its evidence is no longer in the store, the audit still has it.
+    ``hold`` names who put automatic action on hold, if it is.
+    """
+
+    decision: Decision
+    alert: StoredAlert | None
+    history: tuple[AuditEntry, ...]
+    hold: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        told = self.alert
+        return {
+            "decision": as_json_value(self.decision),
+            "alert": None if told is None else plain(told.alert),
+            "envelope": None if told is None else told.reason,
+            "choice": None if told is None or told.choice is None else plain(told.choice),
+            "left_out": [] if told is None else [plain(option) for option in left_out(told)],
+            "approved_by": self.approver,
+            "hold": self.hold,
+            "evidence": [] if told is None else [sparse(record) for record in told.evidence],
+            "history": [{**plain(entry), "data": entry.values()} for entry in self.history],
+        }
+
+    @property
+    def approver(self) -> str | None:
+        """Who let it act: a person, the policy itself, or nobody yet."""
+        decision = self.decision
+        if decision.approved_by is not None:
+            return decision.approved_by
+        acted = any(entry.kind == "enforce" for entry in self.history)
+        return "the policy (adapt: auto)" if acted else None
+
+
+def left_out(told: StoredAlert) -> list[Option]:
+    """What the envelope kept from being done at once, beside or instead of what was chosen."""
+    options = () if told.choice is None else told.choice.options
+    return [each for each in options if each.action != "alert" and each.outcome != "active"]
+
+
+def as_json_value(decision: Decision) -> dict[str, Any]:
+    """A decision with the fields that scripts rely on, and when it ends."""
+    return {**plain(decision), "expires": decision.expires}
+
+
+def tell(story: Story) -> Iterator[str]:
+    """The story as lines of text."""
+    decision = story.decision
+    yield f"{decision.id}: {decision.action} of {decision.target}, {decision.state}"
+    yield f"  {decision.why}"
+    if story.alert is not None:
+        yield from _seen(story.alert)
+        yield from _features(story.alert.alert)
+    yield from _decided(story)
+    yield from _rules(decision)
+    yield ""
+    yield "What happened since"
+    for entry in story.history:
+        yield f"  {moment(entry.ts)}  {entry.kind:<9}  {summary(entry)}"
+    yield ""
+    yield "What would release it"
+    yield f"  {decision.would_release_if}"
+    if story.hold is not None:
+        yield ""
+        yield f"Automatic action is on hold by {story.hold}"
+
+
+def _seen(told: StoredAlert) -> Iterator[str]:
+    alert = told.alert
+    yield ""
+    yield "What was seen"
+    yield f"  {moment(alert.ts)}  {alert.kind} ({alert.attack}) by {alert.host}"
+    if alert.path:
+        yield "  path, oldest hop first:"
+        for hop in alert.path[:MAX_SHOWN]:
+            yield f"    {moment(hop.ts)}  {hop.src} -> {hop.dst}  {hop.service}"
+        yield from _more(len(alert.path))
+    if told.evidence:
+        yield f"  records ({len(alert.records)} in all):"
+        for record in told.evidence[:MAX_SHOWN]:
+            yield f"    {_record(record)}"
+        yield from _more(len(told.evidence))
+
+
+def _features(alert: Alert) -> Iterator[str]:
+    yield ""
+    yield "Why it is unusual"
+    yield f"  {'feature':<24} {'value':>10}  {'normal here':>17}  {'adds':>8}"
+    for part in sorted(alert.features, key=lambda each: -each.contribution):
+        normal = f"{part.low:.4g} to {part.high:.4g}"
+        yield f"  {part.feature:<24} {part.value:>10.4g}  {normal:>17}  {part.contribution:>8.3f}"
+    yield f"  {'together (raw score)':<24} {'':>10}  {'':>17}  {alert.raw:>8.3f}"
+    yield (
+        f"  score {alert.score:.6f} (that share of host-windows scores lower), "
+        f"alert from {alert.threshold:.6f}; model {alert.model}"
+    )
+
+
+def _decided(story: Story) -> Iterator[str]:
+    decision = story.decision
+    yield ""
+    yield "What was decided"
+    yield f"  {decision.action} of {decision.target} ({', '.join(decision.addresses)})"
+    told = story.alert
+    if told is not None:
+        yield f"  {told.outcome}: {told.reason}"
+        if told.choice is not None:
+            yield from _chosen(told.choice, left_out(told), told.outcome)
+    yield f"  by {decision.by}, {moment(decision.ts)} to {moment(decision.expires)}"
+    yield f"  approved by {story.approver or 'nobody yet'}"
+    if decision.supersedes is not None:
+        yield f"  takes the place of {decision.supersedes}"
+    if decision.superseded_by is not None:
+        yield f"  {decision.superseded_by} took its place"
+
+
+def _chosen(choice: Choice, left: list[Option], outcome: str) -> Iterator[str]:
+    worth = ", ".join(
+        f"{each.action} {each.worth:.2f}" for each in choice.options if each.worth is not None
+    )
+    explored = ", to learn about it" if choice.explored else ""
+    yield f"  chosen: {choice.action}{explored}; the fixed table says {choice.table}"
+    yield f"  expected worth: {worth}"
+    if not left:
+        yield "  the envelope left nothing out"
+    for option in left:
+        far = "only proposed" if option.outcome == "proposed" else "left out"
+        yield f"  the envelope: {option.action} {far}: {option.reason}"
+
+
+def _rules(decision: Decision) -> Iterator[str]:
+    yield ""
+    yield "Rules that switches confirmed and hold"
+    if not decision.rules:
+        yield "  none"
+    for rule in decision.rules:
+        yield f"  switch {rule.switch}  table {rule.table}  cookie {rule.cookie:#018x}"
+
+
+def _record(record: FlowRecord) -> str:
+    result = record.verdict or record.state or ""
+    return f"{moment(record.ts)}  {record.src_ip} -> {record.dst_ip}  {record.service}  {result}"
+
+
+def _more(count: int) -> Iterator[str]:
+    if count > MAX_SHOWN:
+        yield f"    and {count - MAX_SHOWN} more (--json shows all)"

@@ -1,0 +1,25 @@
+"""All rules that a switch should have now: the policy's, and what the state directory adds."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
+from policies.model import Policy, Restriction
+from policies.rules.rule import Rule
+from policies.semantics import retained_intents as keeping
+from policies.semantics.membership import Membership
+from response.state.store import Store
+
+
+def rules_beside(store: Store, policy: Policy, view: SwitchView, now: float) -> tuple[Rule, ...]:
+    """The rules of one switch under the decisions, feeds and kept intents that a store holds."""
+    restrictions = [
+        Restriction(each.number, each.action, tuple(map(ip_address, each.addresses)), each.expires)
+        for each in store.active_decisions(now)
+    ]
+    feeds = FeedRules(listed.block for listed in store.feed_blocks())
+    kept = keeping.read(store.meta(keeping.STORED_AS)).kept
+    bindings = (*declared_bindings(policy), *store.bindings())
+    compiler = Compiler(policy, Membership(policy, bindings), bindings, now, kept)
+    return compiler.rules(view, now, restrictions, feeds.rules())

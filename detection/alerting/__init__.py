@@ -1,0 +1,1 @@
+"""From scores to alerts: the budget, thresholds, episodes."""

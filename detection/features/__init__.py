@@ -1,0 +1,1 @@
+"""What the models look at: feature values from the remembered state."""

@@ -1,0 +1,1 @@
+"""Score and learn: the learners, calibration, drift, champion and challengers."""

@@ -1,0 +1,82 @@
+"""All learners together: the raw score is the sum of what each feature adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from detection.features.catalogue import COUNT
+from detection.models.learners.base import HostWindow, Learner, Range
+from detection.models.learners.company import CompanyLearner
+from detection.models.learners.fanout import FanoutLearner
+from detection.models.learners.gaussian import GaussianLearner
+from detection.models.learners.halfspace import HalfSpaceLearner
+from detection.models.learners.quantiles import QuantileLearner
+from detection.models.learners.rules import MovementRules
+from detection.models.learners.tails import TailLearner
+
+HALF_KNOWN_WINDOWS = 300.0  # calm host-windows after which the background is half known
+HALF_KNOWN_SECONDS = 900.0  # and the time, so that many hosts in one minute are no history
+HALF_KNOWN_DAY = 86_400.0  # seconds after which it is half known what a day brings
+
+
+def default_learners(seed: int) -> tuple[Learner[HostWindow], ...]:
+    return (
+        TailLearner(),
+        MovementRules(),
+        FanoutLearner(),
+        CompanyLearner(),
+        QuantileLearner(),
+        GaussianLearner(),
+        HalfSpaceLearner(seed),
+    )
+
+
+class Ensemble:
+    """Raises ValueError unless every feature has exactly one owner."""
+
+    def __init__(self, learners: Sequence[Learner[HostWindow]]) -> None:
+        owned = sorted(i for learner in learners for i in learner.features)
+        if owned != list(range(COUNT)):
+            raise ValueError("every feature must be owned by exactly one learner")
+        self.learners = tuple(learners)
+        self._quick = tuple(one for one in learners if one.every_record)
+        self._slow = tuple(one for one in learners if not one.every_record)
+        self.windows = 0
+        self._first: float | None = None
+        self.elapsed = 0.0  # seconds of learning
+        self.maturity = 0.0
+        self.day_known = 0.0
+
+    def score(self, window: HostWindow, into: list[float]) -> float:
+        """Fill in the contributions of the quick learners; returns the raw score."""
+        for learner in self._quick:
+            learner.score(window, into)
+        return sum(into)
+
+    def close(self, window: HostWindow, into: list[float]) -> None:
+        """Fill in what the slow learners say of a whole window."""
+        for learner in self._slow:
+            learner.score(window, into)
+
+    def learn(self, window: HostWindow, now: float) -> None:
+        if self._first is None:
+            self._first = now
+        self.windows += 1
+        for learner in self.learners:
+            learner.learn(window)
+        elapsed = self.elapsed = now - self._first
+        self.maturity = min(
+            self.windows / (self.windows + HALF_KNOWN_WINDOWS),
+            elapsed / (elapsed + HALF_KNOWN_SECONDS),
+        )
+        self.day_known = elapsed / (elapsed + HALF_KNOWN_DAY)
+
+    def explain(self, window: HostWindow) -> dict[int, Range]:
+        ranges: dict[int, Range] = {}
+        for learner in self.learners:
+            ranges.update(learner.explain(window))
+        return ranges
+
+    @property
+    def fanout(self) -> FanoutLearner:
+        return next(one for one in self.learners if isinstance(one, FanoutLearner))

@@ -1,0 +1,103 @@
+"""Half-space trees (Tan, Ting and Liu, 2011; River's implementation) on host-windows.
+
+The trees want values in [0, 1]: a count ``x`` enters as ``x / (x + scale)``. They see
+whole windows only, being too slow for every record; what they say of a host's last window
+stays until its next one ends. Their score contributes where it exceeds what 99 of 100
+windows score. Windows in which nothing happened that they look at are left out: they are
+most of all windows, and would be all that the trees know.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from river import anomaly, stats
+
+from detection.features.catalogue import index_of
+from detection.models.learners.base import HostWindow, Range
+
+CAP = 1.5
+WINDOW = 250  # host-windows after which the trees take on what they have counted
+TREES = 10
+HEIGHT = 6
+LEVEL = 0.99
+SCALES = {
+    "denied_pairs": 2.0,
+    "failed_pairs": 5.0,
+    "service_fanout": 5.0,
+    "unserved_fanout": 3.0,
+    "new_peers": 10.0,
+    "new_services": 20.0,
+    "novel_edge": 10.0,
+    "burst": 50.0,
+    "volume": 15.0,
+}
+
+
+class HalfSpaceLearner:
+    name = "half-space"
+    every_record = False
+
+    def __init__(self, seed: int) -> None:
+        self._i = index_of("window_shape")
+        self.features: tuple[int, ...] = (self._i,)
+        self._inputs = tuple((name, index_of(name), scale) for name, scale in SCALES.items())
+        limits = dict.fromkeys(SCALES, (0.0, 1.0))
+        make: Any = anomaly.HalfSpaceTrees
+        self._trees: Any = make(
+            n_trees=TREES,
+            height=HEIGHT,
+            window_size=WINDOW,
+            limits=limits,
+            seed=seed,
+        )
+        # All inputs are named: River's default for others is not needed, nor can it be stored.
+        self._trees.limits = limits
+        self._usual = stats.Quantile(LEVEL)
+        self._n = 0
+        # Scored last, with its inputs and score: learning asks again.
+        self._seen: tuple[HostWindow, dict[str, float], float] | None = None
+
+    def score(self, window: HostWindow, into: list[float]) -> None:
+        into[self._i] = 0.0
+        if self._n < 2 * WINDOW:
+            return
+        x = self._scaled(window)
+        if x is None:
+            return
+        score = float(self._trees.score_one(x))
+        self._seen = (window, x, score)
+        usual = float(self._usual.get() or 0.0)
+        if score > usual:
+            into[self._i] = window.maturity * CAP * (score - usual) / max(1e-9, 1.0 - usual)
+
+    def learn(self, window: HostWindow) -> None:
+        seen, self._seen = self._seen, None
+        if seen is not None and seen[0] is window:
+            _, x, score = seen
+            self._usual.update(score)
+        else:
+            found = self._scaled(window)
+            if found is None:
+                return
+            x = found
+            if self._n >= WINDOW:
+                self._usual.update(float(self._trees.score_one(x)))
+        self._trees.learn_one(x)
+        self._n += 1
+
+    def explain(self, window: HostWindow) -> dict[int, Range]:
+        return {self._i: Range(0.0, float(self._usual.get() or 0.0))}
+
+    def snapshot(self) -> object:
+        return (self._trees, self._usual, self._n)
+
+    def restore(self, state: object) -> None:
+        assert isinstance(state, tuple)
+        self._trees, self._usual, self._n = state
+
+    def _scaled(self, window: HostWindow) -> dict[str, float] | None:
+        """The inputs in [0, 1], or None where all are 0."""
+        values = window.values
+        scaled = {name: values[i] / (values[i] + scale) for name, i, scale in self._inputs}
+        return scaled if any(scaled.values()) else None

@@ -1,0 +1,41 @@
+"""How much one source may teach: at most twice a fair share of the host-windows of an hour.
+
+Every learner that all hosts share hears this many windows of a source and no more, so that one
+that talks all the time (or repeats itself in order to be believed) is one voice among the
+others. A fair share is the mean over the sources heard in that hour.
+"""
+
+from __future__ import annotations
+
+from detection.state.hosts import HostState
+
+HOUR = 3600.0
+FAIR = 2.0  # shares that one source may have
+GRACE = 15  # windows of a source that are heard in any case
+
+
+class Influence:
+    """``refused`` counts calm host-windows that were not learned for this reason."""
+
+    def __init__(self) -> None:
+        self.refused = 0
+        self._hour = -1
+        self._heard = 0
+        self._sources = 0
+
+    def admits(self, host: HostState, now: float) -> bool:
+        """Whether one more calm window of ``host`` is learned; counts it when so."""
+        hour = int(now // HOUR)
+        if hour != self._hour:
+            self._hour = hour
+            self._heard = self._sources = 0
+        if host.taught_hour != hour:
+            host.taught_hour = hour
+            host.taught = 0
+            self._sources += 1
+        if host.taught >= GRACE and host.taught * self._sources >= FAIR * self._heard:
+            self.refused += 1
+            return False
+        host.taught += 1
+        self._heard += 1
+        return True

@@ -1,0 +1,1 @@
+"""What is remembered of hosts, edges and address ranges, in bounded memory."""

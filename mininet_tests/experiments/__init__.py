@@ -1,0 +1,1 @@
+"""Measured experiments on live networks, for live tests and benchmarks."""

@@ -1,0 +1,1 @@
+"""Networks of real switches and namespaces: planned, built, watched, torn down."""

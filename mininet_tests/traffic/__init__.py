@@ -1,0 +1,1 @@
+"""Small programs that send and receive traffic inside lab hosts."""

@@ -1,0 +1,1 @@
+"""What every target shares: identities, codes, placement, port guard, change between rule sets."""

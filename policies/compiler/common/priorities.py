@@ -1,0 +1,200 @@
+"""Which intents can meet in one packet, and how they stand above one another for it.
+
+Every packet must count for the intent that the verdict names: of several of
+one tier and action, the first by name. So an intent stands one level below the
+lowest earlier-named intent of its tier and action that it can meet. Intents
+that never meet share a level, and a new intent moves only those it meets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
+
+from policies.compiler.common.identity_codes import CompileError
+from policies.model import ANY, UNKNOWN, Action, Intent, Service, Tier
+
+LEVELS = 8_000  # priorities of one action in one tier
+
+
+class Levels:
+    """Levels of intents, kept up as intents come and go.
+
+    ``together`` names, for each segment, the segments that share an address
+    with it. An intent is known by its name.
+    """
+
+    def __init__(self, together: Mapping[str, Collection[str]]) -> None:
+        self._together = together
+        self._bands: dict[tuple[Tier, Action], _Band] = {}
+        self._meets: dict[str, set[str]] = {}
+        self._intents: dict[str, Intent] = {}
+        self.of: dict[str, int] = {}
+
+    def change(self, gone: Iterable[str], new: Iterable[Intent]) -> set[str]:
+        """Take intents out and others in; the names whose level is another than before.
+
+        Raises CompileError when too many intents overlap.
+        """
+        open_names: list[str] = []
+        for name in gone:
+            intent = self._intents.pop(name)
+            self._bands[intent.tier, intent.action].discard(intent)
+            del self.of[name]
+            for other in self._meets.pop(name):
+                self._meets[other].discard(name)
+                if other > name:
+                    open_names.append(other)
+        for intent in sorted(new, key=lambda each: each.name):
+            name = intent.name
+            band = self._bands.setdefault((intent.tier, intent.action), _Band())
+            met = set(band.meeting(intent, self._together))
+            band.add(intent)
+            self._intents[name] = intent
+            self._meets[name] = met
+            for other in met:
+                self._meets[other].add(name)
+            open_names.append(name)
+        return self._settle(open_names)
+
+    def _settle(self, open_names: list[str]) -> set[str]:
+        """Work out levels in name order, for as long as they change."""
+        changed: set[str] = set()
+        heapify(open_names)
+        last = None
+        while open_names:
+            name = heappop(open_names)
+            if name == last or name not in self._intents:
+                continue
+            last = name
+            met = self._meets[name]
+            level = max((self.of[other] + 1 for other in met if other < name), default=0)
+            if level >= LEVELS:
+                raise CompileError(
+                    f"intent {name} overlaps more than {LEVELS} others of its tier; "
+                    f"merge some of them ({self._intents[name].source})"
+                )
+            if self.of.get(name) != level:
+                self.of[name] = level
+                changed.add(name)
+                for other in met:
+                    if other > name:
+                        heappush(open_names, other)
+        return changed
+
+
+@dataclass(slots=True)
+class _Band:
+    """The intents of one tier and action, each a bit, by what they name."""
+
+    names: list[str] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)  # places in ``names`` of intents that are gone
+    bits: dict[str, int] = field(default_factory=dict)
+    every: int = 0
+    ends: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
+    services: _Services = field(default_factory=lambda: _Services())
+
+    def add(self, intent: Intent) -> None:
+        if self.free:
+            place = self.free.pop()
+            self.names[place] = intent.name
+        else:
+            place = len(self.names)
+            self.names.append(intent.name)
+        bit = self.bits[intent.name] = 1 << place
+        self.every |= bit
+        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
+            for name in names:
+                index[name] = index.get(name, 0) | bit
+        for service in intent.services:
+            self.services.add(service, bit)
+
+    def discard(self, intent: Intent) -> None:
+        bit = self.bits.pop(intent.name)
+        self.free.append(bit.bit_length() - 1)
+        self.every &= ~bit
+        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
+            for name in names:
+                index[name] &= ~bit
+        for service in intent.services:
+            self.services.discard(service, bit)
+
+    def meeting(self, intent: Intent, together: Mapping[str, Collection[str]]) -> Iterator[str]:
+        """Names of the intents here that can match a packet that ``intent`` matches too."""
+        bits = self.every
+        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
+            if bits and ANY not in names:
+                bits &= _near(index, names, together)
+        if bits:
+            found = 0
+            for service in intent.services:
+                found |= self.services.meeting(service)
+            bits &= found
+        while bits:
+            low = bits & -bits
+            yield self.names[low.bit_length() - 1]
+            bits ^= low
+
+
+def _near(
+    index: Mapping[str, int], names: Iterable[str], together: Mapping[str, Collection[str]]
+) -> int:
+    bits = index.get(ANY, 0)
+    for name in names:
+        near = (UNKNOWN,) if name == UNKNOWN else together.get(name, (name,))
+        for other in near:
+            if other in index:
+                bits |= index[other]
+    return bits
+
+
+@dataclass(slots=True)
+class _Services:
+    """Which intents name which services: single ports by number, all others one by one."""
+
+    single: dict[int, dict[int, int]] = field(default_factory=dict)
+    wide: dict[Service, int] = field(default_factory=dict)
+
+    def add(self, service: Service, bit: int) -> None:
+        if service.proto is not None and service.low is not None and service.low == service.high:
+            ports = self.single.setdefault(service.proto, {})
+            ports[service.low] = ports.get(service.low, 0) | bit
+        else:
+            self.wide[service] = self.wide.get(service, 0) | bit
+
+    def discard(self, service: Service, bit: int) -> None:
+        if service.proto is not None and service.low is not None and service.low == service.high:
+            self.single[service.proto][service.low] &= ~bit
+        else:
+            self.wide[service] &= ~bit
+
+    def meeting(self, service: Service) -> int:
+        bits = 0
+        for other, some in self.wide.items():
+            if service_meets(service, other):
+                bits |= some
+        if service.proto is None:
+            for ports in self.single.values():
+                for some in ports.values():
+                    bits |= some
+            return bits
+        ports = self.single.get(service.proto, {})
+        low, high = service.low, service.high
+        if low is not None and low == high:
+            return bits | ports.get(low, 0)
+        for port, some in ports.items():
+            if low is None or high is None or low <= port <= high:
+                bits |= some
+        return bits
+
+
+def service_meets(one: Service, other: Service) -> bool:
+    """Whether some packet belongs to both services."""
+    if one.proto is None or other.proto is None:
+        return True
+    if one.proto != other.proto:
+        return False
+    if one.low is None or other.low is None or one.high is None or other.high is None:
+        return True
+    return one.low <= other.high and other.low <= one.high

@@ -1,0 +1,65 @@
+"""What is right in the language and no switch can do: refused, with the line that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from policies.compiler.common.identity_codes import CompileError
+from policies.model import Host, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """``why`` ends with what to do about it."""
+
+    source: Source
+    why: str
+
+
+def shared_between_vlans(hosts: Iterable[Host]) -> Iterator[Refusal]:
+    """MACs and addresses that hosts of different VLANs have.
+
+    Nothing is tagged between switches, and an address is known by itself there: the two hosts would
+    have each other's segments, and get each other's packets.
+    """
+    owners: dict[object, Host] = {}
+    for host in hosts:
+        for what in (*([host.mac] if host.mac else []), *host.ips):
+            first = owners.setdefault(what, host)
+            if first.vlan != host.vlan:
+                yield Refusal(
+                    host.source,
+                    f"{what} of '{host.name}' is also that of '{first.name}' in another VLAN "
+                    f"({first.source}), and switches cannot tell them apart: give one of them "
+                    "another",
+                )
+
+
+def refuse_shared(hosts: Iterable[Host]) -> None:
+    """Raises CompileError for the first that is shared."""
+    for refusal in shared_between_vlans(hosts):
+        raise CompileError(f"{refusal.source}: {refusal.why}")
+
+
+def served_on_tagged_ports(hosts: Iterable[Host]) -> Iterator[Refusal]:
+    """Routers and servers on ports that several VLANs share, which is not made yet."""
+    every = tuple(hosts)
+    on_port: dict[tuple[int, int], set[int | None]] = {}
+    for host in every:
+        if host.switch is not None and host.port is not None:
+            on_port.setdefault((host.switch, host.port), set()).add(host.vlan)
+    for host in every:
+        if host.vlan is None or not (host.routes or host.serves):
+            continue
+        if host.switch is None or host.port is None:
+            continue
+        if len(on_port[host.switch, host.port]) > 1:
+            yield Refusal(host.source, served_where_vlans_share(host, host.switch, host.port))
+
+
+def served_where_vlans_share(host: Host, switch: int, port: int) -> str:
+    return (
+        f"host '{host.name}' routes or serves on port {port} of switch {switch}, which several "
+        "VLANs share: give it a port of its own"
+    )

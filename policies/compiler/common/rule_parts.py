@@ -1,0 +1,50 @@
+"""Small pieces that rule tables are built of."""
+
+from __future__ import annotations
+
+from policies.model import ICMPV6
+from policies.rules.layout import Category, Table, cookie
+from policies.rules.rule import Bits, Field, Rule, RuleAction, match
+
+BASE = cookie(Category.BASE)
+ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
+TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
+# ct_state bits as Open vSwitch numbers them
+CT_NEW, CT_EST, CT_REL, CT_RPL, CT_INV, CT_TRK = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
+
+
+def flag(bits: Bits, value: int = 1) -> Field:
+    """Match ``value`` in a run of bits of a register."""
+    return Field(bits.field, value << bits.low, ((1 << bits.width) - 1) << bits.low)
+
+
+def flags(*fields: Field) -> tuple[Field, ...]:
+    """Match several runs of bits; those of one register become one field."""
+    merged: dict[str, Field] = {}
+    for field in fields:
+        known = merged.get(field.name)
+        if known is None or known.mask is None or field.mask is None:
+            merged[field.name] = field
+        else:
+            merged[field.name] = Field(
+                field.name, known.value | field.value, known.mask | field.mask
+            )
+    return match(*(_exact_when_full(each) for each in merged.values()))
+
+
+def _exact_when_full(field: Field) -> Field:
+    full = field.name.startswith("reg") and field.mask == 0xFFFF_FFFF
+    return Field(field.name, field.value) if full else field
+
+
+def rule(table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
+    return Rule(table, priority, match(*fields), actions, BASE)
+
+
+def neighbour_fields(icmp_type: int) -> tuple[Field, ...]:
+    """Match one kind of neighbour discovery message."""
+    return (
+        Field("eth_type", ETH_IPV6),
+        Field("ip_proto", ICMPV6),
+        Field("icmpv6_type", icmp_type),
+    )

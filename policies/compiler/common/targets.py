@@ -1,0 +1,179 @@
+"""The kinds of switches there are rules for, what each loses, and whether the rules fit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from policies.compiler.compiler import Compiler, SwitchView
+from policies.compiler.stateful.tiers import intent_numbers
+from policies.compiler.stateless.multi_table import stateless_rules
+from policies.compiler.stateless.single_table import single_rules
+from policies.model import Policy, Restriction
+from policies.rules import layout
+from policies.rules.layout import Category, PlainTable, SmallTable, Table, category_of, number_of
+from policies.rules.rule import Meter, Rule
+from policies.semantics.membership import Membership
+from topology.records import Binding
+
+SHOWN = 3  # contributors named for a table that is too small
+
+
+class Target(StrEnum):
+    STATEFUL = "stateful"  # Open vSwitch: tracks connections, has registers
+    STATELESS = "stateless"  # plain OpenFlow 1.3 with several tables
+    SINGLE = "single"  # one small table
+
+
+TABLES: Mapping[Target, type[IntEnum]] = {
+    Target.STATEFUL: Table,
+    Target.STATELESS: PlainTable,
+    Target.SINGLE: SmallTable,
+}
+
+_BOTH = (
+    "a reply is told from a new connection by its ports alone: a responder may send to any port "
+    "from 1,024 up of those who may ask it",
+    "who starts TCP or SCTP from a port below 1,024 gets no answer",
+    "ICMP errors pass only where an intent allows their type or everything",
+    "IP fragments after the first are dropped: the switch must be set to drop them",
+    "VLAN tags are not looked at, and hosts that share a port by VLAN are not told apart by them",
+    "multicast and broadcast are not passed on, DHCP and router advertisements among them",
+    "connections are not seen one by one: no flow records, and would-deny is not told apart",
+    "what an intent let in is cut when the intent goes; `established: keep` has no effect",
+    "of machine decisions only `quarantine` is carried out, and what feeds list is not looked at",
+)
+LOSSES: Mapping[Target, tuple[str, ...]] = {
+    Target.STATEFUL: (),
+    Target.STATELESS: _BOTH,
+    Target.SINGLE: (
+        *_BOTH,
+        "addresses that no host is bound to are neither reached nor let in",
+        "an ARP or ND question reaches every port instead of its owner's alone",
+    ),
+}
+
+
+def rules_for(
+    target: Target,
+    policy: Policy,
+    membership: Membership,
+    view: SwitchView,
+    bindings: Sequence[Binding],
+    now: float,
+    restrictions: Sequence[Restriction] = (),
+    *,
+    port_masks: bool = True,
+) -> tuple[Rule, ...]:
+    """All rules of one switch of a kind.
+
+    ``port_masks`` only matters for plain switches: whether they can match ports
+    under a mask. Raises CompileError for a policy that such a switch cannot hold.
+    """
+    if target is Target.STATEFUL:
+        return Compiler(policy, membership, bindings, now).rules(view, now, restrictions)
+    compile_plain = stateless_rules if target is Target.STATELESS else single_rules
+    return compile_plain(
+        policy, membership, view, bindings, now, restrictions, port_masks=port_masks
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How one switch is to be given its rules."""
+
+    target: Target = Target.STATEFUL
+    port_masks: bool = True
+
+
+class RulesOfAll:
+    """The rules of switches of several kinds; those that track connections share a compiler.
+
+    A switch that ``forms`` does not name tracks connections.
+    """
+
+    def __init__(
+        self,
+        forms: Mapping[int, Form],
+        policy: Policy,
+        membership: Membership,
+        bindings: Sequence[Binding],
+        now: float,
+    ) -> None:
+        self._forms, self._now = forms, now
+        self._policy, self._membership, self._bindings = policy, membership, bindings
+        self._compiler: Compiler | None = None
+
+    def rules(self, view: SwitchView) -> tuple[Rule, ...]:
+        """All rules of one switch. Raises CompileError as `rules_for` does."""
+        form = self._forms.get(view.switch, Form())
+        policy, membership, bindings = self._policy, self._membership, self._bindings
+        if form.target is not Target.STATEFUL:
+            masks = form.port_masks
+            return rules_for(
+                form.target, policy, membership, view, bindings, self._now, port_masks=masks
+            )
+        if self._compiler is None:
+            self._compiler = Compiler(policy, membership, bindings, self._now)
+        return self._compiler.rules(view, self._now)
+
+
+def plain_meters() -> tuple[Meter, ...]:
+    """What rules of the plain kinds name."""
+    return (Meter(layout.PLAIN_METER, layout.REPORT_RATE, layout.REPORT_BURST),)
+
+
+@dataclass(frozen=True, slots=True)
+class Overflow:
+    """A table that is too small. ``biggest`` names what needs most of it, with its rules."""
+
+    table: str
+    needed: int
+    size: int
+    biggest: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        most = ", ".join(f"{what} ({count})" for what, count in self.biggest)
+        return f"table {self.table} holds {self.size} rules and needs {self.needed}: {most}"
+
+
+def overflows(
+    target: Target, policy: Policy, rules: Iterable[Rule], sizes: int | Mapping[int, int]
+) -> tuple[Overflow, ...]:
+    """The tables that the rules do not fit in; ``sizes`` of each table, or one for all.
+
+    A table without a size is taken as large enough.
+    """
+    names = intent_numbers(policy)
+    tables: dict[int, Counter[str]] = {}
+    for rule in rules:
+        tables.setdefault(rule.table, Counter())[_contributor(rule, names)] += 1
+    found = []
+    for table, counts in sorted(tables.items()):
+        size = sizes if isinstance(sizes, int) else sizes.get(table)
+        if size is not None and counts.total() > size:
+            biggest = sorted(counts.items(), key=lambda each: (-each[1], each[0]))[:SHOWN]
+            name = TABLES[target](table).name.lower()
+            found.append(Overflow(name, counts.total(), size, tuple(biggest)))
+    return tuple(found)
+
+
+_CATEGORIES = {
+    Category.BASE: "ports and the tables themselves",
+    Category.BINDING: "what hosts may send",
+    Category.IDENTITY: "addresses' segments",
+    Category.DEFAULT: "the default",
+    Category.DECISION: "machine decisions",
+    Category.FEED: "feeds",
+    Category.FORWARD: "the way to hosts",
+}
+
+
+def _contributor(rule: Rule, names: Mapping[int, str]) -> str:
+    category = category_of(rule.cookie)
+    if category == Category.INTENT:
+        name = names.get(number_of(rule.cookie))
+        return f"intent {name}" if name is not None else "intents"
+    return _CATEGORIES.get(Category(category), "others")

@@ -1,0 +1,1 @@
+"""Rules for switches with connection tracking."""

@@ -1,0 +1,123 @@
+"""The adaptive tier as rules: machine decisions, what they spare, and how far feeds go.
+
+A decision marks addresses before identities replace them; fixed rules say what
+the marks do. It never touches another rule, so taking its rules away undoes it
+exactly, and the switch itself ends them by their hard timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.compiler.stateful.identity import SOURCE, TARGET, End, address_fields
+from policies.model import Address, Network, Restriction
+from policies.rules import layout
+from policies.rules.layout import Category, Outcome, Table, cookie, limit_meter
+from policies.rules.rule import Field, Goto, Load, Meter, Rule, RuleAction, UseMeter, match
+
+MAX_TIMEOUT = 65_535
+QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
+
+
+def adaptive_rules() -> Iterator[Rule]:
+    """What marks do, the same on every switch."""
+    deny = (Load(layout.OUTCOME, Outcome.DENY), Load(layout.BY_DECISION, 1), Goto(Table.OBSERVE))
+    for priority, mark in (
+        (300, layout.QUARANTINED),
+        (250, layout.ISOLATED),
+        (200, layout.LISTED),
+    ):
+        yield rule(Table.ADAPTIVE, priority, (flag(mark),), *deny)
+    yield rule(Table.ADAPTIVE, 0, (), Goto(Table.POLICY))
+    # What the tiers below allow comes by here.
+    yield rule(
+        Table.AUDIT,
+        100,
+        (flag(layout.AUDITED),),
+        Load(layout.OUTCOME, Outcome.WOULD_DENY),
+        Load(layout.BY_DECISION, 1),
+        Goto(Table.OBSERVE),
+    )
+    yield rule(Table.AUDIT, 0, (), Goto(Table.OBSERVE))
+    yield rule(Table.LISTING, 0, (), Goto(Table.CONNECTION))
+
+
+def protected_rules(networks: Iterable[Network]) -> Iterator[Rule]:
+    """Isolated hosts still reach these; see `adaptive_rules`."""
+    for network in networks:
+        start = int(network.network_address)
+        fields = address_fields(TARGET, start, network.prefixlen, network.version)
+        yield Rule(
+            Table.MARK_TARGET,
+            PROTECTED,
+            flags(flag(layout.ISOLATED), *fields),
+            (Load(layout.ISOLATED, 0), Load(layout.DECISION, 0), Goto(Table.SOURCE)),
+            BASE,
+        )
+
+
+def restriction_rules(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
+    """The rules of machine decisions that hold at ``now``.
+
+    Where two of one action are on one address, the one that lasts longer has
+    the rule, so that taking the other away leaves the address as it was.
+    """
+    longest: dict[tuple[str, Address], Restriction] = {}
+    for each in restrictions:
+        if each.expires > now:
+            for address in each.addresses:
+                known = longest.get((each.action, address))
+                if known is None or _lasts(each) > _lasts(known):
+                    longest[each.action, address] = each
+    for (action, address), each in longest.items():
+        timeout = max(1, min(MAX_TIMEOUT, round(each.expires - now)))
+        cause = cookie(Category.DECISION, each.number)
+        if action == "rate_limit":
+            yield Rule(*_limit(each.number, address), cause, timeout)
+        elif action == "isolate":
+            mark = (Load(layout.DECISION, each.number), Load(layout.ISOLATED, 1))
+            yield Rule(*_mark(SOURCE, ISOLATE, address, mark), cause, timeout)
+        else:
+            mark = (Load(layout.DECISION, each.number), Load(layout.QUARANTINED, 1))
+            for end in (SOURCE, TARGET):
+                yield Rule(*_mark(end, QUARANTINE, address, mark), cause, timeout)
+
+
+def limit_meters(restrictions: Iterable[Restriction], rate: int, now: float) -> tuple[Meter, ...]:
+    """One meter of ``rate`` packets per second for each decision that limits a host.
+
+    A burst is a tenth of a second.
+    """
+    return tuple(
+        Meter(limit_meter(each.number), rate, max(1, rate // 10))
+        for each in restrictions
+        if each.action == "rate_limit" and each.expires > now
+    )
+
+
+def _lasts(restriction: Restriction) -> tuple[float, int]:
+    return restriction.expires, restriction.number
+
+
+_Parts = tuple[Table, int, tuple[Field, ...], tuple[RuleAction, ...]]
+_MARKS = {
+    Table.SOURCE: (Table.MARK_SOURCE, Table.MARK_TARGET),
+    Table.TARGET: (Table.MARK_TARGET, Table.SOURCE),
+}
+
+
+def _mark(end: End, priority: int, address: Address, mark: tuple[RuleAction, ...]) -> _Parts:
+    """Mark packets of connections that have an address at one end."""
+    table, following = _MARKS[end.table]
+    length = 32 if address.version == 4 else 128
+    fields = address_fields(end, int(address), length, address.version)
+    return table, priority, match(*fields), (*mark, Goto(following))
+
+
+def _limit(number: int, address: Address) -> _Parts:
+    """Meter what a host itself sends, where it comes in, and go on."""
+    family, name = (ETH_IP, "ip_src") if address.version == 4 else (ETH_IPV6, "ipv6_src")
+    fields = (Field("eth_type", family), Field(name, int(address)), flag(layout.FROM_EDGE))
+    actions = (UseMeter(limit_meter(number)), Goto(Table.POLICY))
+    return Table.ADAPTIVE, LIMIT, match(*fields), actions

@@ -1,0 +1,180 @@
+"""What threat feeds list, as rules: one per prefix, looked up for both ends.
+
+Every packet of a tracked connection asks one table twice, once for each end,
+so a prefix needs one rule. A change of a feed is a change of its own prefixes'
+rules and of nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+
+from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.rule_parts import (
+    CT_REL,
+    CT_RPL,
+    CT_TRK,
+    ETH_IP,
+    ETH_IPV6,
+    flag,
+    flags,
+)
+from policies.compiler.stateful.identity import SOURCE, address_fields
+from policies.compiler.stateful.narrow_feeds import narrow_rules
+from policies.model import FeedBlock, Mode
+from policies.rules import layout
+from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.rule import Bits, Field, Goto, Load, Move, Resubmit, Rule, RuleAction, match
+from policies.semantics.feed_listings import in_order
+from policies.semantics.prefix_sets import SIX
+from policies.semantics.prefixes import Prefix
+
+DENIES, RECORDS = 20_000, 10_000  # the priorities below which feeds of a mode stand, by name
+
+
+@dataclass(frozen=True, slots=True)
+class FeedChange:
+    """What a change of feeds does to the rules of every switch; the rules are made when asked for,
+    since a feed may list a hundred thousand prefixes."""
+
+    added: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
+    removed: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
+    others: Change = Change()
+
+    def __len__(self) -> int:
+        """How many rules come or go."""
+        listed = sum(len(prefixes) for _, prefixes in (*self.added, *self.removed))
+        return listed + len(self.others.added) + len(self.others.removed)
+
+    def parts(self, size: int) -> Iterator[Change]:
+        """The same in changes of at most ``size`` rules."""
+        left = chain(
+            ((True, rule) for rule in _made(self.added)),
+            ((False, rule) for rule in _made(self.removed)),
+            ((True, rule) for rule in self.others.added),
+            ((False, rule) for rule in self.others.removed),
+        )
+        while part := tuple(islice(left, size)):
+            yield Change(
+                tuple(rule for new, rule in part if new),
+                tuple(rule for new, rule in part if not new),
+            )
+
+
+def _made(listed: Iterable[tuple[_Maker, Sequence[Prefix]]]) -> Iterator[Rule]:
+    return (maker.rule(prefix) for maker, prefixes in listed for prefix in prefixes)
+
+
+class FeedRules:
+    """The rules of all feeds, kept up as they change."""
+
+    def __init__(self, blocks: Iterable[FeedBlock] = ()) -> None:
+        self._listed: dict[str, tuple[_Maker, tuple[Prefix, ...]]] = {}
+        self._narrow: tuple[Rule, ...] = ()
+        self.change(blocks)
+
+    def rules(self) -> Iterator[Rule]:
+        yield from _LOOKUPS if self._listed else ()
+        yield from _made(self._listed.values())
+        yield from self._narrow
+
+    def change(self, blocks: Iterable[FeedBlock]) -> FeedChange:
+        """Follow what all feeds list now; the rules that come and go."""
+        before = self._listed
+        self._listed = {}
+        ordered = in_order(blocks)
+        for rank, block in enumerate(ordered):
+            top = DENIES if block.mode is Mode.ENFORCE else RECORDS
+            self._listed[block.feed] = _Maker(block, top - rank), block.prefixes
+        added: list[tuple[_Maker, Sequence[Prefix]]] = []
+        removed: list[tuple[_Maker, Sequence[Prefix]]] = []
+        for feed in {**before, **self._listed}:
+            maker, old = before.get(feed, (None, ()))
+            now, new = self._listed.get(feed, (None, ()))
+            if maker is not None and now is not None and maker.place == now.place:
+                if old is not new:
+                    known, wanted = set(old), set(new)
+                    added.append((now, [each for each in new if each not in known]))
+                    removed.append((maker, [each for each in old if each not in wanted]))
+                continue
+            if maker is not None:
+                removed.append((maker, old))
+            if now is not None:
+                added.append((now, new))
+        lookups = Change()
+        if bool(before) != bool(self._listed):
+            lookups = Change(_LOOKUPS) if self._listed else Change((), _LOOKUPS)
+        narrow, self._narrow = self._narrow, tuple(narrow_rules(ordered))
+        others = lookups + change_between(narrow, self._narrow)
+        return FeedChange(tuple(added), tuple(removed), others)
+
+
+def _lookups() -> Iterator[Rule]:
+    """Look both ends up, the initiator's first."""
+    for eth_type, names, target in (
+        (
+            ETH_IP,
+            ("ip_src", "ip_dst", "ct_nw_src", "ct_nw_dst"),
+            Bits(layout.LOOKUP_REGS[0], 0, 32),
+        ),
+        (
+            ETH_IPV6,
+            ("ipv6_src", "ipv6_dst", "ct_ipv6_src", "ct_ipv6_dst"),
+            Bits(layout.LOOKUP_WIDE, 0, 128),
+        ),
+    ):
+        src, dst, first, last = (Bits(name, 0, target.width) for name in names)
+        for priority, bit, ends in (
+            (250, CT_REL, (first, last)),
+            (120, CT_RPL, (dst, src)),
+            (100, 0, (src, dst)),
+        ):
+            state = (Field("ct_state", CT_TRK | bit, CT_TRK | bit),)
+            looked: list[RuleAction] = []
+            for end in ends:
+                looked += [Move(end, target), Resubmit(Table.LISTED)]
+            fields = match(Field("eth_type", eth_type), *state)
+            actions = (*looked, Goto(Table.CONNECTION))
+            yield Rule(Table.LISTING, priority, fields, actions, cookie(Category.FEED))
+
+
+class _Maker:
+    """Rules of one feed. An end that a feed lists is not asked about again, but a feed that
+    denies has the last word over one that records."""
+
+    def __init__(self, block: FeedBlock, priority: int) -> None:
+        number = name_number(block.feed)
+        denies = block.mode is Mode.ENFORCE
+        self.place = block.mode, priority
+        self._priority, self._cause = priority, cookie(Category.FEED, number)
+        mark = layout.LISTED if denies else layout.AUDITED
+        self._actions = (Load(layout.FEED, number), Load(mark, 1))
+        unmarked = (
+            [flag(layout.LISTED, 0)]
+            if denies
+            else [
+                flag(layout.LISTED, 0),
+                flag(layout.AUDITED, 0),
+            ]
+        )
+        (self._free,) = flags(*unmarked)
+        self._four = Field("eth_type", ETH_IP)
+
+    def rule(self, prefix: Prefix) -> Rule:
+        start, wide = prefix
+        if start < SIX:
+            mask = wide & 0xFFFF_FFFF
+            if mask:
+                address = Field(layout.LOOKUP_REGS[0], start, None if wide == -1 else mask)
+                fields: tuple[Field, ...] = (self._four, self._free, address)
+            else:
+                fields = (self._four, self._free)
+        else:
+            length = 128 - ((-wide).bit_length() - 1)
+            fields = flags(self._free, *address_fields(SOURCE, start ^ SIX, length, 6))
+        return Rule(Table.LISTED, self._priority, fields, self._actions, self._cause)
+
+
+_LOOKUPS = tuple(_lookups())

@@ -1,0 +1,80 @@
+"""Packets in fragments: judged by their first one, which alone says the service.
+
+Connection tracking puts a packet together and hands its fragments on, each with
+what it found. The later ones have no ports, and Open vSwitch's user datapath
+keeps even the tracked ports from them. So they are not judged: they wait in
+connection tracking a second time, and leave only when the first one has come
+there too, which is where it goes once it is allowed. A first fragment that is
+denied goes there with a port, or type, that no packet can have: that makes the
+whole packet invalid, so that nothing of it waits for long or leaves.
+
+The switch must match first fragments by their ports (``set-frags nx-match``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from policies.compiler.common.rule_parts import (
+    CT_INV,
+    CT_NEW,
+    CT_TRK,
+    ETH_IP,
+    ETH_IPV6,
+    flag,
+    flags,
+    rule,
+)
+from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
+from policies.rules import layout
+from policies.rules.layout import Outcome, Table
+from policies.rules.rule import Bits, Commit, Field, Goto, Load, Rule, Track
+
+ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1), Field("ip_frag", 3)
+PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
+NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
+_IMPOSSIBLE = dict.fromkeys(PORTS.values(), 0) | dict.fromkeys(
+    ("icmp_type", "icmpv6_type"), NO_TYPE
+)
+INVALID = CT_TRK | CT_INV  # what tracking says of a packet that `is_spoilt`, and of all its pieces
+_VALID = Field("ct_state", CT_TRK, INVALID)
+
+
+def fragment_rules() -> Iterator[Rule]:
+    """What is the same on every switch."""
+    for eth_type in (ETH_IP, ETH_IPV6):
+        fields = (Field("eth_type", eth_type), _VALID, LATER)
+        yield rule(Table.CONNECTION, 260, fields, Goto(Table.COMMIT))
+    # IPv6 extension headers may push the ports out of the first fragment, so that neither the
+    # guard nor anybody else sees who asks for what (RFC 7112 has such packets dropped).
+    for proto, port in PORTS.items():
+        hidden = (Field("ip_proto", proto), Field(port, 0))
+        yield rule(Table.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
+    yield rule(Table.FORWARD, 300, (Field("ct_state", INVALID, INVALID),))
+
+
+def waiting_rules(zone: int) -> Iterator[Rule]:
+    """Where fragments wait for each other, in a switch's zone. A connection that begins in
+    fragments is remembered without its intent: the last fragment to come does not know it."""
+    again = Track(zone, Table.FORWARD)
+    for eth_type in (ETH_IP, ETH_IPV6):
+        family = Field("eth_type", eth_type)
+        denied = (family, FIRST, flag(layout.OUTCOME, Outcome.DENY))
+        query = (ICMP, "icmp_type") if eth_type == ETH_IP else (ICMPV6, "icmpv6_type")
+        for proto, name in (*PORTS.items(), query):
+            spoilt = Load(Bits(name, 0, 16 if proto in PORTS else 8), _IMPOSSIBLE[name])
+            fields = flags(*denied, Field("ip_proto", proto))
+            yield rule(Table.COMMIT, 310, fields, spoilt, again)
+        new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
+        yield rule(Table.COMMIT, 210, (family, ANY, new), Commit(zone, Table.FORWARD))
+        yield rule(Table.COMMIT, 200, (family, ANY), again)
+    yield rule(Table.COMMIT, 300, (flag(layout.OUTCOME, Outcome.DENY),))
+
+
+def is_spoilt(packet: Mapping[str, int], before: Mapping[str, int]) -> bool:
+    """Whether rules have made a first fragment, and with it its whole packet, one that cannot be
+    tracked; ``before`` is the packet as it came."""
+    if packet.get("ip_frag") != FIRST.value:
+        return False
+    names = [name for name, none in _IMPOSSIBLE.items() if packet.get(name) == none]
+    return any(before.get(name) != packet[name] for name in names)

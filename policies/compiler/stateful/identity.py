@@ -1,0 +1,186 @@
+"""Identities: rules that write into registers which segments an address is in, and what rules
+match for it. What is written, `policies.compiler.common.identity_codes` says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from policies.compiler.common.identity_codes import Codes
+from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
+from policies.model import ANY, UNKNOWN, Mode
+from policies.rules import layout
+from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.rule import Bits, Field, Goto, Load, Rule, RuleAction, match
+from policies.semantics.prefix_sets import SIX
+
+ALL_32 = 0xFFFF_FFFF
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Where one end of a connection keeps its address, identity, mode and whether it is known."""
+
+    table: Table
+    following: Table
+    registers: tuple[str, ...]
+    wide: str
+    mode: Bits
+    known: Bits
+
+
+SOURCE = End(
+    Table.SOURCE,
+    Table.TARGET,
+    layout.SOURCE_REGS,
+    layout.SOURCE_WIDE,
+    layout.SOURCE_MODE,
+    layout.SOURCE_KNOWN,
+)
+TARGET = End(
+    Table.TARGET,
+    Table.EMERGENCY,
+    layout.TARGET_REGS,
+    layout.TARGET_WIDE,
+    layout.TARGET_MODE,
+    layout.TARGET_KNOWN,
+)
+
+
+def end_fields(end: End, names: Collection[str], codes: Codes) -> tuple[Field | None, ...]:
+    """What rules match for "this end is one of ``names``", one after the other; None for any."""
+    if ANY in names:
+        return (None,)
+    found = []
+    for value, mask in codes.matches(names):
+        register = (mask.bit_length() - 1) // 32
+        shift = 32 * register
+        found.append(Field(end.registers[3 - register], value >> shift, mask >> shift))
+    if UNKNOWN in names:
+        found.append(Field(end.known.field, 0, 1 << end.known.low))
+    return tuple(found)
+
+
+def address_fields(end: End, prefix_value: int, length: int, version: int) -> tuple[Field, ...]:
+    """Match an address prefix in an end's registers (before identity replaces it)."""
+    if version == 4:
+        mask = ALL_32 << (32 - length) & ALL_32
+        field = Field(end.registers[0], prefix_value, None if mask == ALL_32 else mask)
+        return (Field("eth_type", ETH_IP), *((field,) if length else ()))
+    fields = [Field("eth_type", ETH_IPV6)]
+    for index, register in enumerate(end.registers):
+        bits = max(0, min(32, length - 32 * index))
+        if bits:
+            mask = ALL_32 << (32 - bits) & ALL_32
+            word = prefix_value >> (96 - 32 * index) & ALL_32
+            fields.append(Field(register, word, None if mask == ALL_32 else mask))
+    return tuple(fields)
+
+
+class IdentityRules:
+    """Per end: a rule for a prefix whose addresses are in the same segments.
+
+    ``mode_of`` gives the mode of a set of segments. What rules share (actions,
+    fields of common leading words) is made once: there are tens of thousands.
+    """
+
+    def __init__(self, codes: Codes, mode_of: Callable[[frozenset[str]], Mode]) -> None:
+        self._codes, self._mode_of = codes, mode_of
+        self._shared: dict[frozenset[str], tuple[tuple[RuleAction, ...], ...]] = {}
+        self._causes: dict[frozenset[str], int] = {}
+        self._words: dict[tuple[str, int], Field] = {}
+        self._loads: dict[tuple[Bits, int], Load] = {}
+
+    def default(self) -> tuple[Rule, Rule]:
+        """For addresses that no prefix covers: they are in no segment."""
+        return self._rules((), (), 0, frozenset())
+
+    def prefix(self, key: tuple[int, int], segments: frozenset[str]) -> tuple[Rule, Rule]:
+        """The rules of both ends for a prefix as in `policies.compiler.common.aggregate`."""
+        start, wide = key
+        size = (-wide).bit_length()
+        if start < SIX:
+            if size > 32:
+                return self._rules((_IP,), (_IP,), 100, segments)
+            mask = None if wide == -1 else wide & ALL_32
+            four = (_IP, Field("reg8", start, mask)), (_IP, Field("reg12", start, mask))
+            return self._rules(*four, 133 - size, segments)
+        address, length = start & ~SIX, 129 - size
+        if length > 96:
+            source, target = self._six(address, wide)
+        else:
+            source, target = (
+                match(*address_fields(end, address, length, 6)) for end in (SOURCE, TARGET)
+            )
+        return self._rules(source, target, 100 + length, segments)
+
+    def _six(self, address: int, wide: int) -> tuple[tuple[Field, ...], tuple[Field, ...]]:
+        """Match an IPv6 prefix longer than 96 bits."""
+        first, second = address >> 96, address >> 64 & ALL_32
+        third, last = address >> 32 & ALL_32, address & ALL_32
+        mask = None if wide == -1 else wide & ALL_32
+        # In the order of the registers' names, as in every match.
+        return (
+            (
+                _IPV6,
+                self._word("reg10", third),
+                Field("reg11", last, mask),
+                self._word("reg8", first),
+                self._word("reg9", second),
+            ),
+            (
+                _IPV6,
+                self._word("reg12", first),
+                self._word("reg13", second),
+                self._word("reg14", third),
+                Field("reg15", last, mask),
+            ),
+        )
+
+    def _word(self, register: str, value: int) -> Field:
+        field = self._words.get((register, value))
+        if field is None:
+            field = self._words[register, value] = Field(register, value)
+        return field
+
+    def _rules(
+        self,
+        source: tuple[Field, ...],
+        target: tuple[Field, ...],
+        priority: int,
+        segments: frozenset[str],
+    ) -> tuple[Rule, Rule]:
+        actions = self._shared.get(segments)
+        if actions is None:
+            actions = self._shared[segments] = self._actions(segments)
+            number = name_number(",".join(sorted(segments))) if segments else 0
+            self._causes[segments] = cookie(Category.IDENTITY, number)
+        cause = self._causes[segments]
+        return (
+            Rule(Table.SOURCE, priority, source, actions[0], cause),
+            Rule(Table.TARGET, priority, target, actions[1], cause),
+        )
+
+    def _actions(self, segments: frozenset[str]) -> tuple[tuple[RuleAction, ...], ...]:
+        value = self._codes.value(segments)
+        mode = int(self._mode_of(segments))
+        return tuple(
+            (
+                self._load(high, value >> 64),
+                self._load(low, value & (1 << 64) - 1),
+                self._load(end.known, int(bool(segments))),
+                self._load(end.mode, mode),
+                Goto(end.following),
+            )
+            for end, high, low in _WIDE
+        )
+
+    def _load(self, target: Bits, value: int) -> Load:
+        load = self._loads.get((target, value))
+        if load is None:
+            load = self._loads[target, value] = Load(target, value)
+        return load
+
+
+_IP, _IPV6 = Field("eth_type", ETH_IP), Field("eth_type", ETH_IPV6)
+_WIDE = tuple((end, Bits(end.wide, 64, 64), Bits(end.wide, 0, 64)) for end in (SOURCE, TARGET))

@@ -1,0 +1,1 @@
+"""Rules for switches without connection tracking, in many tables or one."""

@@ -1,0 +1,315 @@
+"""Rules for switches with several tables but without connection tracking: plain OpenFlow 1.3.
+
+A packet passes when the policy allows it as the first of a connection, or
+allows the connection that it would be the reply of. Both are looked up one
+after the other, each in tables of its own, so that a deny of the one does not
+take the other away. What plainly asks (an ICMP echo request, a stream to a port
+below 1,024) is never taken for a reply. Nothing here needs more than matches, metadata and output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, product
+
+from policies.compiler.common.aggregate import Aggregate
+from policies.compiler.common.identity_codes import ends_of
+from policies.compiler.common.overlaps import Overlaps
+from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes, PackedEnd
+from policies.compiler.common.port_guard import guard_rules, hosts_on, own_link_local, place_of
+from policies.compiler.common.priorities import LEVELS, Levels
+from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.routers import (
+    bound_prefixes,
+    elsewhere_rule,
+    overlap,
+    route_rules,
+    routers_of,
+)
+from policies.compiler.common.rule_parts import (
+    ETH_ARP,
+    ETH_IP,
+    ETH_IPV6,
+    ETH_LLDP,
+    neighbour_fields,
+)
+from policies.compiler.compiler import SwitchView
+from policies.compiler.stateful.tiers import MAX_TIMEOUT, TIER_BASE, intent_numbers, timeout_at
+from policies.compiler.stateless.service_matches import Fields, never_replies, service_matches
+from policies.model import Action, Infrastructure, Intent, Mode, Policy, Restriction, Tier
+from policies.rules import layout
+from policies.rules.layout import Category, PlainTable, cookie, name_number
+from policies.rules.rule import (
+    Bits,
+    Field,
+    Goto,
+    Output,
+    Rule,
+    RuleAction,
+    RuleKey,
+    ToController,
+    UseMeter,
+    WriteMetadata,
+    match,
+)
+from policies.semantics.membership import Membership
+from policies.semantics.prefix_sets import SIX
+from topology.records import Binding
+
+TOP = 65_000
+_BASE = cookie(Category.BASE)
+_MULTICAST = Field("eth_dst", 1 << 40, 1 << 40)
+_REPORT = (UseMeter(layout.PLAIN_METER), ToController())
+
+
+def stateless_rules(
+    policy: Policy,
+    membership: Membership,
+    view: SwitchView,
+    bindings: Sequence[Binding],
+    now: float,
+    restrictions: Sequence[Restriction] = (),
+    *,
+    port_masks: bool = True,
+) -> tuple[Rule, ...]:
+    """All rules of one switch, by table and then priority, highest first.
+
+    The switch must be told to drop IP fragments after the first. ``port_masks``:
+    whether it can match ports under a mask. Raises CompileError for a policy
+    that the metadata cannot hold.
+    """
+    intent_numbers(policy)
+    refuse_shared(policy.hosts)
+    together = Overlaps(membership.spans.values()).together
+    codes = PackedCodes(ends_of(policy.intents), together)
+    levels = Levels(together)
+    living = [i for i in policy.intents if timeout_at(i, now) is not None]
+    levels.change((), living)
+    rules = chain(
+        _entrance(view),
+        _hosts(view, bindings, policy.defaults.infrastructure),
+        _routers(policy, view, bindings),
+        _identities(policy, membership, codes),
+        _between(policy.defaults.action, port_masks),
+        _restrictions(restrictions, now),
+        (rule for i in living for rule in _intent(i, levels.of[i.name], codes, now, port_masks)),
+    )
+    unique: dict[RuleKey, Rule] = {}
+    for rule in rules:
+        unique.setdefault(rule.key, rule)  # of two owners of an address the first, as everywhere
+    return tuple(sorted(unique.values(), key=lambda rule: rule.sort_key))
+
+
+def _set(bits: Bits, value: int = 1) -> WriteMetadata:
+    return WriteMetadata(value << bits.low, (1 << bits.width) - 1 << bits.low)
+
+
+def _is(bits: Bits, value: int = 1) -> Field:
+    return Field("metadata", value << bits.low, (1 << bits.width) - 1 << bits.low)
+
+
+def _rule(table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction) -> Rule:
+    return Rule(table, priority, match(*fields), actions, _BASE)
+
+
+def _entrance(view: SwitchView) -> Iterator[Rule]:
+    """What comes in from where, and what never goes on."""
+    yield _rule(PlainTable.GUARD, 500, (Field("eth_type", ETH_LLDP),), *_REPORT)
+    yield _rule(PlainTable.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
+    for port in sorted(view.trunks):
+        yield _rule(PlainTable.GUARD, 400, (Field("in_port", port),), Goto(PlainTable.LOCALITY))
+    for kind in (135, 136):  # neighbour discovery passes only by a host's own rule
+        yield _rule(PlainTable.GUARD, 200, neighbour_fields(kind), *_REPORT)
+    yield _rule(PlainTable.GUARD, 0, (), *_REPORT)
+    locality = PlainTable.LOCALITY
+    yield _rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
+    for kind in (135, 136):
+        yield _rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
+    yield _rule(locality, 200, (_MULTICAST,))
+    for family in (ETH_IP, ETH_IPV6):
+        edge = (Field("eth_type", family), _is(layout.PLAIN_FROM_EDGE))
+        yield _rule(locality, 90, edge, Goto(PlainTable.SOURCE))
+    yield _rule(locality, 80, (_is(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
+    yield _rule(locality, 0, (), Goto(PlainTable.FORWARD))
+
+
+def _hosts(
+    view: SwitchView, bindings: Sequence[Binding], infrastructure: Infrastructure
+) -> Iterator[Rule]:
+    """What hosts may send, and the way to them."""
+    places = sorted({p for b in bindings for p in (place_of(b), own_link_local(place_of(b)))})
+    admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    for at, mac, numbers in hosts_on(view.switch, places):
+        yield from chain.from_iterable(
+            rules for _, rules in guard_rules(at, mac, numbers, infrastructure, admit)
+        )
+    known: set[int] = set()
+    for place in places:
+        local = place.switch == view.switch
+        port = place.port if local else view.next_ports.get(place.switch)
+        if port is None:
+            continue
+        here = Field("eth_dst", place.mac)
+        if place.mac not in known:
+            known.add(place.mac)
+            yield Rule(PlainTable.FORWARD, 100, (here,), (Output(port),), cookie(Category.FORWARD))
+            for family in (ETH_IP, ETH_IPV6) if local else ():
+                fields = (here, Field("eth_type", family))
+                yield _rule(PlainTable.LOCALITY, 100, fields, Goto(PlainTable.SOURCE))
+        yield from _request(place.number, port, infrastructure)
+    for table, allowed, answer in (
+        (PlainTable.ARP, infrastructure.arp, (Field("eth_type", ETH_ARP), Field("arp_op", 2))),
+        (PlainTable.ND, infrastructure.nd, neighbour_fields(136)),
+    ):
+        if allowed is Action.ALLOW:
+            unicast = Field("eth_dst", 0, 1 << 40)
+            yield _rule(table, 100, (*answer, unicast), Goto(PlainTable.FORWARD))
+            yield _rule(table, 10, (_is(layout.PLAIN_FROM_EDGE),), *_REPORT)
+
+
+def _routers(policy: Policy, view: SwitchView, bindings: Sequence[Binding]) -> Iterator[Rule]:
+    """What routers may send from the prefixes behind them."""
+    admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    here = [each for each in routers_of(policy.hosts, bindings) if each.switch == view.switch]
+    for router in here:
+        yield from route_rules(router, admit, _REPORT)
+    lent = [route for router in here if not router.routed for route in router.routes]
+    for key, _ in bound_prefixes(bindings).kept() if lent else ():
+        if any(overlap(key, route) for route in lent):
+            yield elsewhere_rule(key, _REPORT)
+
+
+def _request(number: int, port: int, infrastructure: Infrastructure) -> Iterator[Rule]:
+    """A request for an address goes to its owner's port alone."""
+    out, cause = (Output(port),), cookie(Category.FORWARD)
+    if number < SIX:
+        fields = (Field("eth_type", ETH_ARP), Field("arp_op", 1), Field("arp_tpa", number))
+        if infrastructure.arp is Action.ALLOW:
+            yield Rule(PlainTable.ARP, 200, match(*fields), out, cause)
+    elif infrastructure.nd is Action.ALLOW:
+        target = (*neighbour_fields(135), Field("nd_target", number & ~SIX))
+        yield Rule(PlainTable.ND, 200, match(*target), out, cause)
+
+
+def _identities(policy: Policy, membership: Membership, codes: PackedCodes) -> Iterator[Rule]:
+    prefixes = sorted(Aggregate(membership.spans.items()).kept())
+    for end, table, side in (
+        (SOURCE, PlainTable.SOURCE, "src"),
+        (TARGET, PlainTable.TARGET, "dst"),
+    ):
+        following = PlainTable(table + 1)
+        nobody = frozenset[str]()
+        yield _identity(table, 0, (), end, nobody, policy.defaults.mode, codes, following)
+        for key, segments in prefixes:
+            fields, length = prefix_fields(key, side)
+            mode = membership.mode_of(segments)
+            yield _identity(table, 100 + length, fields, end, segments, mode, codes, following)
+
+
+def prefix_fields(key: tuple[int, int], side: str) -> tuple[Fields, int]:
+    """Match a prefix in a packet's source (``src``) or destination (``dst``); and its length."""
+    start, wide = key
+    size = (-wide).bit_length()
+    bits, family, name = (32, ETH_IP, f"ip_{side}")
+    if start >= SIX:
+        bits, family, name = (128, ETH_IPV6, f"ipv6_{side}")
+    length = bits + 1 - size
+    fields = [Field("eth_type", family)]
+    if length:
+        mask = None if wide == -1 else wide & (1 << bits) - 1
+        fields.append(Field(name, start & ~SIX, mask))
+    return tuple(fields), length
+
+
+def _identity(
+    table: PlainTable,
+    priority: int,
+    fields: Fields,
+    end: PackedEnd,
+    segments: frozenset[str],
+    mode: Mode,
+    codes: PackedCodes,
+    following: PlainTable,
+) -> Rule:
+    actions = (WriteMetadata(*codes.written(end, segments, mode)), Goto(following))
+    number = name_number(",".join(sorted(segments))) if segments else 0
+    return Rule(table, priority, match(*fields), actions, cookie(Category.IDENTITY, number))
+
+
+def _between(default: Action, masks: bool) -> Iterator[Rule]:
+    """How the tables of intents follow one another."""
+    yield _rule(PlainTable.EMERGENCY, 0, (), Goto(PlainTable.EMERGENCY_REPLY))
+    yield _rule(PlainTable.EMERGENCY_REPLY, 0, (), Goto(PlainTable.ADAPTIVE))
+    yield _rule(PlainTable.ADAPTIVE, 0, (), Goto(PlainTable.POLICY))
+    for table, denied in (
+        (PlainTable.POLICY, layout.PLAIN_DENIED),
+        (PlainTable.REPLY, layout.PLAIN_REPLY_DENIED),
+    ):
+        following = Goto(_after_deny(table))
+        yield _rule(table, TOP, (_is(denied),), following)
+        last = Goto(PlainTable.FORWARD) if default is Action.ALLOW else following
+        yield Rule(table, 0, (), (last,), cookie(Category.DEFAULT))
+    for table in (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY):
+        for fields in never_replies(masks):
+            yield _rule(table, TOP + 1, fields, Goto(_after_deny(table)))
+    for mode in (layout.PLAIN_SOURCE_MODE, layout.PLAIN_TARGET_MODE):
+        priority = 101 if mode is layout.PLAIN_SOURCE_MODE else 100
+        yield _rule(PlainTable.MODE, priority, (_is(mode, Mode.ENFORCE),))
+    yield _rule(PlainTable.MODE, 0, (), Goto(PlainTable.FORWARD))
+
+
+def _after_deny(table: PlainTable) -> PlainTable:
+    """Where a packet goes on that a table of intents denies."""
+    return {
+        PlainTable.EMERGENCY: PlainTable.EMERGENCY_REPLY,
+        PlainTable.EMERGENCY_REPLY: PlainTable.ADAPTIVE,
+        PlainTable.POLICY: PlainTable.REPLY,
+        PlainTable.REPLY: PlainTable.MODE,
+    }[table]
+
+
+def _intent(
+    intent: Intent, level: int, codes: PackedCodes, now: float, masks: bool
+) -> Iterator[Rule]:
+    """An intent's rules for packets to the responder, and for those back."""
+    emergency = intent.tier is Tier.EMERGENCY
+    top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
+    cause = cookie(Category.INTENT, name_number(intent.name))
+    timeout = timeout_at(intent, now) or 0
+    for reply in (False, True):
+        if reply:
+            table = PlainTable.EMERGENCY_REPLY if emergency else PlainTable.REPLY
+        else:
+            table = PlainTable.EMERGENCY if emergency else PlainTable.POLICY
+        actions: tuple[RuleAction, ...] = (Goto(_after_deny(table)),)
+        if intent.action is Action.ALLOW:
+            actions = (Goto(PlainTable.FORWARD),)
+        elif emergency:
+            denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
+            actions = (_set(denied), *actions)
+        services = list(service_matches(intent.services, reply=reply, masks=masks))
+        asked = (intent.sources, intent.targets)
+        for value, mask in codes.matches(*(reversed(asked) if reply else asked)):
+            ends = (Field("metadata", value, mask),) if mask else ()
+            for service in services:
+                fields = match(*ends, *service)
+                yield Rule(table, top + LEVELS - 1 - level, fields, actions, cause, timeout)
+
+
+def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
+    """Quarantined addresses; the switch itself ends it."""
+    for restriction in restrictions:
+        remaining = restriction.expires - now
+        if remaining <= 0 or restriction.action != "quarantine":
+            continue
+        for address, side in product(restriction.addresses, ("src", "dst")):
+            number = int(address) | (SIX if address.version == 6 else 0)
+            fields, _ = prefix_fields((number, -1), side)
+            cause = cookie(Category.DECISION, restriction.number)
+            left = max(1, min(MAX_TIMEOUT, round(remaining)))
+            yield Rule(PlainTable.ADAPTIVE, 100, match(*fields), (), cause, left)
+            # What the emergency tier denies is its own, and may be watched only.
+            for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
+                priority = 201 if denied is layout.PLAIN_DENIED else 200
+                matched, on = match(*fields, _is(denied)), (Goto(PlainTable.MODE),)
+                yield Rule(PlainTable.ADAPTIVE, priority, matched, on, cause, left)

@@ -1,0 +1,1 @@
+"""Policy files to a checked policy: grammar, sources, inventory, diagnostics."""

@@ -1,0 +1,169 @@
+"""Hosts from a CSV inventory: one line a host, columns named as in the policy language.
+
+``name,mac,ip,switch,port,vlan,labels``, in any order and any of them left
+out but ``name``; ``ip``, ``labels`` and ``routes`` hold several entries split by
+``;``, a label is ``key=value``. A cell is read exactly as the same key of a host
+in YAML is, so there is nothing to learn twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from policies.language import scalars
+from policies.language.errors import Findings
+from policies.language.grammar import HOST
+from policies.language.kinds import Read
+from policies.language.nodes import Mapping, Node, Scalar, Sequence
+from policies.model import Source
+
+MAX_CSV_BYTES = 64 * 1024 * 1024
+SPLIT = ";"
+_LISTS = frozenset({"ip", "routes", "serves"})
+_COLUMNS = ("name", *(key.name for key in HOST.keys))
+
+
+def read_inventory(
+    text: str, file: str, findings: Findings
+) -> list[tuple[str, Source, int, Read | None]]:
+    """Each host's name, place, name's width, and what was read (None where that is broken)."""
+    if _control_character(text, file, findings):
+        return []
+    lines = text.splitlines()
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: list[str] | None = None
+    hosts: list[tuple[str, Source, int, Read | None]] = []
+    done = 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as problem:
+            findings.error("csv", f"not CSV: {problem}", Source(file, done + 1, 1))
+            break
+        line, done = done + 1, rows.line_num
+        if not any(cell.strip() for cell in row) or row[0].startswith("#"):
+            continue
+        cells = _cells(row, lines[line - 1] if line <= len(lines) else "", file, line)
+        if columns is None:
+            columns = _header(cells, findings)
+            if columns is None:
+                return []
+            continue
+        host = _host(columns, cells, findings)
+        if host is not None:
+            hosts.append(host)
+    if columns is None:
+        findings.error("csv", "an inventory starts with a line of column names", Source(file, 1, 1))
+    return hosts
+
+
+def _control_character(text: str, file: str, findings: Findings) -> bool:
+    if text.isprintable():
+        return False
+    for number, line in enumerate(text.split("\n"), 1):
+        plain = line.rstrip("\r").replace("\t", " ")
+        if plain.isprintable():
+            continue
+        for column, character in enumerate(plain, 1):
+            if ord(character) < 32 or ord(character) == 127:
+                message = f"control character {ascii(character)} in an inventory"
+                findings.error("csv", message, Source(file, number, column))
+                return True
+    return False
+
+
+def _cells(row: list[str], line: str, file: str, number: int) -> list[Scalar]:
+    """The row's cells where they stand: a quoted cell starts at its quote."""
+    cells, column = [], 0
+    quoted = '"' in line
+    for cell in row:
+        lead = len(cell) - len(cell.lstrip())
+        cells.append(Scalar(cell.strip(), Source(file, number, column + lead + 1)))
+        width = len(cell)
+        if quoted and line[column : column + 1] == '"':
+            width += 2 + cell.count('"')
+        column += width + 1
+    return cells
+
+
+def _header(cells: list[Scalar], findings: Findings) -> list[str] | None:
+    columns = [cell.text.lower() for cell in cells]
+    good = True
+    for index, cell in enumerate(cells):
+        if columns[index] not in _COLUMNS:
+            hint = findings.did_you_mean(columns[index], _COLUMNS)
+            hint = hint or f"known are {', '.join(_COLUMNS)}"
+            message = f"unknown column '{cell.text}'"
+            findings.error("unknown-key", message, cell.source, cell.width, hint)
+            good = False
+        elif columns[index] in columns[:index]:
+            findings.error("duplicate-key", f"column '{cell.text}' stands twice", cell.source)
+            good = False
+    if "name" not in columns:
+        findings.error("missing-key", "an inventory needs a column 'name'", cells[0].source)
+        good = False
+    return columns if good else None
+
+
+def _host(
+    columns: list[str], cells: list[Scalar], findings: Findings
+) -> tuple[str, Source, int, Read | None] | None:
+    if len(cells) > len(columns):
+        extra = cells[len(columns)]
+        message = f"{len(cells)} cells under {len(columns)} columns"
+        findings.error("csv", message, extra.source, extra.width)
+        return None
+    given = dict(zip(columns, cells, strict=False))
+    named = given.pop("name", None)
+    if named is None or not named.text:
+        findings.error("name", "a host without a name", cells[0].source)
+        return None
+    try:
+        name = scalars.name(named.text)
+    except ValueError as problem:
+        findings.error("name", str(problem), named.source, named.width)
+        return None
+    node = Mapping(named.source)
+    for column, cell in given.items():
+        if cell.text:
+            value = _value(column, cell, findings)
+            if value is not None:
+                node.items[column] = (Scalar(column, cell.source), value)
+    return name, named.source, named.width, HOST.read(node, findings)
+
+
+def _value(column: str, cell: Scalar, findings: Findings) -> Node | None:
+    if column in _LISTS:
+        return Sequence(cell.source, list(_parts(cell)))
+    if column != "labels":
+        return cell
+    labels = Mapping(cell.source)
+    for part in _parts(cell):
+        key, equals, value = part.text.partition("=")
+        if not equals:
+            key, equals, value = part.text.partition(":")
+        key, value = key.strip(), value.strip()
+        if not equals or not value:
+            message = f"'{part.text}' is not a label like role=web"
+            findings.error("value", message, part.source, part.width)
+        elif key in labels.items:
+            message = f"label '{key}' stands twice"
+            findings.error("duplicate-key", message, part.source, part.width)
+        else:
+            labels.items[key] = (Scalar(key, part.source), Scalar(value, part.source, plain=False))
+    return labels if labels.items else None
+
+
+def _parts(cell: Scalar) -> list[Scalar]:
+    """The entries of a cell that holds several, each with its own place."""
+    parts, offset = [], 0
+    for text in cell.text.split(SPLIT):
+        word = text.strip()
+        if word:
+            start = cell.source.column + offset + text.index(word)
+            parts.append(Scalar(word, Source(cell.source.file, cell.source.line, start)))
+        offset += len(text) + len(SPLIT)
+    return parts

@@ -1,0 +1,57 @@
+"""Reading a policy: files in, a `Policy` or every reason why not out.
+
+result = read_policy(["policy.yaml"])
+policy = load_policy(["policy.d/"])      # raises PolicyError with all diagnostics
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from policies.language.documents import Gathering
+from policies.language.errors import Diagnostic, Findings, PolicyError, Texts
+from policies.language.resolve import Builder
+from policies.language.sources import Shelf
+from policies.model import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class ReadResult:
+    """``policy`` is None when a diagnostic is an error; ``texts`` holds each file's lines,
+    ``contents`` the whole texts, of which `policies.language.sources.Copy` makes the same policy
+    again."""
+
+    policy: Policy | None
+    diagnostics: tuple[Diagnostic, ...]
+    texts: Texts = field(default_factory=dict, compare=False, repr=False)
+    contents: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def errors(self) -> tuple[Diagnostic, ...]:
+        return tuple(d for d in self.diagnostics if d.level == "error")
+
+
+def read_policy(paths: Sequence[str | Path], shelf: Shelf | None = None) -> ReadResult:
+    """Read files and directories into one policy; never raises for what stands in them.
+
+    ``shelf`` is where they are, the disk where it is left out.
+    """
+    findings = Findings()
+    merged = Gathering(findings, shelf=shelf).gather(paths)
+    policy = Builder(merged, findings).build(_name(paths))
+    good = policy if not findings.errors and merged.texts else None
+    return ReadResult(good, findings.sorted(), merged.texts, merged.contents)
+
+
+def load_policy(paths: Sequence[str | Path], shelf: Shelf | None = None) -> Policy:
+    """The policy; raises `PolicyError` with every diagnostic if it has an error."""
+    result = read_policy(paths, shelf)
+    if result.policy is None:
+        raise PolicyError(result.diagnostics, result.texts)
+    return result.policy
+
+
+def _name(paths: Sequence[str | Path]) -> str:
+    return (Path(paths[0]).stem or "policy") if paths else "policy"

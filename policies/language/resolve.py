@@ -1,0 +1,326 @@
+"""From merged sections to a `Policy`: every reference resolved, every rejection recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from policies.language import scalars
+from policies.language.documents import Merged
+from policies.language.errors import Findings
+from policies.language.kinds import Read
+from policies.model import (
+    ANY,
+    UNKNOWN,
+    Defaults,
+    Envelope,
+    Feed,
+    Host,
+    Infrastructure,
+    Intent,
+    Network,
+    Policy,
+    PolicyTest,
+    Segment,
+    Selector,
+    Service,
+    Source,
+)
+
+RESERVED_SEGMENTS = (ANY, UNKNOWN)
+_URL = ("http://", "https://")
+
+
+class Builder:
+    """Builds one policy; `build` gives it even if findings hold errors, for the caller to judge."""
+
+    def __init__(self, merged: Merged, findings: Findings) -> None:
+        self._merged, self._findings = merged, findings
+        self._services: dict[str, tuple[Service, ...]] = {}
+        self._label_keys: set[str] = set()
+
+    def build(self, name: str) -> Policy:
+        hosts = self._hosts()
+        self._services = self._named_services()
+        metadata = self._merged.singles.get("metadata", Read({}, Source(name, 1, 1)))
+        policy = Policy(
+            name=metadata.get("name", name),
+            hosts=hosts,
+            segments=self._segments(),
+            services=tuple(self._services.items()),
+            intents=self._intents(),
+            defaults=self._defaults(),
+            envelope=self._envelope(),
+            feeds=self._feeds(),
+            tests=self._tests(),
+            metadata=tuple(
+                (key, str(read.value)) for key, read in metadata.value.items() if read is not None
+            ),
+            files=self._merged.files,
+        )
+        return policy
+
+    # Hosts
+
+    def _hosts(self) -> tuple[Host, ...]:
+        hosts = [
+            self._host(name, read)
+            for name, read in self._merged.tables["hosts"].items()
+            if read is not None
+        ]
+        self._label_keys = {key for host in hosts for key, _ in host.labels}
+        self._refuse_shared_addresses(hosts)
+        return tuple(hosts)
+
+    def _host(self, name: str, read: Read) -> Host:
+        labels = read.part("labels")
+        return Host(
+            name=name,
+            mac=read.get("mac"),
+            ips=_values(read, "ip"),
+            switch=read.get("switch"),
+            port=read.get("port"),
+            vlan=read.get("vlan"),
+            labels=() if labels is None else _pairs(labels),
+            routes=_values(read, "routes"),
+            routed=read.get("routed", False),
+            serves=_values(read, "serves"),
+            source=read.source,
+        )
+
+    def _refuse_shared_addresses(self, hosts: list[Host]) -> None:
+        """A MAC or IP belongs to one host in a VLAN, and stands there once."""
+        owners: dict[tuple[int | None, Any], str] = {}
+        for host in hosts:
+            read = self._merged.tables["hosts"][host.name]
+            if read is None:
+                continue
+            mac = read.part("mac")
+            for part, what in ((mac, "MAC"), *((ip, "address") for ip in read.items("ip"))):
+                if part is None:
+                    continue
+                owner = owners.setdefault((host.vlan, part.value), host.name)
+                if owner != host.name:
+                    self._bound_twice(what, part, owner, host)
+            if len(set(host.ips)) < len(host.ips):
+                message = f"host '{host.name}' has the same address twice"
+                self._findings.error("duplicate-address", message, read.items("ip")[0].source)
+
+    def _bound_twice(self, what: str, part: Read, owner: str, host: Host) -> None:
+        first = self._merged.tables["hosts"][owner]
+        at = "" if first is None else f" at {first.source}"
+        where = "" if host.vlan is None else f" in VLAN {host.vlan}"
+        message = f"{what} {part.value} of '{host.name}' is bound to '{owner}'{at} already{where}"
+        self._findings.error("duplicate-address", message, part.source, part.width)
+
+    # Segments and selectors
+
+    def _segments(self) -> tuple[Segment, ...]:
+        segments = []
+        for name, read in self._merged.tables["segments"].items():
+            if read is None:
+                continue
+            if name in RESERVED_SEGMENTS:
+                message = f"a segment cannot be called '{name}': the word has a meaning of its own"
+                self._findings.error("name", message, read.source, read.width)
+            segments.append(
+                Segment(
+                    name=name,
+                    members=self._selectors(read.items("members")),
+                    mode=read.get("mode"),
+                    adapt=read.get("adapt"),
+                    description=str(read.get("description", "")),
+                    source=read.source,
+                )
+            )
+        return tuple(segments)
+
+    def _selectors(self, entries: Iterable[Read]) -> tuple[Selector, ...]:
+        return tuple(self._selector(entry) for entry in entries)
+
+    def _selector(self, read: Read) -> Selector:
+        host = read.part("host")
+        if host is not None:
+            self._known("host", host, self._merged.tables["hosts"])
+        labels = read.part("labels")
+        for key, value in {} if labels is None else labels.value.items():
+            if value is not None and key not in self._label_keys and self._merged.complete:
+                hint = self._findings.did_you_mean(key, self._label_keys)
+                message = f"no host carries a label '{key}'"
+                self._findings.error("dangling-label", message, value.source, value.width, hint)
+        cidr: Network | None = read.get("cidr")
+        excepts = read.items("except")
+        for part in excepts:
+            self._inside(part, cidr)
+        return Selector(
+            labels=() if labels is None else _pairs(labels),
+            host=read.get("host"),
+            cidr=cidr,
+            excepts=tuple(part.value for part in excepts),
+            switch=read.get("switch"),
+            port=read.get("port"),
+            source=read.source,
+        )
+
+    def _inside(self, part: Read, cidr: Network | None) -> None:
+        inner: Network = part.value
+        if cidr is None or (inner.version == cidr.version and inner.subnet_of(cidr)):  # type: ignore[arg-type]
+            return
+        message = f"except {inner} is outside {cidr}"
+        self._findings.error("except", message, part.source, part.width)
+
+    def _known(self, what: str, read: Read, names: Iterable[str]) -> bool:
+        """Whether a reference leads somewhere; if not, that is recorded."""
+        if read.value in names:
+            return True
+        if self._merged.complete:
+            hint = self._findings.did_you_mean(read.value, names)
+            message = f"no {what} is called '{read.value}'"
+            self._findings.error(f"dangling-{what}", message, read.source, read.width, hint)
+        return False
+
+    # Services and intents
+
+    def _named_services(self) -> dict[str, tuple[Service, ...]]:
+        services = {}
+        for name, read in self._merged.tables["services"].items():
+            if scalars.is_literal(name) and read is not None:
+                message = f"a service cannot be called '{name}': it reads as a literal"
+                self._findings.error("name", message, read.source, read.width)
+            elif read is not None:
+                services[name] = _unique(entry.value for entry in read.value)
+        return services
+
+    def _service(self, read: Read) -> tuple[Service, ...]:
+        named = self._services.get(read.value)
+        if named is not None or read.value in self._merged.tables["services"]:
+            return named or ()
+        if scalars.is_literal(read.value):
+            try:
+                return (scalars.service(read.value),)
+            except ValueError as problem:
+                self._findings.error("value", str(problem), read.source, read.width)
+                return ()
+        self._known("service", read, (*self._services, "tcp", "udp", "icmp", "icmpv6", "any"))
+        return ()
+
+    def _intents(self) -> tuple[Intent, ...]:
+        places: dict[str, Source] = {}
+        intents = []
+        for read in self._merged.lists["intents"]:
+            name = read.part("name")
+            if (
+                name is not None
+                and (first := places.setdefault(name.value, name.source)) is not name.source
+            ):
+                message = f"intent '{name.value}' is defined twice; first at {first}"
+                self._findings.error("duplicate-name", message, name.source, name.width)
+            intents.append(self._intent(read))
+        return tuple(intents)
+
+    def _intent(self, read: Read) -> Intent:
+        services = [s for part in read.items("services") for s in self._service(part)]
+        given: dict[str, Any] = {}
+        for key, attribute in (("action", "action"), ("tier", "tier"), ("expires", "expires"),
+                               ("established", "keep_established"), ("log", "log")):  # fmt: skip
+            part = read.part(key)
+            if part is not None:
+                given[attribute] = part.value
+        return Intent(
+            name=read.get("name", ""),
+            sources=self._ends(read.items("from")),
+            targets=self._ends(read.items("to")),
+            services=_unique(services),
+            description=str(read.get("description", "")),
+            source=read.source,
+            **given,
+        )
+
+    def _ends(self, parts: list[Read]) -> tuple[str, ...]:
+        known = self._merged.tables["segments"]
+        for part in parts:
+            if part.value not in RESERVED_SEGMENTS and part.value not in known:
+                self._known("segment", part, (*known, *RESERVED_SEGMENTS))
+        return _unique(part.value for part in parts)
+
+    # The rest
+
+    def _defaults(self) -> Defaults:
+        read = self._merged.singles.get("defaults")
+        if self._merged.complete and (read is None or "mode" not in read.value):
+            at = read.source if read is not None else Source(_first(self._merged.files), 1, 1)
+            message = "defaults.mode is left out, so it is 'audit': denies there are let through"
+            self._findings.warning("default-mode", message, at, hint="write it down")
+        if read is None:
+            return Defaults()
+        infrastructure = read.part("infrastructure")
+        chosen = {} if infrastructure is None else _given(infrastructure, ("arp", "nd", "dhcp"))
+        return Defaults(infrastructure=Infrastructure(**chosen), **_given(read, ("action", "mode")))
+
+    def _envelope(self) -> Envelope | None:
+        read = self._merged.singles.get("adaptive")
+        if read is None:
+            return None
+        given = _given(read, ("max_hosts", "max_share", "ttl", "rate_limit"))
+        if read.part("actions") is not None:
+            given["actions"] = _values(read, "actions")
+        protected = self._selectors(read.items("protected"))
+        return Envelope(protected=protected, source=read.source, **given)
+
+    def _feeds(self) -> tuple[Feed, ...]:
+        feeds: dict[str, Feed] = {}
+        for read in self._merged.lists["feeds"]:
+            name, path = read.part("name"), str(read.get("path", ""))
+            if name is None:
+                continue
+            if name.value in feeds:
+                first = feeds[name.value].source
+                message = f"feed '{name.value}' is defined twice; first at {first}"
+                self._findings.error("duplicate-name", message, name.source, name.width)
+                continue
+            if not path.startswith(_URL):
+                path = str(Path(read.source.file).parent / path)
+            given = {"format": ""} | _given(read, ("format", "mode", "refresh", "min_confidence"))
+            feeds[name.value] = Feed(name=name.value, path=path, source=read.source, **given)
+        return tuple(feeds.values())
+
+    def _tests(self) -> tuple[PolicyTest, ...]:
+        tests = []
+        for read in self._merged.lists["tests"]:
+            ends = [end for key in ("from", "to") if (end := read.part(key)) is not None]
+            for end in ends:
+                self._endpoint(end)
+            service, expect = read.part("service"), read.get("expect")
+            services = () if service is None else self._service(service)
+            if len(ends) == 2 and expect is not None:
+                origin, target = (end.value for end in ends)
+                tests += [PolicyTest(origin, target, s, expect, read.source) for s in services]
+        return tuple(tests)
+
+    def _endpoint(self, read: Read) -> None:
+        try:
+            scalars.address(read.value)
+        except ValueError:
+            self._known("host", read, self._merged.tables["hosts"])
+
+
+def _first(files: tuple[str, ...]) -> str:
+    return files[0] if files else "<nothing>"
+
+
+def _values(read: Read, key: str) -> tuple[Any, ...]:
+    return tuple(part.value for part in read.items(key))
+
+
+def _pairs(labels: Read) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((k, part.value) for k, part in labels.value.items() if part is not None))
+
+
+def _given(read: Read, keys: Iterable[str]) -> dict[str, Any]:
+    """The keys that are there and whole, so that the model's own defaults fill in the rest."""
+    return {key: read.value[key].value for key in keys if read.value.get(key) is not None}
+
+
+def _unique(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))

@@ -1,0 +1,247 @@
+"""What single words of a policy mean: addresses, services, durations, rates, times.
+
+Every function takes the text as written and returns its value, or raises
+ValueError with a message that ends the sentence ``<where>: error: …``.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from policies.language.errors import closest
+from policies.model import (
+    ICMP,
+    ICMPV6,
+    PORT_PROTOCOLS,
+    PROTOCOL_NUMBERS,
+    Address,
+    Network,
+    Service,
+)
+
+MAX_TTL = 65_535
+ICMP_TYPES = {
+    "echo-reply": 0,
+    "destination-unreachable": 3,
+    "redirect": 5,
+    "echo-request": 8,
+    "router-advertisement": 9,
+    "router-solicitation": 10,
+    "time-exceeded": 11,
+    "parameter-problem": 12,
+    "timestamp-request": 13,
+    "timestamp-reply": 14,
+}
+ICMPV6_TYPES = {
+    "destination-unreachable": 1,
+    "packet-too-big": 2,
+    "time-exceeded": 3,
+    "parameter-problem": 4,
+    "echo-request": 128,
+    "echo-reply": 129,
+    "listener-query": 130,
+    "listener-report": 131,
+    "listener-done": 132,
+    "router-solicitation": 133,
+    "router-advertisement": 134,
+    "neighbor-solicitation": 135,
+    "neighbor-advertisement": 136,
+    "redirect": 137,
+    "listener-report-v2": 143,
+}
+_TYPES = {ICMP: ICMP_TYPES, ICMPV6: ICMPV6_TYPES}
+
+MAX_NAME = 100
+LABEL = re.compile(r"[^\x00-\x1f\x7f;=]{1,200}")
+INTEGER = re.compile(r"0|[1-9][0-9]{0,19}|0[xX][0-9a-fA-F]{1,16}")
+_NUMBER = re.compile(r"[0-9]{1,6}")
+_MACS = (
+    re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"),
+    re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}"),
+    re.compile(r"[0-9a-f]{4}(\.[0-9a-f]{4}){2}"),
+)
+DURATION = re.compile(
+    r"(?=[0-9])(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s?)?"
+)
+RATE = re.compile(r"([1-9][0-9]{0,8})\s*pps")
+
+
+def name(text: str) -> str:
+    """What people call a thing: names end up in logs, CSV files and counters."""
+    fits = 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
+    if not fits or "," in text or ";" in text:
+        shown = text[:MAX_NAME]
+        raise ValueError(
+            f"'{shown}' is not a name: 1 to {MAX_NAME} printable characters without ',' or ';'"
+        )
+    return text
+
+
+def label(text: str) -> str:
+    if not LABEL.fullmatch(text) or text != text.strip():
+        raise ValueError(f"'{text}' is not a label: no ';', '=' or control characters, not empty")
+    return text
+
+
+def integer(text: str) -> int:
+    if not INTEGER.fullmatch(text):
+        raise ValueError(f"'{text}' is not a whole number")
+    return int(text, 0)
+
+
+def share(text: str) -> float:
+    try:
+        value = float(text) if len(text) < 40 else -1.0
+    except ValueError:
+        value = -1.0
+    if not 0 < value <= 1:
+        raise ValueError(f"'{text}' is not a share: a number above 0 and at most 1")
+    return value
+
+
+def mac(text: str) -> str:
+    """A unicast MAC as ``aa:bb:cc:dd:ee:ff``; dashes and Cisco's dotted form are read too."""
+    low = text.lower()
+    if not any(form.fullmatch(low) for form in _MACS):
+        raise ValueError(f"'{text}' is not a MAC address like 00:00:00:00:01:11")
+    digits = re.sub("[^0-9a-f]", "", low)
+    if int(digits[1], 16) & 1 or not int(digits, 16):
+        raise ValueError(f"'{text}' is not the MAC address of one host")
+    return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
+
+
+def address(text: str) -> Address:
+    """Any address that a packet may carry."""
+    if "/" in text:
+        raise ValueError(f"'{text}' is a network; an address is needed here")
+    try:
+        value = ip_address(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not an IPv4 or IPv6 address") from None
+    if isinstance(value, IPv6Address) and value.scope_id:
+        raise ValueError(f"'{text}' has a zone; write the address without '%{value.scope_id}'")
+    return value
+
+
+def host_address(text: str) -> Address:
+    """An address that one host can have."""
+    value = address(text)
+    broadcast = isinstance(value, IPv4Address) and int(value) == 0xFFFFFFFF
+    if value.is_multicast or value.is_unspecified or value.is_loopback or broadcast:
+        raise ValueError(f"'{text}' cannot be the address of a host")
+    return value
+
+
+def network(text: str) -> Network:
+    """A prefix with no host bits set; a bare address is a prefix of full length."""
+    try:
+        wide = ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a network like 10.0.9.0/24 or fd00:1::/64") from None
+    if "%" in text:
+        raise ValueError(f"'{text}' has a zone; write the network without it")
+    if "/" in text and ip_address(text.split("/")[0]) != wide.network_address:
+        raise ValueError(f"'{text}' has host bits set; did you mean '{wide}'?")
+    return wide
+
+
+def duration(text: str) -> int:
+    """Seconds from ``90``, ``90s``, ``15m``, ``1h30m`` or ``2d``."""
+    found = DURATION.fullmatch(text)
+    if not found:
+        raise ValueError(f"'{text}' is not a duration like 90s, 15m, 1h30m or 2d")
+    days, hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    total = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    if not total:
+        raise ValueError(f"'{text}' is no time at all; a duration is at least 1s")
+    return total
+
+
+def ttl(text: str) -> int:
+    total = duration(text)
+    if total > MAX_TTL:
+        raise ValueError(
+            f"'{text}' is {total} s; a switch's own timer ends at {MAX_TTL} s (about 18h)"
+        )
+    return total
+
+
+def rate(text: str) -> int:
+    """Packets per second from ``100pps``."""
+    found = RATE.fullmatch(text)
+    if not found:
+        raise ValueError(f"'{text}' is not a rate like 100pps")
+    return int(found[1])
+
+
+def moment(text: str) -> datetime:
+    """A point in time with its zone, ISO 8601."""
+    try:
+        value = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a time like 2027-01-31T00:00:00Z") from None
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ValueError(f"'{text}' has no time zone; write it like 2027-01-31T00:00:00Z")
+    return value
+
+
+def service(text: str) -> Service:
+    """A literal service: ``tcp``, ``tcp/22``, ``icmp/echo-request``, ``ip/89`` or ``any``."""
+    if text == "any":
+        return Service()
+    word, slash, rest = text.partition("/")
+    if word == "ip":
+        return _by_number(text, rest)
+    proto = PROTOCOL_NUMBERS.get(word)
+    if proto is None:
+        raise ValueError(_unknown_protocol(text, word))
+    if not slash:
+        return Service(proto)
+    top = 65_535 if proto in PORT_PROTOCOLS else 255
+    low, high = _range(text, rest, proto, top)
+    return Service(proto, low, high)
+
+
+def is_literal(text: str) -> bool:
+    """Whether a word can only be a literal service, not the name of one."""
+    return "/" in text or text in PROTOCOL_NUMBERS or text in ("any", "ip")
+
+
+def _by_number(text: str, rest: str) -> Service:
+    if "/" in rest:
+        raise ValueError(f"'{text}': a bare protocol number has no port; write tcp/… or ip/N")
+    if not _NUMBER.fullmatch(rest) or int(rest) > 255:
+        raise ValueError(f"'{text}' is not a protocol number like ip/89 (0 to 255)")
+    return Service(int(rest))
+
+
+def _unknown_protocol(text: str, word: str) -> str:
+    known = [*PROTOCOL_NUMBERS, "ip", "any"]
+    if word in ("gre", "esp", "ah", "ospf", "igmp", "vrrp"):
+        number = {"gre": 47, "esp": 50, "ah": 51, "ospf": 89, "igmp": 2, "vrrp": 112}[word]
+        return f"'{text}': {word} has no ports; write ip/{number}"
+    near = closest(word, known)
+    hint = f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
+    return f"'{text}': '{word}' is not a protocol{hint}"
+
+
+def _range(text: str, rest: str, proto: int, top: int) -> tuple[int, int]:
+    what = "port" if proto in PORT_PROTOCOLS else "type"
+    low_word, dash, high_word = rest.partition("-")
+    named = _TYPES.get(proto, {})
+    if rest in named:
+        return named[rest], named[rest]
+    if not dash:
+        high_word = low_word
+    if not _NUMBER.fullmatch(low_word) or not _NUMBER.fullmatch(high_word):
+        near = closest(rest, named)
+        hint = f"; did you mean '{near}'?" if near else ""
+        raise ValueError(f"'{text}': '{rest}' is not a {what} or a range of them{hint}")
+    low, high = int(low_word), int(high_word)
+    if max(low, high) > top:
+        raise ValueError(f"'{text}': {max(low, high)} is out of range; the highest {what} is {top}")
+    if low > high:
+        raise ValueError(f"'{text}': the range is inverted; did you mean {high}-{low}?")
+    return low, high

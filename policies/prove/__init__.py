@@ -1,7 +1,0 @@
-"""Proving that a switch's rules mean what the intents say, for every packet there is."""
-
-from policies.prove.proof import Counterexample, Proof
-from policies.prove.prover import Prover, prove
-from policies.prove.text import RuleTextError, read_rules
-
-__all__ = ["Counterexample", "Proof", "Prover", "RuleTextError", "prove", "read_rules"]

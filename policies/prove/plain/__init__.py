@@ -1,5 +1,0 @@
-"""Whether the rules of a switch without connection tracking mean what the policy says."""
-
-from policies.prove.plain.proof import prove_plain
-
-__all__ = ["prove_plain"]

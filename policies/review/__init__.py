@@ -1,0 +1,1 @@
+"""Before a policy is applied: lint, diff, simulation on recorded traffic, blast radius."""

@@ -1,0 +1,330 @@
+"""What another policy changes: who may newly talk to whom, and who no longer may.
+
+Not by trying packets: addresses are grouped by the segments they are in under
+both policies, services by the ranges that intents tell apart, and every such
+group is judged twice. Pairs that no change can touch are passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from policies.model import (
+    ANY,
+    NOWHERE,
+    UNKNOWN,
+    Action,
+    Address,
+    Intent,
+    Mode,
+    Policy,
+    Service,
+    Tier,
+    Verdict,
+)
+from policies.review.address_classes import Group, groups_of
+from policies.semantics.membership import Membership
+from policies.semantics.prefix_sets import address_at
+from policies.semantics.service_partition import service_ranges, verdicts
+from policies.semantics.verdict import Judge
+
+MANY = 2_500  # pairs that are judged one by one when defaults or modes change
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """Addresses that are in the same segments as one another, before and after."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    example: Address
+
+    def __str__(self) -> str:
+        old, new = (",".join(names) or UNKNOWN for names in (self.before, self.after))
+        return new if old == new else f"{old} (now {new})"
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What matters of a verdict: what it says, whether packets pass, and by whose word."""
+
+    action: str
+    forwarded: bool
+    mode: str
+    by: str
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Decided:
+        by = verdict.intent or verdict.tier.value
+        return cls(verdict.action.value, verdict.forwarded, verdict.mode.name.lower(), by)
+
+    def same(self, other: Decided) -> bool:
+        """Equal for those who talk, whichever intent says so."""
+        return (self.action, self.forwarded) == (other.action, other.forwarded)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One pair of sides whose verdict on some services changes.
+
+    A service without a protocol stands for every protocol that no intent between them names, and
+    where it is the only one and ``every`` is set, for all services.
+    """
+
+    source: Side
+    target: Side
+    services: tuple[Service, ...]
+    before: Decided
+    after: Decided
+    every: bool = False
+    named: str = ""  # of a whole kind of services, where pairs are too many to be listed
+
+    @property
+    def service_names(self) -> tuple[str, ...]:
+        if self.named:
+            return (self.named,)
+        if self.every:
+            return ("any",)
+        return tuple(
+            "other protocols" if service.proto is None else str(service)
+            for service in self.services
+        )
+
+    @property
+    def kind(self) -> str:
+        """``opened``, ``closed``, or ``judged`` where only the verdict changes, not what passes."""
+        if self.before.forwarded == self.after.forwarded:
+            return "judged"
+        return "opened" if self.after.forwarded else "closed"
+
+
+def differences(old: Policy, new: Policy, now: float) -> tuple[Difference, ...]:
+    """All pairs and services whose verdict changes, in the order of their segments."""
+    return tuple(sorted(_Comparison(old, new, now).differences(), key=_order))
+
+
+def _order(difference: Difference) -> tuple[str, tuple[str, ...], tuple[str, ...], int, str]:
+    source, target = difference.source, difference.target
+    kind = ("opened", "closed", "judged").index(difference.kind)
+    version = source.example.version
+    return (str(kind), source.after, target.after, version, str(difference.services))
+
+
+class _Comparison:
+    def __init__(self, old: Policy, new: Policy, now: float) -> None:
+        self._old, self._new, self._now = old, new, now
+        self._members = Membership(old), Membership(new)
+        self._judges = Judge(old, self._members[0]), Judge(new, self._members[1])
+        self._groups = groups_of(self._members[0].spans, self._members[1].spans)
+        self._changed = _changed_intents(old, new)
+
+    def differences(self) -> Iterator[Difference]:
+        """Equal differences of one pair's services are one; groups with the same names are apart
+        only by address family."""
+        listed = self._pairs()
+        touched = self._touched()
+        if len(touched) * len(self._groups) > MANY:
+            yield from self._summary(touched, listed)
+        else:
+            listed |= {
+                pair
+                for group in touched
+                for near in self._groups
+                if near.version == group.version
+                for pair in ((group, near), (near, group))
+            }
+        order = {group: number for number, group in enumerate(self._groups)}
+        for source, target in sorted(listed, key=lambda pair: (order[pair[0]], order[pair[1]])):
+            found: dict[tuple[Decided, Decided], list[Service]] = {}
+            ranges = 0
+            for service, before, after in self._judged(source, target):
+                ranges += 1
+                if not before.same(after):
+                    found.setdefault((before, after), []).append(service)
+            for (before, after), services in found.items():
+                every = len(services) == ranges
+                apart = (Service(),) if every else tuple(services)
+                sides = self._side(source), self._side(target)
+                yield Difference(*sides, apart, before, after, every)
+
+    def _side(self, group: Group) -> Side:
+        example = address_at(self._groups[group])
+        return Side(tuple(sorted(group.before)), tuple(sorted(group.after)), example)
+
+    def _judged(self, source: Group, target: Group) -> Iterator[tuple[Service, Decided, Decided]]:
+        old = self._matching(self._old.intents, source.before, target.before)
+        new = self._matching(self._new.intents, source.after, target.after)
+        ranges = service_ranges((*old, *new), source.version)
+        sides = (
+            (self._judges[0], source.before, target.before),
+            (self._judges[1], source.after, target.after),
+        )
+        before, after = (
+            [Decided.of(v) for v in verdicts(*side, ranges, source.version, self._now)]
+            for side in sides
+        )
+        return zip(ranges, before, after, strict=True)
+
+    def _matching(
+        self, intents: Sequence[Intent], sources: frozenset[str], targets: frozenset[str]
+    ) -> list[Intent]:
+        return [i for i in intents if _meets(i.sources, sources) and _meets(i.targets, targets)]
+
+    def _touched(self) -> set[Group]:
+        """Groups whose verdicts change with the defaults or with modes alone, if any do."""
+        one, other = self._members
+        if self._old.defaults.action is not self._new.defaults.action:
+            return set(self._groups)
+        return {g for g in self._groups if one.mode_of(g.before) != other.mode_of(g.after)}
+
+    def _pairs(self) -> set[tuple[Group, Group]]:
+        """Pairs of groups, one address family each, that changed intents or segments can touch."""
+        groups = self._groups
+        pairs = {
+            pair
+            for group in groups
+            if group.before != group.after
+            for near in groups
+            if near.version == group.version
+            for pair in ((group, near), (near, group))
+        }
+        for intent in self._changed:
+            starts = [g for g in groups if self._touches(intent.sources, g)]
+            ends = [g for g in groups if self._touches(intent.targets, g)]
+            pairs |= {(a, b) for a in starts for b in ends if a.version == b.version}
+        return pairs
+
+    def _summary(
+        self, touched: set[Group], listed: set[tuple[Group, Group]]
+    ) -> Iterator[Difference]:
+        """What changes for pairs with the same intents before and after, by who decides them.
+
+        Only the default's word and what passes of a deny can change there: one difference for
+        the default and for every deny intent, and for each way in which it changes, with one
+        pair of addresses that shows it.
+        """
+        live = [intent for intent in self._new.intents if intent.holds(self._now)]
+        # The default decides something between two groups unless an intent names all services.
+        whole = [i for i in live if any(service.proto is None for service in i.services)]
+        found = self._shown(
+            self._groups, self._groups, touched, listed,
+            (self._old.defaults.action, self._new.defaults.action), Tier.DEFAULT.value, whole,
+        )  # fmt: skip
+        for pair, before, after in found:
+            yield self._whole(("any",), ("any",), pair, before, after, "what no intent decides")
+        for intent in live:
+            if intent.action is Action.DENY:
+                starts = [g for g in self._groups if _meets(intent.sources, g.after)]
+                ends = [g for g in self._groups if _meets(intent.targets, g.after)]
+                actions = (Action.DENY, Action.DENY)
+                for pair, before, after in self._shown(
+                    starts, ends, touched, listed, actions, intent.name, None
+                ):
+                    sides = (tuple(sorted(intent.sources)), tuple(sorted(intent.targets)))
+                    what = f"what '{intent.name}' denies"
+                    yield self._whole(*sides, pair, before, after, what)
+
+    def _whole(
+        self,
+        sources: tuple[str, ...],
+        targets: tuple[str, ...],
+        pair: tuple[Group, Group],
+        before: Decided,
+        after: Decided,
+        named: str,
+    ) -> Difference:
+        one, other = (address_at(self._groups[group]) for group in pair)
+        sides = Side(sources, sources, one), Side(targets, targets, other)
+        return Difference(*sides, (Service(),), before, after, named=named)
+
+    def _shown(
+        self,
+        sources: Iterable[Group],
+        targets: Iterable[Group],
+        touched: set[Group],
+        listed: set[tuple[Group, Group]],
+        actions: tuple[Action, Action],
+        by: str,
+        whole: Sequence[Intent] | None,
+    ) -> Iterator[tuple[tuple[Group, Group], Decided, Decided]]:
+        """For each way in which a decider's word changes, the first pair that it decides."""
+        shown: set[tuple[Decided, Decided]] = set()
+        for some in self._alike(sources, touched).items():
+            for others in self._alike(targets, touched).items():
+                (one, changed), (other, altered) = some[0], others[0]
+                if one[0] != other[0] or not (changed or altered):
+                    continue
+                modes = [max(mine, theirs) for mine, theirs in zip(one[1:], other[1:], strict=True)]
+                before, after = (
+                    Decided(
+                        action.value,
+                        action is Action.ALLOW or mode is not Mode.ENFORCE,
+                        mode.name.lower(),
+                        by,
+                    )
+                    for action, mode in zip(actions, modes, strict=True)
+                )
+                if before.same(after) or (before, after) in shown:
+                    continue
+                pair = self._first(some[1], others[1], listed, by, whole)
+                if pair is not None:
+                    shown.add((before, after))
+                    yield pair, before, after
+
+    def _alike(
+        self, groups: Iterable[Group], touched: set[Group]
+    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[Group]]:
+        """Groups by address family and mode before and after, and whether they are touched."""
+        one, other = self._members
+        found: dict[tuple[tuple[int, Mode, Mode], bool], list[Group]] = {}
+        for group in groups:
+            kind = (group.version, one.mode_of(group.before), other.mode_of(group.after))
+            found.setdefault((kind, group in touched), []).append(group)
+        return found
+
+    def _first(
+        self,
+        sources: Sequence[Group],
+        targets: Sequence[Group],
+        listed: set[tuple[Group, Group]],
+        by: str,
+        whole: Sequence[Intent] | None,
+    ) -> tuple[Group, Group] | None:
+        """The first pair that is not listed by itself and that a decider decides something of."""
+        if whole is None:
+            pairs = ((a, b) for a in sources for b in targets if (a, b) not in listed)
+            return next((p for p in pairs if any(w.by == by for _, w, _ in self._judged(*p))), None)
+        starts, ends = (
+            [
+                sum(1 << n for n, i in enumerate(whole) if _meets(getattr(i, side), g.after))
+                for g in groups
+            ]
+            for side, groups in (("sources", sources), ("targets", targets))
+        )
+        for source, start in zip(sources, starts, strict=True):
+            for target, end in zip(targets, ends, strict=True):
+                if not start & end and (source, target) not in listed:
+                    return source, target
+        return None
+
+    def _touches(self, names: Sequence[str], group: Group) -> bool:
+        return _meets(names, group.before) or _meets(names, group.after)
+
+
+def _meets(names: Iterable[str], segments: frozenset[str]) -> bool:
+    return any(
+        name == ANY or name in segments or (name == UNKNOWN and not segments) for name in names
+    )
+
+
+def _changed_intents(old: Policy, new: Policy) -> list[Intent]:
+    """Intents of either policy that the other does not have with the same meaning."""
+
+    def meanings(policy: Policy) -> set[Intent]:
+        return {
+            replace(i, source=NOWHERE, description="", log=False, keep_established=False)
+            for i in policy.intents
+        }
+
+    return sorted(meanings(old) ^ meanings(new), key=lambda intent: intent.name)

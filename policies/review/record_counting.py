@@ -1,0 +1,269 @@
+"""Counting records by what a policy can tell apart, and what the words of a record mean."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from itertools import compress, repeat
+from math import inf
+
+from policies.language import scalars
+from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
+from topology.readers import RowProblem, TrafficError
+from topology.readers.tally import BAD_SHARE, SHOWN
+
+ICMP_WORDS = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
+_PROTOCOLS = PROTOCOL_NUMBERS | {
+    "igmp": 2, "ipv6": 41, "gre": 47, "esp": 50, "ah": 51, "ipv6-icmp": 58, "ospf": 89,
+    "pim": 103, "vrrp": 112, "udplite": 136,
+}  # fmt: skip
+_ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
+_BLOCKED = frozenset({"denied", "deny"})
+_FAILED = frozenset({"rejected", "unanswered"})
+# Rows with one key are one kind of connection: source, target, protocol, port (or ICMP type),
+# state, verdict and phase, all as written.
+Key = tuple[str, str, str, str, str, str, str]
+
+
+@dataclass(slots=True)
+class Seen:
+    """What was recorded of one kind of connection; times in seconds since the epoch, ``first`` as
+    the recording has them in order.
+
+    ``failed`` of the connections were refused or never answered, as far as
+    the recording tells.
+    """
+
+    connections: int = 0
+    bytes: int = 0
+    last: float = 0.0
+    failed: int = 0
+    first: float = inf
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Distinct connections with their counts, split by whether the network let them through.
+
+    ``records`` were read, ``bad`` of them left out, the first of them in
+    ``problems``; ``unjudged`` name no protocol or no IP address that a policy
+    could judge. Equal addresses are one object.
+    """
+
+    carried: list[tuple[Connection, Seen]] = field(default_factory=list)
+    blocked: list[tuple[Connection, Seen]] = field(default_factory=list)
+    records: int = 0
+    bad: int = 0
+    unjudged: int = 0
+    problems: list[RowProblem] = field(default_factory=list)
+
+    @property
+    def newest(self) -> float:
+        return max((seen.last for _, seen in (*self.carried, *self.blocked)), default=0.0)
+
+
+def connections(traffic: Traffic) -> Iterator[tuple[Connection, Seen, bool]]:
+    """Every distinct connection, what was seen of it, and whether it got through."""
+    for connection, seen in traffic.carried:
+        yield connection, seen, True
+    for connection, seen in traffic.blocked:
+        yield connection, seen, False
+
+
+class _Index(dict[Key, int]):
+    """Numbers keys in the order they are first asked for."""
+
+    def __missing__(self, key: Key) -> int:
+        number = self[key] = len(self)
+        return number
+
+
+class Counts:
+    """Sums per key; a key's number is its place in every list."""
+
+    def __init__(self) -> None:
+        self.index = _Index()
+        self.rows: list[int] = []
+        self.bytes: list[int] = []
+        self.last: list[float] = []
+        self.few: list[int] = []
+        self.line: list[int] = []
+        self.first: list[float] = []
+
+    def add(
+        self,
+        keys: Iterable[Key],
+        sizes: Iterable[int],
+        moments: Iterable[float],
+        few: Iterable[bool],
+        lines: Iterable[int],
+    ) -> None:
+        """Count rows that stand on ``lines`` of the file."""
+        numbers, moments = list(map(self.index.__getitem__, keys)), list(moments)
+        new = len(self.index) - len(self.rows)
+        for each in (self.rows, self.bytes, self.few):
+            each.extend(repeat(0, new))
+        self.last.extend(repeat(0.0, new))
+        if new:
+            for number, line, moment in zip(numbers, lines, moments, strict=True):
+                if number == len(self.line):
+                    self.line.append(line)
+                    self.first.append(moment)
+        rows, total, last = self.rows, self.bytes, self.last
+        for number, size, moment in zip(numbers, sizes, moments, strict=True):
+            rows[number] += 1
+            total[number] += size
+            if moment > last[number]:
+                last[number] = moment
+        for number in compress(numbers, few):
+            self.few[number] += 1
+
+
+def traffic_from(
+    counts: Counts, total: int, bad: int, name: str, problems: Iterable[RowProblem] = ()
+) -> Traffic:
+    """Turn counted text into connections; what cannot be one is bad, as often as it was seen.
+
+    ``bad`` rows were left out before counting, ``problems`` the first of them. Raises
+    TrafficError where more than a tenth of ``total`` rows is bad.
+    """
+    traffic = Traffic(records=total, bad=bad, problems=list(problems))
+    ends, services, marks = _Ends(), _Services(), _Marks()
+    known: dict[tuple[int, int, tuple[int, int], bool], Seen] = {}
+    phases: dict[int, list[int]] = {}
+    for key, number in counts.index.items():
+        rows = counts.rows[number]
+        try:
+            src, dst, service = ends[key[0]], ends[key[1]], services[key[2:4]]
+            if src is not None and dst is not None and src.version != dst.version:
+                raise ValueError("ends of two address families")
+        except ValueError as error:
+            traffic.problems.append(RowProblem(counts.line[number], str(error)))
+            traffic.bad += rows
+            continue
+        if src is None or dst is None or service is None:
+            traffic.unjudged += rows
+            continue
+        mark = marks[key[4:]]
+        same = (id(src), id(dst), service, mark.through)
+        seen = known.get(same)
+        if seen is None:
+            seen = known[same] = Seen()
+            half = traffic.carried if mark.through else traffic.blocked
+            half.append((Connection(src, dst, *service), seen))
+        if mark.half is None:
+            seen.connections += rows
+        else:
+            # An end repeats its start: there were as many as of the more numerous.
+            counted = phases.setdefault(id(seen), [0, 0])
+            before = max(counted)
+            counted[mark.half] += rows
+            seen.connections += max(counted) - before
+        seen.bytes += counts.bytes[number]
+        seen.last = max(seen.last, counts.last[number])
+        seen.first = min(seen.first, counts.first[number])
+        if mark.failed:
+            seen.failed += rows
+        elif mark.failed is None and service[0] == TCP:
+            seen.failed += counts.few[number]
+    traffic.problems = sorted(traffic.problems, key=lambda each: each.line)[:SHOWN]
+    if traffic.bad > BAD_SHARE * total:
+        first = "".join(f"{each.line}: {each.reason}; " for each in traffic.problems[:1])
+        raise TrafficError(
+            f"{name}:{first}{traffic.bad} of {total} rows are bad, more than a tenth"
+        )
+    return traffic
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the words of a row say: let through; 0 for a start, 1 for an end; whether it failed,
+    None where nothing says so."""
+
+    through: bool
+    half: int | None
+    failed: bool | None
+
+
+class _Marks(dict[tuple[str, ...], _Mark]):
+    def __missing__(self, words: tuple[str, ...]) -> _Mark:
+        state, verdict, phase = (word.strip().lower() for word in words)
+        mark = self[words] = _Mark(
+            state not in _BLOCKED and verdict not in _BLOCKED,
+            {"start": 0, "end": 1}.get(phase),
+            state in _FAILED if state else None,
+        )
+        return mark
+
+
+_MAC = re.compile(r"(?:[0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
+
+
+class _Ends(dict[str, Address | None]):
+    """Addresses as written, each looked at once; equal ones are one object. None: a MAC, which
+    is all that some frames have."""
+
+    def __init__(self) -> None:
+        self._same: dict[tuple[int, int], Address] = {}
+
+    def __missing__(self, text: str) -> Address | None:
+        if _MAC.fullmatch(text.strip()):
+            self[text] = None
+            return None
+        value = _plain_address(text) or scalars.address(text.strip())
+        found = self[text] = self._same.setdefault((value.version, int(value)), value)
+        return found
+
+
+class _Services(dict[tuple[str, ...], tuple[int, int] | None]):
+    """Protocols and ports as written; None for a protocol that no policy can judge."""
+
+    def __init__(self) -> None:
+        self._same: dict[tuple[int, int], tuple[int, int]] = {}
+
+    def __missing__(self, words: tuple[str, ...]) -> tuple[int, int] | None:
+        proto, port = words
+        number = _protocol(proto)
+        found = None
+        if number is not None:
+            pair = (number, _port(port, number))
+            found = self._same.setdefault(pair, pair)
+        self[words] = found
+        return found
+
+
+_OCTETS = {str(number): number for number in range(256)}
+
+
+def _plain_address(text: str) -> Address | None:
+    """An IPv4 address in its usual form, several times faster than with all checks."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
+    try:
+        a, b, c, d = (_OCTETS[part] for part in parts)
+    except KeyError:
+        return None
+    return IPv4Address(a << 24 | b << 16 | c << 8 | d)
+
+
+def _protocol(text: str) -> int | None:
+    word = text.strip().lower()
+    if word.isascii() and word.isdigit() and len(word) < 10:
+        if int(word) > 255:
+            raise ValueError(f"'{text}' is not a protocol")
+        return int(word)
+    return _PROTOCOLS.get(word)
+
+
+def _port(text: str, proto: int) -> int:
+    """A port, or ICMP's type; a recording that names no type is taken for pings."""
+    word = text.strip()
+    if not word or word == "None":
+        return _ECHO_REQUEST.get(proto, 0)
+    value = int(word, 16) if word[:2] in ("0x", "0X") else int(word)
+    if not 0 <= value <= 65_535:
+        raise ValueError(f"'{text}' is not a port")
+    return value

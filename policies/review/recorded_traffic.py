@@ -1,0 +1,239 @@
+"""Recorded traffic as the connections it amounts to: who spoke to whom on what, and how often.
+
+A policy treats all connections between two addresses on one service alike, so
+a recording is counted by them before it is judged. Contract CSV is counted
+straight from its cells, a block of rows at a time, and each distinct
+connection checked once; every other form goes through the ordinary readers.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import math
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+from policies.review.record_counting import (
+    ICMP_WORDS,
+    Counts,
+    Key,
+    Seen,
+    Traffic,
+    connections,
+    traffic_from,
+)
+from topology.gc_tuning import collection_paused
+from topology.readers import RecordReader, RowProblem, TrafficError
+from topology.readers.rows import BadRow, to_record
+from topology.readers.tally import SHOWN
+from topology.records import FlowRecord
+
+__all__ = ["Seen", "Traffic", "TrafficReader", "connections", "read_traffic", "traffic_of"]
+
+BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
+LONGEST_HEADER = 1 << 16
+_TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
+_BARELY = frozenset({"3", "4"})  # packets: with nothing in them, tries that were turned down
+BARE = 60  # bytes of an IP packet with TCP's header, its options, and nothing in it
+
+
+def read_traffic(source: str | Path, form: str = "auto") -> Traffic:
+    """Count a recording. Raises TrafficError for one that cannot be read or is mostly bad."""
+    return TrafficReader(source, form).read()
+
+
+class TrafficReader:
+    """Counts one recording: a path, or ``-`` for standard input; ``form`` as for `RecordReader`.
+
+    While it is read, ``position`` of ``size`` bytes are done (None: of how many is not known).
+    """
+
+    def __init__(self, source: str | Path, form: str = "auto") -> None:
+        self._source = source
+        self._records = RecordReader(source, form=form)
+        self._raw: IO[bytes] | None = None
+        self.name = self._records.name
+        self.size = self._records.size
+
+    @property
+    def position(self) -> int:
+        return self._records.position if self._raw is None else self._raw.tell()
+
+    def read(self, advance: Callable[[], None] = lambda: None) -> Traffic:
+        """Count all of it; ``advance`` is called now and then. Raises TrafficError."""
+        if self.size is None or self._records.form not in ("auto", "contract"):
+            return self._from_records(advance)
+        try:
+            with collection_paused(), Path(self._source).open("rb") as raw:
+                self._raw = raw
+                binary = gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
+                columns = _columns(binary.readline(LONGEST_HEADER))
+                if columns is not None:
+                    text = io.TextIOWrapper(binary, encoding="utf-8", newline="")
+                    return _from_cells(columns, text, self.name, advance)
+        except OSError as problem:
+            raise TrafficError(f"{self.name}: {problem.strerror or problem}") from None
+        except (EOFError, zlib.error, ValueError, csv.Error) as problem:
+            raise TrafficError(f"{self.name}: damaged or not text ({problem})") from None
+        finally:
+            self._raw = None
+        return self._from_records(advance)
+
+    def _from_records(self, advance: Callable[[], None]) -> Traffic:
+        records = self._records
+        traffic = traffic_of(_watched(records, advance))
+        traffic.records, traffic.bad = records.rows, traffic.bad + records.bad
+        traffic.problems = [*records.problems, *traffic.problems][:SHOWN]
+        return traffic
+
+
+def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iterator[FlowRecord]:
+    for number, record in enumerate(records):
+        if number % BLOCK == 0:
+            advance()
+        yield record
+
+
+def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
+    """Count flow records."""
+    counts = Counts()
+    total = 0
+    for total, record in enumerate(records, 1):
+        port = record.src_port if record.proto in ICMP_WORDS else record.dst_port
+        verdict = "deny" if record.verdict == "deny" else ""
+        key = (
+            record.src_ip, record.dst_ip, record.proto, str(port),
+            record.state or "", verdict, record.phase,
+        )  # fmt: skip
+        size = record.bytes
+        if size is None:
+            size = (record.bytes_out or 0) + (record.bytes_in or 0)
+        few = record.packets_in == 0
+        if record.packets is not None:
+            few = record.packets < 3 or record.packets < 5 and size <= BARE * record.packets
+        counts.add([key], [size], [record.ts], [few and record.phase != "start"], [total])
+    return traffic_from(counts, total, 0, "the records")
+
+
+def _columns(header: bytes) -> list[str] | None:
+    """The column names of contract CSV, or None for any other form."""
+    try:
+        cells = next(csv.reader([header.decode("utf-8-sig")]), [])
+    except (UnicodeDecodeError, csv.Error):
+        return None
+    names = [name.strip().lower() for name in cells]
+    return names if {"ts", "src_ip", "dst_ip"} <= set(names) else None
+
+
+def _from_cells(
+    columns: Sequence[str], text: Iterable[str], name: str, advance: Callable[[], None]
+) -> Traffic:
+    counts = Counts()
+    problems: list[RowProblem] = []
+    total = bad = 0
+    start = 2  # the header is line 1
+    stream = iter(text)
+    while lines := list(islice(stream, BLOCK)):
+        advance()
+        where: Sequence[int] = range(start, start + len(lines))
+        block = _plain_block(columns, lines)
+        if block is None:
+            # Row by row, as a bad row must not take others with it. No cell may span lines.
+            rows = [next(csv.reader([line]), []) for line in lines]
+            reasons = [_problem(columns, row) if row else "" for row in rows]
+            good = [at for at, reason in enumerate(reasons) if rows[at] and reason is None]
+            total += sum(map(bool, rows))
+            bad += sum(map(bool, rows)) - len(good)
+            problems += (RowProblem(start + at, each) for at, each in enumerate(reasons) if each)
+            del problems[SHOWN:]
+            where = [where[at] for at in good]
+            block = _Block(columns, list(zip(*(rows[at] for at in good), strict=True)))
+        else:
+            total += len(lines)
+        counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
+        start += len(lines)
+    return traffic_from(counts, total, bad, name, problems)
+
+
+def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
+    """The lines as columns, if no cell is quoted and every row is good."""
+    commas = len(columns) - 1
+    text = "".join(lines)
+    if '"' in text or {line.count(",") for line in lines} != {commas}:
+        return None
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    cells = text.removesuffix("\n").replace("\n", ",").split(",")
+    if len(cells) != len(lines) * len(columns):
+        return None
+    try:
+        return _Block(columns, [cells[at :: len(columns)] for at in range(len(columns))])
+    except ValueError:
+        return None
+
+
+def _problem(columns: Sequence[str], row: Sequence[str]) -> str | None:
+    """Why a row cannot be counted; None for one that can."""
+    if len(row) != len(columns):
+        return f"{len(row)} columns, the header has {len(columns)}"
+    try:
+        _Block(columns, [[cell] for cell in row])
+    except ValueError:
+        try:
+            to_record(dict(zip(columns, row, strict=True)))
+        except BadRow as problem:
+            return str(problem)
+        return "a time or a size is no number"
+    return None
+
+
+class _Block:
+    """Rows as columns. Raises ValueError if a time or size in them is none."""
+
+    def __init__(self, columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+        self._cells = dict(zip(columns, cells, strict=True)) if cells else {}
+        self._empty = ("",) * (len(cells[0]) if cells else 0)
+        self.moments = list(map(float, self._column("ts")))
+        if not all(map(math.isfinite, self.moments)) or min(self.moments, default=0.0) < 0:
+            raise ValueError("no time")
+        self.sizes = self._sizes()
+
+    def _column(self, name: str) -> Sequence[str]:
+        return self._cells.get(name, self._empty)
+
+    def _sizes(self) -> list[int]:
+        whole, out, back = (self._column(c) for c in ("bytes", "bytes_out", "bytes_in"))
+        if all(whole):
+            return list(map(int, whole))
+        if all(out) and all(back) and not any(whole):
+            return list(map(int.__add__, map(int, out), map(int, back)))
+        return [
+            int(both) if both else int(one or 0) + int(other or 0)
+            for both, one, other in zip(whole, out, back, strict=True)
+        ]
+
+    def keys(self) -> Iterator[Key]:
+        protos, ports = self._column("proto"), self._column("dst_port")
+        if not ICMP_WORDS.isdisjoint({word.lower() for word in set(protos)}):
+            ports = [
+                kind if word.lower() in ICMP_WORDS else port
+                for word, kind, port in zip(protos, self._column("src_port"), ports, strict=True)
+            ]
+        ends = (self._column("src_ip"), self._column("dst_ip"))
+        marks = (self._column(c) for c in ("state", "verdict", "phase"))
+        return zip(*ends, protos, ports, *marks, strict=True)
+
+    def few(self) -> Iterator[bool]:
+        """Whether each row tells too few packets for a TCP connection to have come about."""
+        if "packets" in self._cells:
+            packets = self._column("packets")
+            return (
+                count in _TOO_FEW or count in _BARELY and size <= BARE * int(count)
+                for count, size in zip(packets, self.sizes, strict=True)
+            )
+        return map("0".__eq__, self._column("packets_in"))

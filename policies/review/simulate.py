@@ -1,0 +1,204 @@
+"""What a policy would have done to recorded traffic, alone or beside the policy before it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from policies.model import Action, Address, Connection, Policy, Verdict
+from policies.review.recorded_traffic import Seen, Traffic, connections
+from policies.semantics.membership import Membership
+from policies.semantics.verdict import Judge
+from topology.gc_tuning import collection_paused
+
+DAY = 86_400.0
+Change = Literal["newly-blocked", "newly-allowed", "would-deny", "blocked", "allowed"]
+CHANGES: tuple[Change, ...] = ("newly-blocked", "newly-allowed", "would-deny", "blocked", "allowed")
+
+
+@dataclass(slots=True)
+class Group:
+    """Connections that one cause decides between the same segments, with the busiest of them."""
+
+    change: Change
+    intent: str | None
+    tier: str
+    from_segments: tuple[str, ...]
+    to_segments: tuple[str, ...]
+    connections: int = 0
+    bytes: int = 0
+    pairs: set[tuple[int, int]] = field(default_factory=set)
+    busiest: list[tuple[int, Connection]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """Two addresses that spoke lately and no longer could."""
+
+    src: Address
+    dst: Address
+    last: float
+    connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """``totals`` count connections per change; groups stand busiest first."""
+
+    groups: tuple[Group, ...]
+    totals: dict[Change, int]
+    cuts: tuple[Cut, ...]
+
+
+@collection_paused()
+def simulate(
+    traffic: Traffic,
+    judge: Judge,
+    now: float,
+    before: Judge | None = None,
+    examples: int = 3,
+) -> Simulation:
+    """Judge recorded traffic at ``now``.
+
+    Without ``before``, a change is against what the recording says became of
+    the connection: *newly blocked* got through then, *newly allowed* did not.
+    With it, against what that policy would do. *would-deny* is forwarded only
+    because its mode does not enforce, and was not so before.
+    """
+    tally = _Tally(examples)
+    cuts: dict[tuple[int, int], Cut] = {}
+    now_by, then_by = _Reader(judge, now), None if before is None else _Reader(before, now)
+    for connection, seen, through in connections(traffic):
+        verdict = now_by.verdict(connection)
+        denied = False
+        if then_by is not None:
+            earlier = then_by.verdict(connection)
+            through, denied = earlier.forwarded, earlier.action is Action.DENY
+        change = _change(verdict, through, denied)
+        tally.add(change, verdict, connection, seen)
+        if change == "newly-blocked":
+            src, dst = connection.src, connection.dst
+            cut = cuts.get((id(src), id(dst)), Cut(src, dst, 0.0, 0))
+            last = max(cut.last, seen.last)
+            cuts[id(src), id(dst)] = Cut(src, dst, last, cut.connections + seen.connections)
+    totals = dict.fromkeys(CHANGES, 0)
+    for group in tally.groups.values():
+        totals[group.change] += group.connections
+    order = {change: rank for rank, change in enumerate(CHANGES)}
+    ranked = sorted(
+        tally.groups.values(),
+        key=lambda group: (
+            order[group.change],
+            -group.connections,
+            group.intent or "",
+            group.from_segments,
+            group.to_segments,
+        ),
+    )
+    lost = sorted(
+        cuts.values(),
+        key=lambda cut: (-cut.connections, cut.src.version, int(cut.src), int(cut.dst)),
+    )
+    return Simulation(tuple(ranked), totals, tuple(lost))
+
+
+class _Reader:
+    """A judge at one moment, asked once for each kind of connection.
+
+    Addresses are told apart by identity, which in `Traffic` is equality.
+    """
+
+    def __init__(self, judge: Judge, now: float) -> None:
+        self._judge, self._now = judge, now
+        self._segments: dict[int, frozenset[str]] = {}
+        self._services: dict[tuple[int, int, int], int] = {}
+        self._known: dict[tuple[frozenset[str], frozenset[str], int], Verdict] = {}
+
+    def verdict(self, connection: Connection) -> Verdict:
+        src, dst = connection.src, connection.dst
+        sources, targets = self._segments.get(id(src)), self._segments.get(id(dst))
+        if sources is None:
+            sources = self._segments[id(src)] = self._judge.membership.segments_of(src)
+        if targets is None:
+            targets = self._segments[id(dst)] = self._judge.membership.segments_of(dst)
+        service = (connection.proto, connection.port, src.version)
+        kind = self._services.get(service)
+        if kind is None:
+            kind = self._services[service] = self._judge.service_kind(connection)
+        verdict = self._known.get((sources, targets, kind))
+        if verdict is None:
+            verdict = self._judge.judge(sources, targets, connection, self._now, explain=False)
+            self._known[sources, targets, kind] = verdict
+        return verdict
+
+
+def _change(verdict: Verdict, through: bool, denied: bool) -> Change:
+    if not verdict.forwarded:
+        return "newly-blocked" if through else "blocked"
+    if verdict.action is Action.DENY:
+        return "allowed" if denied and through else "would-deny"
+    return "allowed" if through and not denied else "newly-allowed"
+
+
+class _Tally:
+    """Groups by what decides between which segments; ``examples`` busiest connections of each."""
+
+    def __init__(self, examples: int) -> None:
+        self.groups: dict[tuple[object, ...], Group] = {}
+        self._examples = examples
+        # Verdicts are kept by their reader, so that one's id stays its own.
+        self._by_verdict: dict[tuple[str, int], Group] = {}
+
+    def add(self, change: Change, verdict: Verdict, connection: Connection, seen: Seen) -> None:
+        group = self._by_verdict.get((change, id(verdict)))
+        if group is None:
+            group = self._by_verdict[change, id(verdict)] = self._group(change, verdict)
+        times = seen.connections
+        group.connections += times
+        group.bytes += seen.bytes
+        group.pairs.add((id(connection.src), id(connection.dst)))
+        busiest = group.busiest
+        if len(busiest) < self._examples or times > busiest[-1][0]:
+            busiest.append((times, connection))
+            busiest.sort(key=lambda each: -each[0])
+            del busiest[self._examples :]
+
+    def _group(self, change: Change, verdict: Verdict) -> Group:
+        key = (change, verdict.intent, verdict.tier, verdict.from_segments, verdict.to_segments)
+        return self.groups.setdefault(
+            key,
+            Group(
+                change,
+                verdict.intent,
+                verdict.tier.value,
+                verdict.from_segments,
+                verdict.to_segments,
+            ),
+        )
+
+
+class Accepted:
+    """Pairs that may be cut: each end a host, an address, or a segment."""
+
+    def __init__(self, policy: Policy, membership: Membership, pairs: Iterable[tuple[str, str]]):
+        self._membership = membership
+        self._hosts = {host.name: frozenset(map(str, host.ips)) for host in policy.hosts}
+        self._pairs = tuple(pairs)
+
+    def __contains__(self, cut: Cut) -> bool:
+        return any(self._is(cut.src, a) and self._is(cut.dst, b) for a, b in self._pairs)
+
+    def _is(self, address: Address, word: str) -> bool:
+        text = str(address)
+        if word in ("any", text) or text in self._hosts.get(word, ()):
+            return True
+        return word in self._membership.segments_of(address)
+
+
+def refused_cuts(
+    simulation: Simulation, traffic: Traffic, days: float, accepted: Accepted
+) -> tuple[Cut, ...]:
+    """Pairs that spoke in the recording's last ``days``, would be cut, and are not accepted."""
+    since = traffic.newest - days * DAY
+    return tuple(cut for cut in simulation.cuts if cut.last >= since and cut not in accepted)

@@ -1,0 +1,1 @@
+"""Rules as values: matches and actions, table layout, text forms, the simulator."""

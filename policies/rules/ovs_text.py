@@ -1,0 +1,198 @@
+"""Rules as text that ``ovs-ofctl -O OpenFlow13 add-flows`` accepts, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from policies.rules.layout import Table
+from policies.rules.rule import (
+    REMEMBERED,
+    Bits,
+    Commit,
+    CopyToController,
+    Field,
+    Goto,
+    Learn,
+    LearnConstant,
+    LearnMatch,
+    Load,
+    Move,
+    Output,
+    OutputRegister,
+    PopVlan,
+    PushVlan,
+    Resubmit,
+    Rule,
+    RuleAction,
+    ToController,
+    Track,
+    UseMeter,
+    WriteMetadata,
+)
+
+MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
+IPV4 = frozenset({"ip_src", "ip_dst", "arp_spa", "arp_tpa"})
+IPV6 = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
+# Ports that are none (OpenFlow 1.3.5, section 7.2.1). No rule of ours names one; somebody's own,
+# read back from a switch, may.
+RESERVED = {
+    0xFFFF_FFF8: "IN_PORT", 0xFFFF_FFFA: "NORMAL", 0xFFFF_FFFB: "FLOOD", 0xFFFF_FFFC: "ALL",
+    0xFFFF_FFFD: "CONTROLLER", 0xFFFF_FFFE: "LOCAL",
+}  # fmt: skip
+# Open vSwitch takes words for ``ip_frag``, not numbers: bit 0 any fragment, bit 1 a later one.
+FRAGMENTS = {"no": (0, None), "yes": (1, 1), "first": (1, None), "later": (3, None)}
+_FRAGMENT_WORDS = {bits: word for word, bits in FRAGMENTS.items()}
+# The names that ovs-ofctl wants inside load, move and learn.
+NXM = {
+    "eth_type": "NXM_OF_ETH_TYPE",
+    "vlan_vid": "OXM_OF_VLAN_VID",
+    "ip_proto": "NXM_OF_IP_PROTO",
+    "ip_frag": "NXM_NX_IP_FRAG",
+    "ip_src": "NXM_OF_IP_SRC",
+    "ip_dst": "NXM_OF_IP_DST",
+    "ipv6_src": "NXM_NX_IPV6_SRC",
+    "ipv6_dst": "NXM_NX_IPV6_DST",
+    "tcp_src": "NXM_OF_TCP_SRC",
+    "tcp_dst": "NXM_OF_TCP_DST",
+    "udp_src": "NXM_OF_UDP_SRC",
+    "udp_dst": "NXM_OF_UDP_DST",
+    "sctp_src": "OXM_OF_SCTP_SRC",
+    "sctp_dst": "OXM_OF_SCTP_DST",
+    "icmp_type": "NXM_OF_ICMP_TYPE",
+    "icmp_code": "NXM_OF_ICMP_CODE",
+    "icmpv6_type": "NXM_NX_ICMPV6_TYPE",
+    "icmpv6_code": "NXM_NX_ICMPV6_CODE",
+    "ct_nw_proto": "NXM_NX_CT_NW_PROTO",
+    "ct_nw_src": "NXM_NX_CT_NW_SRC",
+    "ct_nw_dst": "NXM_NX_CT_NW_DST",
+    "ct_ipv6_src": "NXM_NX_CT_IPV6_SRC",
+    "ct_ipv6_dst": "NXM_NX_CT_IPV6_DST",
+    "ct_tp_src": "NXM_NX_CT_TP_SRC",
+    "ct_tp_dst": "NXM_NX_CT_TP_DST",
+}
+
+
+def ovs_text(rule: Rule) -> str:
+    """One line of ``ovs-ofctl`` syntax."""
+    parts = [f"cookie={rule.cookie:#018x}", f"table={rule.table}", f"priority={rule.priority}"]
+    if rule.hard_timeout:
+        parts.append(f"hard_timeout={rule.hard_timeout}")
+    if rule.idle_timeout:
+        parts.append(f"idle_timeout={rule.idle_timeout}")
+    ordered = sorted(rule.match, key=lambda field: (_depth(field.name), field.name))
+    parts += [field_text(field) for field in ordered]
+    actions = ",".join(action_text(action) for action in rule.actions) or "drop"
+    return ",".join(parts) + f",actions={actions}"
+
+
+def _depth(name: str) -> int:
+    """Prerequisites first, as ovs-ofctl wants them."""
+    return {"eth_type": 0, "ip_proto": 1, "icmp_type": 2, "icmpv6_type": 2}.get(name, 3)
+
+
+def field_text(field: Field) -> str:
+    if field.name in ("ct_state", "tcp_flags") and field.mask is not None:
+        return f"{field.name}={field.value:#x}/{field.mask:#x}"
+    if field.name == "ip_frag":
+        return f"{field.name}={_FRAGMENT_WORDS[field.value, field.mask]}"
+    value = _value_text(field.name, field.value)
+    under = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
+    return f"{field.name}={value}{under}"
+
+
+def _value_text(name: str, value: int) -> str:
+    if name in MACS:
+        return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
+    if name in IPV4:
+        return str(IPv4Address(value))
+    if name in IPV6:
+        return str(IPv6Address(value))
+    if name in ("eth_type", "metadata") or name.startswith("reg"):
+        return f"{value:#x}"
+    return str(value)
+
+
+def _bits(bits: Bits) -> str:
+    name = NXM.get(bits.field) or f"NXM_NX_{bits.field.upper()}"
+    return f"{name}[{bits.low}..{bits.low + bits.width - 1}]"
+
+
+def action_text(action: RuleAction) -> str:
+    match action:
+        case Load(target, value):
+            return f"load:{value:#x}->{_bits(target)}"
+        case Move(source, target):
+            return f"move:{_bits(source)}->{_bits(target)}"
+        case Output(port):
+            return RESERVED.get(port) or f"output:{port}"
+        case OutputRegister(source):
+            return f"output:{_bits(source)}"
+        case CopyToController(meter, max_len):
+            return f"controller(max_len={max_len},meter_id={meter})"
+        case Resubmit(table):
+            return f"resubmit(,{table})"
+        case Track(zone, table):
+            return f"ct(table={table},zone={zone})"
+        case Commit(zone, table, mark):
+            marking = "" if mark is None else f"move:{_bits(mark)}->NXM_NX_CT_MARK[],"
+            done = f"{marking}load:0x1->{_bits(REMEMBERED)}"
+            return f"ct(commit,table={table},zone={zone},exec({done}))"
+        case Learn():
+            return _learn_text(action)
+        case PushVlan():
+            return "push_vlan:0x8100"
+        case PopVlan():
+            return "pop_vlan"
+        case UseMeter(number):
+            return f"meter:{number}"
+        case ToController(max_len):
+            return f"CONTROLLER:{max_len}"
+        case WriteMetadata(value, mask):
+            return f"write_metadata:{value:#x}/{mask:#x}"
+        case Goto(table):
+            return f"goto_table:{table}"
+
+
+def _learn_text(learn: Learn) -> str:
+    parts = [
+        f"table={learn.table}",
+        f"idle_timeout={learn.idle_timeout}",
+        f"priority={learn.priority}",
+        f"cookie={learn.cookie:#x}",
+        "send_flow_rem",
+        f"limit={learn.limit}",
+    ]
+    for spec in learn.match:
+        if isinstance(spec, LearnMatch):
+            parts.append(_bits(spec.source))
+        elif isinstance(spec, LearnConstant):
+            parts.append(f"{_bits(spec.target)}={spec.value:#x}")
+    parts.append(f"load:{learn.load.value:#x}->{_bits(learn.load.target)}")
+    return "learn(" + ",".join(parts) + ")"
+
+
+def json_rule(rule: Rule, tables: type[IntEnum] = Table) -> dict[str, Any]:
+    """A rule as plain data: the same facts as its text. ``tables`` names the tables."""
+    return {
+        "table": int(rule.table),
+        "table_name": tables(rule.table).name.lower(),
+        "priority": rule.priority,
+        "cookie": f"{rule.cookie:#018x}",
+        "hard_timeout": rule.hard_timeout,
+        "idle_timeout": rule.idle_timeout,
+        "match": [
+            {"field": field.name, "value": field.value, "mask": field.mask} for field in rule.match
+        ],
+        "actions": [
+            {"action": type(action).__name__.lower(), **asdict(action)} for action in rule.actions
+        ],
+        "text": ovs_text(rule),
+    }
+
+
+def ovs_lines(rules: Iterable[Rule]) -> str:
+    return "".join(ovs_text(rule) + "\n" for rule in rules)

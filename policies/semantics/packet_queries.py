@@ -1,0 +1,159 @@
+"""From words to connections: who ``web1`` is, and which packets ``tcp/80-90`` stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from policies.language import scalars
+from policies.language.errors import closest
+from policies.model import (
+    ICMP,
+    ICMPV6,
+    ONLY_IN,
+    PORT_PROTOCOLS,
+    Address,
+    Connection,
+    Policy,
+    PolicyTest,
+    Service,
+    Verdict,
+)
+from policies.semantics.services import samples
+from policies.semantics.verdict import Judge
+
+_ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
+
+
+class QuestionError(Exception):
+    """A question that names nothing the policy knows; the text says what to write."""
+
+
+class Questions:
+    """Looks up the hosts and services that questions about one policy name."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._hosts: Mapping[str, tuple[Address, ...]] = {h.name: h.ips for h in policy.hosts}
+        self._services = dict(policy.services)
+        self._intents = policy.intents
+
+    def addresses(self, word: str) -> tuple[Address, ...]:
+        """A host's declared addresses, or the one address that is written out."""
+        if word in self._hosts:
+            if not self._hosts[word]:
+                raise QuestionError(f"host '{word}' has no address in the policy; give an address")
+            return self._hosts[word]
+        try:
+            return (scalars.address(word),)
+        except ValueError:
+            near = closest(word, self._hosts)
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise QuestionError(f"'{word}' is no host of the policy and no address{hint}") from None
+
+    def services(self, word: str) -> tuple[Service, ...]:
+        if word in self._services:
+            return self._services[word]
+        if not scalars.is_literal(word):
+            near = closest(word, self._services)
+            hint = f"; did you mean '{near}'?" if near else ""
+            raise QuestionError(f"no service is called '{word}'{hint}")
+        try:
+            return (scalars.service(word),)
+        except ValueError as problem:
+            raise QuestionError(str(problem)) from None
+
+    def packet(self, origin: str, target: str, service: str) -> Connection:
+        """The one connection that a trace asks about: IPv4 where both ends have it.
+
+        Raises QuestionError for a service of many ports, and where the two ends
+        share no address family.
+        """
+        services = self.services(service)
+        if len(services) > 1:
+            raise QuestionError(
+                f"service '{service}' is several: name one of {', '.join(map(str, services))}"
+            )
+        one = services[0]
+        if one.proto is None or (one.low is None and one.proto in PORT_PROTOCOLS):
+            raise QuestionError(f"'{service}' has many ports; a trace needs one, like tcp/22")
+        if one.low != one.high:
+            raise QuestionError(f"'{service}' has many ports; name one from {one.low} on")
+        port = _ECHO_REQUEST.get(one.proto, 0) if one.low is None else one.low
+        for src, dst in self._pairs(origin, target, one.proto):
+            return Connection(src, dst, one.proto, port)
+        raise QuestionError(f"'{origin}' and '{target}' have no address family in common for {one}")
+
+    def packets(self, origin: str, target: str, service: Service) -> list[Connection]:
+        """Connections that stand for all there are of a service between two ends."""
+        found = []
+        for proto, port in samples(self._intents, service):
+            pairs = self._pairs(origin, target, proto)
+            found += [Connection(src, dst, proto, port) for src, dst in pairs]
+        return found
+
+    def _pairs(self, origin: str, target: str, proto: int) -> list[tuple[Address, Address]]:
+        family = ONLY_IN.get(proto)
+        pairs = [
+            (src, dst)
+            for src in self.addresses(origin)
+            for dst in self.addresses(target)
+            if src.version == dst.version and family in (None, src.version)
+        ]
+        return sorted(pairs, key=lambda pair: pair[0].version)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a policy test found: ``wrong`` are the connections that got another verdict."""
+
+    test: PolicyTest
+    tried: int
+    wrong: tuple[tuple[Connection, Verdict], ...]
+    problem: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        return not self.wrong and self.problem is None
+
+
+def run_tests(policy: Policy, judge: Judge, now: float) -> tuple[Outcome, ...]:
+    """Run the policy's own ``tests:``; each must hold for all addresses and ports it names."""
+    questions = Questions(policy)
+    outcomes = [_run(test, questions, judge, now) for test in policy.tests]
+    # A named service may hold both ICMPs where the two ends share one family only.
+    tried = {outcome.test.source for outcome in outcomes if outcome.tried}
+    return tuple(o for o in outcomes if o.tried or o.test.source not in tried)
+
+
+def _run(test: PolicyTest, questions: Questions, judge: Judge, now: float) -> Outcome:
+    try:
+        connections: Sequence[Connection] = questions.packets(
+            test.origin, test.target, test.service
+        )
+    except QuestionError as problem:
+        return Outcome(test, 0, (), str(problem))
+    if not connections:
+        apart = f"'{test.origin}' and '{test.target}' have no address family in common"
+        return Outcome(test, 0, (), f"{apart} for {test.service}")
+    judged = [(connection, judge.verdict(connection, now)) for connection in connections]
+    wrong = tuple((c, verdict) for c, verdict in judged if verdict.action is not test.expect)
+    return Outcome(test, len(connections), wrong)
+
+
+def verdict_data(verdict: Verdict) -> dict[str, object]:
+    """A verdict under the names that logs, the API and ``--json`` carry."""
+    miss = verdict.nearest_miss
+    source = verdict.source
+    return {
+        "action": verdict.action.value,
+        "forwarded": verdict.forwarded,
+        "mode": verdict.mode.name.lower(),
+        "tier": verdict.tier.value,
+        "intent": verdict.intent,
+        "from_segments": list(verdict.from_segments),
+        "to_segments": list(verdict.to_segments),
+        "nearest_miss": None
+        if miss is None
+        else {"intent": miss.intent, "failed": list(miss.failed)},
+        "source": None if source is None else f"{source.file}:{source.line}",
+    }

@@ -1,0 +1,1 @@
+"""The hash-chained record: log, chain, signed checkpoints, exports."""

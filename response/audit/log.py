@@ -1,0 +1,131 @@
+"""The record of what was seen, decided and done: append-only and hash-chained.
+
+One decision's story reads from the evidence (`alert`) over `decision` and
+`enforce` (what the controller was asked to put on switches) to `confirmed`
+(what a switch acknowledged by barrier) and `released` or `expired`, with the
+person or the policy that approved it. Every entry that belongs to a decision
+carries its id as ``decision``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from response.audit import checkpoints
+from response.audit.chain import AuditEntry, AuditReport, check_chain, next_entry
+from response.audit.checkpoints import Checkpoint, SealCheck
+from response.audit.signing import Signer
+from response.state.interfaces import StateStore
+
+Kind = Literal[
+    "started",  # the analysis came up
+    "policy",  # the policy that the controller goes by, or that it refused
+    "rollout",  # a policy version was staged, applied, confirmed, rolled back, reverted
+    "switch",  # a switch connected, was reconciled, failed
+    "spoof",  # spoofed packets, counted over a while
+    "lost",  # records that a full queue dropped, counted
+    "alert",  # what was seen, with features, path and records
+    "decision",  # a decision was made: active or proposed
+    "approved", "rejected", "released", "expired",  # how it went on
+    "extended",  # it covers another address of its host, or holds for longer
+    "reward",  # what came of a choice: safe traffic carried, exposure left, a person's word
+    "enforce", "withdraw",  # what was asked of the controller
+    "confirmed", "removed",  # what a switch acknowledged by barrier
+    "feed",  # a threat feed was loaded, failed, or became too old
+    "checkpoint",  # a signature over everything before it
+    "hold",  # automatic action was stopped or resumed
+    "model",  # a snapshot was kept or gone back to, a challenger compared, promoted, dismissed
+]  # fmt: skip
+
+
+class Audit:
+    """The chain in a store."""
+
+    def __init__(
+        self, store: StateStore, signer: Signer | None = None, beside: Path | None = None
+    ) -> None:
+        """``signer`` signs checkpoints, of which the newest is kept in the directory ``beside``;
+        without them there are none."""
+        self._store = store
+        self._signer = signer
+        self._beside = beside
+        self._sealed: tuple[float, int] | None = None  # when and up to which entry
+
+    def append(self, ts: float, kind: Kind, data: Mapping[str, Any]) -> AuditEntry:
+        """Add one entry, in the caller's transaction where one is open."""
+        with self._store.transaction():
+            entry = next_entry(self._store.audit_head(), ts, kind, data)
+            self._store.put_audit(entry)
+        return entry
+
+    def entries(
+        self, after: int = 0, kind: str | None = None, decision: str | None = None
+    ) -> Iterator[AuditEntry]:
+        """In order; those of one kind, or of one decision's story."""
+        for entry in self._store.audit_entries(after, kind):
+            if decision is None or entry.values().get("decision") == decision:
+                yield entry
+
+    def seal(self, now: float, ending: bool = False) -> Checkpoint | None:
+        """Make a checkpoint where one is due: at the first call, and when there are new entries
+        and `checkpoints.EVERY_SECONDS` have passed, `checkpoints.EVERY_ENTRIES` are new, or it is
+        the end. Call it now and then, outside of transactions."""
+        if self._signer is None or self._beside is None:
+            return None
+        head = self._store.audit_head()
+        if self._sealed is not None:
+            at, upto = self._sealed
+            new = head.seq - upto
+            late = now - at >= checkpoints.EVERY_SECONDS or new >= checkpoints.EVERY_ENTRIES
+            if not new or not (late or ending):
+                return None
+        with self._store.transaction():
+            head = self._store.audit_head()
+            number = int(self._store.meta("checkpoint") or 0) + 1
+            made = checkpoints.made(self._signer, number, now, self._store.owner_id(), head)
+            entry = self.append(now, "checkpoint", asdict(made))
+            self._store.set_meta("checkpoint", str(number))
+        self._sealed = now, entry.seq
+        # Only after it is on disk: a checkpoint apart of an entry that never was is an alarm.
+        checkpoints.write_file(self._beside / checkpoints.FILE, made)
+        return made
+
+    def verify(self) -> AuditReport:
+        """Check the whole chain against its head, as of one moment."""
+        with self._store.reading():
+            return check_chain(self._store.audit_entries(), self._store.audit_head())
+
+    def verify_signed(
+        self,
+        key: str | None,
+        kept: Checkpoint | None,
+        witnesses: Iterable[Checkpoint] = (),
+    ) -> AuditReport:
+        """As `verify`, and its checkpoints too; see `response.audit.checkpoints.SealCheck`."""
+        with self._store.reading():
+            seals = SealCheck(self._store.owner_id(), key, kept, witnesses)
+            entries = seals.watched(self._store.audit_entries())
+            report = check_chain(entries, self._store.audit_head())
+        problems = (*report.problems, *seals.finish())
+        return replace(report, problems=problems, signed_to=seals.signed_to, key=key)
+
+
+def as_jsonl(entry: AuditEntry) -> str:
+    """One line of ``audit export --format jsonl``; `response.audit.chain.entry_hash` can be
+    recomputed from it (``data`` in canonical form)."""
+    return json.dumps(
+        {
+            "seq": entry.seq,
+            "ts": entry.ts,
+            "kind": entry.kind,
+            "data": entry.values(),
+            "prev": entry.prev,
+            "hash": entry.hash,
+        },
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )

@@ -1,0 +1,1 @@
+"""Machine decisions: choice, envelope, life, rewards, explanation."""

@@ -1,0 +1,83 @@
+"""Which action an alert asks for by a fixed table, read from the top.
+
+It is where the learner of `response.decisions.bandit` starts from, and what it is measured against.
+The envelope decides afterwards whether an action may be taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from detection.alerting.alerts import Alert
+from response.decisions.decision import DecisionAction
+
+Arm = Literal["alert", "rate_limit", "isolate", "quarantine"]
+ARMS: tuple[Arm, ...] = ("alert", "rate_limit", "isolate", "quarantine")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Alerts with at least this calibrated score and this many hops ask for ``action``."""
+
+    min_score: float
+    min_hops: int
+    action: DecisionAction
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One action that the policy names: how far the envelope lets it go now and why, and the
+    reward that was expected of it (None for one that was not to be had)."""
+
+    action: str
+    outcome: str
+    reason: str
+    worth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What was chosen among ``options``. ``table`` is what the fixed table says, ``explored``
+    that the action was taken to learn about it, ``context`` what the choice rested on."""
+
+    action: Arm
+    table: Arm
+    explored: bool
+    options: tuple[Option, ...]
+    context: tuple[tuple[str, float], ...] = ()
+
+
+CERTAIN, LIKELY, PATH = 0.999, 0.99, 2
+
+TABLE: tuple[Row, ...] = (
+    Row(CERTAIN, PATH, "quarantine"),
+    Row(CERTAIN, 0, "isolate"),
+    Row(LIKELY, 0, "rate_limit"),
+)
+
+
+def choose(alert: Alert, allowed: Collection[str], table: tuple[Row, ...] = TABLE) -> Arm:
+    """The first row's action that the alert reaches and the policy allows, else ``alert``.
+
+    A row whose action is not among ``allowed`` is passed over, so an alert
+    that would deserve more gets the strongest that the policy permits.
+    """
+    return fixed_action(alert.score, len(alert.path), allowed, table)
+
+
+def fixed_action(
+    score: float, hops: int, allowed: Collection[str], table: tuple[Row, ...] = TABLE
+) -> Arm:
+    """`choose`, from a score and a path's length."""
+    for row in table:
+        if score >= row.min_score and hops >= row.min_hops and row.action in allowed:
+            return row.action
+    return "alert"
+
+
+def arms_of(actions: Iterable[str]) -> tuple[Arm, ...]:
+    """Every action to choose from under an envelope: ``alert`` always is."""
+    allowed = {"alert", *actions}
+    return tuple(arm for arm in ARMS if arm in allowed)

@@ -1,0 +1,119 @@
+"""What the policy of now permits: one policy, the bindings that hold, and the questions
+that the response asks of both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from detection.alerting.alerts import Alert
+from policies.model import Envelope, Mode, Policy
+from response.decisions.bandit import Context
+from response.decisions.decision import Decision, DecisionAction
+from response.decisions.envelope import Judgement, Members, is_protected, judge_envelope, room_left
+from response.decisions.exposure import Reach
+from response.decisions.host_addresses import HostDirectory, KnownHost
+from topology.records import Binding
+
+MembersOf = Callable[[Policy, tuple[Binding, ...]], Members]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What else decides how far a response goes; see
+    `response.decisions.envelope.judge_envelope`."""
+
+    active: tuple[Decision, ...]
+    hold: str | None
+    undone_by: str | None
+
+
+class Permits:
+    """Built anew whenever the policy or the bindings change; the work is done when asked."""
+
+    def __init__(
+        self, policy: Policy, bindings: tuple[Binding, ...], members_of: MembersOf
+    ) -> None:
+        self._policy = policy
+        self._bindings = bindings
+        self._members_of = members_of
+        self._known: tuple[Members, HostDirectory, Reach] | None = None
+
+    def host_of(self, address: str) -> KnownHost | None:
+        return self._who()[1].find(address)
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Every declared host's addresses, by name."""
+        return self._who()[1].declared()
+
+    def holders(self, addresses: Iterable[str]) -> list[KnownHost]:
+        """The known hosts that hold any of these addresses."""
+        found = (self.host_of(address) for address in addresses)
+        return list({host.name: host for host in found if host is not None}.values())
+
+    @property
+    def envelope(self) -> Envelope | None:
+        return self._policy.envelope
+
+    @property
+    def reach(self) -> Reach:
+        """Host pairs under the policy as it is."""
+        return self._who()[2]
+
+    def judge(self, action: DecisionAction, host: KnownHost, around: Circumstances) -> Judgement:
+        """How far ``action`` on ``host`` may go now."""
+        return judge_envelope(
+            action,
+            host,
+            self._policy.envelope,
+            self._who()[0],
+            around.active,
+            hold=around.hold,
+            undone_by=around.undone_by,
+        )
+
+    def context(self, alert: Alert, host: KnownHost, around: Circumstances, now: float) -> Context:
+        """What is known when an action is chosen; see `response.decisions.bandit`."""
+        envelope = self._policy.envelope
+        room = 0.0 if envelope is None else room_left(host, envelope, self._who()[0], around.active)
+        critical = self.reach.criticality(host, now)
+        return Context(alert.score, alert.kind, len(alert.path), critical, room)
+
+    def may_explore(self, host: KnownHost) -> bool:
+        """Where a segment is enforced, nothing is tried out to learn from it."""
+        return self.reach.mode(host) is not Mode.ENFORCE
+
+    def forbids(self, decision: Decision) -> str | None:
+        """Why nobody, person or machine, may have this decision; None: it may stand."""
+        envelope = self._policy.envelope
+        if envelope is None:
+            return "the policy has no adaptive section"
+        if decision.action not in envelope.actions:
+            return f"{decision.action} is not among the policy's adaptive actions"
+        target = KnownHost(decision.target, decision.addresses, True)
+        if is_protected(target, envelope, self._who()[0]):
+            return f"{decision.target} is protected"
+        return None
+
+    def still_of(self, decision: Decision) -> tuple[str, ...]:
+        """Those of a decision's addresses that are its host's (or nobody's) and not protected."""
+        return tuple(
+            address
+            for address in self.unprotected(decision.addresses)
+            if (holder := self.host_of(address)) is None
+            or not holder.declared
+            or holder.name == decision.target
+        )
+
+    def unprotected(self, addresses: Iterable[str]) -> tuple[str, ...]:
+        """Those of the addresses that a machine decision may cover."""
+        envelope = self._policy.envelope
+        protected = () if envelope is None else self._who()[0].protected_addresses(envelope)
+        return tuple(address for address in addresses if address not in protected)
+
+    def _who(self) -> tuple[Members, HostDirectory, Reach]:
+        if self._known is None:
+            members = self._members_of(self._policy, self._bindings)
+            hosts = HostDirectory(self._policy, self._bindings)
+            self._known = members, hosts, Reach(self._policy, members, hosts.all())
+        return self._known

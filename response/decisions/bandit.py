@@ -1,0 +1,193 @@
+"""Learning which action fits which alert: a contextual bandit that starts from the fixed table.
+
+The learner is River's LinUCB with disjoint linear models [1]_, one for each action. What an
+action is worth is what the fixed table says of it plus what the models have learned on top, so
+an untaught learner *is* the table, and rewards move it from there;
+`response.decisions.reward_ledger` gives them.
+
+.. [1] L. Li et al., A Contextual-Bandit Approach to Personalized News Article Recommendation,
+   WWW 2010, https://arxiv.org/abs/1003.0146
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from math import log10, sqrt
+from typing import Any
+
+from river.bandit import LinUCBDisjoint
+
+from response.decisions.action_table import CERTAIN, LIKELY, PATH, Arm, fixed_action
+from response.decisions.decision import STRENGTH
+
+FITTING = 0.75
+"""What the action that the table names is taken to be worth before anything is learned."""
+
+STEP = 0.1
+"""What each step that an action is stronger or weaker than the table's takes off that."""
+
+OPTIMISM = 0.5
+"""Standard deviations of not knowing that speak for an action, where exploring is allowed."""
+
+CAUTION = 5.0
+"""How many rewards in one direction it takes until they weigh as much as the table's word."""
+
+MOST_HOPS, MOST_NINES = 8, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is known when an action is chosen.
+
+    ``score`` and ``kind`` are the alert's, ``hops`` the length of its path. ``criticality``
+    is the share of known hosts that the policy lets reach the suspect, ``room`` the share of
+    the envelope's blocks that is left (the tighter of ``max_hosts`` and ``max_share``).
+    """
+
+    score: float
+    kind: str
+    hops: int
+    criticality: float
+    room: float
+
+    def features(self) -> dict[str, float]:
+        """For the models: each in [0, 1]. The table's rows are features, so it can be unlearned."""
+        path = self.hops >= PATH
+        row = (
+            "doubtful" if self.score < LIKELY
+            else "likely" if self.score < CERTAIN
+            else "certain-path" if path
+            else "certain"
+        )  # fmt: skip
+        nines = -log10(max(1.0 - self.score, 10.0**-MOST_NINES))
+        return {
+            row: 1.0,
+            f"kind-{self.kind}": 1.0,
+            "nines": nines / MOST_NINES,
+            "hops": min(self.hops, MOST_HOPS) / MOST_HOPS,
+            "criticality": self.criticality,
+            "room": self.room,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """``table`` is what the fixed table would have done; ``explored`` tells that the action was
+    taken to learn about it; ``values`` is what each action was expected to be worth."""
+
+    action: Arm
+    table: Arm
+    explored: bool
+    values: tuple[tuple[str, float], ...]
+
+
+class ActionLearner:
+    """Deterministic: the same rewards in the same order give the same choices.
+
+    ``seed`` breaks ties, ``optimism`` is how much not knowing speaks for an action.
+    """
+
+    def __init__(self, seed: int = 0, optimism: float = OPTIMISM) -> None:
+        self._policy: Any = TableBandit(seed, optimism)
+        self.rewards = 0
+
+    def choose(
+        self, context: Context, arms: Collection[Arm], explorable: Collection[Arm] = ()
+    ) -> Chosen:
+        """The best of ``arms`` (never empty); not knowing speaks for those in ``explorable``."""
+        features = context.features()
+        table = fixed_action(context.score, context.hops, arms)
+        known = {arm: self._policy.worth(arm, table, features) for arm in arms}
+        best = self._policy.pick(known, {})
+        bonus = {arm: self._policy.unknown(arm, features) for arm in arms if arm in explorable}
+        tried = self._policy.pick(known, bonus) if bonus else best
+        return Chosen(tried, table, tried != best, tuple(known.items()))
+
+    def learn(self, features: Mapping[str, float], arm: Arm, table: Arm, reward: float) -> None:
+        """``arm`` was carried out, where the table says ``table``, and earned ``reward``."""
+        self._policy.update(arm, dict(features), reward - said_by_table(arm, table))
+        self.rewards += 1
+
+    def snapshot(self) -> bytes:
+        return HEADER + zlib.compress(pickle.dumps(self, protocol=5), level=1)
+
+    @staticmethod
+    def restore(data: bytes) -> ActionLearner:
+        """Go on exactly where `snapshot` was taken. Raises ValueError for other bytes."""
+        if not data.startswith(HEADER):
+            raise ValueError("not a snapshot of learned actions")
+        try:
+            found = _Reader(io.BytesIO(zlib.decompress(data[len(HEADER) :]))).load()
+        except Exception as problem:
+            raise ValueError(f"damaged snapshot of learned actions: {problem}") from None
+        if not isinstance(found, ActionLearner):
+            raise ValueError("not a snapshot of learned actions")
+        return found
+
+
+class TableBandit(LinUCBDisjoint):
+    """LinUCB whose models learn what to add to the table's word."""
+
+    def __init__(self, seed: int, optimism: float) -> None:
+        super().__init__(alpha=CAUTION, beta=1.0, seed=seed)
+        self.optimism = optimism
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Only what was learned, so that reading it back needs few classes and no functions."""
+        return {
+            "seed": self.seed,
+            "optimism": self.optimism,
+            "ties": self._rng.getstate(),
+            "models": dict(self._bayes_lin_regs),
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["seed"], state["optimism"])  # type: ignore[misc]
+        self._rng.setstate(state["ties"])
+        self._bayes_lin_regs.update(state["models"])
+
+    def worth(self, arm: Arm, table: Arm, features: Mapping[str, float]) -> float:
+        """The reward expected of ``arm``."""
+        learned: float = self._model(arm).predict_one(features)
+        return said_by_table(arm, table) + learned
+
+    def unknown(self, arm: Arm, features: Mapping[str, float]) -> float:
+        """What not knowing adds to it: standard deviations of the mean, not of one reward."""
+        seen = self._model(arm).predict_one(features, with_dist=True)
+        return self.optimism * sqrt(max(0.0, seen.sigma**2 - 1.0 / self.beta))
+
+    def _model(self, arm: Arm) -> Any:
+        return self._bayes_lin_regs[arm]
+
+    def pick(self, worth: Mapping[Arm, float], bonus: Mapping[Arm, float]) -> Arm:
+        """The highest; of equals, one by the seed."""
+        totals = {arm: value + bonus.get(arm, 0.0) for arm, value in worth.items()}
+        highest = max(totals.values())
+        equal: Sequence[Arm] = [arm for arm, total in totals.items() if total == highest]
+        return equal[0] if len(equal) == 1 else self._rng.choice(sorted(equal))
+
+
+def said_by_table(arm: str, table: str) -> float:
+    """What ``arm`` is worth where the table says ``table``, before anything is learned."""
+    return FITTING - STEP * abs(STRENGTH[arm] - STRENGTH[table])
+
+
+HEADER = b"septum-actions-1\n"
+ROOMS = ("river.", "response.decisions.bandit.", "numpy.")
+PLAIN = {("builtins", "slice")}
+BUILDERS = {"_reconstruct", "_frombuffer", "scalar"}  # how numpy puts arrays together again
+
+
+class _Reader(pickle.Unpickler):
+    """Admits only what a learner is made of, so that a foreign file cannot run anything."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in PLAIN or f"{module}.".startswith(ROOMS):
+            found = super().find_class(module, name)
+            if isinstance(found, type) or (module.startswith("numpy.") and name in BUILDERS):
+                return found
+        raise pickle.UnpicklingError(f"{module}.{name} has no place here")

@@ -1,0 +1,343 @@
+"""A decision's life: proposed → active → released | expired | rejected.
+
+Every change is on disk, with its audit entry, before the command that carries
+it out is returned, so a crash at any moment leaves the store ahead of the
+switches and never behind them. Asking for the same thing twice does nothing
+the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from response.audit.log import Audit, Kind
+from response.decisions.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
+from response.decisions.overrides import Undone
+from response.ipc.messages import Command, Enforce, Release, RulesConfirmed
+from response.state.interfaces import StateStore
+
+LEAST_MORE = 10.0
+"""Seconds by which an extension must move the end to be one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The answer to a person: was it done, one line, and what the controller must do now."""
+
+    ok: bool
+    text: str
+    commands: tuple[Command, ...] = ()
+
+
+class Lifecycle:
+    """All open decisions (active and proposed), and every change of one."""
+
+    def __init__(self, store: StateStore, audit: Audit, now: float) -> None:
+        self._store = store
+        self._audit = audit
+        self._open: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
+        self._holder: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
+        self._undone = Undone(store.undone_decisions(now))
+        # Switches that have a decision's rules, and have yet to say so of its newest form.
+        self._renewing: dict[str, set[int]] = {}
+        for state in self._open:
+            for decision in store.decisions(state):
+                self._index(decision)
+
+    # -- what holds ------------------------------------------------------------
+
+    def active(self) -> tuple[Decision, ...]:
+        return tuple(self._open["active"].values())
+
+    @property
+    def proposals(self) -> int:
+        """How many wait for a person."""
+        return len(self._open["proposed"])
+
+    def open_on(self, addresses: Iterable[str]) -> Decision | None:
+        """The active, else the proposed decision that covers one of these addresses."""
+        listed = tuple(addresses)
+        for holder in (self._holder["active"], self._holder["proposed"]):
+            for address in listed:
+                if address in holder:
+                    return holder[address]
+        return None
+
+    def proposed_on(self, addresses: Iterable[str]) -> Decision | None:
+        """The proposal that covers one of these addresses."""
+        holder = self._holder["proposed"]
+        return next((holder[each] for each in addresses if each in holder), None)
+
+    def undone_by(self, addresses: Iterable[str], now: float) -> str | None:
+        """Who released or rejected a decision on this host whose time would still run."""
+        return self._undone.by(addresses, now)
+
+    # -- how it begins ---------------------------------------------------------
+
+    def begin(self, decision: Decision, reason: str) -> list[Command]:
+        """Keep a new decision; to be called in the transaction that keeps its evidence.
+
+        Commands may leave only after that transaction has ended. A decision that
+        ``supersedes`` another one, and holds, ends it.
+        """
+        now = decision.ts
+        if decision.state == "active":
+            decision = replace(decision, addresses=self._free(decision.addresses, decision))
+        self._change(decision, now, "decision", {"reason": reason, **_summary(decision)})
+        if decision.state != "active":
+            return []
+        return self._enforce(decision, now) + self._end_superseded(decision, now)
+
+    def approve(
+        self,
+        decision_id: str,
+        by: str,
+        now: float,
+        forbidden: str | None = None,
+        addresses: tuple[str, ...] | None = None,
+    ) -> Done:
+        """A person turns a proposal into an active decision, whose time starts now.
+
+        It takes the place of whatever holds on the same host. ``forbidden``
+        says why not even a person may, where that is so; ``addresses`` which
+        of the proposal's are still the host's (None: all).
+        """
+        decision = self._store.decision(decision_id)
+        if decision is None or decision.state != "proposed":
+            return _cannot(decision_id, decision, "approve", "active")
+        if forbidden is not None:
+            return Done(False, f"{decision_id}: not approved: {forbidden}")
+        if now >= decision.expires:
+            return Done(False, f"{decision_id}: not approved: its time is over")
+        if addresses is not None:
+            decision = replace(decision, addresses=addresses)
+        if not decision.addresses:
+            return Done(False, f"{decision_id}: not approved: its addresses are of other hosts now")
+        held = self.open_on(decision.addresses)
+        before = None if held is None or held.state != "active" else held.id
+        approved = replace(
+            decision, state="active", ts=now, until=None, by=by, approved_by=by, supersedes=before
+        )
+        approved = replace(approved, addresses=self._free(approved.addresses, approved))
+        with self._store.transaction():
+            self._change(approved, now, "approved", {"by": by})
+            commands = self._enforce(approved, now) + self._end_superseded(approved, now)
+        return Done(True, f"{decision_id}: approved; {_what(approved)}", tuple(commands))
+
+    # -- how it goes on --------------------------------------------------------
+
+    def cover(self, decision_id: str, addresses: Iterable[str], now: float) -> list[Command]:
+        """The host of an active decision took more addresses: cover them, no longer than it."""
+        decision = self._open["active"][decision_id]
+        fresh = (each for each in addresses if each not in decision.addresses)
+        more = self._free(fresh, decision)
+        if not more:
+            return []
+        wider = replace(decision, addresses=(*decision.addresses, *more))
+        with self._store.transaction():
+            self._renewing[wider.id] = {rule.switch for rule in wider.rules}
+            self._change(wider, now, "extended", {"addresses": list(more)})
+            return self._enforce(wider, now)
+
+    def narrow(
+        self, decision_id: str, addresses: tuple[str, ...], number: int, now: float, reason: str
+    ) -> list[Command]:
+        """Block fewer addresses, for no longer: by a decision of its own for those that are left,
+        so that the undo of the first one is exact."""
+        decision = self._open["active"][decision_id]
+        if not addresses:
+            return list(self.release(decision_id, MACHINE, now, reason).commands)
+        made = id_of(number)
+        smaller = replace(
+            decision, id=made, number=number, addresses=addresses, rules=(), ts=now,
+            until=decision.expires, supersedes=decision_id,
+            would_release_if=decision.would_release_if.replace(decision_id, made),
+        )  # fmt: skip
+        with self._store.transaction():
+            return self.begin(smaller, reason)
+
+    def extend(self, decision_id: str, seconds: int, by: str, now: float, why: str = "") -> Done:
+        """Let an active decision end ``seconds`` from now, if it would have ended before.
+
+        The switch's timer allows `MAX_TTL` seconds at a time.
+        """
+        decision = self._store.decision(decision_id)
+        if decision is None or decision.state != "active" or now >= decision.expires:
+            return _cannot(decision_id, decision, "extend", "")
+        if not 0 < seconds <= MAX_TTL:
+            return Done(False, f"{decision_id}: not extended: 1 to {MAX_TTL} s at a time")
+        until = now + seconds
+        if until < decision.expires + LEAST_MORE:
+            left = decision.expires - now
+            return Done(True, f"{decision_id}: holds for {left:.0f} s already")
+        longer = replace(decision, until=until)
+        with self._store.transaction():
+            self._renewing[longer.id] = {rule.switch for rule in longer.rules}
+            self._change(longer, now, "extended", {"by": by, "until": until, "reason": why})
+            commands = self._enforce(longer, now)
+        return Done(True, f"{decision_id}: holds for {seconds} s from now", tuple(commands))
+
+    def confirm(self, message: RulesConfirmed) -> None:
+        """A switch acknowledged rules of a decision, put there or taken away.
+
+        What is known already is not written down again, but once after each extension.
+        """
+        decision = self._store.decision(message.decision)
+        if decision is None:
+            return
+        if message.removed:
+            changed = tuple(rule for rule in message.rules if rule in decision.rules)
+            rules = tuple(rule for rule in decision.rules if rule not in changed)
+        else:
+            changed = tuple(rule for rule in message.rules if rule not in decision.rules)
+            rules = (*decision.rules, *changed)
+        renewing = self._renewing.get(decision.id, set())
+        if not changed and not message.removed:
+            changed = tuple(rule for rule in message.rules if rule.switch in renewing)
+        renewing -= {rule.switch for rule in message.rules}
+        if not changed:
+            return
+        listed = [[rule.switch, rule.table, rule.cookie] for rule in changed]
+        kind: Kind = "removed" if message.removed else "confirmed"
+        with self._store.transaction():
+            self._change(replace(decision, rules=rules), message.ts, kind, {"rules": listed})
+
+    # -- how it ends -----------------------------------------------------------
+
+    def reject(self, decision_id: str, by: str, now: float, reason: str = "") -> Done:
+        """A person declines a proposal (or the machine takes it back)."""
+        decision = self._store.decision(decision_id)
+        if decision is None or decision.state != "proposed":
+            return _cannot(decision_id, decision, "reject", "rejected")
+        rejected = replace(decision, state="rejected", by=by)
+        why = reason or f"rejected by {by}"
+        with self._store.transaction():
+            self._change(rejected, now, "rejected", {"by": by, "reason": why})
+        self._undone.remember(rejected)
+        return Done(True, f"{decision_id}: rejected")
+
+    def release(self, decision_id: str, by: str, now: float, reason: str = "") -> Done:
+        """End an active decision before its time; its rules are taken away exactly."""
+        decision = self._store.decision(decision_id)
+        if decision is None or decision.state != "active":
+            return _cannot(decision_id, decision, "release", "released")
+        released = replace(decision, state="released", by=by)
+        why = reason or f"released by {by}"
+        with self._store.transaction():
+            self._withdraw(released, now, {"by": by, "reason": why})
+        self._undone.remember(released)
+        text = f"{decision_id}: released; {released.target} is free again"
+        return Done(True, text, (Release(released, why),))
+
+    def expire(self, now: float) -> list[tuple[Decision, Release | None]]:
+        """End what has run out. The switch has ended the rules by its own timer; the
+        command lets the controller forget them."""
+        ended: list[tuple[Decision, Release | None]] = []
+        due = [d for held in self._open.values() for d in held.values() if now >= d.expires]
+        if due:
+            with self._store.transaction():
+                for decision in due:
+                    expired = replace(decision, state="expired")
+                    self._change(expired, now, "expired", {"was": decision.state})
+                    was_active = decision.state == "active"
+                    ended.append((expired, Release(expired, "expired") if was_active else None))
+        self._undone.forget(now)
+        return ended
+
+    def resent(self, now: float) -> list[Command]:
+        """What a controller may have missed when this process last ended: everything that
+        holds, and what has ended but whose rules no switch has said are gone.
+
+        Carrying out a command twice is carrying it out once, so nothing is lost or doubled.
+        """
+        commands: list[Command] = [Enforce(d) for d in self.active() if now < d.expires]
+        for decision in self._store.unsettled_decisions(now):
+            commands.append(Release(decision, f"{decision.state} (sent again)"))
+        return commands
+
+    def _free(self, addresses: Iterable[str], decision: Decision) -> tuple[str, ...]:
+        """Those that no other active decision covers: an address is under one at a time."""
+        own = (None, decision.id, decision.supersedes)
+        holder = self._holder["active"]
+        return tuple(a for a in addresses if getattr(holder.get(a), "id", None) in own)
+
+    # -- the one way to change a decision --------------------------------------
+
+    def _change(self, decision: Decision, now: float, kind: Kind, data: dict[str, Any]) -> None:
+        self._store.save_decision(decision)
+        self._audit.append(now, kind, {"decision": decision.id, **data})
+        self._index(decision)
+
+    def _index(self, decision: Decision) -> None:
+        for state, held in self._open.items():
+            holder = self._holder[state]
+            known = held.pop(decision.id, None)
+            for address in () if known is None else known.addresses:
+                if address in holder and holder[address].id == decision.id:
+                    del holder[address]
+        if decision.state in self._open:
+            self._open[decision.state][decision.id] = decision
+            self._holder[decision.state].update(dict.fromkeys(decision.addresses, decision))
+
+    def _end_superseded(self, decision: Decision, now: float) -> list[Command]:
+        """What ``decision`` takes the place of ends; the stronger rules are sent first."""
+        before = None if decision.supersedes is None else self._store.decision(decision.supersedes)
+        if before is None or before.state not in self._open:
+            return []
+        reason = f"superseded by {decision.id}"
+        ended: DecisionState = "released" if before.state == "active" else "rejected"
+        gone = replace(before, state=ended, by=decision.by, superseded_by=decision.id)
+        if before.state == "proposed":
+            self._change(gone, now, "rejected", {"by": gone.by, "reason": reason})
+            return []
+        self._withdraw(gone, now, {"by": gone.by, "reason": reason})
+        return [Release(gone, reason)]
+
+    def _withdraw(self, released: Decision, now: float, data: dict[str, Any]) -> None:
+        self._change(released, now, "released", data)
+        self._audit.append(now, "withdraw", {"decision": released.id})
+
+    def _enforce(self, decision: Decision, now: float) -> list[Command]:
+        self._audit.append(
+            now,
+            "enforce",
+            {
+                "decision": decision.id,
+                "number": decision.number,
+                "action": decision.action,
+                "addresses": list(decision.addresses),
+                "expires": decision.expires,
+            },
+        )
+        return [Enforce(decision)]
+
+
+def _cannot(decision_id: str, decision: Decision | None, verb: str, wished: str) -> Done:
+    """The answer when a decision is not in the state that ``verb`` needs."""
+    if decision is None:
+        return Done(False, f"{decision_id}: no such decision")
+    if decision.state == wished:
+        return Done(True, f"{decision_id}: is {wished} already")
+    return Done(False, f"{decision_id}: is {decision.state}; cannot {verb} it")
+
+
+def _what(decision: Decision) -> str:
+    return f"{decision.action} of {decision.target} for {decision.ttl} s"
+
+
+def _summary(decision: Decision) -> dict[str, Any]:
+    return {
+        "action": decision.action,
+        "addresses": list(decision.addresses),
+        "alert": decision.alert,
+        "by": decision.by,
+        "number": decision.number,
+        "scope": decision.scope,
+        "state": decision.state,
+        "supersedes": decision.supersedes,
+        "target": decision.target,
+        "ttl": decision.ttl,
+        "why": decision.why,
+    }

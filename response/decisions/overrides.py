@@ -1,0 +1,34 @@
+"""Hosts on which a person undid a machine decision: there the machine asks next time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from response.decisions.decision import MACHINE, Decision
+
+
+class Undone:
+    """Released and rejected decisions whose time would still run, by address.
+
+    What the machine itself ended is no person's word.
+    """
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._held: dict[str, Decision] = {}
+        for decision in decisions:
+            self.remember(decision)
+
+    def remember(self, decision: Decision) -> None:
+        if decision.by != MACHINE and decision.superseded_by is None:
+            self._held.update(dict.fromkeys(decision.addresses, decision))
+
+    def by(self, addresses: Iterable[str], now: float) -> str | None:
+        """Who it was, None where nobody did."""
+        for address in addresses:
+            decision = self._held.get(address)
+            if decision is not None and now < decision.expires:
+                return decision.by
+        return None
+
+    def forget(self, now: float) -> None:
+        self._held = {a: d for a, d in self._held.items() if now < d.expires}

@@ -1,0 +1,252 @@
+"""From an alert to a decision, or to the reason why there is none."""
+
+from __future__ import annotations
+
+from detection.alerting.alerts import Alert
+from response.audit.log import Audit
+from response.decisions.action_table import ARMS, Arm, Choice, Option, arms_of
+from response.decisions.authorization import Circumstances, Permits
+from response.decisions.bandit import Chosen
+from response.decisions.decision import MACHINE, MAX_TTL, STRENGTH, Decision, DecisionAction, id_of
+from response.decisions.envelope import Judgement
+from response.decisions.explain import why, would_release_if
+from response.decisions.host_addresses import KnownHost
+from response.decisions.lifecycle import Lifecycle
+from response.decisions.reward_ledger import Ledger
+from response.decisions.rewards import Case, habits_of
+from response.ipc.messages import Command
+from response.state.interfaces import Detector, StateStore, StoredAlert
+from response.state.json_values import plain, sparse
+from topology.records import FlowRecord
+
+MAX_PROPOSALS = 1_000
+"""Open proposals; a flood of alerts beyond it is recorded as alerts."""
+
+
+class Responder:
+    """Chooses among what the envelope permits, and keeps alert, evidence, choice and decision."""
+
+    def __init__(
+        self,
+        store: StateStore,
+        audit: Audit,
+        life: Lifecycle,
+        ledger: Ledger,
+        detector: Detector,
+        adapt: bool,
+    ) -> None:
+        self._store = store
+        self._audit = audit
+        self._life = life
+        self._ledger = ledger
+        self._detector = detector
+        self._adapt = adapt
+
+    def respond(
+        self,
+        alert: Alert,
+        evidence: tuple[FlowRecord, ...],
+        permits: Permits,
+        hold: str | None,
+        now: float,
+    ) -> list[Command]:
+        """To be called in a transaction; the commands may leave when it has ended."""
+        host = permits.host_of(alert.host)
+        held = None if host is None else self._life.open_on(host.addresses)
+        if host is None or not self._adapt:
+            reason = "automatic action is turned off" if not self._adapt else _stranger(alert)
+            return self._only_alert(alert, reason, held, None, evidence)
+        undone_by = self._life.undone_by(host.addresses, now)
+        around = Circumstances(self._life.active(), hold, undone_by)
+        choice, judgement = self._choose(alert, host, permits, around, held, now)
+        if choice is None or choice.action == "alert" or judgement.outcome == "alert":
+            return self._only_alert(alert, judgement.reason, held, choice, evidence, host, permits)
+        if held is not None and not _goes_further(choice.action, judgement, held):
+            commands = self._go_on(held, permits, host, around, now)
+            reason = f"{held.id} ({held.state}) covers {held.target} already"
+            return commands + self._only_alert(alert, reason, held, None, evidence)
+        waiting = self._life.proposed_on(host.addresses)
+        if judgement.outcome == "proposed" and waiting is not None and waiting is not held:
+            if STRENGTH[choice.action] <= STRENGTH[waiting.action]:
+                reason = f"{waiting.id} waits for a person already"
+                return self._only_alert(alert, reason, waiting, None, evidence)
+            held = waiting
+        if judgement.outcome == "proposed" and self._life.proposals >= MAX_PROPOSALS:
+            reason = f"{MAX_PROPOSALS} proposals are waiting already"
+            return self._only_alert(alert, reason, held, None, evidence)
+        return self._decide(alert, host, choice, judgement, held, permits, evidence, now)
+
+    def _choose(
+        self,
+        alert: Alert,
+        host: KnownHost,
+        permits: Permits,
+        around: Circumstances,
+        held: Decision | None,
+        now: float,
+    ) -> tuple[Choice | None, Judgement]:
+        """The action to take, and how far the envelope lets it go."""
+        envelope = permits.envelope
+        if envelope is None:
+            return None, Judgement("alert", "the policy has no adaptive section")
+        arms = arms_of(envelope.actions)
+        judged: dict[Arm, Judgement] = {
+            arm: permits.judge(arm, host, around) for arm in ARMS if arm != "alert"
+        }
+        possible = [judged[arm] for arm in arms if arm != "alert"]
+        if not possible:
+            return None, Judgement("alert", "the policy names no action beyond alert")
+        if all(each.outcome == "alert" for each in possible):
+            return None, possible[0]
+        context = permits.context(alert, host, around, now)
+        # Trying something out is for hosts that are not enforced, within what may be done at once.
+        acting = [arm for arm, each in judged.items() if each.outcome == "active"]
+        free = bool(acting) and permits.may_explore(host)
+        chosen = self._ledger.learner.choose(context, arms, ("alert", *acting) if free else ())
+        choice = _as_choice(chosen, judged, tuple(context.features().items()))
+        if choice.action == "alert":
+            reason = f"alert is expected to be worth most here (the table says {choice.table})"
+            if choice.table == "alert":
+                reason = "no action that the policy allows fits this alert"
+            return choice, Judgement("alert", reason)
+        return choice, judged[chosen.action]
+
+    def _decide(
+        self,
+        alert: Alert,
+        host: KnownHost,
+        choice: Choice,
+        judgement: Judgement,
+        held: Decision | None,
+        permits: Permits,
+        evidence: tuple[FlowRecord, ...],
+        now: float,
+    ) -> list[Command]:
+        number = self._store.next_decision_number()
+        action: DecisionAction = choice.action  # type: ignore[assignment]
+        replaces = held is not None and (held.state == "proposed" or judgement.outcome == "active")
+        decision = Decision(
+            id=id_of(number),
+            number=number,
+            ts=now,
+            action=action,
+            target=host.name,
+            addresses=host.addresses,
+            scope="host",
+            state="active" if judgement.outcome == "active" else "proposed",
+            ttl=judgement.ttl,
+            alert=alert.id,
+            why=why(alert),
+            would_release_if=would_release_if(alert, id_of(number), judgement.ttl),
+            by=MACHINE,
+            supersedes=held.id if held is not None and replaces else None,
+        )
+        outcome, reason = judgement.outcome, judgement.reason
+        stored = StoredAlert(alert, outcome, reason, decision.id, evidence, choice)
+        self._keep(stored, with_evidence=True)
+        self._open_case(alert, host, choice, permits, now, decision)
+        if decision.supersedes is not None:
+            self._ledger.close(decision.supersedes, "", now, done=held.state == "active")  # type: ignore[union-attr]
+        return self._life.begin(decision, judgement.reason)
+
+    def _go_on(
+        self,
+        held: Decision,
+        permits: Permits,
+        host: KnownHost,
+        around: Circumstances,
+        now: float,
+    ) -> list[Command]:
+        """A blocked host that goes on with it stays blocked: its time begins anew."""
+        if held.state != "active":
+            return []
+        judged = permits.judge(held.action, host, around)
+        if judged.outcome != "active":
+            return []
+        done = self._life.extend(held.id, min(judged.ttl, MAX_TTL), MACHINE, now, "it goes on")
+        return list(done.commands)
+
+    def _only_alert(
+        self,
+        alert: Alert,
+        reason: str,
+        held: Decision | None,
+        choice: Choice | None,
+        evidence: tuple[FlowRecord, ...],
+        host: KnownHost | None = None,
+        permits: Permits | None = None,
+    ) -> list[Command]:
+        if choice is not None and choice.action != "alert":
+            choice = None
+        named = None if held is None else held.id
+        self._keep(StoredAlert(alert, "alert", reason, named, evidence, choice), False)
+        if choice is not None and host is not None and permits is not None and held is None:
+            self._open_case(alert, host, choice, permits, alert.ts, None)
+        return []
+
+    def _open_case(
+        self,
+        alert: Alert,
+        host: KnownHost,
+        choice: Choice,
+        permits: Permits,
+        now: float,
+        decision: Decision | None,
+    ) -> None:
+        if self._ledger.full:
+            return
+        envelope = permits.envelope
+        ttl = 0 if envelope is None else envelope.ttl
+        self._ledger.open(
+            Case(
+                id=alert.id if decision is None else decision.id,
+                ts=now,
+                host=host.name,
+                addresses=host.addresses,
+                action=choice.action,
+                table=choice.table,
+                features=choice.context,
+                pairs=permits.reach.pairs_left(host, "alert", now),
+                pairs_left=permits.reach.pairs_left(host, choice.action, now),
+                habits=habits_of(self._detector.graph, host, alert),
+                decision=None if decision is None else decision.id,
+                until=now + ttl if decision is None else None,
+            )
+        )
+
+    def _keep(self, stored: StoredAlert, with_evidence: bool) -> None:
+        self._store.save_alert(stored)
+        data = {
+            "alert": plain(stored.alert),
+            "decision": stored.decision,
+            "outcome": stored.outcome,
+            "reason": stored.reason,
+        }
+        if stored.choice is not None:
+            data["choice"] = plain(stored.choice)
+        if with_evidence:
+            data["evidence"] = [sparse(record) for record in stored.evidence]
+        self._audit.append(stored.alert.ts, "alert", data)
+
+
+def _goes_further(action: str, judgement: Judgement, held: Decision) -> bool:
+    """Whether a decision would do more about a host than the one that is there."""
+    if STRENGTH[action] > STRENGTH[held.action]:
+        return True
+    acts_now = judgement.outcome == "active" and held.state == "proposed"
+    return acts_now and action == held.action
+
+
+def _stranger(alert: Alert) -> str:
+    return f"{alert.host} is no known host of this network"
+
+
+def _as_choice(
+    chosen: Chosen, judged: dict[Arm, Judgement], context: tuple[tuple[str, float], ...]
+) -> Choice:
+    values = dict(chosen.values)
+    options = tuple(
+        Option(arm, judged[arm].outcome, judged[arm].reason, values.get(arm)) for arm in judged
+    )
+    alert = Option("alert", "alert", "always possible", values["alert"])
+    return Choice(chosen.action, chosen.table, chosen.explored, (alert, *options), context)

@@ -1,0 +1,117 @@
+"""The reward ledger: what came of each choice of an action.
+
+A case is opened when the learner chose an action for an alert, and closed when that action
+ends (a decision's end, or for ``alert`` the time that a decision would have had). In between it
+counts the suspect's safe traffic: connections that were a habit before the alert, carried or
+stopped. Closing it gives a reward, which goes into the audit and into the learner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from response.audit.log import Audit
+from response.decisions.bandit import ActionLearner
+from response.decisions.rewards import Case, Habit, Word, entry_of, reward_of
+from response.state.interfaces import StateStore
+from response.state.json_values import dumps, loads
+from topology.records import FlowRecord
+
+MAX_CASES = 1_000  # open at once; a flood beyond it teaches nothing
+MODEL = "actions"
+"""Under which name the store keeps what was learned."""
+
+
+class Ledger:
+    """The open cases; the store has all of them, but for counts since the last `write`."""
+
+    def __init__(self, store: StateStore, audit: Audit, learner: ActionLearner) -> None:
+        self._store = store
+        self._audit = audit
+        self.learner = learner
+        self._cases: dict[str, Case] = {}
+        self._by_decision: dict[str, str] = {}
+        self._watched: dict[Habit, set[str]] = {}
+        self._changed: set[str] = set()
+        for data in store.cases():
+            self._take(loads(Case, data))
+
+    @property
+    def full(self) -> bool:
+        return len(self._cases) >= MAX_CASES
+
+    def open(self, case: Case) -> None:
+        """Begin to count, in the caller's transaction; what finds the ledger full is not kept."""
+        if not self.full and case.id not in self._cases:
+            self._store.save_case(case.id, dumps(case))
+            self._take(case)
+
+    def see(self, record: FlowRecord) -> None:
+        """Count a connection that begins, where it is somebody's habit."""
+        if record.phase == "end" or not self._watched:
+            return
+        stopped = record.verdict == "deny" or record.state == "denied"
+        for case_id in self._watched.get((record.src_ip, record.dst_ip, record.service), ()):
+            case = self._cases[case_id]
+            more = (
+                replace(case, stopped=case.stopped + 1)
+                if stopped
+                else replace(case, carried=case.carried + 1)
+            )
+            self._cases[case_id] = more
+            self._changed.add(case_id)
+
+    def write(self, now: float) -> None:
+        """Keep the counts, and close what was only alerted on and has had its time."""
+        due = [c for c in self._cases.values() if c.until is not None and now >= c.until]
+        if not due and not self._changed:
+            return
+        with self._store.transaction():
+            for case in due:
+                self._close(case, "", now)
+            for case_id in self._changed:
+                self._store.save_case(case_id, dumps(self._cases[case_id]))
+            self._changed.clear()
+            if due:
+                self._keep_learner(now)
+
+    def close(self, decision_id: str, word: Word, now: float, done: bool = True) -> None:
+        """A decision ended: reward its choice. ``done`` False: it was never carried out and nobody
+        said a word, so nothing can be learned. In the caller's transaction, where one is open."""
+        case_id = self._by_decision.get(decision_id)
+        if case_id is None:
+            return
+        with self._store.transaction():
+            self._close(self._cases[case_id], word, now, done)
+            if done:
+                self._keep_learner(now)
+
+    def _close(self, case: Case, word: Word, now: float, done: bool = True) -> None:
+        self._forget(case)
+        self._store.save_case(case.id, None)
+        if not done:
+            return
+        reward = reward_of(case, word)
+        self.learner.learn(dict(case.features), case.action, case.table, reward.value)
+        self._audit.append(now, "reward", entry_of(case, reward, word))
+
+    def _keep_learner(self, now: float) -> None:
+        self._store.save_snapshot(now, MODEL, self.learner.snapshot())
+
+    def _take(self, case: Case) -> None:
+        self._cases[case.id] = case
+        if case.decision is not None:
+            self._by_decision[case.decision] = case.id
+        for habit in case.habits:
+            self._watched.setdefault(habit, set()).add(case.id)
+
+    def _forget(self, case: Case) -> None:
+        del self._cases[case.id]
+        self._changed.discard(case.id)
+        if case.decision is not None:
+            self._by_decision.pop(case.decision, None)
+        for habit in case.habits:
+            watching = self._watched[habit]
+            watching.discard(case.id)
+            if not watching:
+                del self._watched[habit]

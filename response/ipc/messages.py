@@ -1,0 +1,205 @@
+"""What the controller and the analysis say to each other, as values and as msgpack-ready lists.
+
+Records may be lost (and are counted); commands never are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.model import FeedBlock, Mode
+from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
+from response.decisions.decision import Decision, InstalledRule
+from topology.records import Binding, FlowRecord, SpoofSeen
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsSeen:
+    """Controller → analysis: connections that started or ended, in order of sight.
+
+    ``lost`` counts records dropped since the last message because a queue was full.
+    """
+
+    records: tuple[FlowRecord, ...]
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HostsChanged:
+    """Controller → analysis: all bindings that hold now."""
+
+    bindings: tuple[Binding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SpoofsSeen:
+    spoofs: tuple[SpoofSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RulesConfirmed:
+    """Controller → analysis: a switch answered the barrier behind these rules.
+
+    ``decision`` is the decision's id; ``removed`` tells an undo from an install.
+    """
+
+    ts: float
+    decision: str
+    rules: tuple[InstalledRule, ...]
+    removed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchChanged:
+    """Controller → analysis: a reconciliation or connection event, for the audit.
+
+    ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
+    else changed its rules), ``repaired``, ``unread`` (its rules could not be read), ``limited``
+    (what it cannot do), ``standby`` (another controller's), ``taken`` (from another), ``full`` (it
+    denies new connections, for it can track no more) or ``room`` (that is over).
+    """
+
+    ts: float
+    switch: int
+    what: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyApplied:
+    ts: float
+    files: tuple[str, ...]
+    digest: str
+    problem: str | None = None
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvent:
+    """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
+    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
+
+    number: int
+    ts: float
+    what: str
+    version: int
+    by: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvents:
+    """Controller → analysis: what was done with policies, for the audit. Said again at every
+    start: those that were written down already are passed over."""
+
+    events: tuple[PolicyEvent, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyConfirmed:
+    """Controller → analysis: every connected switch answered the barrier behind a policy."""
+
+    version: int
+    switches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnAddresses:
+    """Controller → analysis: where its switches connect from; no feed may list them."""
+
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Enforce:
+    """Analysis → controller: put this decision's rules on the switches."""
+
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Analysis → controller: take this decision's rules away, exactly."""
+
+    decision: Decision
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListFeed:
+    """Analysis → controller: all that a feed lists now, in place of what it listed before.
+
+    ``mode`` is a `policies.model.Mode`, ``prefixes`` are `policies.semantics.prefixes.packed`; a
+    feed that lists nothing is forgotten. Said again it changes nothing, and of a change only the
+    difference goes to the switches.
+    """
+
+    feed: str
+    mode: int
+    prefixes: bytes
+    narrow: bytes = b""
+
+    @classmethod
+    def of(cls, block: FeedBlock) -> ListFeed:
+        narrow = packed_narrow(block.narrow)
+        return cls(block.feed, int(block.mode), packed(block.prefixes), narrow)
+
+    @property
+    def block(self) -> FeedBlock:
+        """Raises ValueError for bytes or a mode that do not exist."""
+        narrow = unpacked_narrow(self.narrow)
+        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes), narrow)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Analysis → controller, once: everything is loaded and records may come.
+
+    ``model`` names the detector's state (``fresh`` or ``restored``), ``active``
+    counts the decisions that still hold.
+    """
+
+    ts: float
+    model: str
+    active: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
+
+    ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
+    is for ``extend``. What begins with ``model-`` is for `response.state.model_versions`:
+    ``decision`` names a snapshot then, and ``alert_budget`` is a challenger's.
+    """
+
+    what: str
+    decision: str
+    by: str
+    note: str = ""
+    seconds: int = 0
+    alert_budget: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Analysis → a person: whether it was done, and one line that says so."""
+
+    ok: bool
+    text: str
+
+
+Message = (
+    RecordsSeen
+    | HostsChanged
+    | SpoofsSeen
+    | RulesConfirmed
+    | SwitchChanged
+    | PolicyApplied
+    | PolicyEvents
+    | PolicyConfirmed
+    | OwnAddresses
+)
+Command = Enforce | Release
+Order = Command | ListFeed
+Reply = Ready | Order

@@ -1,0 +1,1 @@
+"""The state store: interface, SQLite, policy and model versions."""

@@ -1,0 +1,127 @@
+"""What the response is composed from: a store for its state and a detector for its eyes.
+
+`response.state.store.Store` is the store that ships (SQLite); a server database can
+stand in by offering the same methods. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from detection.alerting.alerts import Alert, Scored
+from response.audit.chain import AuditEntry, AuditHead
+from response.decisions.action_table import Choice
+from response.decisions.decision import Decision, DecisionState
+from response.ipc.messages import ListFeed
+from topology.graph import CommunicationGraph
+from topology.records import Binding, FlowRecord, Link
+
+
+class StoredFlow(NamedTuple):
+    """One observed connection with the score its record got (None: not scored)."""
+
+    record: FlowRecord
+    score: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert with what became of it and the records it rests on.
+
+    ``outcome`` is ``active``, ``proposed`` or ``alert``; ``reason`` says why
+    it went no further; ``decision`` is the id it led to or belongs to; ``choice`` what there
+    was to choose from, where there was a choice.
+    """
+
+    alert: Alert
+    outcome: str
+    reason: str
+    decision: str | None = None
+    evidence: tuple[FlowRecord, ...] = ()
+    choice: Choice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFilter:
+    """What `flows` looks for; None or empty matches everything. ``after`` is a row number."""
+
+    sources: frozenset[str] = frozenset()
+    targets: frozenset[str] = frozenset()
+    verdict: str | None = None
+    since: float | None = None
+    after: int = 0
+
+
+class StateStore(Protocol):
+    """Durable state of one controller. Every method is safe while another process writes."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All changes inside are kept together, on disk when it returns, or none is."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Everything read inside is as of one moment; writers are not held up."""
+
+    def save_decision(self, decision: Decision) -> None: ...
+    def decision(self, decision_id: str) -> Decision | None: ...
+    def decisions(self, state: DecisionState | None = None) -> tuple[Decision, ...]: ...
+    def active_decisions(self, now: float) -> tuple[Decision, ...]: ...
+    def undone_decisions(self, now: float) -> tuple[Decision, ...]: ...
+    def unsettled_decisions(self, now: float) -> tuple[Decision, ...]: ...
+    def next_decision_number(self) -> int: ...
+
+    def save_bindings(self, bindings: Sequence[Binding]) -> None: ...
+    def bindings(self) -> tuple[Binding, ...]: ...
+    def save_links(self, links: Sequence[Link]) -> None: ...
+    def links(self) -> tuple[Link, ...]: ...
+
+    def save_host_names(self, names: Mapping[str, Sequence[str]]) -> None: ...
+    def host_names(self) -> dict[str, list[str]]: ...
+
+    def append_flows(self, flows: Iterable[StoredFlow]) -> None: ...
+    def flows(
+        self, wanted: FlowFilter = ..., limit: int = ...
+    ) -> tuple[tuple[int, StoredFlow], ...]: ...
+
+    def save_feed_block(self, listed: ListFeed) -> None: ...
+    def feed_blocks(self) -> tuple[ListFeed, ...]: ...
+
+    def save_alert(self, stored: StoredAlert) -> None: ...
+    def alert_of(self, decision_id: str) -> StoredAlert | None: ...
+    def alerts(self, limit: int = ...) -> tuple[StoredAlert, ...]: ...
+
+    def save_snapshot(self, ts: float, model: str, data: bytes) -> int:
+        """Keep it, the newest few of each model only; its number."""
+
+    def snapshots(self) -> tuple[tuple[int, float, str, int], ...]:
+        """Number, time, model and size in bytes of all, oldest first."""
+
+    def snapshot(self, number: int) -> tuple[float, str, bytes] | None: ...
+    def latest_snapshot(self, model: str) -> tuple[float, bytes] | None: ...
+
+    def save_case(self, case_id: str, data: str | None) -> None: ...
+    def cases(self) -> tuple[str, ...]: ...
+
+    def owner_id(self) -> str: ...
+    def audit_head(self) -> AuditHead: ...
+    def put_audit(self, entry: AuditEntry) -> None: ...
+    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]: ...
+
+    def meta(self, key: str) -> str | None: ...
+    def set_meta(self, key: str, value: str | None) -> None: ...
+
+
+class Detector(Protocol):
+    """What the response asks of detection: scores, and not to learn from suspects."""
+
+    @property
+    def graph(self) -> CommunicationGraph:
+        """Who talked to whom."""
+
+    def step(self, record: FlowRecord) -> Scored: ...
+    def include(self, networks: Iterable[str]) -> None: ...
+    def suspend(self, address: str) -> None: ...
+    def resume(self, address: str) -> None: ...
+    def snapshot(self) -> bytes: ...

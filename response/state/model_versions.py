@@ -1,0 +1,150 @@
+"""What was learned, kept in several versions: going back, comparing, and a person's word on it.
+
+Snapshots of the detector are kept in five rows of versions: the last few minutes, hours and
+days, those that a person asked for, and those from just before a change of model. Each is named
+``m`` and its number in the store. Every change of model is an entry of the audit.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from detection.models.champion import Champion
+from response.audit.log import Audit
+from response.ipc.messages import Ask
+from response.state.interfaces import StateStore
+
+NEWEST = "detector"  # a restart goes on from the last of these
+HOURLY, DAILY = "detector/hourly", "detector/daily"
+KEPT = "detector/kept"  # asked for by a person
+BEFORE = "detector/before"  # taken when the model was changed
+ROWS = (NEWEST, HOURLY, DAILY, KEPT, BEFORE)
+EVERY = {HOURLY: 3600.0, DAILY: 86_400.0}  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a request, in one line, or JSON where data was asked for."""
+
+    ok: bool
+    text: str
+
+
+class Models:
+    """Answers what people ask about the model; `Ask.decision` names a snapshot."""
+
+    def __init__(self, store: StateStore, audit: Audit, champion: Champion) -> None:
+        self._store = store
+        self._audit = audit
+        self._champion = champion
+        self.changes = 0  # times that another model took over
+
+    def keep(self, data: bytes, now: float) -> None:
+        """Keep what was learned: for a restart, and now and then for longer."""
+        self._store.save_snapshot(now, NEWEST, data)
+        for row, seconds in EVERY.items():
+            last = self._store.latest_snapshot(row)
+            if last is None or now - last[0] >= seconds:
+                self._store.save_snapshot(now, row, data)
+
+    def ask(self, ask: Ask, now: float) -> Told:
+        match ask.what:
+            case "model-health":
+                return Told(True, json.dumps(self.health()))
+            case "model-snapshot":
+                return self._snapshot(ask, now)
+            case "model-rollback":
+                return self._roll_back(ask, now)
+            case "model-challenge":
+                return self._challenge(ask, now)
+            case "model-promote":
+                return self._promote(ask, now)
+            case "model-dismiss":
+                return self._dismiss(ask, now)
+            case "model-accept":
+                return self._accept(ask, now)
+        return Told(False, f"{ask.what}: no such request")
+
+    def health(self) -> dict[str, object]:
+        """`detection.health.DetectorHealth`, and the report on a challenger or None."""
+        shadow = self._champion.shadow
+        report = None if shadow is None else asdict(shadow.report())
+        return {**asdict(self._champion.health()), "challenger": report}
+
+    def _snapshot(self, ask: Ask, now: float) -> Told:
+        name = self._keep_as(KEPT, now)
+        self._note(ask, now, "snapshot", snapshot=name)
+        return Told(True, f"{name}: what is learned now is kept")
+
+    def _roll_back(self, ask: Ask, now: float) -> Told:
+        found = self._store.snapshot(number_of(ask.decision))
+        if found is None or found[1] not in ROWS:
+            return Told(False, f"{ask.decision}: no such snapshot; `septum models list` has them")
+        taken, _, data = found
+        with self._store.transaction():
+            before = self._keep_as(BEFORE, now)
+            try:
+                self._champion.roll_back(data)
+            except ValueError as problem:
+                return Told(False, f"{ask.decision}: {problem}")
+            self.changes += 1
+            self._store.save_snapshot(now, NEWEST, data)
+            self._note(ask, now, "rollback", snapshot=ask.decision, taken=taken, before=before)
+        return Told(True, f"goes on from {ask.decision}; {before} leads back")
+
+    def _challenge(self, ask: Ask, now: float) -> Told:
+        data = None
+        if ask.decision:
+            found = self._store.snapshot(number_of(ask.decision))
+            if found is None or found[1] not in ROWS:
+                return Told(False, f"{ask.decision}: no such snapshot")
+            data = found[2]
+        name = ask.decision or "the model of now"
+        if ask.alert_budget is not None:
+            name += f", alert budget {ask.alert_budget:g}"
+        try:
+            self._champion.challenge(name, now, data, ask.alert_budget)
+        except ValueError as problem:
+            return Told(False, f"no challenge: {problem}")
+        self._note(ask, now, "challenge", challenger=name)
+        return Told(True, f"{name} is compared in the shadow; `septum models report` tells")
+
+    def _promote(self, ask: Ask, now: float) -> Told:
+        shadow = self._champion.shadow
+        if shadow is None:
+            return Told(False, "there is no challenger; `septum models challenge` begins with one")
+        report = asdict(shadow.report())
+        with self._store.transaction():
+            before = self._keep_as(BEFORE, now)
+            self._champion.promote()
+            self.changes += 1
+            self._store.save_snapshot(now, NEWEST, self._champion.snapshot())
+            self._note(ask, now, "promote", report=report, before=before)
+        return Told(True, f"{report['challenger']} decides from now on; {before} leads back")
+
+    def _dismiss(self, ask: Ask, now: float) -> Told:
+        shadow = self._champion.shadow
+        if shadow is None:
+            return Told(False, "there is no challenger")
+        self._champion.dismiss()
+        self._note(ask, now, "dismiss", report=asdict(shadow.report()))
+        return Told(True, "the challenger is dismissed")
+
+    def _accept(self, ask: Ask, now: float) -> Told:
+        self._champion.detector.accept_drift()
+        self._note(ask, now, "accept")
+        return Told(True, "what is learned now is the baseline; caution has ended")
+
+    def _keep_as(self, row: str, now: float) -> str:
+        return f"m{self._store.save_snapshot(now, row, self._champion.snapshot())}"
+
+    def _note(self, ask: Ask, now: float, what: str, **more: object) -> None:
+        noted = {"note": ask.note} if ask.note else {}
+        self._audit.append(now, "model", {"what": what, "by": ask.by, **noted, **more})
+
+
+def number_of(name: str) -> int:
+    """The number in ``m12``, -1 for what is no name of a snapshot."""
+    digits = name.removeprefix("m")
+    return int(digits) if name != digits and digits.isascii() and digits.isdigit() else -1

@@ -1,0 +1,273 @@
+"""What the state directory keeps: decisions, audit, bindings, flow history, snapshots.
+
+The controller writes bindings and links, the analysis everything else, and the
+command line reads while both run. A decision, its audit entries and its alert
+go in one transaction that is on disk when it returns; flow history may lose
+its last second in a power cut.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+
+from response.audit.chain import AuditEntry, AuditHead
+from response.decisions.decision import Decision, DecisionState
+from response.ipc.messages import ListFeed
+from response.state import json_values as values
+from response.state import schema
+from response.state.database import FILE, Database, StoreError
+from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow
+from topology.records import Binding, FlowRecord, Link
+
+__all__ = ["FILE", "Store", "StoreError"]
+
+MAX_FLOWS = 500_000
+MAX_ALERTS = 50_000
+MAX_SNAPSHOTS = 5
+
+_NO_FILTER = FlowFilter()
+_flow_fields = attrgetter(*schema.FLOW_COLUMNS)
+
+
+class Store(Database):
+    """See `response.state.interfaces.StateStore`. Use it from the thread that opened it."""
+
+    def save_host_names(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Which addresses each declared host has, for people who ask by name."""
+        with self.transaction(durable=False):
+            self.set_meta("hosts", json.dumps(names))
+
+    def host_names(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = json.loads(self.meta("hosts") or "{}")
+        return found
+
+    # -- decisions -------------------------------------------------------------
+
+    def save_decision(self, decision: Decision) -> None:
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO decisions VALUES(?,?,?,?,?) ON CONFLICT(number) DO UPDATE SET"
+                " state=excluded.state, expires=excluded.expires, data=excluded.data",
+                (decision.number, decision.id, decision.state, decision.expires,
+                 values.dumps(decision)),
+            )  # fmt: skip
+
+    def decision(self, decision_id: str) -> Decision | None:
+        found = self._decisions("id=?", (decision_id,))
+        return found[0] if found else None
+
+    def decisions(self, state: DecisionState | None = None) -> tuple[Decision, ...]:
+        """All, or those in one state, oldest first."""
+        return self._decisions("?1 IS NULL OR state=?1", (state,))
+
+    def active_decisions(self, now: float) -> tuple[Decision, ...]:
+        """What must be on the switches now."""
+        return self._decisions("state='active' AND expires>?", (now,))
+
+    def undone_decisions(self, now: float) -> tuple[Decision, ...]:
+        """Released or rejected before their time was over."""
+        return self._decisions("state IN ('released','rejected') AND expires>?", (now,))
+
+    def unsettled_decisions(self, now: float) -> tuple[Decision, ...]:
+        """Ended ones whose rules a switch may still carry: their time would still run, or a
+        switch confirmed rules and has not said that they are gone."""
+        return self._decisions(
+            "state IN ('released','expired')"
+            " AND (expires>? OR json_array_length(data,'$.rules')>0)",
+            (now,),
+        )
+
+    def _decisions(self, where: str, parameters: tuple[object, ...]) -> tuple[Decision, ...]:
+        rows = self._db.execute(
+            f"SELECT data FROM decisions WHERE {where} ORDER BY number", parameters
+        )
+        return tuple(values.loads(Decision, data) for (data,) in rows)
+
+    def next_decision_number(self) -> int:
+        """A number never given before in this directory, from 1."""
+        with self.transaction():
+            number = int(self.meta("decision_number") or 0) + 1
+            self.set_meta("decision_number", str(number))
+        return number
+
+    # -- where things are ------------------------------------------------------
+
+    def save_bindings(self, bindings: Sequence[Binding]) -> None:
+        """Replace all bindings by these."""
+        with self.transaction(durable=False):
+            self._db.execute("DELETE FROM bindings")
+            self._db.executemany(
+                "INSERT INTO bindings VALUES(?,?,?,?,?)",
+                ((b.mac, b.ip, b.switch, b.port, b.host) for b in bindings),
+            )
+
+    def bindings(self) -> tuple[Binding, ...]:
+        rows = self._db.execute("SELECT * FROM bindings ORDER BY rowid")
+        return tuple(Binding(*row) for row in rows)
+
+    def save_links(self, links: Sequence[Link]) -> None:
+        """Replace all links by these."""
+        with self.transaction(durable=False):
+            self._db.execute("DELETE FROM links")
+            self._db.executemany(
+                "INSERT INTO links VALUES(?,?,?,?)",
+                ((k.switch, k.port, k.peer_switch, k.peer_port) for k in links),
+            )
+
+    def links(self) -> tuple[Link, ...]:
+        rows = self._db.execute("SELECT * FROM links ORDER BY rowid")
+        return tuple(Link(*row) for row in rows)
+
+    def save_feed_block(self, listed: ListFeed) -> None:
+        """All that a feed lists now; one that lists nothing is forgotten."""
+        with self.transaction():
+            self._db.execute("DELETE FROM feed_blocks WHERE feed=?", (listed.feed,))
+            if listed.block:
+                self._db.execute(
+                    "INSERT INTO feed_blocks VALUES(?,?,?,?)",
+                    (listed.feed, listed.mode, listed.prefixes, listed.narrow),
+                )
+
+    def feed_blocks(self) -> tuple[ListFeed, ...]:
+        """What every feed listed last, by name."""
+        rows = self._db.execute(
+            "SELECT feed, mode, prefixes, narrow FROM feed_blocks ORDER BY feed"
+        )
+        return tuple(ListFeed(*row) for row in rows)
+
+    # -- what was seen ---------------------------------------------------------
+
+    def append_flows(self, flows: Iterable[StoredFlow]) -> None:
+        """Add connections; the end of a known one completes its row. Oldest rows give way."""
+        with self.transaction(durable=False):
+            self._db.executemany(
+                schema.UPSERT_FLOW, ((*_flow_fields(flow.record), flow.score) for flow in flows)
+            )
+            self._keep_newest("flows", MAX_FLOWS)
+
+    def flows(
+        self, wanted: FlowFilter = _NO_FILTER, limit: int = 1000
+    ) -> tuple[tuple[int, StoredFlow], ...]:
+        """The newest ``limit`` that match, oldest first, each with its row number."""
+        where, parameters = ["row>?"], [wanted.after]  # type: tuple[list[str], list[object]]
+        for column, addresses in (("src_ip", wanted.sources), ("dst_ip", wanted.targets)):
+            if addresses:
+                where.append(f"{column} IN ({','.join('?' * len(addresses))})")
+                parameters.extend(sorted(addresses))
+        if wanted.verdict is not None:
+            where.append("verdict=?")
+            parameters.append(wanted.verdict)
+        if wanted.since is not None:
+            where.append("ts>=?")
+            parameters.append(wanted.since)
+        rows = self._db.execute(
+            f"SELECT row, score, {', '.join(schema.FLOW_COLUMNS)} FROM flows"
+            f" WHERE {' AND '.join(where)} ORDER BY row DESC LIMIT ?",
+            (*parameters, limit),
+        ).fetchall()
+        return tuple(
+            (number, StoredFlow(FlowRecord(*fields), score))
+            for number, score, *fields in reversed(rows)
+        )
+
+    def save_alert(self, stored: StoredAlert) -> None:
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO alerts(ts, host, decision, data) VALUES(?,?,?,?)",
+                (stored.alert.ts, stored.alert.host, stored.decision, values.dumps(stored)),
+            )
+            self._keep_newest("alerts", MAX_ALERTS)
+
+    def alert_of(self, decision_id: str) -> StoredAlert | None:
+        """The alert that led to a decision (later ones of the same host are not it)."""
+        row = self._db.execute(
+            "SELECT data FROM alerts WHERE decision=? ORDER BY row LIMIT 1", (decision_id,)
+        ).fetchone()
+        return None if row is None else values.loads(StoredAlert, row[0])
+
+    def alerts(self, limit: int = 1000) -> tuple[StoredAlert, ...]:
+        """The newest ``limit``, oldest first."""
+        rows = self._db.execute(
+            "SELECT data FROM alerts ORDER BY row DESC LIMIT ?", (limit,)
+        ).fetchall()
+        return tuple(values.loads(StoredAlert, data) for (data,) in reversed(rows))
+
+    # -- what was learned ------------------------------------------------------
+
+    def save_snapshot(self, ts: float, model: str, data: bytes) -> int:
+        with self.transaction(durable=False):
+            # Numbers are not used twice: a person may still have an old one on the screen.
+            number = 1 + int(self.meta("snapshot_number") or 0)
+            held = self._db.execute("SELECT coalesce(max(row), 0) FROM snapshots").fetchone()
+            number = max(number, 1 + int(held[0]))
+            self.set_meta("snapshot_number", str(number))
+            self._db.execute("INSERT INTO snapshots VALUES(?,?,?,?)", (number, ts, model, data))
+            self._db.execute(
+                "DELETE FROM snapshots WHERE model=?1 AND row NOT IN"
+                " (SELECT row FROM snapshots WHERE model=?1 ORDER BY row DESC LIMIT ?2)",
+                (model, MAX_SNAPSHOTS),
+            )
+
+        return number
+
+    def snapshots(self) -> tuple[tuple[int, float, str, int], ...]:
+        rows = self._db.execute(
+            "SELECT row, ts, model, length(data) FROM snapshots ORDER BY row"
+        ).fetchall()
+        return tuple((int(row), float(ts), str(model), int(size)) for row, ts, model, size in rows)
+
+    def snapshot(self, number: int) -> tuple[float, str, bytes] | None:
+        row = self._db.execute(
+            "SELECT ts, model, data FROM snapshots WHERE row=?", (number,)
+        ).fetchone()
+        return None if row is None else (float(row[0]), str(row[1]), bytes(row[2]))
+
+    def latest_snapshot(self, model: str) -> tuple[float, bytes] | None:
+        """When it was taken, and what ``model`` had learned then."""
+        row = self._db.execute(
+            "SELECT ts, data FROM snapshots WHERE model=? ORDER BY row DESC LIMIT 1", (model,)
+        ).fetchone()
+        return None if row is None else (float(row[0]), bytes(row[1]))
+
+    def save_case(self, case_id: str, data: str | None) -> None:
+        """Keep an open case of the reward ledger (JSON), or with None forget it."""
+        with self.transaction(durable=False):
+            if data is None:
+                self._db.execute("DELETE FROM cases WHERE id=?", (case_id,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO cases VALUES(?,?)", (case_id, data))
+
+    def cases(self) -> tuple[str, ...]:
+        return tuple(data for (data,) in self._db.execute("SELECT data FROM cases ORDER BY id"))
+
+    # -- what was done ---------------------------------------------------------
+
+    def audit_head(self) -> AuditHead:
+        row = self._db.execute("SELECT seq, hash FROM audit_head").fetchone()
+        return AuditHead() if row is None else AuditHead(*row)
+
+    def put_audit(self, entry: AuditEntry) -> None:
+        """Write the chain's next entry and its new head. `response.audit.log` makes entries."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT INTO audit VALUES(?,?,?,?,?,?)",
+                (entry.seq, entry.ts, entry.kind, entry.data, entry.prev, entry.hash),
+            )
+            self._db.execute(
+                "INSERT OR REPLACE INTO audit_head VALUES(1,?,?)", (entry.seq, entry.hash)
+            )
+
+    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]:
+        rows = self._db.execute(
+            "SELECT seq, ts, kind, data, prev, hash FROM audit"
+            " WHERE seq>? AND (?2 IS NULL OR kind=?2) ORDER BY seq",
+            (after, kind),
+        )
+        return (AuditEntry(*row) for row in rows)
+
+    def _keep_newest(self, table: str, most: int) -> None:
+        self._db.execute(
+            f"DELETE FROM {table} WHERE row <= (SELECT max(row) FROM {table}) - ?", (most,)
+        )

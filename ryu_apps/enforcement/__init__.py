@@ -1,0 +1,1 @@
+"""What switches should have, and the reconciler that keeps them there."""

@@ -1,0 +1,94 @@
+"""Carries out what the analysis wants of switches: machine decisions, and what feeds list."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterator
+
+from policies.compiler import Change
+from policies.compiler.common.targets import Target
+from response.decisions.decision import Decision
+from response.ipc.messages import Command, Enforce, ListFeed, Order
+from ryu_apps.effects import Effect, Log
+from ryu_apps.enforcement.confirmations import confirmation, plain_confirmation
+from ryu_apps.enforcement.reconciler import Upkeep
+from ryu_apps.openflow.encode import wire_key, wire_rule
+
+FEED_PART = 2_000  # rules of feeds that are sent at once
+
+
+class Orders:
+    """Call `send_listed` a few times a second."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._listed: deque[Iterator[Change]] = deque()  # changes of feeds, still to be sent
+        self._behind: set[int] = set()  # switches to be compared when all is sent
+
+    def order(self, order: Order, now: float) -> list[Effect]:
+        """Carry out what the analysis wants."""
+        if isinstance(order, ListFeed):
+            return self.list_feed(order, now)
+        return self.command(order, now)
+
+    def list_feed(self, listed: ListFeed, now: float) -> list[Effect]:
+        """Know what a feed lists now; of its rules only the difference is sent."""
+        try:
+            change = self._upkeep.desired.list_feed(listed.block)
+        except ValueError as error:
+            return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
+        if change:
+            self._listed.append(change.parts(FEED_PART))
+        return self.send_listed(now)
+
+    def send_listed(self, now: float) -> list[Effect]:
+        """The next part of what feeds changed; a whole feed at once would hold up all else."""
+        part = None
+        while self._listed and part is None:
+            part = next(self._listed[0], None)
+            if part is None:
+                self._listed.popleft()
+        if part is None:
+            late, self._behind = self._behind, set()
+            behind = [session for session in self._upkeep.ready() if session.switch in late]
+            return [effect for session in behind for effect in self._upkeep.reconcile(session, now)]
+        added = [wire_rule(rule) for rule in part.added]
+        removed = [wire_key(rule) for rule in part.removed]
+        effects: list[Effect] = []
+        for session in self._upkeep.ready():
+            if self._upkeep.may_change(session, part):
+                effects += session.exchange(added, removed, "feeds", now)
+            elif session.kind.target is Target.STATEFUL:
+                self._behind.add(session.switch)
+        return effects
+
+    def command(self, command: Command, now: float) -> list[Effect]:
+        """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
+        decision, held = command.decision, isinstance(command, Enforce)
+        self._upkeep.ended.note(decision, held)
+        decided = self._upkeep.desired.decide(decision, held, now)
+        limits = self._upkeep.desired.limits(now)
+        effects: list[Effect] = []
+        for session in self._upkeep.ready():
+            if session.kind.target is not Target.STATEFUL:
+                plain = plain_confirmation(session, decided, decision if held else None)
+                effects += self._upkeep.reconcile(session, now, plain)
+                continue
+            confirm = confirmation(session.switch, decided)
+            # A rule may name a meter only while it exists, and neither can ride in a bundle.
+            effects += session.set_meters(limits)
+            effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
+            effects += session.drop_meters(limits)
+        return effects
+
+    def end(self, decision: Decision, now: float) -> list[Effect]:
+        """Forget a decision whose time is over, with what its switches may still have of it."""
+        change = self._upkeep.desired.decide(decision, False, now).change
+        limits = self._upkeep.desired.limits(now)
+        effects: list[Effect] = []
+        for session in self._upkeep.ready():
+            if session.kind.target is Target.STATEFUL:
+                effects += session.put(change, f"the end of decision {decision.id}", now)
+                effects += session.drop_meters(limits)
+        return effects

@@ -1,0 +1,181 @@
+"""Keeps every ready switch equal to the compiled policy: what changed, or all that differs."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from policies.compiler import Change, CompileError, SwitchView, Update, meters, view_change
+from policies.compiler.common.targets import Overflow, Target, overflows, plain_meters
+from policies.rules.rule import Meter, Rule
+from response.ipc.messages import SwitchChanged
+from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.enforcement.confirmations import Ended, placed
+from ryu_apps.enforcement.desired_state import Desired
+from ryu_apps.fabric.link_state import LinkWatch
+from ryu_apps.switch.admission import cannot_be_made, too_small
+from ryu_apps.switch.bundle_writer import Confirmed
+from ryu_apps.switch.roles import owner_rule
+from ryu_apps.switch.session import CHECK_EVERY, Phase, Session
+
+# Seconds from a switch's confirmation until its cached decisions follow too: Open vSwitch answers
+# a barrier first and revalidates its datapath flows after it.
+CACHES_FOLLOW = 0.1
+
+
+@dataclass(slots=True)
+class Upkeep:
+    """``owner`` is our own number, which a rule on every switch carries."""
+
+    desired: Desired
+    links: LinkWatch
+    owner: int
+    sessions: dict[int, Session] = field(default_factory=dict)
+    ended: Ended = field(default_factory=Ended)
+    _afterwards: deque[tuple[float, tuple[Effect, ...]]] = field(default_factory=deque)
+
+    def view(self, session: Session) -> SwitchView:
+        return self.desired.view(session.switch, session.ports)
+
+    def rules(self, session: Session, now: float) -> tuple[Rule, ...]:
+        """Everything that a switch should have. Raises CompileError where it cannot be said."""
+        rules = self.desired.rules(self.view(session), now, session.kind.form)
+        return (*rules, owner_rule(self.owner))
+
+    def _overflows(self, session: Session, rules: Sequence[Rule]) -> tuple[Overflow, ...]:
+        """Tables of a switch that are too small for the rules."""
+        room = session.kind.room
+        if room is None or len(rules) <= room:
+            return ()
+        return overflows(session.kind.target, self.desired.policy, rules, session.kind.sizes)
+
+    def check_room(self, now: float) -> None:
+        """Raises CompileError where a connected switch cannot hold its rules."""
+        for session in self.ready():
+            if session.kind.room is None and session.kind.target is Target.STATEFUL:
+                continue
+            if found := self._overflows(session, self.rules(session, now)):
+                raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
+
+    def views(self) -> dict[int, SwitchView]:
+        return {each.switch: self.view(each) for each in self.sessions.values()}
+
+    def ready(self) -> list[Session]:
+        return [each for each in self.sessions.values() if each.phase is Phase.READY]
+
+    def reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
+        """Bring every ready switch to the desired rules; when all act on them, ``afterwards``."""
+        self.desired.hosts_changed()
+        before = self.desired.problem
+        effects = self.bring_all(self.desired.update(now), now, self._once_followed(afterwards))
+        if self.desired.problem and self.desired.problem != before:
+            text = f"new hosts are left out: {self.desired.problem}"
+            effects.insert(0, Log(logging.ERROR, text))
+        return effects
+
+    def reroute(self, now: float) -> list[Effect]:
+        """Ports, links or switches are others: only the ways that this changes are sent."""
+        fabric = self.desired.fabric
+        known = {switch for link in fabric.links for switch in (link.switch, link.peer_switch)}
+        self.desired.avoid = frozenset(self.links.away & known)
+        return self.bring_all(Update(Change(), {}), now)
+
+    def _once_followed(self, afterwards: tuple[Effect, ...]) -> Confirmed:
+        """Keeps them from the last confirmation on until caches follow too."""
+
+        def confirmed(at: float) -> list[Effect]:
+            if afterwards:
+                self._afterwards.append((at + CACHES_FOLLOW, afterwards))
+            return []
+
+        return confirmed
+
+    def bring_all(
+        self, update: Update | None, now: float, then: Confirmed = lambda at: []
+    ) -> list[Effect]:
+        """Send every ready switch what changed; ``then`` says what follows when the last one has
+        confirmed it."""
+        ready = self.ready()
+        waiting = {session.switch for session in ready}
+
+        def confirmed_by(switch: int) -> Confirmed:
+            def confirmed(at: float) -> list[Effect]:
+                waiting.discard(switch)
+                return [] if waiting else then(at)
+
+            return confirmed
+
+        return [
+            effect
+            for session in ready
+            for effect in self._bring(session, update, now, confirmed_by(session.switch))
+        ]
+
+    def settled(self, now: float) -> list[Effect]:
+        """What waited for changes that every switch acts on by now. Call often."""
+        effects: list[Effect] = []
+        while self._afterwards and self._afterwards[0][0] <= now:
+            effects += self._afterwards.popleft()[1]
+        return effects
+
+    def _bring(
+        self, session: Session, update: Update | None, now: float, then: Confirmed
+    ) -> list[Effect]:
+        """Send one ready switch what changed, or compare all it has where that is not known."""
+        before, view = session.view, self.view(session)
+        change = None if update is None else update.on(session.switch)
+        if change is None or before is None or not self.may_change(session, change):
+            return self.reconcile(session, now, then)
+        if view != before:
+            change += view_change(before, view)
+        session.view = view
+        return [*session.set_meters(self.meters(session, now)), *session.change(change, now, then)]
+
+    def may_change(self, session: Session, change: Change) -> bool:
+        """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
+        are those of a switch that has a problem or might be full."""
+        room = session.kind.room
+        fits = room is None or len(session.installed) + len(change.added) <= room
+        return session.kind.target is Target.STATEFUL and fits and not session.problem
+
+    def reconcile(
+        self, session: Session, now: float, then: Confirmed | None = None
+    ) -> list[Effect]:
+        """Bring one switch to the desired rules; what it lacks goes out as one change."""
+        view = self.view(session)
+        first = session.phase is not Phase.READY
+        session.phase, session.view = Phase.READY, view
+        if first:
+            session.check_at = now + CHECK_EVERY
+            self.links.back(session.switch)
+        try:
+            rules = self.rules(session, now)
+        except CompileError as error:
+            return cannot_be_made(session, error, now)
+        if found := self._overflows(session, rules):
+            return too_small(session, found, now)
+        session.problem = ""
+        difference = session.difference(rules)
+
+        def confirmed(at: float) -> list[Effect]:
+            session.accepted()
+            if not first:
+                return [] if then is None else then(at)
+            text = session.last_difference
+            return [
+                Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
+                Tell(SwitchChanged(at, session.switch, "reconciled", text)),
+                *placed(session.switch, rules, self.desired.decisions, at),
+                *self.ended.gone(session.switch, difference.excess, self.desired.decisions, at),
+            ]
+
+        effects = session.set_meters(self.meters(session, now))
+        effects += session.reconcile(difference, now, confirmed)
+        return effects + session.drop_meters(self.desired.limits(now))
+
+    def meters(self, session: Session, now: float) -> tuple[Meter, ...]:
+        if session.kind.target is Target.STATEFUL:
+            return (*meters(self.view(session)), *self.desired.limits(now))
+        return plain_meters()

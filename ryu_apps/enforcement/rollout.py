@@ -1,0 +1,168 @@
+"""Policies put in force on the running controller: staged, applied, confirmed, taken back.
+
+What holds is written down before a switch hears of it. An apply that is to be confirmed goes
+back by itself when nobody does, whoever died in between: the deadline is on disk, and is looked
+at by the clock and at every start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from typing import Any
+
+from policies.compiler import CompileError
+from policies.language.errors import PolicyError, render
+from policies.model import Policy
+from response.ipc.messages import PolicyEvents
+from response.state.policy_versions import Pending, PolicyVersion, Standing, VersionError, Versions
+from ryu_apps.core import Core
+from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.enforcement.desired_state import check_fits
+
+MAX_WITHIN = 7 * 86_400.0  # seconds
+TRY_AGAIN = 30.0  # seconds after a way back that failed
+CONTROLLER = "septum"
+"""``by`` of what the controller does by itself."""
+
+Answer = dict[str, Any]
+CarryOut = Callable[[list[Effect]], None]
+
+
+class RolloutError(Exception):
+    """It cannot be done, and nothing was changed; one line for a person."""
+
+
+class Rollout:
+    def __init__(self, core: Core, versions: Versions, carry_out: CarryOut) -> None:
+        self._core = core
+        self._versions = versions
+        self._carry_out = carry_out
+        self._standing = versions.standing()
+        self._try_at = 0.0
+
+    # -- what people ask -------------------------------------------------------
+
+    def stage(self, number: int, by: str, now: float) -> Answer:
+        """Check that a kept version could be put in force, and have it ready."""
+        version, policy = self._ready(number)
+        check_fits(policy, now)
+        staged = replace(self._standing, staged=number)
+        self._stand(staged.told(now, "staged", number, by, version.reach))
+        return {"ok": True, "version": number, "policy": policy.name}
+
+    def apply(self, number: int | None, by: str, within: float | None, now: float) -> Answer:
+        """Put a kept version (None: the staged one) in force; with ``within`` seconds, only
+        until then unless somebody confirms it."""
+        if self._standing.pending is not None:
+            waiting = self._standing.pending.version
+            raise RolloutError(f"version {waiting} waits to be confirmed or rolled back first")
+        if number is None:
+            number = self._standing.staged
+            if number is None:
+                raise RolloutError("nothing is staged; name a policy, or stage one first")
+        if within is not None and not 0 < within <= MAX_WITHIN:
+            raise RolloutError(f"--confirm-within is up to {MAX_WITHIN / 86_400:g} days")
+        before = self._standing.in_force
+        after = self._standing.applied(number)
+        if within is not None and before is not None:
+            after = replace(after, pending=Pending(number, before, now + within, by))
+        note = "" if within is None else f"to be confirmed within {within:g} s"
+        policy = self._exchange(number, after, "applied", by, now, note)
+        deadline = None if after.pending is None else after.pending.deadline
+        return {"ok": True, "version": number, "policy": policy.name, "deadline": deadline}
+
+    def confirm(self, by: str, now: float) -> Answer:
+        """Keep what was applied. Asking twice is asking once."""
+        pending = self._standing.pending
+        number = self._standing.in_force
+        assert number is not None
+        if pending is not None:
+            kept = replace(self._standing, pending=None)
+            self._stand(kept.told(now, "confirmed", pending.version, by))
+        return {"ok": True, "version": number, "was_pending": pending is not None}
+
+    def roll_back(self, to: int | None, by: str, now: float) -> Answer:
+        """Back to the version before the present one, or to the one that is named."""
+        standing = self._standing
+        if to is not None:
+            after = replace(standing.applied(to), pending=None)
+        elif standing.previous is None:
+            raise RolloutError("there is no version before the one in force")
+        else:
+            after = standing.reverted()
+        number = after.in_force
+        assert number is not None
+        policy = self._exchange(number, after, "rolled back", by, now)
+        return {"ok": True, "version": number, "policy": policy.name}
+
+    def standing(self) -> Answer:
+        held = self._standing
+        pending = None if held.pending is None else asdict(held.pending)
+        return {"in_force": held.in_force, "previous": held.previous, "staged": held.staged,
+                "pending": pending}  # fmt: skip
+
+    # -- what happens by itself ------------------------------------------------
+
+    def events(self) -> PolicyEvents:
+        """What was done, for the audit; said again at every start of the analysis."""
+        return PolicyEvents(self._standing.events)
+
+    def tick(self, now: float) -> None:
+        """Take back what nobody confirmed."""
+        pending = self._standing.pending
+        if pending is None or now < max(pending.deadline, self._try_at):
+            return
+        text = f"nobody confirmed version {pending.version} in time"
+        try:
+            self._exchange(
+                pending.revert_to, self._standing.reverted(), "reverted", CONTROLLER, now, text
+            )
+        except (RolloutError, CompileError, VersionError, PolicyError, OSError) as problem:
+            self._try_at = now + TRY_AGAIN
+            line = f"{text}, but version {pending.revert_to} cannot be put back: {problem}"
+            self._carry_out([Log(logging.ERROR, " ".join(line.split()))])
+            return
+        back = f"{text}: version {pending.revert_to} is in force again"
+        self._carry_out([Log(logging.WARNING, back)])
+
+    # -- the one way to change what is in force --------------------------------
+
+    def _exchange(
+        self, number: int, after: Standing, what: str, by: str, now: float, note: str = ""
+    ) -> Policy:
+        """All or nothing: read, compiled for every switch, written down, then sent."""
+        version, policy = self._ready(number)
+        said = "; ".join(part for part in (note, version.reach) if part)
+        before, now_holds = self._standing, after.told(now, what, number, by, said)
+        self._versions.stand(now_holds)
+        try:
+            effects = self._core.apply_policy(policy, version.paths, now, number)
+        except CompileError:
+            self._versions.stand(before)
+            raise
+        self._standing = now_holds
+        self._carry_out([*effects, Tell(self.events())])
+        return policy
+
+    def _ready(self, number: int) -> tuple[PolicyVersion, Policy]:
+        version = self._versions.version(number)
+        return version, version.policy()
+
+    def _stand(self, standing: Standing) -> None:
+        self._versions.stand(standing)
+        self._standing = standing
+        self._carry_out([Tell(self.events())])
+
+
+def answered(action: Callable[[], Answer]) -> Answer:
+    """An answer for a person, whatever comes of it."""
+    try:
+        return action()
+    except PolicyError as problem:
+        return {"ok": False, "errors": [render(d, problem.texts) for d in problem.diagnostics]}
+    except (RolloutError, CompileError, VersionError) as problem:
+        return {"ok": False, "errors": [str(problem)]}
+    except OSError as problem:
+        return {"ok": False, "errors": [f"it cannot be written down: {problem.strerror}"]}

@@ -1,0 +1,1 @@
+"""Links between switches and the locations of hosts."""

@@ -1,0 +1,1 @@
+"""The link to the analysis and the local control socket."""

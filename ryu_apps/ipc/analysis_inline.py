@@ -1,0 +1,76 @@
+"""The analysis in the controller's own process: for tests and tiny networks.
+
+The same code as in the process of its own, but the controller waits while it
+thinks, and nobody can ask it anything (``septum decisions approve`` and the like
+need the process).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from response.ipc.messages import Message, PolicyApplied, Reply
+from ryu_apps.ipc.analysis_link import Outbox
+from ryu_apps.runtime import hub
+
+if TYPE_CHECKING:
+    from analysis.composition import Composed, PolicyFollower
+
+TICK = 0.25  # seconds
+
+
+class InlineAnalysis:
+    """Stands where an `AnalysisLink` stands."""
+
+    pid = None
+    restarts = 0
+
+    def __init__(
+        self,
+        composed: Composed,
+        follower: PolicyFollower,
+        greeting: Callable[[], list[Message]],
+        heard: Callable[[Reply], None],
+    ) -> None:
+        self._analysis, self._audit = composed.analysis, composed.audit
+        self._follower = follower
+        self._greeting = greeting
+        self._heard = heard
+        self.outbox = Outbox()
+        self.ready = False
+        self._wake = hub.Event()
+
+    def tell(self, message: Message) -> None:
+        self.outbox.put(message)
+        self._wake.set()
+
+    def serve(self) -> None:
+        """Think about what was told, until killed."""
+        for command in self._analysis.start(time.time()):
+            self._heard(command)
+        for message in self._greeting():
+            self._think(message)
+        self.ready = True
+        while True:
+            self._wake.wait(TICK)
+            self._wake.clear()
+            for message in self.outbox.take():
+                self._think(message)
+            for command in self._analysis.tick(time.time()):
+                self._heard(command)
+            self._audit.seal(time.time())
+
+    def _think(self, message: Message) -> None:
+        commands = list(self._analysis.step(message, time.time()))
+        if isinstance(message, PolicyApplied):
+            policy = self._follower.follow(message)
+            if policy is not None:
+                commands += self._analysis.use_policy(policy, time.time())
+        for command in commands:
+            self._heard(command)
+
+    def close(self) -> None:
+        self._analysis.finish(time.time())
+        self._audit.seal(time.time(), ending=True)

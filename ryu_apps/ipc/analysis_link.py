@@ -1,0 +1,214 @@
+"""The controller's side of the analysis: a process of its own, fed through a bounded queue.
+
+The controller never waits for it. Records that find the queue full push the
+oldest out, and the gap is counted and reported with the next message; commands
+are never dropped. A process that ends is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+
+from response.ipc.framing import Decoder, FramingError, encode
+from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen
+from ryu_apps.runtime import hub
+
+LOG = logging.getLogger("septum.analysis")
+MAX_EVIDENCE = 20_000  # records and spoofs that wait
+BATCH = 500  # messages joined to one at most
+RESTART_AFTER = 1.0  # seconds
+
+
+Evidence = RecordsSeen | SpoofsSeen
+
+
+@dataclass(slots=True)
+class Outbox:
+    """Messages on their way to the analysis; evidence is bounded, everything else is kept."""
+
+    waiting: deque[Message] = field(default_factory=deque)
+    evidence: int = 0
+    lost: int = 0
+    lost_in_all: int = 0
+
+    def put(self, message: Message) -> None:
+        self.evidence += _weight(message)
+        self.waiting.append(message)
+        while self.evidence > MAX_EVIDENCE:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        for index, message in enumerate(self.waiting):
+            if weight := _weight(message):
+                del self.waiting[index]
+                self.evidence -= weight
+                self.lost += weight
+                self.lost_in_all += weight
+                return
+
+    def take(self) -> list[Message]:
+        """Everything that waits, neighbouring evidence of one kind in one message."""
+        taken: list[Message] = []
+        batch: list[Evidence] = []
+        while self.waiting:
+            message = self.waiting.popleft()
+            if batch and (type(batch[0]) is not type(message) or len(batch) >= BATCH):
+                taken.append(self._join(batch))
+                batch = []
+            if isinstance(message, RecordsSeen | SpoofsSeen):
+                batch.append(message)
+            else:
+                taken.append(message)
+        if batch:
+            taken.append(self._join(batch))
+        self.evidence = 0
+        return taken
+
+    def give_back(self, messages: list[Message]) -> None:
+        """Messages that could not be delivered; they go before what has come since."""
+        for message in reversed(messages):
+            self.evidence += _weight(message)
+            self.waiting.appendleft(message)
+
+    def _join(self, batch: list[Evidence]) -> Message:
+        if isinstance(batch[0], SpoofsSeen):
+            spoofs = (each.spoofs for each in batch if isinstance(each, SpoofsSeen))
+            return SpoofsSeen(tuple(chain.from_iterable(spoofs)))
+        records = (each.records for each in batch if isinstance(each, RecordsSeen))
+        lost, self.lost = self.lost, 0
+        return RecordsSeen(tuple(chain.from_iterable(records)), lost)
+
+
+def _weight(message: Message) -> int:
+    """Records in a message that may be dropped."""
+    if isinstance(message, RecordsSeen):
+        return len(message.records)
+    return len(message.spoofs) if isinstance(message, SpoofsSeen) else 0
+
+
+class AnalysisLink:
+    """Starts, feeds, hears and restarts the analysis process.
+
+    ``greeting`` gives the messages that a fresh process must hear first;
+    ``heard`` takes what it says. ``arguments`` follow the name of the ``module`` that is run.
+    """
+
+    module = "analysis.process"
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        greeting: Callable[[], list[Message]],
+        heard: Callable[[Reply], None],
+    ) -> None:
+        self._arguments = list(arguments)
+        self._greeting = greeting
+        self._heard = heard
+        self.outbox = Outbox()
+        self.restarts = 0
+        self.ready = False
+        self._wake = hub.Event()
+        self._closing = False
+        self._process: subprocess.Popen[bytes] | None = None
+        self._connection: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return None if self._process is None else self._process.pid
+
+    def tell(self, message: Message) -> None:
+        self.outbox.put(message)
+        if not self._wake.is_set():
+            self._wake.set()
+
+    def serve(self) -> None:
+        """Keep a process running until `close`. Runs in a green thread of its own."""
+        while not self._closing:
+            self._run_once()
+            if self._closing:
+                break
+            self.ready = False
+            self.restarts += 1
+            LOG.error("the analysis ended; starting it again (enforcement is not affected)")
+            hub.sleep(RESTART_AFTER)
+
+    def close(self) -> None:
+        """Close the process's socket, at which it ends by itself; if it does not, end it."""
+        self._closing = True
+        if self._connection is not None:
+            self._connection.close()
+        if self._process is not None:
+            self._end(self._process)
+
+    def _run_once(self) -> None:
+        ours, theirs = socket.socketpair()
+        self._connection = ours
+        command = [
+            sys.executable,
+            "-m",
+            self.module,
+            "--socket-fd",
+            str(theirs.fileno()),
+            *self._arguments,
+        ]
+        os.set_inheritable(theirs.fileno(), True)
+        with theirs:
+            self._process = subprocess.Popen(
+                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+            )
+        for message in reversed(self._greeting()):
+            self.outbox.waiting.appendleft(message)
+        writer = hub.spawn(self._write, ours)
+        try:
+            self._read(ours)
+        finally:
+            hub.kill(writer)
+            ours.close()
+            self._end(self._process)
+
+    def _read(self, connection: socket.socket) -> None:
+        decoder = Decoder()
+        while not self._closing:
+            try:
+                data = connection.recv(65536)
+                messages = decoder.feed(data) if data else []
+            except (OSError, FramingError) as error:
+                LOG.error("the analysis cannot be understood: %s", error)
+                return
+            if not data:
+                return
+            for message in messages:
+                if isinstance(message, Ready):
+                    self.ready = True
+                self._heard(message)  # type: ignore[arg-type]
+
+    def _write(self, connection: socket.socket) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            taken = self.outbox.take()
+            for index, message in enumerate(taken):
+                try:
+                    connection.sendall(encode(message))
+                except OSError:
+                    self.outbox.give_back(taken[index:])
+                    return
+
+    @staticmethod
+    def _end(process: subprocess.Popen[bytes]) -> None:
+        """Wait for the process; one that does not end by itself is told to."""
+        for signal_it in (None, process.terminate, process.kill):
+            if signal_it is not None:
+                signal_it()
+            for _ in range(200):
+                if process.poll() is not None:
+                    return
+                hub.sleep(0.02)

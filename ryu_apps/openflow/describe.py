@@ -1,0 +1,40 @@
+"""Rules that exist as bytes only, in words close to ``ovs-ofctl``'s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from ryu_apps.openflow.encode import MatchKey, WireRule
+from ryu_apps.openflow.fields import BY_HEADER
+
+_ADDRESSES = {"ip_src", "ip_dst", "arp_spa", "arp_tpa", "ipv6_src", "ipv6_dst", "nd_target"}
+_MACS = {"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"}
+
+
+def rule_text(rule: WireRule) -> str:
+    """Cookie, table, priority and match; what tells a rule from all others on its switch."""
+    table, priority, key = rule.key
+    matched = "".join(f",{field}" for field in _fields(key))
+    return f"cookie={rule.cookie:#x},table={table},priority={priority}{matched}"
+
+
+def _fields(key: MatchKey) -> Iterator[str]:
+    for raw in key:
+        header = int.from_bytes(raw[:4], "big")
+        known = BY_HEADER.get(header >> 9)
+        name = known.name if known is not None else f"field_{header >> 9:#x}"
+        value, masked = raw[4:], bool(header >> 8 & 1)
+        if not masked:
+            yield f"{name}={_value(name, value)}"
+        else:
+            half = len(value) // 2
+            yield f"{name}={_value(name, value[:half])}/{_value(name, value[half:])}"
+
+
+def _value(name: str, value: bytes) -> str:
+    if name in _ADDRESSES and len(value) in (4, 16):
+        return str(ip_address(value))
+    if name in _MACS:
+        return value.hex(":")
+    return hex(int.from_bytes(value, "big"))

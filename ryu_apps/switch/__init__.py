@@ -1,0 +1,1 @@
+"""One OpenFlow connection: session, roles, capabilities, reading, bundles, counters."""

@@ -1,0 +1,137 @@
+"""A switch that connects: what it can do, whose it is, and which rules it therefore gets."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+
+from policies.compiler import CompileError
+from policies.compiler.common.targets import Overflow, Target
+from policies.language.switches_file import Switches
+from response.ipc.messages import SwitchChanged
+from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.openflow.messages import set_fragments
+from ryu_apps.switch.bundle_writer import Refusal, xids
+from ryu_apps.switch.capabilities import Features
+from ryu_apps.switch.roles import SLAVE, owner_of, role_status
+from ryu_apps.switch.session import Phase, Session
+from ryu_apps.switch.switch_profile import kind_of, weaker
+from ryu_apps.switch.table_reader import Reading
+
+BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST = 2, 3, 4, 1
+UNDERSTOOD_NOT = (BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST)
+
+
+@dataclass(slots=True)
+class Admission:
+    """``settings`` are what the installation's file says; ``owner`` is our own number, and with
+    ``takeover`` a switch that is another's is taken from it, once."""
+
+    owner: int = 1
+    settings: Switches = field(default_factory=Switches)
+    takeover: bool = False
+    _taken: set[int] = field(default_factory=set)
+    _others: dict[int, str] = field(default_factory=dict)
+
+    def welcome(self, session: Session, now: float) -> list[Effect]:
+        """The first questions."""
+        return [Send(session.switch, session.role.ask()), *session.ask(now)]
+
+    def understood(self, session: Session, features: Features, now: float) -> list[Effect]:
+        """The switch has said what it can do: it gets the rules of its kind."""
+        kind = kind_of(features, self.settings.of(session.switch))
+        session.know(kind)
+        said = f"{kind.target} rules ({kind.description or 'no description'})"
+        effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {said}")]
+        return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
+
+    def weaken(self, session: Session, refusal: Refusal, now: float) -> list[Effect]:
+        """A switch that takes none of its rules gets those of a less capable kind."""
+        fresh = not session.confirmed and session.phase in (Phase.SETTLING, Phase.READY)
+        kind = weaker(session.kind, str(refusal)) if fresh else None
+        if kind is None or refusal.kind not in UNDERSTOOD_NOT or refusal.slave:
+            return []
+        session.know(kind)
+        session.retry_at = 0.0
+        text = f"switch {session.switch} does not understand its rules; it gets {kind.target} ones"
+        effects: list[Effect] = [Log(logging.WARNING, text)]
+        return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
+
+    def admit(self, session: Session, reading: Reading, now: float) -> tuple[bool, list[Effect]]:
+        """The switch has said what it holds: whether we write it, and what to tell of that."""
+        switch, found = session.switch, owner_of(reading.found.values())
+        if found == self.owner:
+            self._others.pop(switch, None)
+            return True, []
+        if found is None and switch not in self._others:
+            return True, []
+        whose = self._others.get(switch, "") if found is None else f"controller {found:012x}"
+        if not self.takeover or switch in self._taken:
+            return False, self.stand_by(session, whose, now)
+        self._taken.add(switch)
+        self._others.pop(switch, None)
+        return True, [
+            Log(logging.WARNING, f"switch {switch} is taken over from {whose}"),
+            Tell(SwitchChanged(now, switch, "taken", f"taken over from {whose}")),
+        ]
+
+    def stand_by(self, session: Session, whose: str, now: float) -> list[Effect]:
+        """Another controller writes this switch: stay out until somebody says otherwise."""
+        if session.phase is Phase.STANDBY:
+            return []
+        self._others[session.switch] = whose
+        session.stand_by(f"belongs to {whose}")
+        text = f"belongs to {whose}: staying out; --takeover takes it over"
+        return [
+            Send(session.switch, session.role.yield_()),
+            Log(logging.ERROR, f"switch {session.switch} {text}"),
+            Tell(SwitchChanged(now, session.switch, "standby", text)),
+        ]
+
+    def demoted(self, session: Session, buf: bytes, now: float) -> list[Effect]:
+        """A message of the switch's own kind: it may say that another is master now."""
+        if role_status(buf) != SLAVE or session.role.wanted == SLAVE:
+            return []
+        return self.stand_by(session, "a controller that made itself master", now)
+
+
+def limits(session: Session, now: float) -> list[Effect]:
+    """Say what a switch cannot do."""
+    if not session.kind.limits:
+        return []
+    text = "; ".join(session.kind.limits)
+    return [
+        Log(logging.WARNING, f"switch {session.switch} has {session.kind.target} rules: {text}"),
+        Tell(SwitchChanged(now, session.switch, "limited", text)),
+    ]
+
+
+def too_small(session: Session, overflows: tuple[Overflow, ...], now: float) -> list[Effect]:
+    """The rules do not fit: nothing is sent, and the switch keeps what it has."""
+    text = "; ".join(str(each) for each in overflows)
+    if session.problem == text:
+        return []
+    session.problem = text
+    return [
+        Log(logging.ERROR, f"switch {session.switch}: {text}; it keeps the rules that it has"),
+        Tell(SwitchChanged(now, session.switch, "failed", text)),
+    ]
+
+
+def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Effect]:
+    """The rules of this switch cannot be compiled: it keeps what it has."""
+    text = f"its rules cannot be made: {error}"
+    if session.problem == text:
+        return []
+    session.problem = text
+    return [
+        Log(logging.ERROR, f"switch {session.switch}: {text}; it keeps the rules that it has"),
+        Tell(SwitchChanged(now, session.switch, "failed", text)),
+    ]
+
+
+def fragments(session: Session) -> list[Effect]:
+    """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
+    says so, so it is said again now and then, in case somebody else has said otherwise."""
+    drop = session.kind.target is not Target.STATEFUL
+    return [Send(session.switch, set_fragments(next(xids), drop=drop))]

@@ -1,0 +1,109 @@
+"""Looking after ready switches: what others change on them is found, told and put right."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+from policies.rules.rule import Rule
+from response.ipc.messages import SwitchChanged
+from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.openflow.encode import WireKey, WireRule
+from ryu_apps.switch.bundle_writer import Confirmed
+from ryu_apps.switch.reconcile import Difference, compare, drift
+from ryu_apps.switch.session import CHECK_EVERY, Checked, Phase, Session
+from ryu_apps.switch.table_reader import Reading
+
+NOTHING = Difference((), (), (), 0)
+Desired = Callable[[], Iterable[Rule]]
+Repair = Callable[[Confirmed], list[Effect]]
+
+
+def look(session: Session, now: float) -> list[Effect]:
+    """Call a few times a second for a ready switch: reads it again when that is due."""
+    if session.phase is not Phase.READY or session.unsure:
+        return []
+    if session.reading is not None:
+        return unread(session, "no answer in time", now) if session.reading.late(now) else []
+    return session.check(now) if now >= session.check_at else []
+
+
+def unread(session: Session, why: str, now: float) -> list[Effect]:
+    """A reading failed. That says nothing about the rules, so nothing is repaired."""
+    before = session.checked
+    failure = f"its rules could not be read: {why}"
+    session.reading = None
+    session.check_at = now + CHECK_EVERY
+    session.counters.unread += 1
+    session.checked = Checked(now, NOTHING, failure=failure)
+    if before is not None and before.failure:
+        return []  # said once already
+    text = f"switch {session.switch}: {failure}"
+    return [Log(logging.WARNING, text), Tell(SwitchChanged(now, session.switch, "unread", failure))]
+
+
+def judge(
+    session: Session, reading: Reading, desired: Desired, repair: Repair, now: float
+) -> list[Effect]:
+    """Compare a ready switch's reading with what it should have, and repair what differs.
+
+    Usually that is what the session knows it to have; ``desired`` compiles anew,
+    for a thorough comparison. Of a switch that refused a change nothing is sure
+    until it is read anew, and nothing is repaired here.
+    """
+    found = reading.merged(session.installed)
+    difference = drift(session.installed, found)
+    if reading.thorough:
+        difference = _thorough(session, desired(), difference, found)
+    meters = tuple(
+        number
+        for number, meter in session.meters.items()
+        if reading.meters.get(number) != meter and number not in reading.touched_meters
+    )
+    session.check_at = now + CHECK_EVERY
+    session.counters.checks += 1
+    checked = session.checked = Checked(now, difference, meters)
+    if checked.right or session.unsure:
+        return []
+    session.drifted = checked
+    session.counters.drifts += 1
+    wrong = {rule.key for rule in difference.altered}  # to be written again in any case
+    session.installed = {key: rule for key, rule in found.items() if key not in wrong}
+    session.meters = {n: meter for n, meter in session.meters.items() if n not in meters}
+    session.meters |= {n: reading.meters[n] for n in meters if n in reading.meters}
+    text = "; ".join((checked.summary(), *difference.examples()))
+
+    def repaired(at: float) -> list[Effect]:
+        detail = f"{checked.summary()}: put right"
+        return [
+            Log(logging.INFO, f"switch {session.switch} is as it should be again"),
+            Tell(SwitchChanged(at, session.switch, "repaired", detail)),
+        ]
+
+    return [
+        Log(logging.WARNING, f"switch {session.switch} was changed by somebody else: {text}"),
+        Tell(SwitchChanged(now, session.switch, "drift", text)),
+        *repair(repaired),
+    ]
+
+
+def _thorough(
+    session: Session,
+    rules: Iterable[Rule],
+    drifted: Difference,
+    found: Mapping[WireKey, WireRule],
+) -> Difference:
+    """Against the policy itself.
+
+    What ends by a timer may end a moment sooner or later than its decision: such
+    rules count only where the switch is not as the session knows it.
+    """
+    whole = compare(session.wire(rules), found)
+    strange = {rule.key for rule in (*drifted.missing, *drifted.altered, *drifted.excess)}
+    known = {rule.key for rule in (*whole.missing, *whole.altered, *whole.excess)}
+    altered = [*whole.altered, *(rule for rule in drifted.altered if rule.key not in known)]
+
+    def counted(found_so: Iterable[WireRule]) -> tuple[WireRule, ...]:
+        return tuple(rule for rule in found_so if not rule.timed or rule.key in strange)
+
+    return Difference(counted(whole.missing), counted(altered), counted(whole.excess), whole.proper)

@@ -1,0 +1,89 @@
+"""What a switch has against what it should have: four lists, and the change between them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from policies.rules.layout import Category, Table, category_of
+from ryu_apps.openflow.describe import rule_text
+from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireKey, WireRule, flow_mod
+from topology.gc_tuning import collection_paused
+
+SHOWN = 5  # rules named of each kind of difference
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """``proper`` are the rules that are right and stay untouched, as a count."""
+
+    missing: tuple[WireRule, ...]
+    altered: tuple[WireRule, ...]
+    excess: tuple[WireRule, ...]
+    proper: int
+
+    @property
+    def changes(self) -> int:
+        return len(self.missing) + len(self.altered) + len(self.excess)
+
+    def flow_mods(self) -> list[bytes]:
+        """The change as flow-mod bodies for one bundle. What goes makes room for what comes;
+        nobody sees the order."""
+        return [
+            *(flow_mod(rule, DELETE_STRICT) for rule in self.excess),
+            *(flow_mod(rule, ADD) for rule in (*self.missing, *self.altered)),
+        ]
+
+    def summary(self) -> str:
+        return (
+            f"{len(self.missing)} missing, {len(self.altered)} altered, "
+            f"{len(self.excess)} extra, {self.proper} right"
+        )
+
+    def examples(self, most: int = SHOWN) -> Iterator[str]:
+        """A few of its rules in words, the first of each kind."""
+        for what, rules in (
+            ("missing", self.missing),
+            ("altered", self.altered),
+            ("extra", self.excess),
+        ):
+            for rule in rules[:most]:
+                yield f"{what}: {rule_text(rule)}"
+
+
+@collection_paused()
+def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> Difference:
+    """Compare by bytes; rules that the switch learned itself are left out."""
+    missing, altered = [], []
+    proper = 0
+    wanted: set[WireKey] = set()
+    for rule in desired:
+        wanted.add(rule.key)
+        there = installed.get(rule.key)
+        if there is None:
+            missing.append(rule)
+        elif rule.same_effect(there):
+            proper += 1
+        else:
+            altered.append(rule)
+    excess = tuple(rule for key, rule in installed.items() if key not in wanted and ours(rule))
+    return Difference(tuple(missing), tuple(altered), excess, proper)
+
+
+def drift(believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule]) -> Difference:
+    """What others changed on a switch that was as ``believed``; exact, timeouts included."""
+    missing, altered = [], []
+    for key, rule in believed.items():
+        there = found.get(key)
+        if there is None:
+            missing.append(rule)
+        elif there is not rule and there != rule:
+            altered.append(rule)
+    excess = tuple(rule for key, rule in found.items() if key not in believed and ours(rule))
+    proper = len(believed) - len(missing) - len(altered)
+    return Difference(tuple(missing), tuple(altered), excess, proper)
+
+
+def ours(rule: WireRule) -> bool:
+    """Whether reconciliation looks after a rule: all but the switch's own counting rules."""
+    return category_of(rule.cookie) != Category.COUNT or rule.key[0] != Table.COUNT

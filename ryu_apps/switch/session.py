@@ -1,0 +1,336 @@
+"""One connected switch: reading what it has, changing it in atomic bundles, confirming.
+
+A session goes *asking* (what can it do?) → *reading* (rules and meters are asked
+for) → *settling* (link discovery may answer) → *ready*, or stays on *standby*
+where the switch is another controller's. It never clears a table: it sends the
+difference, and nothing where there is none. When ready it reads again every few
+seconds, to find what others changed on the switch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from policies.compiler import Change, SwitchView
+from policies.rules.layout import is_limit_meter
+from policies.rules.rule import Meter, Rule
+from response.ipc.messages import SwitchChanged
+from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.openflow import messages
+from ryu_apps.openflow.decode import FlowRemoved
+from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
+from ryu_apps.switch.bundle_writer import Change as OnItsWay
+from ryu_apps.switch.bundle_writer import Confirmed, Counters, Refusal, Writer, xids
+from ryu_apps.switch.capabilities import Probe
+from ryu_apps.switch.flow_counters import Traffic
+from ryu_apps.switch.reconcile import Difference, compare
+from ryu_apps.switch.roles import Role
+from ryu_apps.switch.switch_profile import Kind
+from ryu_apps.switch.table_reader import Reading
+from ryu_apps.switch.telemetry_loss import Losses
+
+SETTLE = 0.25  # seconds that link discovery gets before the first comparison
+RETRY_AFTER = 2.0  # seconds, and twice as long each time
+RETRY_AT_MOST = 60.0
+ENDED_BY_ITSELF = (0, 1)  # idle and hard timeout
+CHECK_EVERY = 4.0  # seconds from one comparison to the next
+
+
+class Phase(Enum):
+    ASKING = "asking"
+    READING = "reading"
+    STANDBY = "standby"
+    SETTLING = "settling"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the last comparison of a ready switch with what it should have came to.
+
+    ``failure`` says why it could not be made, and then the rest says nothing.
+    """
+
+    at: float
+    difference: Difference
+    meters: tuple[int, ...] = ()
+    failure: str = ""
+
+    @property
+    def right(self) -> bool:
+        return not (self.failure or self.difference.changes or self.meters)
+
+    def summary(self) -> str:
+        if self.failure:
+            return self.failure
+        changed = f", {len(self.meters)} meters changed" if self.meters else ""
+        return self.difference.summary() + changed
+
+
+@dataclass(slots=True)
+class Session:
+    switch: int
+    ports: dict[int, bytes]  # number → MAC
+    tables: int = 254
+    view: SwitchView | None = None  # that its rules were last made for
+    phase: Phase = Phase.READING
+    kind: Kind = field(default_factory=Kind)
+    installed: dict[WireKey, WireRule] = field(default_factory=dict)
+    meters: dict[int, tuple[int, int]] = field(default_factory=dict)
+    losses: Losses = field(default_factory=Losses)
+    traffic: Traffic = field(default_factory=Traffic)
+    settled_at: float = 0.0
+    retry_at: float = 0.0
+    problem: str = ""  # why it does not have the rules that it should
+    last_difference: str = ""
+    check_at: float = 0.0
+    checked: Checked | None = None
+    drifted: Checked | None = None  # the last comparison that found something
+    reading: Reading | None = None
+    probe: Probe | None = None
+    role: Role = field(default_factory=Role)
+    confirmed: bool = False  # it has taken a whole set of rules
+    writer: Writer = field(init=False)
+    refusal: Refusal | None = None  # the last, until it is looked at
+    _known: Mapping[bytes, WireRule] = field(default_factory=dict)
+    _refusals: int = 0  # in a row
+
+    def __post_init__(self) -> None:
+        self.writer = Writer(self.switch)
+
+    @property
+    def counters(self) -> Counters:
+        return self.writer.counters
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is on its way: the switch is known to have what `installed` says."""
+        return self.writer.idle
+
+    @property
+    def unsure(self) -> bool:
+        """It refused a change: what it has may not be what `installed` says."""
+        return self.retry_at > 0
+
+    def ask(self, now: float) -> list[Effect]:
+        """Find out what the switch can do."""
+        self.phase = Phase.ASKING
+        self.probe = Probe(self.tables, now)
+        return [Send(self.switch, self.probe.ask())]
+
+    def stand_by(self, why: str) -> None:
+        """Write nothing until the switch connects again."""
+        self.phase, self.problem = Phase.STANDBY, why
+        self.reading, self.retry_at = None, 0.0
+        self.writer.forget()
+
+    def know(self, kind: Kind) -> None:
+        """Work with the switch as one of a kind from now on."""
+        self.kind, self.probe = kind, None
+        self.writer.atomic = kind.bundles
+
+    def read(self, now: float) -> list[Effect]:
+        """Ask for everything the switch has; `multipart` takes the answers."""
+        self.phase = Phase.READING
+        self.writer.forget()
+        return self.check(now)
+
+    def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
+        """Ask the same while everything goes on."""
+        self.reading = Reading(now, self._known, thorough)
+        return [Send(self.switch, self.reading.ask())]
+
+    def multipart(self, xid: int, buf: bytes, now: float) -> Reading | None:
+        """Take one answer; the reading that it completes, if it does.
+
+        Raises Malformed for bytes that are no such answer.
+        """
+        reading = self.reading
+        if self.probe is not None:
+            self.probe.take(xid, buf)
+        if reading is None or not reading.asked(xid):
+            if not self.losses.take(xid, buf):
+                self.traffic.take(xid, buf, now)
+            return None
+        reading.take(xid, buf)
+        reading.since = now
+        if not reading.complete:
+            return None
+        self.reading = None
+        self._known = reading.seen
+        return reading
+
+    def settle(self, reading: Reading, now: float) -> None:
+        """Take the first reading for what the switch has."""
+        self.installed, self.meters = reading.found, reading.meters
+        self.phase = Phase.SETTLING
+        self.settled_at = now + SETTLE
+
+    def read_failed(self, now: float) -> bool:
+        """A first reading that was never answered; it does not mean that rules are missing."""
+        late = self.reading is not None and self.reading.late(now)
+        return (self.phase is Phase.READING and late) or (
+            self.retry_at > 0 and now >= self.retry_at
+        )
+
+    def set_meters(self, meters: Iterable[Meter]) -> list[Effect]:
+        """Meters cannot ride in a bundle, so they go first."""
+        data = b""
+        for meter in meters if self.kind.meters else ():
+            known = self.meters.get(meter.number)
+            if known == (meter.rate, meter.burst):
+                continue
+            command = messages.METER_ADD if known is None else messages.METER_MODIFY
+            data += messages.meter_mod(next(xids), meter, command)
+            self.meters[meter.number] = (meter.rate, meter.burst)
+            if self.reading is not None:
+                self.reading.touched_meters.add(meter.number)
+        return [Send(self.switch, data + messages.barrier(next(xids)))] if data else []
+
+    def wire(self, rules: Iterable[Rule]) -> Iterator[WireRule]:
+        """Rules as this switch gets them."""
+        return map(wire_rule, self.kind.fitted(rules))
+
+    def difference(self, desired: Iterable[Rule]) -> Difference:
+        """Between what the switch has and ``desired``."""
+        return compare(self.wire(desired), self.installed)
+
+    def drop_meters(self, wanted: Iterable[Meter]) -> list[Effect]:
+        """Take away the meters of limits that are no more; no rule may use them by now."""
+        kept = {meter.number for meter in wanted}
+        gone = [each for each in self.meters if is_limit_meter(each) and each not in kept]
+        for number in gone:
+            del self.meters[number]
+            if self.reading is not None:
+                self.reading.touched_meters.add(number)
+        data = b"".join(messages.meter_delete(next(xids), number) for number in gone)
+        return [Send(self.switch, data)] if gone else []
+
+    def reconcile(
+        self, difference: Difference, now: float, confirmed: Confirmed | None = None
+    ) -> list[Effect]:
+        """Send a `difference`."""
+        self.last_difference = difference.summary()
+        return self._apply(difference, "policy", confirmed, now)
+
+    def change(
+        self, change: Change, now: float, confirmed: Confirmed | None = None
+    ) -> list[Effect]:
+        """Send a change of what a comparison settled before."""
+        removed = map(wire_key, change.removed)
+        return self.exchange(self.wire(change.added), removed, "policy", now, confirmed)
+
+    def exchange(
+        self,
+        added: Iterable[WireRule],
+        removed: Iterable[WireKey],
+        what: str,
+        now: float,
+        confirmed: Confirmed | None = None,
+    ) -> list[Effect]:
+        """Send those of some rules that are not there yet, and take away those that are."""
+        new = []
+        for rule in added:
+            there = self.installed.get(rule.key)
+            if there is None or not rule.same_effect(there):
+                new.append(rule)
+        gone = (self.installed.get(key) for key in removed)
+        old = tuple(rule for rule in gone if rule is not None)
+        return self._apply(Difference(tuple(new), (), old, 0), what, confirmed, now)
+
+    def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
+        """Put single rules on the switch where they are not there yet, and take none away."""
+        missing = self.difference(rules)
+        only = Difference(missing.missing, missing.altered, (), missing.proper)
+        return self._apply(only, what, None, now)
+
+    def put(
+        self, change: Change, what: str, now: float, confirmed: Confirmed | None = None
+    ) -> list[Effect]:
+        """Write rules anew, timers included, and take others away."""
+        gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
+        removed = tuple(rule for rule in gone if rule is not None)
+        return self._apply(
+            Difference(tuple(self.wire(change.added)), (), removed, 0), what, confirmed, now
+        )
+
+    def _apply(
+        self, difference: Difference, what: str, confirmed: Confirmed | None, now: float
+    ) -> list[Effect]:
+        if not difference.changes and (confirmed is None or self.idle):
+            return confirmed(now) if confirmed is not None else []
+        tight = not self.kind.bundles and self._lacks_room(difference)
+        replaced = (self.installed.get(r.key) for r in (*difference.missing, *difference.altered))
+        before = tuple(rule for rule in replaced if rule is not None)
+        for rule in (*difference.missing, *difference.altered):
+            self.installed[rule.key] = rule
+        for rule in difference.excess:
+            self.installed.pop(rule.key, None)
+        if self.reading is not None:
+            changed = (*difference.missing, *difference.altered, *difference.excess)
+            self.reading.touched.update(rule.key for rule in changed)
+        effects = self.writer.send(OnItsWay(what, difference, before, confirmed, tight))
+        if tight:
+            text = (
+                f"switch {self.switch} has no room for new rules beside the old ones: it drops "
+                "everything while they are exchanged"
+            )
+            effects.insert(0, Log(logging.WARNING, text))
+        return effects
+
+    def _lacks_room(self, difference: Difference) -> bool:
+        """Whether a table would overflow if what is new came before what is old goes."""
+        room = self.kind.room
+        most = len(self.installed) + len(difference.missing)
+        if room is None or most <= room or not difference.excess:
+            return False
+        filled = Counter(key[0] for key in self.installed)
+        filled.update(rule.key[0] for rule in difference.missing)
+        sizes = self.kind.sizes
+        return any(count > sizes.get(table, count) for table, count in filled.items())
+
+    def barrier(self, xid: int, now: float) -> list[Effect]:
+        """The switch has done all that came before."""
+        effects, failed = self.writer.barrier(xid, now)
+        if failed is not None:
+            return [*effects, *self._failed(failed, now)]
+        return effects
+
+    def accepted(self) -> None:
+        """The switch has all the rules that it should have."""
+        self.confirmed, self._refusals = True, 0
+
+    def error(self, xid: int, buf: bytes, now: float) -> list[Effect]:
+        """A switch refused something; what it has is read again, later each time."""
+        failed = self.writer.refuse(xid, buf)
+        return [] if failed is None else self._failed(failed, now)
+
+    def _failed(self, change: OnItsWay, now: float) -> list[Effect]:
+        refusal = self.refusal = change.refusal or Refusal(0, 0)
+        self.counters.failures += 1
+        self.reading = None
+        self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
+        self._refusals += 1
+        why = str(refusal)
+        if refusal.full and refusal.table is not None:
+            why = f"its table {self.kind.table_name(refusal.table)} is full ({refusal})"
+        text = f"switch {self.switch} refused the change for {change.what}: {why}"
+        self.problem = f"refused the change for {change.what}: {why}; it stays as it was"
+        return [
+            Log(logging.ERROR, text),
+            Tell(SwitchChanged(now, self.switch, "failed", text)),
+        ]
+
+    def flow_removed(self, removed: FlowRemoved) -> None:
+        """A rule ended by its own timeout is no longer installed; one that somebody took away is
+        found missing when the switch is read again."""
+        if removed.reason not in ENDED_BY_ITSELF:
+            return
+        key = (removed.table, removed.priority, tuple(sorted(removed.key)))
+        self.installed.pop(key, None)
+        if self.reading is not None:
+            self.reading.touched.add(key)

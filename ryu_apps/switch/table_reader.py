@@ -1,0 +1,99 @@
+"""One reading of what a switch has: its rules and meters, asked for and gathered.
+
+The counting rules that a switch learns by itself may be tens of thousands and
+are nobody's business here, so they are not asked for: a cookie's category is
+told apart bit by bit, as far as OpenFlow's cookie mask can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+
+from policies.rules.layout import Category, Table
+from ryu_apps.openflow import messages
+from ryu_apps.openflow.decode import flow_stats, multipart_more
+from ryu_apps.openflow.encode import WireKey, WireRule
+from topology.gc_tuning import collection_paused
+
+TIMEOUT = 10.0  # seconds without another answer until a reading counts as failed
+_CATEGORY = 48  # lowest bit of a cookie's category
+_HIGH, _LOW = 1 << _CATEGORY + 3, 1 << _CATEGORY  # both are set in Category.COUNT, 9
+assert int(Category.COUNT) == 0b1001
+
+_xids = count(0x5500_0000)
+
+
+@dataclass(slots=True)
+class Reading:
+    """``since`` is when it was asked for, or last answered: a hundred thousand rules take a while.
+    ``known`` are rules by their bytes in listings seen before, so that most need no parsing.
+
+    ``touched`` are rules and meters that we changed, or that ended, since the question was
+    asked: what the answer says of them may be old.
+    """
+
+    since: float
+    known: Mapping[bytes, WireRule] = field(default_factory=dict)
+    thorough: bool = False
+    seen: dict[bytes, WireRule] = field(default_factory=dict)
+    found: dict[WireKey, WireRule] = field(default_factory=dict)
+    meters: dict[int, tuple[int, int]] = field(default_factory=dict)
+    touched: set[WireKey] = field(default_factory=set)
+    touched_meters: set[int] = field(default_factory=set)
+    _waiting: dict[int, str] = field(default_factory=dict)
+
+    def ask(self) -> bytes:
+        """The questions."""
+        data = []
+        for table, cookie, mask in _not_learned():
+            xid = next(_xids)
+            self._waiting[xid] = "flows"
+            data.append(messages.read_flows(xid, table, cookie, mask))
+        xid = next(_xids)
+        self._waiting[xid] = "meters"
+        data.append(messages.read_meters(xid))
+        return b"".join(data)
+
+    def asked(self, xid: int) -> bool:
+        return xid in self._waiting
+
+    @collection_paused()
+    def take(self, xid: int, buf: bytes) -> None:
+        """One answer to a question of this reading. Raises Malformed for bytes that are none."""
+        if self._waiting[xid] == "flows":
+            for raw, rule in flow_stats(buf, self.known):
+                self.seen[raw] = rule
+                self.found[rule.key] = rule
+        else:
+            self.meters.update(messages.meter_entries(buf))
+        if not multipart_more(buf):
+            del self._waiting[xid]
+
+    @property
+    def complete(self) -> bool:
+        return not self._waiting
+
+    def late(self, now: float) -> bool:
+        return now - self.since > TIMEOUT
+
+    def merged(self, believed: Mapping[WireKey, WireRule]) -> dict[WireKey, WireRule]:
+        """What the switch has now: as read, but for what we changed meanwhile."""
+        rules = dict(self.found)
+        for key in self.touched:
+            rule = believed.get(key)
+            if rule is None:
+                rules.pop(key, None)
+            else:
+                rules[key] = rule
+        return rules
+
+
+def _not_learned() -> Iterator[tuple[int, int, int]]:
+    """Table, cookie and mask of the questions that list all rules but the learned ones."""
+    yield messages.ALL_TABLES, 0, _HIGH
+    yield messages.ALL_TABLES, _HIGH, _HIGH | _LOW
+    others: Iterable[Table] = (table for table in Table if table is not Table.COUNT)
+    for table in others:
+        yield table, _HIGH | _LOW, _HIGH | _LOW

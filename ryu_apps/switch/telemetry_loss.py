@@ -1,0 +1,79 @@
+"""What a switch did not tell: copies its meters held back, connections it could not count.
+
+The switch keeps these numbers; they are asked for every few seconds, so that
+whatever is lost under a flood is shown and not only missing.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+
+from policies.rules.layout import COUNT_LIMIT, Table
+from ryu_apps.openflow.decode import MULTIPART_SIZE, multipart_more
+from ryu_apps.openflow.messages import ANY, MULTIPART_REQUEST, message
+
+MULTIPART_TABLE, MULTIPART_METER = 3, 9
+_TABLE = struct.Struct("!BxxxIQQ")
+_METER = struct.Struct("!IHxxxxxxIQQII")
+_BAND = struct.Struct("!QQ")
+_xids = count(0x5400_0000)
+
+
+@dataclass(slots=True)
+class Losses:
+    """``held_back`` are copies per meter since the meter was made; ``counting`` is how many
+    connections the switch counts now, of at most `COUNT_LIMIT`."""
+
+    held_back: dict[int, int] = field(default_factory=dict)
+    counting: int = 0
+    _asked: set[int] = field(default_factory=set)
+
+    @property
+    def total(self) -> int:
+        return sum(self.held_back.values())
+
+    @property
+    def full(self) -> bool:
+        return self.counting >= COUNT_LIMIT
+
+    def ask(self) -> bytes:
+        """The two questions. Answers to earlier ones are not waited for any more."""
+        tables, meters = next(_xids), next(_xids)
+        self._asked = {tables, meters}
+        every_meter = struct.pack("!Ixxxx", ANY)
+        return message(
+            MULTIPART_REQUEST, tables, struct.pack("!HHxxxx", MULTIPART_TABLE, 0)
+        ) + message(
+            MULTIPART_REQUEST, meters, struct.pack("!HHxxxx", MULTIPART_METER, 0) + every_meter
+        )
+
+    def take(self, xid: int, buf: bytes) -> bool:
+        """Take an answer in; False when it answers something else."""
+        if xid not in self._asked:
+            return False
+        if int.from_bytes(buf[8:10], "big") == MULTIPART_TABLE:
+            self.counting = dict(_active(buf)).get(Table.COUNT, self.counting)
+        else:
+            self.held_back.update(_dropped(buf))
+        if not multipart_more(buf):
+            self._asked.discard(xid)
+        return True
+
+
+def _active(buf: bytes) -> Iterator[tuple[int, int]]:
+    """Table and number of its rules."""
+    for at in range(MULTIPART_SIZE, len(buf) - _TABLE.size + 1, _TABLE.size):
+        table, active, _, _ = _TABLE.unpack_from(buf, at)
+        yield table, active
+
+
+def _dropped(buf: bytes) -> Iterator[tuple[int, int]]:
+    """Meter and number of packets that its one band dropped."""
+    at = MULTIPART_SIZE
+    while at + _METER.size + _BAND.size <= len(buf):
+        number, length, *_ = _METER.unpack_from(buf, at)
+        yield number, _BAND.unpack_from(buf, at + _METER.size)[0]
+        at += max(length, _METER.size)

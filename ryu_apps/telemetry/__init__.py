@@ -1,0 +1,1 @@
+"""Packet copies to flow records."""

@@ -1,0 +1,258 @@
+"""The learner starts as the fixed table, moves by rewards, and every reward is on record."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import replace
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analysis.composition import compose
+from policies.model import (
+    Defaults,
+    Envelope,
+    Host,
+    Intent,
+    Mode,
+    Policy,
+    Segment,
+    Selector,
+    Service,
+    Tier,
+)
+from policies.semantics.membership import Membership
+from response.decisions.action_table import ARMS, arms_of, fixed_action
+from response.decisions.bandit import HEADER, ActionLearner, Context
+from response.decisions.exposure import Reach
+from response.decisions.host_addresses import HostDirectory, KnownHost
+from response.decisions.rewards import Case, habits_of, reward_of
+from response.ipc.messages import Ask, RecordsSeen
+from tests.support.street import make_alert
+from topology.graph import CommunicationGraph
+from topology.records import FlowRecord
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.street import Street
+
+contexts = st.builds(
+    Context,
+    score=st.floats(0.0, 1.0),
+    kind=st.sampled_from(["scan", "lateral-path", "novel-edge", "something-new"]),
+    hops=st.integers(0, 20),
+    criticality=st.floats(0.0, 1.0),
+    room=st.floats(0.0, 1.0),
+)
+CERTAIN = Context(0.9995, "lateral-path", 3, 0.2, 1.0)
+
+
+@given(contexts, st.sets(st.sampled_from(ARMS)), st.integers(0, 5))
+def test_untaught_it_is_the_fixed_table_and_knows_no_better(
+    context: Context, allowed: set[str], seed: int
+) -> None:
+    arms = arms_of(allowed)
+    for free in ((), arms):
+        chosen = ActionLearner(seed).choose(context, arms, free)
+        table = fixed_action(context.score, context.hops, arms)
+        assert (chosen.action, chosen.table, chosen.explored) == (table, table, False)
+    assert all(0.0 <= value <= 1.0 for value in context.features().values())
+
+
+def test_rewards_move_it_and_only_where_they_came_from() -> None:
+    learner = ActionLearner()
+    for _ in range(30):
+        learner.learn(CERTAIN.features(), "quarantine", "quarantine", 0.2)
+    assert learner.choose(CERTAIN, ARMS).action == "isolate"
+    quiet = replace(CERTAIN, score=0.5, kind="volume", hops=0)
+    assert learner.choose(quiet, ARMS).action == "alert"
+
+
+def test_one_undo_is_not_enough_to_forget_the_table() -> None:
+    learner = ActionLearner()
+    learner.learn(CERTAIN.features(), "quarantine", "quarantine", 0.3)
+    assert learner.choose(CERTAIN, ("alert", "quarantine")).action == "quarantine"
+    for _ in range(20):
+        learner.learn(CERTAIN.features(), "quarantine", "quarantine", 0.3)
+    assert learner.choose(CERTAIN, ("alert", "quarantine")).action == "alert"
+
+
+@given(st.lists(st.tuples(contexts, st.sampled_from(ARMS), st.floats(-1, 1)), max_size=30))
+@settings(max_examples=25)
+def test_it_goes_on_from_a_snapshot_exactly(
+    taught: list[tuple[Context, Any, float]],
+) -> None:
+    one = ActionLearner(seed=7)
+    for context, arm, reward in taught:
+        one.learn(context.features(), arm, "isolate", reward)
+    two = ActionLearner.restore(one.snapshot())
+    for learner in (one, two):
+        learner.learn(CERTAIN.features(), "isolate", "quarantine", 0.4)
+    assert one.choose(CERTAIN, ARMS, ARMS) == two.choose(CERTAIN, ARMS, ARMS)
+    assert one.rewards == two.rewards == len(taught) + 1
+
+
+def test_a_foreign_snapshot_runs_nothing() -> None:
+    import zlib
+
+    for body in (pickle.dumps(print), pickle.dumps(pytest.fail), pickle.dumps({"a": 1}), b"x"):
+        with pytest.raises(ValueError, match="snapshot"):
+            ActionLearner.restore(HEADER + zlib.compress(body))
+    with pytest.raises(ValueError, match="snapshot"):
+        ActionLearner.restore(b"nothing")
+
+
+def case(**more: Any) -> Case:
+    made = Case(
+        "d1", 0.0, "h", ("10.0.0.1",), "quarantine", "quarantine", (), 10, 0,
+        (("10.0.0.9", "10.0.0.1", "tcp/80"), ("10.0.0.1", "10.0.0.8", "udp/53")), "d1",
+    )  # fmt: skip
+    return replace(made, **more)
+
+
+def test_what_a_choice_earns() -> None:
+    assert reward_of(case(), "").value == pytest.approx(0.8)  # all stopped, nothing exposed
+    assert reward_of(case(carried=3, stopped=1), "").safe == 0.75
+    assert reward_of(case(action="isolate"), "").safe == 0.5  # nothing seen: as a server only
+    open_ = case(action="alert", pairs_left=10)
+    assert reward_of(open_, "").value == pytest.approx(1 - 4 * 0.5 / 5)
+    assert reward_of(replace(open_, action="rate_limit"), "").exposed == 0.5
+    values = [reward_of(case(), word).value for word in ("undone", "", "approved")]
+    assert values == sorted(values) and values[0] < values[2]
+    assert -1.0 <= values[0] <= values[2] <= 1.0
+    assert reward_of(case(pairs=0), "").exposed == 0.0
+
+
+def flow(src: str, dst: str, port: int, ts: float, **more: Any) -> FlowRecord:
+    return FlowRecord(ts, src, dst, "tcp", 40000, port, phase="start", **more)
+
+
+def test_habits_are_old_worked_and_no_part_of_the_alert() -> None:
+    graph = CommunicationGraph()
+    graph.observe(flow("10.0.0.9", "10.0.0.1", 80, 10.0))
+    graph.observe(flow("10.0.0.1", "10.0.0.7", 443, 20.0))
+    graph.observe(flow("10.0.0.1", "10.0.0.6", 445, 30.0, state="denied"))
+    graph.observe(flow("10.0.0.1", "10.0.0.2", 22, 40.0))  # in the alert's path
+    graph.observe(flow("10.0.0.1", "10.0.0.5", 80, 990.0))  # since a moment
+    graph.observe(flow("10.0.0.3", "10.0.0.4", 80, 10.0))  # somebody else's
+    found = habits_of(graph, KnownHost("h", ("10.0.0.1",), True), make_alert("10.0.0.1"))
+    assert set(found) == {
+        ("10.0.0.9", "10.0.0.1", "tcp/80"),
+        ("10.0.0.1", "10.0.0.7", "tcp/443"),
+    }
+
+
+def test_the_ledger_counts_safe_traffic_and_writes_every_reward_down(street: Street) -> None:
+    street.envelope = Envelope(actions=ARMS, max_hosts=3, max_share=1.0, ttl=900)
+    street.reopen(500.0)
+    habit = flow("10.0.0.3", "10.0.0.1", 80, 600.0)
+    street.analysis.step(RecordsSeen((habit,)), 600.0)
+    row = street.detector.rows
+    street.detector.alerts[row] = make_alert("10.0.0.1", 1000.0, records=(row,))
+    street.analysis.step(RecordsSeen((flow("10.0.0.1", "10.0.0.2", 22, 1000.0),)), 1000.0)
+    stopped = replace(habit, ts=1001.0, verdict="deny", state="denied")
+    street.analysis.step(RecordsSeen((stopped, stopped, replace(habit, ts=1002.0))), 1002.0)
+    street.analysis.tick(1011.0)  # counts are written down
+    street.reopen(1012.0)  # and outlive the process
+    street.analysis.step(RecordsSeen((replace(stopped, ts=1013.0),)), 1013.0)
+    street.analysis.ask(Ask("release", "d1", "ana"), 1020.0)
+    (entry,) = street.audit.entries(kind="reward")
+    said = entry.values()
+    assert (said["safe_carried"], said["safe_stopped"]) == (1, 3)
+    assert (said["action"], said["table"], said["person"]) == ("quarantine",) * 2 + ("undone",)
+    assert said["pairs_left"] <= said["pairs"]
+    assert street.store.cases() == ()
+    kept = street.store.latest_snapshot("actions")
+    assert kept is not None
+    assert ActionLearner.restore(kept[1]).rewards == 1
+    assert street.audit.verify().whole
+
+
+def test_an_alert_that_was_only_an_alert_is_rewarded_when_its_time_is_over(
+    street: Street,
+) -> None:
+    street.envelope = Envelope(actions=ARMS, max_hosts=3, max_share=1.0, ttl=900)
+    street.reopen(500.0)
+    row = street.detector.rows
+    street.detector.alerts[row] = replace(make_alert("10.0.0.1", 1000.0, records=(row,)), score=0.5)
+    assert (
+        street.analysis.step(RecordsSeen((flow("10.0.0.1", "10.0.0.2", 22, 1000.0),)), 1000.0) == []
+    )
+    assert len(street.store.cases()) == 1
+    street.analysis.tick(1899.0)
+    assert street.kinds().count("reward") == 0
+    street.analysis.tick(1911.0)
+    (entry,) = street.audit.entries(kind="reward")
+    assert (entry.values()["action"], entry.values()["decision"]) == ("alert", None)
+
+
+def test_what_was_learned_about_actions_outlives_a_restart(tmp_path: Path) -> None:
+    from response.state.store import Store
+
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "apiVersion: septum/v1\nkind: SegmentPolicy\nmetadata: {name: p}\nsegments: {}\n"
+    )
+    first = compose(tmp_path, [str(policy)], True, 0, 1.0, bytes)
+    assert first.analysis._ledger.learner.rewards == 0
+    store = Store.open(tmp_path, 1.0)
+    learner = ActionLearner()
+    learner.learn(CERTAIN.features(), "isolate", "quarantine", 0.9)
+    store.save_snapshot(2.0, "actions", learner.snapshot())
+    assert (
+        compose(tmp_path, [str(policy)], True, 0, 3.0, bytes).analysis._ledger.learner.rewards == 1
+    )
+    store.save_snapshot(4.0, "actions", b"damaged")
+    broken = compose(tmp_path, [str(policy)], True, 0, 5.0, bytes)
+    assert broken.analysis._ledger.learner.rewards == 0
+    assert "fixed table again" in str(broken.problem)
+
+
+def reach_of(mode: Mode = Mode.ENFORCE, **more: Any) -> tuple[Reach, HostDirectory]:
+    def segment(name: str, *hosts: str) -> Segment:
+        return Segment(name, tuple(Selector(host=h) for h in hosts), mode)
+
+    names = ("w1", "w2", "d1", "d2", "ops", "dns")
+    policy = Policy(
+        "p",
+        hosts=tuple(Host(n, None, (ip_address(f"10.0.0.{i}"),)) for i, n in enumerate(names, 1)),
+        segments=(
+            segment("web", "w1", "w2"), segment("db", "d1", "d2"), segment("ops", "ops"),
+            segment("dns", "dns"),
+        ),
+        intents=(
+            Intent("a", ("web",), ("db", "dns"), (Service(6, 5432, 5432),)),
+            Intent("b", ("ops",), ("any",), (Service(6, 22, 22),), tier=Tier.EMERGENCY),
+        ),
+        defaults=Defaults(mode=mode),
+        envelope=Envelope(protected=(Selector(host="dns"),)),
+        **more,
+    )  # fmt: skip
+    hosts = HostDirectory(policy, ())
+    return Reach(policy, Membership(policy), hosts.all()), hosts
+
+
+def test_host_pairs_left_under_each_action() -> None:
+    reach, hosts = reach_of()
+    web, ops = hosts.find("10.0.0.1"), hosts.find("10.0.0.5")
+    assert web is not None and ops is not None
+    left = {arm: reach.pairs_left(web, arm, 0.0) for arm in ARMS}
+    assert left == {"alert": 3, "rate_limit": 3, "isolate": 1, "quarantine": 0}
+    assert reach.pairs_left(ops, "quarantine", 0.0) == 5, "break-glass stays"
+    assert reach.criticality(web, 0.0) == pytest.approx(1 / 5)
+    db = hosts.find("10.0.0.3")
+    assert db is not None
+    assert reach.criticality(db, 0.0) == pytest.approx(3 / 5)
+
+
+def test_where_nothing_is_enforced_everybody_reaches_everybody() -> None:
+    reach, hosts = reach_of(Mode.AUDIT)
+    db = hosts.find("10.0.0.3")
+    assert db is not None
+    assert reach.pairs_left(db, "alert", 0.0) == 5
+    assert reach.pairs_left(db, "quarantine", 0.0) == 0
+    assert reach.mode(db) is Mode.AUDIT

@@ -1,0 +1,79 @@
+"""What intents and counted connections have carried, read off a switch."""
+
+from __future__ import annotations
+
+import struct
+
+from policies.rules.layout import Category, Table, cookie, name_number
+from ryu_apps.core import MULTIPART
+from ryu_apps.ipc.control_socket import traffic_of
+from ryu_apps.openflow import messages
+from ryu_apps.openflow.encode import match_bytes
+from ryu_apps.switch.flow_counters import Carried, Traffic
+from tests.ryu_apps.test_core import POLICY, Rig
+
+INTENT = POLICY.intents[0].name
+WEB = cookie(Category.INTENT, name_number(INTENT))
+
+
+def read(rig: Rig) -> Traffic:
+    rig.now += 1.0
+    rig.carry_out(rig.core.read_traffic())
+    return rig.core.sessions[1].traffic
+
+
+def test_counters_are_added_up_by_intent() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    rules = sum(found == WEB for found, _, _ in switch.rules.values())
+    assert rules > 0
+    switch.carried = {WEB: (7, 900), cookie(Category.DEFAULT): (2, 120)}
+    for number in range(3):
+        key = (Table.COUNT, 100, match_bytes((struct.pack("!IH", 0x80001C02, number),)))
+        switch.rules[key] = (cookie(Category.COUNT), 0, b"")
+    switch.carried[cookie(Category.COUNT)] = (5, 400)
+    tally = read(rig).tally
+    assert tally.intents[name_number(INTENT)] == Carried(rules, 7 * rules, 900 * rules)
+    assert tally.default == Carried(1, 2, 120)
+    assert tally.connections == Carried(3, 15, 1200)
+    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, rig.now)
+    assert data["intents"][INTENT] == {"packets": 7 * rules, "bytes": 900 * rules}
+    assert data["connections"] == {"counted": 3, "packets": 15, "bytes": 1200}
+
+
+def test_an_intent_that_nothing_has_used_is_named_all_the_same() -> None:
+    rig = Rig()
+    rig.connect()
+    read(rig)
+    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, rig.now)
+    assert set(data["intents"]) == {intent.name for intent in POLICY.intents}
+    assert data["intents"][INTENT] == {"packets": 0, "bytes": 0}
+
+
+def test_half_an_answer_changes_nothing_and_an_old_one_is_not_taken() -> None:
+    traffic = Traffic()
+    (xid,) = struct.unpack_from("!I", traffic.ask(), 4)
+    entry = struct.pack("!HBxIIHHHHxxxxQQQHHI", 56, 0, 0, 0, 0, 0, 0, 0, WEB, 1, 60, 1, 4, 0)
+
+    def answer(xid: int, more: int) -> bytes:
+        return messages.message(MULTIPART, xid, struct.pack("!HHxxxx", 1, more) + entry)
+
+    assert traffic.take(xid, answer(xid, 1), 5.0) and traffic.at is None
+    assert not traffic.tally.intents
+    assert traffic.take(xid, answer(xid, 0), 6.0) and traffic.at == 6.0
+    assert traffic.tally.intents[name_number(INTENT)] == Carried(2, 2, 120)
+    assert not traffic.take(xid, answer(xid, 0), 7.0), "answered already"
+    traffic.ask()
+    assert not traffic.take(xid, answer(xid, 0), 8.0) and traffic.at == 6.0
+
+
+def test_a_switch_that_does_not_answer_is_not_said_to_carry_nothing() -> None:
+    rig = Rig()
+    switch = rig.connect()
+    read(rig)
+    asked = rig.now
+    switch.unanswered.add(messages.MULTIPART_FLOW)
+    rig.now += 1.0
+    rig.carry_out(rig.core.read_traffic())
+    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, asked + 1.0)
+    assert data == {"switch": 1, "failure": "no answer in time"}
