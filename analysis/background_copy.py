@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import IO
 
 
-class Copy:
+class BackgroundCopy:
     """A forked child that computes some bytes; `result` has them when it is done.
 
     For single-threaded processes only. The child touches nothing but its own

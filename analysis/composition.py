@@ -17,7 +17,7 @@ from response.audit.signing import signer_of
 from response.decisions.bandit import ActionLearner
 from response.decisions.reward_ledger import MODEL as LEDGER_MODEL
 from response.ipc.messages import PolicyApplied
-from response.state.model_versions import NEWEST, Models
+from response.state.model_versions import NEWEST, ModelVersions
 from response.state.policy_versions import Versions
 from response.state.store import Store
 
@@ -107,7 +107,7 @@ def compose(
         now,
         adapt=adapt,
         learner=learner,
-        models=Models(store, audit, champion),
+        models=ModelVersions(store, audit, champion),
     )
     version = 0 if current is None else current[0].number
     return Composed(analysis, policy, store, audit, model, problem, version)

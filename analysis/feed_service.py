@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.background_copy import Copy
+from analysis.background_copy import BackgroundCopy
 from analysis.feed_fetcher import MAX_SECONDS, fetch
 from analysis.local_addresses import local_addresses
 from policies.model import FeedBlock, Mode, NarrowListing, Policy
@@ -22,9 +22,9 @@ from response.audit.log import Audit
 from response.feeds.admission import guard_of
 from response.feeds.archive import FeedArchive
 from response.feeds.entries import FeedError
-from response.feeds.keeper import Answer, FeedRecord, Keeper, Work
+from response.feeds.keeper import FeedRecord, Keeper, SourceReply, Work
 from response.feeds.load import load
-from response.feeds.outcome import Outcome, dumps, loads
+from response.feeds.outcome import FeedRefresh, dumps, loads
 from response.ipc import messages as m
 from response.state.interfaces import StateStore
 from response.state.store import StoreError
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 @dataclass(slots=True)
 class _Running:
     work: Work
-    child: Copy
+    child: BackgroundCopy
     until: float
 
 
@@ -112,7 +112,7 @@ class FeedService:
             done, data = running.child.result()
             if not done and time.monotonic() > running.until:
                 running.child.kill()
-                done, data = True, dumps(Outcome("it took too long"))
+                done, data = True, dumps(FeedRefresh("it took too long"))
             if done:
                 self._running.remove(running)
                 listed += self._take(running.work, data, now)
@@ -155,7 +155,7 @@ class FeedService:
             guard = guard_of(policy, Membership(policy, bindings), own)
             return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now)))
 
-        running = Copy(child, self._handles())
+        running = BackgroundCopy(child, self._handles())
         self._running.append(_Running(work, running, time.monotonic() + DEADLINE))
 
     def _take(self, work: Work, data: bytes | None, now: float) -> list[FeedBlock]:
@@ -192,26 +192,26 @@ class FeedService:
         return [FeedBlock(record.name, mode, whole[0] if whole else (), narrow)]
 
 
-def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> Outcome:
+def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> FeedRefresh:
     """Fetch (where that is the work) and load one feed; new good bytes are kept."""
     record = work.record
     try:
         if not work.fetch:
-            return Outcome(None, Answer(True), loading(archive.body(record.name)))
+            return FeedRefresh(None, SourceReply(True), loading(archive.body(record.name)))
         kept = record.good_at is not None
         etag, modified = (record.etag, record.modified) if kept else (None, None)
         found = fetch(work.feed.path, etag, modified)
         if found.data is None:
-            answer = Answer(True, found.etag, found.modified, record.digest)
-            return Outcome(None, answer, loading(archive.body(record.name)))
+            answer = SourceReply(True, found.etag, found.modified, record.digest)
+            return FeedRefresh(None, answer, loading(archive.body(record.name)))
         loaded = loading(found.data)
         archive.keep_body(record.name, found.data)
         digest = hashlib.sha256(found.data).hexdigest()
-        return Outcome(None, Answer(False, found.etag, found.modified, digest), loaded)
+        return FeedRefresh(None, SourceReply(False, found.etag, found.modified, digest), loaded)
     except FeedError as problem:
-        return Outcome(str(problem))
+        return FeedRefresh(str(problem))
     except OSError as problem:
-        return Outcome(f"what was kept cannot be used: {problem.strerror}")
+        return FeedRefresh(f"what was kept cannot be used: {problem.strerror}")
 
 
 def _differs(new: FeedRecord, old: FeedRecord) -> bool:

@@ -13,20 +13,20 @@ from dataclasses import asdict, replace
 
 from detection.alerting.alerts import Alert
 from policies.model import Policy
-from response.audit.event_counters import Tally
+from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
-from response.decisions.authorization import MembersOf, Permits
+from response.decisions.authorization import Authorization, MembersOf
 from response.decisions.bandit import ActionLearner
 from response.decisions.decision import MACHINE
 from response.decisions.hold import HOLD, set_hold
 from response.decisions.host_addresses import own_networks
 from response.decisions.lifecycle import Done, Lifecycle
 from response.decisions.responder import Responder
-from response.decisions.reward_ledger import Ledger
+from response.decisions.reward_ledger import RewardLedger
 from response.decisions.rewards import word_on
 from response.ipc import messages as m
-from response.state.interfaces import Detector, StateStore, StoredFlow
-from response.state.model_versions import NEWEST, Models
+from response.state.interfaces import StateStore, StoredFlow, SuspectDetector
+from response.state.model_versions import NEWEST, ModelVersions
 from topology.records import FlowRecord
 
 RECENT = 20_000
@@ -54,13 +54,13 @@ class Analysis:
         self,
         policy: Policy,
         members_of: MembersOf,
-        detector: Detector,
+        detector: SuspectDetector,
         store: StateStore,
         audit: Audit,
         now: float,
         adapt: bool = True,
         learner: ActionLearner | None = None,
-        models: Models | None = None,
+        models: ModelVersions | None = None,
     ) -> None:
         self._policy = policy
         self._members_of = members_of
@@ -71,14 +71,14 @@ class Analysis:
         self._models = models
         self._changes = 0  # of the model, when the snapshot that comes was begun
         self._bindings = store.bindings()
-        self._permits = Permits(policy, self._bindings, members_of)
+        self._permits = Authorization(policy, self._bindings, members_of)
         detector.include(own_networks(policy, self._bindings))
         self._prepared = False
         self._life = Lifecycle(store, audit, now)
-        self._ledger = Ledger(store, audit, learner or ActionLearner())
+        self._ledger = RewardLedger(store, audit, learner or ActionLearner())
         self._recent: dict[int, FlowRecord] = {}
         self._waiting: list[StoredFlow] = []
-        self._counts = Tally(now)
+        self._counts = EventCounters(now)
         self._snapshot_due = now + SNAPSHOT_EVERY
         self._ledger_due = now + COUNTS_EVERY
         self._responder = Responder(store, audit, self._life, self._ledger, detector, adapt)
@@ -110,7 +110,7 @@ class Analysis:
                 return self._see_all(records, now)
             case m.HostsChanged(bindings):
                 self._bindings = bindings
-                self._permits = Permits(self._policy, bindings, self._members_of)
+                self._permits = Authorization(self._policy, bindings, self._members_of)
                 self._detector.include(own_networks(self._policy, bindings))
                 self._prepared = False
                 return self._follow_hosts(now)
@@ -190,7 +190,7 @@ class Analysis:
     def use_policy(self, policy: Policy, now: float) -> list[m.Command]:
         """Go on under another policy; a decision it would not permit is released."""
         self._policy = policy
-        self._permits = Permits(policy, self._bindings, self._members_of)
+        self._permits = Authorization(policy, self._bindings, self._members_of)
         self._detector.include(own_networks(policy, self._bindings))
         self._prepared = False
         commands: list[m.Command] = []

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
-from analysis.background_copy import Copy
+from analysis.background_copy import BackgroundCopy
 from analysis.composition import Composed, PolicyFollower, compose
 from analysis.feed_service import FeedService
 from analysis.local_socket import ANALYSIS_SOCKET, listen_locally
@@ -67,7 +67,7 @@ class Shell:
         self._askers: dict[socket.socket, Decoder] = {}
         self._selector = selectors.DefaultSelector()
         self._open = True
-        self._copy: Copy | None = None
+        self._copy: BackgroundCopy | None = None
         self._feeds = FeedService(
             state, composed.policy, composed.store, composed.audit, _say, self._handles
         )
@@ -181,7 +181,7 @@ class Shell:
     def _learned(self, now: float) -> None:
         """Keep what was learned from time to time; a copy writes it down, nothing waits."""
         if self._copy is None and self._analysis.snapshot_due(now):
-            self._copy = Copy(self._analysis.snapshot, self._handles())
+            self._copy = BackgroundCopy(self._analysis.snapshot, self._handles())
         elif self._copy is not None:
             done, data = self._copy.result()
             if done:

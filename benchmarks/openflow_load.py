@@ -58,7 +58,7 @@ def opening_frame(
 
 
 @dataclass(slots=True)
-class FakeSwitch:
+class LoadSwitch:
     """One connection to a controller. Times are of `time.monotonic`, in seconds.
 
     It remembers the rules and meters that it is given and lists them when asked, as a switch does.

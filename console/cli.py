@@ -29,7 +29,7 @@ from topology.gc_tuning import collect_rarely
 PLUGINS = "septum.commands"
 
 
-class Place(NamedTuple):
+class CommandModule(NamedTuple):
     """Where a built-in command lives, and its line in `septum --help`."""
 
     name: str
@@ -38,20 +38,20 @@ class Place(NamedTuple):
 
 
 PLACES = (
-    Place("run", "console.commands.run", "Run the controller on a policy."),
-    Place("policy", "console.commands.policy", "Check, compile and ask about policies."),
-    Place("detect", "console.commands.detect", "Run the learners over recorded flows."),
-    Place("replay", "console.commands.replay", "The whole pipeline over recorded traffic."),
-    Place("flows", "console.commands.flows", "Connections with their verdicts."),
-    Place("decisions", "console.commands.decisions", "Machine decisions."),
-    Place("feeds", "console.commands.feeds", "Threat feeds."),
-    Place("models", "console.commands.models", "Versions of what was learned."),
-    Place("audit", "console.commands.audit", "The hash-chained record."),
-    Place(
+    CommandModule("run", "console.commands.run", "Run the controller on a policy."),
+    CommandModule("policy", "console.commands.policy", "Check, compile and ask about policies."),
+    CommandModule("detect", "console.commands.detect", "Run the learners over recorded flows."),
+    CommandModule("replay", "console.commands.replay", "The whole pipeline over recorded traffic."),
+    CommandModule("flows", "console.commands.flows", "Connections with their verdicts."),
+    CommandModule("decisions", "console.commands.decisions", "Machine decisions."),
+    CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
+    CommandModule("models", "console.commands.models", "Versions of what was learned."),
+    CommandModule("audit", "console.commands.audit", "The hash-chained record."),
+    CommandModule(
         "switches", "console.commands.status", "Switches: their rules and what was sent to them."
     ),
-    Place("status", "console.commands.status", "One screen about a running controller."),
-    Place(
+    CommandModule("status", "console.commands.status", "One screen about a running controller."),
+    CommandModule(
         "certificates", "console.commands.certificates", "Keys and certificates to try TLS with."
     ),
 )
@@ -64,7 +64,7 @@ def _commands_of(register: Callable[[typer.Typer], None]) -> dict[str, Command]:
     return dict(get_group(app).commands)
 
 
-def _load_place(place: Place) -> Command:
+def _load_place(place: CommandModule) -> Command:
     module = importlib.import_module(place.module)
     if place.name != "policy":
         command = _commands_of(module.register)[place.name]

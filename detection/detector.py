@@ -20,7 +20,7 @@ from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement
 from detection.features.catalogue import index_of
-from detection.features.feature_update import Evidence
+from detection.features.feature_update import FeatureUpdate
 from detection.features.services import is_request
 from detection.health import DetectorHealth
 from detection.models.baseline import Baseline
@@ -31,9 +31,9 @@ from detection.models.learning import Learning
 from detection.models.scoring import Scoring
 from detection.models.snapshots import dump, load
 from detection.settings import MODEL, DetectorSettings
-from detection.state.address_scope import Place
+from detection.state.address_scope import AddressScope
 from detection.state.edges import HOUR, INWARD, WITHIN, Edge
-from detection.state.host_registry import Census
+from detection.state.host_registry import HostRegistry
 from detection.state.hosts import Episode, HostState
 from topology.graph import CommunicationGraph
 from topology.records import FlowRecord
@@ -52,14 +52,14 @@ class Detector:
         self.settings = settings = settings or DetectorSettings()
         self.seed = seed
         self.graph = CommunicationGraph(max_edges=settings.max_edges)
-        self.census = Census(settings.internal, settings.max_hosts, settings.max_edges)
+        self.census = HostRegistry(settings.internal, settings.max_hosts, settings.max_edges)
         self.scoring = Scoring(seed, settings.hop_window)
         self.thresholds = Thresholds(settings.alert_budget)
         self.learning = Learning(
             self.scoring, self.thresholds, self.census, settings.episode_quiet, seed
         )
         self.edge_learner = EdgeLearner()
-        self._evidence = Evidence(
+        self._evidence = FeatureUpdate(
             self.census, self.graph, self.scoring, self.thresholds, settings.hop_window
         )
         self.now = 0.0
@@ -97,7 +97,7 @@ class Detector:
                 edge.use(now, host.episode is None and not host.suspended)
             inward = edge is not None and edge.way in TO_US
         else:
-            inward = src_ip != dst_ip and census.territory.place(dst_ip) is Place.INSIDE
+            inward = src_ip != dst_ip and census.territory.place(dst_ip) is AddressScope.INSIDE
         if inward:
             evidence = self._evidence.inward(host, record, now, known)
         else:

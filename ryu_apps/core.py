@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies.compiler.common.targets import Target
+from policies.compiler.common.targets import SwitchTarget
 from policies.model import FeedBlock, Policy
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of
@@ -26,9 +26,9 @@ from response.ipc.messages import (
     SwitchChanged,
 )
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
-from ryu_apps.enforcement.decisions import Orders
-from ryu_apps.enforcement.desired_state import Desired, digest_of
-from ryu_apps.enforcement.reconciler import Upkeep
+from ryu_apps.enforcement.decisions import DecisionSender
+from ryu_apps.enforcement.desired_state import DesiredState, digest_of
+from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.fabric.link_discovery import Cabling
 from ryu_apps.openflow import decode, ethernet
 from ryu_apps.openflow.messages import EXPERIMENTER
@@ -37,8 +37,8 @@ from ryu_apps.switch.admission import Admission, fragments
 from ryu_apps.switch.bundle_writer import Confirmed, error_code
 from ryu_apps.switch.roles import ROLE_REPLY, owner_of
 from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
-from ryu_apps.switch.table_reader import Reading
-from ryu_apps.telemetry.packet_in import Watcher
+from ryu_apps.switch.table_reader import TableReading
+from ryu_apps.telemetry.packet_in import PacketInHandler
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
@@ -50,12 +50,12 @@ EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
 class Core:
     """``secret`` signs link discovery frames."""
 
-    desired: Desired
-    watcher: Watcher
+    desired: DesiredState
+    watcher: PacketInHandler
     admission: Admission = field(default_factory=Admission)
     sessions: dict[int, Session] = field(default_factory=dict)
-    upkeep: Upkeep = field(init=False)
-    orders: Orders = field(init=False)
+    upkeep: Reconciler = field(init=False)
+    orders: DecisionSender = field(init=False)
     cabling: Cabling = field(init=False)
     _next_expiry_check: float = 0.0
     _kept_on_disk: Keeping = field(default_factory=Keeping)
@@ -68,13 +68,13 @@ class Core:
         files: tuple[str, ...] = (),
         admission: Admission | None = None,
     ) -> Core:
-        desired = Desired(policy, files, digest_of(policy))
-        return cls(desired, Watcher(desired, secret), admission or Admission())
+        desired = DesiredState(policy, files, digest_of(policy))
+        return cls(desired, PacketInHandler(desired, secret), admission or Admission())
 
     def __post_init__(self) -> None:
         links, owner = self.watcher.links, self.admission.owner
-        self.upkeep = Upkeep(self.desired, links, owner, self.sessions)
-        self.orders = Orders(self.upkeep)
+        self.upkeep = Reconciler(self.desired, links, owner, self.sessions)
+        self.orders = DecisionSender(self.upkeep)
         self.cabling = Cabling(self.desired, self.watcher, self.upkeep)
         self.watcher.can_ask = self._can_ask
 
@@ -83,7 +83,7 @@ class Core:
         session = self.sessions.get(switch)
         if session is None or session.phase is not Phase.READY:
             return False
-        return session.kind.target is Target.STATEFUL
+        return session.kind.target is SwitchTarget.STATEFUL
 
     # -- starting and policies ------------------------------------------------
 
@@ -245,7 +245,7 @@ class Core:
             return self.admission.stand_by(session, whose, now)
         return self.admission.weaken(session, refusal, now)
 
-    def _read(self, session: Session, reading: Reading, now: float) -> list[Effect]:
+    def _read(self, session: Session, reading: TableReading, now: float) -> list[Effect]:
         """A switch has said what it holds."""
         if session.phase is Phase.READING:
             session.settle(reading, now)

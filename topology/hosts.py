@@ -14,7 +14,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedHost:
     """A declared host whose place, MAC or addresses are left to discovery.
 
     A part that is None (or empty) may be anything; the others must match.
@@ -57,7 +57,7 @@ class HostTable:
     """
 
     declared: tuple[Binding, ...] = ()
-    expected: tuple[Expected, ...] = ()
+    expected: tuple[ExpectedHost, ...] = ()
     discovered: dict[tuple[str, str], Binding] = field(default_factory=dict)
     down: set[Place] = field(default_factory=set)
     left: set[Place] = field(default_factory=set)  # whose port was down since they were seen
@@ -76,7 +76,7 @@ class HostTable:
         )
         return (*self.declared, *found)
 
-    def declare(self, declared: Iterable[Binding], expected: Iterable[Expected]) -> None:
+    def declare(self, declared: Iterable[Binding], expected: Iterable[ExpectedHost]) -> None:
         """Take over a new policy's hosts; discovered ones that contradict it are forgotten."""
         before = tuple(self.discovered.values())
         self.declared, self.expected = tuple(declared), tuple(expected)

@@ -94,7 +94,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class SpoofSeen:
+class SpoofedPacket:
     """A packet whose source address does not belong to the port it came in on."""
 
     ts: float

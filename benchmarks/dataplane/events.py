@@ -20,11 +20,11 @@ from random import Random
 from tempfile import TemporaryDirectory
 
 from benchmarks.noted import SCORED
-from benchmarks.openflow_load import FakeSwitch, opening_frame, packet_in, percentile
+from benchmarks.openflow_load import LoadSwitch, opening_frame, packet_in, percentile
 from benchmarks.runner import Benchmark, Figure, Target, median, ratio
 from mininet_tests.lab.controller import ROOT, free_port
 from policies.rules import layout
-from policies.rules.layout import Outcome, Reason
+from policies.rules.layout import DecidedBits, Reason
 from ryu_apps.launcher import LaunchSettings
 from ryu_apps.openflow.fields import BY_NAME
 
@@ -51,7 +51,7 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class EventRun:
     """``p99`` in seconds from due time at `CALM` a second; ``rate`` is the highest sustained one,
     events a second; ``dropped`` of the events at and below it."""
 
@@ -67,7 +67,7 @@ def _field(name: str, value: int) -> bytes:
 
 def _pipeline(ips: tuple[bytes, bytes], ports: tuple[int, int]) -> bytes:
     """What Open vSwitch 3.1 tells of the pipeline with a copy from the observe table."""
-    marks = Reason.CONNECTION << layout.REASON.low | Outcome.ALLOW << layout.OUTCOME.low
+    marks = Reason.CONNECTION << layout.REASON.low | DecidedBits.ALLOW << layout.OUTCOME.low
     source, target = (int.from_bytes(each, "big") for each in ips)
     told = {
         "eth_type": 0x800, "reg0": marks | 0xA61, "reg1": 0x7129B8D5, "reg2": 0x6001B58,
@@ -121,7 +121,7 @@ def _on_first_core(argv: Sequence[str], environment: dict[str, str]) -> Iterator
             process.wait()
 
 
-def ours() -> Run:
+def ours() -> EventRun:
     calm = events(CALM * CALM_FOR, 0, copies=True)
     first, steps = len(calm.packets), []
     for offered in STEPS:
@@ -136,7 +136,7 @@ def ours() -> Run:
         )  # fmt: skip
         argv = ["benchmarks.programs.scored_controller", settings.to_json()]
         with _on_first_core(argv, {SCORED: str(noted)}):
-            switch = FakeSwitch(("127.0.0.1", port), ports=PORTS)
+            switch = LoadSwitch(("127.0.0.1", port), ports=PORTS)
             switch.connect()
             switch.wait(ready.exists, 20.0)
             calm_due = switch.offer(calm.packets, CALM)
@@ -156,7 +156,7 @@ def ours() -> Run:
         if last > at[-1] + DRAIN:
             break
         held = offered
-    return Run(percentile(waits, 0.99), held, missing)
+    return EventRun(percentile(waits, 0.99), held, missing)
 
 
 def _scored(path: Path) -> Times:
@@ -167,11 +167,11 @@ def _scored(path: Path) -> Times:
     return found
 
 
-def theirs() -> Run:
+def theirs() -> EventRun:
     """Ryu's learning switch: packet-outs a second, closed loop; the wait for one, open loop."""
     port = free_port()
     with _on_first_core(["benchmarks.programs.simple_switch", str(port)], {}):
-        switch = FakeSwitch(("127.0.0.1", port), ports=PORTS)
+        switch = LoadSwitch(("127.0.0.1", port), ports=PORTS)
         switch.connect()
         switch.settle()
         calm = events(CALM * CALM_FOR, 0, copies=False)
@@ -181,11 +181,11 @@ def theirs() -> Run:
         switch.answered.clear()
         rate = switch.race(events(60_000, 10**6, copies=False).packets, WINDOW, STEP_FOR)
         switch.close()
-    return Run(percentile(waits, 0.99), rate)
+    return EventRun(percentile(waits, 0.99), rate)
 
 
 @cache
-def pairs() -> tuple[tuple[Run, Run], ...]:
+def pairs() -> tuple[tuple[EventRun, EventRun], ...]:
     return tuple((ours(), theirs()) for _ in range(PAIRS))
 
 

@@ -15,7 +15,7 @@ from mininet_tests.experiments.updates import Exchanged, exchange, policy
 from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller, free_port
 from mininet_tests.lab.lab import Lab
-from mininet_tests.lab.restricting_proxy import Limits, Restriction
+from mininet_tests.lab.restricting_proxy import Limits, RestrictingProxy
 from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)
@@ -61,7 +61,7 @@ def _analysis(lab: Lab, controller: Controller) -> faults.Felt:
 
 
 def _link(lab: Lab, controller: Controller) -> faults.Felt:
-    with Restriction(Limits(), controller.options.of_port) as proxy:
+    with RestrictingProxy(Limits(), controller.options.of_port) as proxy:
         lab.set_controller(f"tcp:127.0.0.1:{proxy.port}")
         faults.wait_for(lab.connected, 20, "not connected")
         time.sleep(1.0)

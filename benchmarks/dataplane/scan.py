@@ -17,7 +17,7 @@ from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.machine import said
 from mininet_tests.traffic import flood
-from policies.rules.layout import COUNT_LIMIT, Table
+from policies.rules.layout import COUNT_LIMIT, RuleTable
 from topology.records import Link
 
 SYNS = 1_000_000
@@ -55,7 +55,7 @@ def scanned() -> Scan:
             knocks = [sys.executable, TALK, "knock", "10.0.0.3", "7000", "2"]
             told = json.loads(lab.host("a2").run(knocks, timeout=60).stdout)
             opened, tried = opened + int(told["opened"]), tried + int(told["tried"])
-            table = lab.ofctl(1, "dump-aggregate", f"table={int(Table.COUNT)}")
+            table = lab.ofctl(1, "dump-aggregate", f"table={int(RuleTable.COUNT)}")
             counted = max(counted, int(table.rpartition("flow_count=")[2].split()[0]))
             tracked = max(tracked, int(said(["ovs-appctl", "dpctl/ct-get-nconns"], timeout=20)))
             memory = max(memory, _resident(controller.pid), _resident(_analysis(controller)))

@@ -35,7 +35,7 @@ CLIENT, SERVER, ADDRESS = "client", "server", "10.0.0.2"
 
 
 @dataclass(slots=True)
-class Side:
+class NetworkMedians:
     """Medians of the runs on one network: Mbit/s, connections a second, first-packet seconds."""
 
     throughput: list[float] = field(default_factory=list)
@@ -95,7 +95,7 @@ def _moved(host: Any, switch: int) -> Any:
     return type(host)(host.name, host.mac, host.ips, switch, host.port)
 
 
-def _measure(lab: Lab, side: Side) -> None:
+def _measure(lab: Lab, side: NetworkMedians) -> None:
     opened = _opened(lab)
     side.rate.append(opened["opened"] / opened["seconds"])
     side.first.append(statistics.median(opened["waits"]))
@@ -114,9 +114,9 @@ def _opened(lab: Lab) -> Any:
 
 
 @cache
-def sides() -> tuple[Side, Side]:
+def sides() -> tuple[NetworkMedians, NetworkMedians]:
     """Ours and the plain switch's."""
-    mine, plain = Side(), Side()
+    mine, plain = NetworkMedians(), NetworkMedians()
     with _networks() as (ours, normal, controller):
         for lab in (ours, normal):
             lab.host(SERVER).start([sys.executable, TRAFFIC, "serve", ADDRESS, PORT])

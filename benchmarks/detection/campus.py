@@ -16,9 +16,9 @@ import random
 from functools import cache
 from statistics import median
 
-from benchmarks.detection.episodes import Episode, Stage, campus_sweep, poison
+from benchmarks.detection.episodes import InjectedEpisode, Stage, campus_sweep, poison
 from benchmarks.detection.recordings import labelled
-from benchmarks.detection.trials import Find, Trial, play
+from benchmarks.detection.trials import DetectionTrial, Find, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
 from topology.records import FlowRecord
@@ -40,7 +40,7 @@ def background() -> tuple[list[FlowRecord], Stage]:
 
 
 @cache
-def trials() -> tuple[Trial, ...]:
+def trials() -> tuple[DetectionTrial, ...]:
     records, stage = background()
     return tuple(
         play(Detector(seed=seed), records, [campus_sweep(seed, stage)], inside)
@@ -65,7 +65,7 @@ def others_alerted() -> Figure:
     return Figure(max(len(set(t.others)) for t in trials()), f"worst of {SEEDS} runs")
 
 
-def busy_sweeps(seed: int, stage: Stage) -> list[Episode]:
+def busy_sweeps(seed: int, stage: Stage) -> list[InjectedEpisode]:
     """Two sweeps in the second half, by hosts that have been busy in the first."""
     half = (stage.begin + stage.end) / 2.0
     rng = random.Random(seed)

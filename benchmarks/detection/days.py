@@ -24,7 +24,7 @@ OUTSIDE = tuple(f"198.51.{i}.{j}" for i in range(100, 104) for j in range(1, 60)
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class GeneratedSite:
     """Addresses by task. ``size`` counts all hosts."""
 
     staff: tuple[str, ...]
@@ -63,7 +63,7 @@ class Site:
         return len(self.hosts)
 
 
-def site(workstations: int = 120) -> Site:
+def site(workstations: int = 120) -> GeneratedSite:
     """A site whose servers, printers and administrators grow with its workstations."""
     desk = iter(f"10.20.{1 + i // 200}.{10 + i % 200}" for i in range(workstations))
     rack = iter(f"10.20.100.{i}" for i in range(10, 250))
@@ -73,7 +73,7 @@ def site(workstations: int = 120) -> Site:
         return tuple(next(source) for _ in range(max(least, round(share * workstations))))
 
     admins, developers = some(desk, 0.03, 3), some(desk, 0.08, 6)
-    return Site(
+    return GeneratedSite(
         admins=admins,
         developers=developers,
         staff=tuple(desk),
@@ -97,7 +97,7 @@ def site(workstations: int = 120) -> Site:
 class _Writer:
     """Collects records; every kind of routine below draws from ``rng`` and writes here."""
 
-    site: Site
+    site: GeneratedSite
     rng: random.Random
     records: list[FlowRecord] = field(default_factory=list)
     down: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -143,7 +143,7 @@ class _Writer:
             ts += self.rng.expovariate(1 / mean)
 
 
-def workdays(seed: int, days: int = 3, where: Site | None = None) -> list[FlowRecord]:
+def workdays(seed: int, days: int = 3, where: GeneratedSite | None = None) -> list[FlowRecord]:
     """Records of ``days`` days from a Monday's midnight, in time order."""
     here = where or site()
     out = _Writer(here, random.Random(seed))
@@ -172,7 +172,7 @@ class _Desk:
     never_off: bool
 
     @staticmethod
-    def draw(here: Site, host: str, rng: random.Random) -> _Desk:
+    def draw(here: GeneratedSite, host: str, rng: random.Random) -> _Desk:
         peers = rng.sample(here.staff, 2) if rng.random() < 0.1 else []
         return _Desk(
             shares=tuple(rng.sample(here.files, min(len(here.files), rng.choice((1, 1, 2))))),

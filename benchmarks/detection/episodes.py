@@ -1,7 +1,7 @@
 """Labelled attacks to be injected into a background: each a list of records and who is behind it.
 
 A `Stage` is what an attacker would know of a background: its hosts and who talks to whom.
-Every function draws one `Episode` from ``rng``; the same seed gives the same episode.
+Every function draws one `InjectedEpisode` from ``rng``; the same seed gives the same episode.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Format = Literal["counted", "stated"]
 
 
 @dataclass(frozen=True, slots=True)
-class Episode:
+class InjectedEpisode:
     """``sources`` are the hosts in the attacker's hands that start its records; ``usual`` are peers
     that they had before and that are visited for cover."""
 
@@ -115,7 +115,7 @@ def sweep(
     avoid: Collection[str] = (),
     peers: int | None = None,
     begin: float | None = None,
-) -> Episode:
+) -> InjectedEpisode:
     """An administration port tried at one new peer per ``gap`` seconds, in all, by ``sources``
     hosts that never used the port before."""
     count = peers_at(gap) if peers is None else peers
@@ -130,12 +130,12 @@ def sweep(
         records.append(stage.connect(ts, mine[i % sources], victim, port, answers))
         ts += gap * rng.uniform(0.8, 1.2)
     name = "sweep" if sources == 1 else f"sweep-from-{sources}"
-    return Episode(name, frozenset(mine), tuple(records))
+    return InjectedEpisode(name, frozenset(mine), tuple(records))
 
 
 def campus_sweep(
     seed: int, stage: Stage, avoid: Collection[str] = (), begin: float | None = None
-) -> Episode:
+) -> InjectedEpisode:
     """The sweep of one seed: pauses, ports and answers in turn."""
     rng = random.Random(seed)
     return sweep(
@@ -149,7 +149,7 @@ def campus_sweep(
     )
 
 
-def chain(rng: random.Random, stage: Stage, gap: float = 90.0, hops: int = 5) -> Episode:
+def chain(rng: random.Random, stage: Stage, gap: float = 90.0, hops: int = 5) -> InjectedEpisode:
     """From host to host by a shell that always lets the attacker in; nobody sweeps."""
     port = rng.choice((22, 3389, 445))
     way = rng.sample(stage.targets, hops + 1)
@@ -158,10 +158,12 @@ def chain(rng: random.Random, stage: Stage, gap: float = 90.0, hops: int = 5) ->
     for src, dst in zip(way, way[1:], strict=False):
         records.append(stage.connect(ts, src, dst, port, size=90_000))
         ts += gap * rng.uniform(0.5, 1.5)
-    return Episode("hop-chain", frozenset(way[1:-1]), tuple(records))
+    return InjectedEpisode("hop-chain", frozenset(way[1:-1]), tuple(records))
 
 
-def port_scan(rng: random.Random, stage: Stage, gap: float = 2.0, ports: int = 60) -> Episode:
+def port_scan(
+    rng: random.Random, stage: Stage, gap: float = 2.0, ports: int = 60
+) -> InjectedEpisode:
     """One peer on many ports, of which one in twenty answers."""
     src = rng.choice(stage.hosts)
     dst = rng.choice([t for t in stage.targets if t != src])
@@ -170,10 +172,12 @@ def port_scan(rng: random.Random, stage: Stage, gap: float = 2.0, ports: int = 6
     for port in rng.sample(range(1, 10_000), ports):
         records.append(stage.connect(ts, src, dst, port, rng.random() < 0.05))
         ts += gap * rng.uniform(0.8, 1.2)
-    return Episode("port-scan", frozenset({src}), tuple(records))
+    return InjectedEpisode("port-scan", frozenset({src}), tuple(records))
 
 
-def chaff(rng: random.Random, stage: Stage, gap: float = 30.0, per_probe: int = 20) -> Episode:
+def chaff(
+    rng: random.Random, stage: Stage, gap: float = 30.0, per_probe: int = 20
+) -> InjectedEpisode:
     """A sweep hidden in twenty times as many connections to peers that its host always uses."""
     hidden = sweep(rng, stage, gap, rng.choice(PORTS))
     (src,) = hidden.sources
@@ -185,12 +189,12 @@ def chaff(rng: random.Random, stage: Stage, gap: float = 30.0, per_probe: int = 
             records.append(_again(like, probe.ts + rng.uniform(0.0, gap)))
     ordered = tuple(sorted(records, key=lambda r: r.ts))
     cover = frozenset(r.dst_ip for r in known) - hidden.targets
-    return Episode("chaff", hidden.sources, ordered, cover)
+    return InjectedEpisode("chaff", hidden.sources, ordered, cover)
 
 
 def mimicry(
     rng: random.Random, stage: Stage, inside: Callable[[str], bool], gap: float = 60.0
-) -> Episode:
+) -> InjectedEpisode:
     """Only connections that its host has made before, on footholds where it has any, a bit more
     often: what an attacker who knows the network would do."""
     able = [h for h in stage.hosts if len({r.dst_ip for r in stage.usual(h, inside)}) >= 2]
@@ -202,11 +206,11 @@ def mimicry(
     records = []
     for i in range(20):
         records.append(_again(rng.choice(footholds), begin + i * gap * rng.uniform(0.9, 1.1)))
-    return Episode("mimicry", frozenset({src}), tuple(sorted(records, key=lambda r: r.ts)))
+    return InjectedEpisode("mimicry", frozenset({src}), tuple(sorted(records, key=lambda r: r.ts)))
 
 
 def poison(
-    rng: random.Random, stage: Stage, episode: Episode, share: float = 0.05
+    rng: random.Random, stage: Stage, episode: InjectedEpisode, share: float = 0.05
 ) -> tuple[FlowRecord, ...]:
     """What the source of ``episode`` adds to its own traffic beforehand, to be taken for normal:
     ``share`` of it, spread evenly, on the service that it will sweep, let in, to other peers."""

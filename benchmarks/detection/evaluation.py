@@ -23,7 +23,7 @@ from benchmarks.detection import campus, lab_days
 from benchmarks.detection.days import site, workdays
 from benchmarks.detection.episodes import (
     PORTS,
-    Episode,
+    InjectedEpisode,
     Stage,
     chaff,
     chain,
@@ -33,7 +33,7 @@ from benchmarks.detection.episodes import (
 )
 from benchmarks.detection.metrics import Ranking, rank_few
 from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.trials import Trial, play
+from benchmarks.detection.trials import DetectionTrial, play
 from detection.detector import Detector
 from topology.records import FlowRecord
 
@@ -46,7 +46,7 @@ ENOUGH = 40  # hosts to draw sources from
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class EpisodeResult:
     """One scorer on one episode. ``at`` tells for each of `BUDGETS` whether it scores above all
     but so many other internal hosts; ``alerted``, ``peers`` and ``seconds`` are of the detector's
     own alerts and None for rivals, which have none; ``others`` are false alerts of the pass."""
@@ -63,14 +63,14 @@ class Outcome:
     tpr_lucky: tuple[float, float]
 
 
-Draw = Callable[[random.Random, Stage], Episode]
+Draw = Callable[[random.Random, Stage], InjectedEpisode]
 
 
 def kinds(inside: Callable[[str], bool]) -> dict[str, Draw]:
     """What is tried, in the order of the table."""
 
     def ports(gap: float, **more: int) -> Draw:
-        def draw(rng: random.Random, stage: Stage) -> Episode:
+        def draw(rng: random.Random, stage: Stage) -> InjectedEpisode:
             able = [p for p in PORTS if len(stage.strangers(p)) >= more.get("sources", 1)]
             return sweep(rng, stage, gap, rng.choice(able), **more)  # type: ignore[arg-type]
 
@@ -90,9 +90,9 @@ def kinds(inside: Callable[[str], bool]) -> dict[str, Draw]:
     }
 
 
-def drawn(seed: int, stage: Stage, inside: Callable[[str], bool]) -> dict[str, Episode]:
+def drawn(seed: int, stage: Stage, inside: Callable[[str], bool]) -> dict[str, InjectedEpisode]:
     rng = random.Random(seed)
-    found: dict[str, Episode] = {}
+    found: dict[str, InjectedEpisode] = {}
     for kind, draw in kinds(inside).items():
         taken = {h for e in found.values() for h in e.sources}
         reached = {h for e in found.values() for h in e.targets}
@@ -112,7 +112,7 @@ def drawn(seed: int, stage: Stage, inside: Callable[[str], bool]) -> dict[str, E
 
 def outcomes(
     background: Sequence[FlowRecord], stage: Stage, seed: int, inside: Callable[[str], bool]
-) -> list[Outcome]:
+) -> list[EpisodeResult]:
     """Every kind by every scorer, for one seed."""
     episodes = drawn(seed, stage, inside)
     names = list(episodes)
@@ -127,7 +127,7 @@ def outcomes(
     return found
 
 
-def _outcomes(scorer: str, kinds: Sequence[str], trial: Trial) -> list[Outcome]:
+def _outcomes(scorer: str, kinds: Sequence[str], trial: DetectionTrial) -> list[EpisodeResult]:
     by_part: dict[int, list[float]] = {}
     for score, part in zip(trial.scores, trial.parts, strict=True):
         by_part.setdefault(part, []).append(score)
@@ -138,10 +138,12 @@ def _outcomes(scorer: str, kinds: Sequence[str], trial: Trial) -> list[Outcome]:
     ]
 
 
-def _outcome(scorer: str, kind: str, trial: Trial, i: int, ranking: Ranking) -> Outcome:
+def _outcome(
+    scorer: str, kind: str, trial: DetectionTrial, i: int, ranking: Ranking
+) -> EpisodeResult:
     find = trial.finds[i]
     ours = scorer == OURS
-    return Outcome(
+    return EpisodeResult(
         scorer=scorer,
         kind=kind,
         at=tuple(trial.found_at(budget)[i] for budget in BUDGETS),
@@ -155,7 +157,7 @@ def _outcome(scorer: str, kind: str, trial: Trial, i: int, ranking: Ranking) -> 
     )
 
 
-def measure(name: str) -> list[Outcome]:
+def measure(name: str) -> list[EpisodeResult]:
     found = []
     if name == "campus":
         records, stage = campus.background()

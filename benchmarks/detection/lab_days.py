@@ -12,9 +12,9 @@ import random
 from functools import cache
 
 from benchmarks.detection.campus import share_found
-from benchmarks.detection.days import DAY, Site, site, workdays
-from benchmarks.detection.episodes import Episode, Stage, campus_sweep
-from benchmarks.detection.trials import Trial, play
+from benchmarks.detection.days import DAY, GeneratedSite, site, workdays
+from benchmarks.detection.episodes import InjectedEpisode, Stage, campus_sweep
+from benchmarks.detection.trials import DetectionTrial, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
 from detection.settings import DetectorSettings
@@ -29,10 +29,10 @@ def inside(host: str) -> bool:
     return host.startswith("10.20.")
 
 
-def sweeps(seed: int, stage: Stage, where: Site) -> list[Episode]:
+def sweeps(seed: int, stage: Stage, where: GeneratedSite) -> list[InjectedEpisode]:
     """Five, anywhere in the three days, by hosts that are not administrators' own."""
     rng = random.Random(seed)
-    found: list[Episode] = []
+    found: list[InjectedEpisode] = []
     taken = {*where.admins, where.deploy, where.updates, where.monitor, where.backup}
     for i in range(SWEEPS):
         number = seed * SWEEPS + i
@@ -46,7 +46,7 @@ def sweeps(seed: int, stage: Stage, where: Site) -> list[Episode]:
 
 
 @cache
-def trials() -> tuple[Trial, ...]:
+def trials() -> tuple[DetectionTrial, ...]:
     done = []
     where = site()
     for seed in range(SITES):

@@ -22,7 +22,7 @@ class Labelled:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class DetectionRun:
     detector: Detector
     scores: list[float]
     alerts: list[Alert]
@@ -36,11 +36,11 @@ def labelled(name: str, without: frozenset[str] = frozenset()) -> Iterator[Label
                 yield Labelled(to_record(row), row["label"] == "1", row["attack"])
 
 
-def run(records: list[FlowRecord], detector: Detector) -> Run:
+def run(records: list[FlowRecord], detector: Detector) -> DetectionRun:
     scores, alerts = [], []
     for record in records:
         scored = detector.step(record)
         scores.append(scored.score)
         if scored.alert is not None:
             alerts.append(scored.alert)
-    return Run(detector, scores, alerts)
+    return DetectionRun(detector, scores, alerts)

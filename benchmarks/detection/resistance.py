@@ -12,8 +12,8 @@ from dataclasses import replace
 from functools import cache, partial
 from statistics import median
 
-from benchmarks.detection.days import HOUR, MONDAY, Site, site, workdays
-from benchmarks.detection.episodes import PORTS, Episode, Stage, chaff, sweep
+from benchmarks.detection.days import HOUR, MONDAY, GeneratedSite, site, workdays
+from benchmarks.detection.episodes import PORTS, InjectedEpisode, Stage, chaff, sweep
 from benchmarks.detection.lab_days import inside
 from benchmarks.detection.trials import Find, play
 from benchmarks.runner import Benchmark, Figure, Target
@@ -33,7 +33,7 @@ SEEDS = 3
 
 
 @cache
-def place() -> Site:
+def place() -> GeneratedSite:
     return site(SMALL)
 
 
@@ -51,7 +51,7 @@ def replace_hosts(stage: Stage, hosts: tuple[str, ...]) -> Stage:
     return Stage(hosts, stage.targets, stage.begin, stage.end, stage.form, stage.used)
 
 
-def finds(draw: Callable[[random.Random, Stage], Episode], days: int = 1) -> list[Find]:
+def finds(draw: Callable[[random.Random, Stage], InjectedEpisode], days: int = 1) -> list[Find]:
     """One episode on each of `SEEDS` days."""
     found: list[Find] = []
     for seed in range(SEEDS):
@@ -101,7 +101,7 @@ def hidden_in_chaff() -> Figure:
     return Figure(sum(find.alerted for find in found) / len(found), reached(found, 60).note)
 
 
-def frog(growth: int, rng: random.Random, stage: Stage) -> Episode:
+def frog(growth: int, rng: random.Random, stage: Stage) -> InjectedEpisode:
     """Begins at one new peer an hour on Monday noon, and does ``growth`` percent more each hour."""
     src = rng.choice(stage.hosts)
     targets = [t for t in stage.targets if t != src]
@@ -113,7 +113,7 @@ def frog(growth: int, rng: random.Random, stage: Stage) -> Episode:
         rate = min(FROG_MOST, FROG_START * (1.0 + growth / 100.0) ** hours)
         records.append(stage.connect(ts, src, targets[len(records)], 22))
         ts += HOUR / rate * rng.uniform(0.8, 1.2)
-    return Episode(f"frog-{growth}", frozenset({src}), tuple(records))
+    return InjectedEpisode(f"frog-{growth}", frozenset({src}), tuple(records))
 
 
 def boiling_frog(growth: int) -> Figure:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmarks.detection.episodes import Episode, mixed
+from benchmarks.detection.episodes import InjectedEpisode, mixed
 from detection.alerting.alerts import Scored
 from topology.records import FlowRecord
 
@@ -32,7 +32,7 @@ class Find:
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class DetectionTrial:
     """``others`` are internal hosts alerted that no episode has to do with, one entry for each
     alert; ``tops`` the highest score of each internal host that is no source, ``reach`` that of
     each episode; ``scores`` are those of the episodes' and of internal hosts' records, with the
@@ -56,10 +56,10 @@ class Trial:
 def play(
     scorer: Scorer,
     background: Sequence[FlowRecord],
-    episodes: Sequence[Episode],
+    episodes: Sequence[InjectedEpisode],
     inside: Callable[[str], bool],
     before: Sequence[FlowRecord] = (),
-) -> Trial:
+) -> DetectionTrial:
     """Score everything in time order. ``before`` are records of the attackers that are not yet
     the episode (poison): they count neither as found nor as false."""
     sources = frozenset().union(*(e.sources for e in episodes))
@@ -87,10 +87,10 @@ def play(
             if scored.alert is not None:
                 others.append(host)
     finds = [_find(episode, first.get(i)) for i, episode in enumerate(episodes, 1)]
-    return Trial(tuple(finds), tuple(others), tops, tuple(reach), scores, parts)
+    return DetectionTrial(tuple(finds), tuple(others), tops, tuple(reach), scores, parts)
 
 
-def _find(episode: Episode, alerted: FlowRecord | None) -> Find:
+def _find(episode: InjectedEpisode, alerted: FlowRecord | None) -> Find:
     if alerted is None:
         return Find(episode.kind, None, None)
     tried = {r.dst_ip for r in episode.records if r.ts <= alerted.ts}

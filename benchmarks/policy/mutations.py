@@ -11,7 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, PlainTable, Table, category_of
+from policies.rules.layout import Category, DecidedBits, PlainTable, RuleTable, category_of
 from policies.rules.rule import (
     Bits,
     Commit,
@@ -91,7 +91,7 @@ def _priority(rule: Rule, random: Random) -> Changed:
 
 
 def _cookie(rule: Rule, random: Random) -> Changed:
-    if rule.table not in (Table.EMERGENCY, Table.POLICY):
+    if rule.table not in (RuleTable.EMERGENCY, RuleTable.POLICY):
         return None
     return (replace(rule, cookie=rule.cookie ^ 1 << random.randrange(32)),)
 
@@ -168,7 +168,7 @@ def _other(action: RuleAction, random: Random) -> RuleAction | None:
         case Move(source, target):
             return Move(source, _elsewhere(target))
         case Goto(table):
-            later = [each for each in Table if each > table]
+            later = [each for each in RuleTable if each > table]
             return Goto(random.choice(later)) if later else None
         case Output(port):
             return Output(port + 1)
@@ -193,12 +193,12 @@ def _elsewhere(target: Bits) -> Bits:
 
 def _opposite(rule: Rule, random: Random) -> Changed:
     """Allow becomes deny and the other way round."""
-    if rule.table not in (Table.EMERGENCY, Table.POLICY) or not rule.priority:
+    if rule.table not in (RuleTable.EMERGENCY, RuleTable.POLICY) or not rule.priority:
         return None
     (number,) = [a for a in rule.actions if isinstance(a, Load) and a.target == layout.INTENT]
-    allow = (number, Load(layout.OUTCOME, Outcome.ALLOW), Goto(Table.OBSERVE))
-    deny = (number, Goto(Table.MODE))
-    return (replace(rule, actions=deny if Goto(Table.OBSERVE) in rule.actions else allow),)
+    allow = (number, Load(layout.OUTCOME, DecidedBits.ALLOW), Goto(RuleTable.OBSERVE))
+    deny = (number, Goto(RuleTable.MODE))
+    return (replace(rule, actions=deny if Goto(RuleTable.OBSERVE) in rule.actions else allow),)
 
 
 KINDS: dict[str, Fault] = {

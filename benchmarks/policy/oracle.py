@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.policy.packets import Draw, Probe
+from benchmarks.policy.packets import Draw, ProbePacket
 from policies.compiler import SwitchView
 from policies.compiler.stateful.fragments import is_spoilt
 from policies.model import Policy
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.rule import Commit, CopyToController, Learn, Load, Rule, RuleAction, Track
 from policies.rules.simulator import Interpreter, Passage, matches
 from policies.semantics.membership import Membership
@@ -26,13 +26,13 @@ from topology.records import Binding
 
 SINGLE = ("eth_type", "ip_proto", "icmpv6_type")  # a packet of another kind has other fields
 # As if every connection had its learned counting rule already.
-COUNTED = Rule(Table.COUNT, 100, (), (Load(layout.COUNTED, 1),), 0)
+COUNTED = Rule(RuleTable.COUNT, 100, (), (Load(layout.COUNTED, 1),), 0)
 AIMED = 150  # packets towards each rule of a fault
 Visit = tuple[int, dict[str, int]]
 
 
 @dataclass(slots=True)
-class Seen:
+class TracedPassage:
     """What one packet met: its passage, and every table with the fields it had there."""
 
     passage: Passage
@@ -40,15 +40,15 @@ class Seen:
     events: list[object] = field(default_factory=list)
 
 
-class Recorder(Interpreter):
+class TracingSimulator(Interpreter):
     """An interpreter that keeps the fields with which a packet came to each table."""
 
-    def look(self, probe: Probe) -> Seen:
+    def look(self, probe: ProbePacket) -> TracedPassage:
         self._visits: list[Visit] = []
         self._events: list[object] = []
         self._came = probe.packet
         passage = self.run(probe.packet, probe.state)
-        return Seen(passage, self._visits, self._events)
+        return TracedPassage(passage, self._visits, self._events)
 
     def visit(self, table: int, fields: Mapping[str, int]) -> None:
         self._visits.append((table, dict(fields)))
@@ -73,16 +73,16 @@ class Ways:
     """The rules of one switch as they are and as if all was counted."""
 
     def __init__(self, rules: Sequence[Rule], switch: int) -> None:
-        self._both = (Recorder(rules), Recorder((*rules, COUNTED)))
+        self._both = (TracingSimulator(rules), TracingSimulator((*rules, COUNTED)))
         self._own = ("track", layout.zone_of(switch))
 
-    def look(self, probe: Probe) -> Seen:
+    def look(self, probe: ProbePacket) -> TracedPassage:
         return self._both[probe.counted].look(probe)
 
-    def observed(self, probe: Probe) -> tuple[object, ...]:
+    def observed(self, probe: ProbePacket) -> tuple[object, ...]:
         return self.effect(self.look(probe), probe)
 
-    def effect(self, seen: Seen, probe: Probe) -> tuple[object, ...]:
+    def effect(self, seen: TracedPassage, probe: ProbePacket) -> tuple[object, ...]:
         """All that can be seen of a passage from outside, and to whom it is attributed."""
         passage, packet = seen.passage, probe.packet
         # To ask the switch's own connection table leaves no trace.
@@ -116,7 +116,7 @@ class Oracle:
         self._right = Ways(rules, view.switch)
         self._known = [(probe, self._right.look(probe)) for probe in self._draw.probes(packets)]
 
-    def shown(self, rules: Sequence[Rule], before: Rule, after: Rule | None) -> Probe | None:
+    def shown(self, rules: Sequence[Rule], before: Rule, after: Rule | None) -> ProbePacket | None:
         """A packet that the faulty rules treat otherwise, ``before`` having become ``after``."""
         wrong = Ways(rules, self._switch)
         for probe, seen in self._known:
@@ -129,12 +129,12 @@ class Oracle:
                     return probe
         return None
 
-    def differs(self, rules: Sequence[Rule], probe: Probe) -> bool:
+    def differs(self, rules: Sequence[Rule], probe: ProbePacket) -> bool:
         """Whether other rules treat this packet otherwise."""
         return Ways(rules, self._switch).observed(probe) != self._right.observed(probe)
 
     @staticmethod
-    def _meets(seen: Seen, before: Rule, after: Rule | None) -> bool:
+    def _meets(seen: TracedPassage, before: Rule, after: Rule | None) -> bool:
         """Whether the fault can matter to a packet: it met the rule, or now may."""
         if before in seen.passage.rules:
             return True
@@ -142,21 +142,21 @@ class Oracle:
             table == after.table and matches(after, fields) for table, fields in seen.visits
         )
 
-    def _towards(self, rule: Rule) -> Iterator[Probe]:
+    def _towards(self, rule: Rule) -> Iterator[ProbePacket]:
         """Packets with the values that a rule matches, as far as packets can have them."""
         tries = self._random.sample(self._known, min(AIMED, len(self._known)))
         for probe, _ in tries:
-            yield Probe(towards(rule, probe.packet, self._random), probe.state, probe.counted)
+            yield ProbePacket(towards(rule, probe.packet, self._random), probe.state, probe.counted)
         near = [each for each in self._known if _close(rule, each[1])]
         for probe, _ in self._random.sample(near, min(AIMED, len(near))):
             packet = towards(rule, probe.packet, self._random)
             service = _service(rule)
             if service is not None:
                 packet = self._draw.asking(packet, probe.state, *service)
-            yield Probe(packet, probe.state, probe.counted)
+            yield ProbePacket(packet, probe.state, probe.counted)
 
 
-def _close(rule: Rule, seen: Seen) -> bool:
+def _close(rule: Rule, seen: TracedPassage) -> bool:
     """Whether a packet came to the rule's table and lacks but the service it asks for."""
     wanted = [each for each in rule.match if each.name not in ("reg2", "eth_type", "ip_proto")]
     near = Rule(rule.table, 0, tuple(wanted), (), 0)

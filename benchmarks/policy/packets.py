@@ -13,7 +13,7 @@ from policies.compiler import SwitchView
 from policies.model import ICMP, ICMPV6, PORT_PROTOCOLS, Policy
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.flows import ASKS, STATES, Asked, packet_of
 from policies.verify.fragments import fragment_of
 from policies.verify.packets import ARP, IP, IPV6, LLDP
@@ -26,7 +26,7 @@ FLAGS = (0, 1, 2, 4, 16, 17, 18, 20, 63)
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
+class ProbePacket:
     """One packet, what connection tracking says of it, and whether it is counted already."""
 
     packet: dict[str, int]
@@ -46,7 +46,7 @@ class Draw:
         random: Random,
     ) -> None:
         self._random, self._view = random, view
-        self._places = Places.of(bindings, policy.hosts)
+        self._places = AttachmentPoints.of(bindings, policy.hosts)
         self._held = [
             (switch, port, mac, sorted(numbers))
             for (switch, port), macs in self._places.held.items()
@@ -58,7 +58,7 @@ class Draw:
         self._services = sorted(_services(policy))
         self._trunk = min(view.trunks, default=7_777)
 
-    def probes(self, count: int) -> list[Probe]:
+    def probes(self, count: int) -> list[ProbePacket]:
         """So many packets: connections for the most part, questions and others."""
         found = []
         for _ in range(count):
@@ -66,9 +66,9 @@ class Draw:
             if kind < 0.75:
                 found.append(self._connection())
             elif kind < 0.9:
-                found.append(Probe(self._request(), ASKS))
+                found.append(ProbePacket(self._request(), ASKS))
             else:
-                found.append(Probe(self._special(), self._random.choice((ASKS, 0x22))))
+                found.append(ProbePacket(self._special(), self._random.choice((ASKS, 0x22))))
         return found
 
     def _sender(self) -> tuple[int, int, int, list[int]]:
@@ -78,7 +78,7 @@ class Draw:
         number = self._random.choice(own)
         return port if here else self._trunk, mac, number, own
 
-    def _connection(self) -> Probe:
+    def _connection(self) -> ProbePacket:
         random = self._random
         port, mac, number, _ = self._sender()
         alike = [each for each in self._numbers if each & SIX == number & SIX]
@@ -107,7 +107,7 @@ class Draw:
         packet |= {"ct_mark": 0}
         if random.random() < 0.1:
             packet = fragment_of(packet, random.random() < 0.5)
-        return Probe(packet, state, random.random() < 0.1)
+        return ProbePacket(packet, state, random.random() < 0.1)
 
     def asking(self, packet: dict[str, int], state: int, proto: int, far: int) -> dict[str, int]:
         """The same ends with another service; the packet itself where it is of no connection."""

@@ -27,7 +27,7 @@ from policies.compiler.common.expansion import host_by_host
 from policies.language.reader import load_policy
 from policies.model import TCP, Host, Intent, Policy, Service
 from policies.review.lint import check_policy
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
@@ -129,14 +129,14 @@ def identity_rules() -> Figure:
     hosts = policy().hosts
     addresses = sum(len(host.ips) + (host.mac is not None) for host in hosts)
     declared = sum(len(host.ips) for host in hosts)
-    most = max(tables[Table.SOURCE] + tables[Table.TARGET] for tables in compiled())
+    most = max(tables[RuleTable.SOURCE] + tables[RuleTable.TARGET] for tables in compiled())
     note = f"{most:,} rules, {addresses:,} addresses; {most / declared:.3g} of each declared one"
     return Figure(most / addresses, note)
 
 
 def policy_rules() -> Figure:
     pairs = sum(len(intent.services) for intent in policy().intents)
-    most = max(tables[Table.EMERGENCY] + tables[Table.POLICY] for tables in compiled())
+    most = max(tables[RuleTable.EMERGENCY] + tables[RuleTable.POLICY] for tables in compiled())
     return Figure(most / pairs, f"{most:,} rules, {pairs:,} intents and services")
 
 
@@ -147,7 +147,7 @@ def fewer_than_expansion() -> Figure:
     return Figure(expanded / most, f"{expanded:,} host by host, {most:,} on the largest switch")
 
 
-class Running:
+class CompiledPolicy:
     """A compiler as the controller keeps it, with every switch asked for once."""
 
     def __init__(self) -> None:
@@ -180,7 +180,7 @@ class Running:
 
 def adding_a_host() -> Figure:
     """A declared host with two addresses, in a group that is there."""
-    running = Running()
+    running = CompiledPolicy()
     gc.collect()
     times = []
     for number in range(CHANGES):
@@ -196,7 +196,7 @@ def adding_a_host() -> Figure:
 
 def finding_a_host() -> Figure:
     """A host that nobody declared, found by its packets."""
-    running = Running()
+    running = CompiledPolicy()
     gc.collect()
     times = []
     for number in range(CHANGES):
@@ -206,7 +206,7 @@ def finding_a_host() -> Figure:
 
 
 def adding_an_intent() -> Figure:
-    running = Running()
+    running = CompiledPolicy()
     gc.collect()
     times = []
     names = [segment.name for segment in running.policy.segments]

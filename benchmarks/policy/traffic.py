@@ -16,7 +16,7 @@ from benchmarks.runner import Benchmark, Figure, Target, median, recorded
 from policies.language.reader import load_policy
 from policies.model import Action
 from policies.recommendation import policy_text, recommend
-from policies.review.recorded_traffic import Seen, Traffic, read_traffic
+from policies.review.recorded_traffic import RecordedConnection, RecordedTraffic, read_traffic
 from policies.review.simulate import simulate
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
@@ -98,7 +98,7 @@ def _cells(path: Path) -> Iterator[Row]:
             yield tuple(row[column] for column in COLUMNS)
 
 
-def _traffic(rows: Iterable[Row]) -> Traffic:
+def _traffic(rows: Iterable[Row]) -> RecordedTraffic:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flows.csv"
         with path.open("w", encoding="utf-8", newline="") as out:
@@ -106,7 +106,9 @@ def _traffic(rows: Iterable[Row]) -> Traffic:
         return read_traffic(path)
 
 
-def _admitted(rows: list[Row], part: Traffic, count: Callable[[Seen], int]) -> tuple[int, int]:
+def _admitted(
+    rows: list[Row], part: RecordedTraffic, count: Callable[[RecordedConnection], int]
+) -> tuple[int, int]:
     """Connections of a part that the policy recommended from all rows allows, of how many."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "policy.yaml"
@@ -121,11 +123,11 @@ def _admitted(rows: list[Row], part: Traffic, count: Callable[[Seen], int]) -> t
     return allowed, total
 
 
-def _connections(seen: Seen) -> int:
+def _connections(seen: RecordedConnection) -> int:
     return seen.connections
 
 
-def _answered(seen: Seen) -> int:
+def _answered(seen: RecordedConnection) -> int:
     return seen.connections - seen.failed
 
 

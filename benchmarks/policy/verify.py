@@ -21,7 +21,14 @@ from benchmarks.policy.mutations import mutations
 from benchmarks.policy.oracle import Oracle
 from benchmarks.runner import Benchmark, Figure, MissingData, Target, median
 from mininet_tests.experiments.traced import Bridge, SwitchError
-from policies.compiler import Change, Compiler, SwitchView, Update, declared_bindings, view_rules
+from policies.compiler import (
+    Compiler,
+    RuleChange,
+    SwitchView,
+    Update,
+    declared_bindings,
+    view_rules,
+)
 from policies.compiler.common.changes import change_between
 from policies.language.reader import load_policy
 from policies.model import Action, Host, Policy, Service
@@ -39,7 +46,7 @@ NOW = 0.0
 
 
 @dataclass(slots=True)
-class Running:
+class VerifiedPolicy:
     """A policy with its compiler and prover."""
 
     policy: Policy
@@ -62,7 +69,7 @@ class Running:
             before = view_rules(self.views[view.switch])
             own = change_between(before, view_rules(view))
             single = dict(change.single)
-            single[view.switch] = single.get(view.switch, Change()) + own
+            single[view.switch] = single.get(view.switch, RuleChange()) + own
             change = Update(change.everywhere, single)
             self.views[view.switch] = view
         start = time.process_time()
@@ -78,7 +85,7 @@ def _same_objects(old: tuple[Binding, ...], new: tuple[Binding, ...]) -> tuple[B
     return tuple(known.get(each, each) for each in new)
 
 
-def running(policy: Policy, links: tuple[Link, ...], limit: int = 1) -> Running:
+def running(policy: Policy, links: tuple[Link, ...], limit: int = 1) -> VerifiedPolicy:
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     fabric = Fabric.of(links)
@@ -93,11 +100,11 @@ def running(policy: Policy, links: tuple[Link, ...], limit: int = 1) -> Running:
     }
     compiler = Compiler(policy, membership, bindings, NOW)
     prover = Prover(policy, membership, views, bindings, NOW, limit)
-    return Running(policy, bindings, membership, views, compiler, prover)
+    return VerifiedPolicy(policy, bindings, membership, views, compiler, prover)
 
 
 @cache
-def large() -> tuple[Running, float, Proof]:
+def large() -> tuple[VerifiedPolicy, float, Proof]:
     """The pinned policy, proven once: how long that took."""
     with tempfile.TemporaryDirectory() as folder:
         policy = load_policy([generate(Path(folder), switches=SWITCHES)])

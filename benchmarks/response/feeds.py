@@ -11,14 +11,14 @@ from benchmarks.runner import Benchmark, Figure, Target, median
 from policies.model import Feed, Host, Policy, Segment, Selector
 from policies.semantics.membership import Membership
 from policies.semantics.prefixes import prefix_of
-from response.feeds.admission import Guard, guard_of
+from response.feeds.admission import FeedGuard, guard_of
 from response.feeds.load import Loaded, load
 
 ENTRIES = 100_000
 RUNS = 5
 
 
-def guard() -> Guard:
+def guard() -> FeedGuard:
     """A network of 1,000 hosts in 20 segments, whose hosts no feed may cut off as a whole."""
     hosts = tuple(
         Host(f"h{n}", ips=(ip_network(f"10.{n >> 8}.{n & 255}.1/32").network_address,),
@@ -49,7 +49,7 @@ def networks(seed: int) -> list[IPv4Network]:
     return found[:ENTRIES]
 
 
-def loaded(found: list[IPv4Network], judge: Guard) -> Loaded:
+def loaded(found: list[IPv4Network], judge: FeedGuard) -> Loaded:
     text = "\n".join(map(str, found)).encode()
     return load(text, Feed("bench", "-", "cidr-list"), judge, 0.0)
 

@@ -23,14 +23,14 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.response.scene import Day, Scene, Step, draw_day
+from benchmarks.response.scene import InjectedConnection, Scene, SceneDay, draw_day
 from detection.alerting.alerts import Alert
 from detection.detector import Detector
 from policies.model import PROTOCOL_NUMBERS, Address, Connection, Restriction
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from response.decisions.action_table import ARMS, Arm
-from response.decisions.authorization import Circumstances, Permits
+from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Context
 from response.decisions.decision import STRENGTH, Decision, DecisionAction, id_of
 from response.decisions.host_addresses import KnownHost
@@ -45,7 +45,7 @@ Observation = NDArray[np.float32]
 
 
 @dataclass(slots=True)
-class Answer:
+class TakenAction:
     """What was done about a host, and what came of it so far."""
 
     decision: Decision | None
@@ -95,7 +95,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         self.scene = scene
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (4 + len(KINDS),), np.float32)
         self.action_space = gymnasium.spaces.Discrete(len(ARMS))
-        self._permits = Permits(scene.policy, (), Membership)
+        self._permits = Authorization(scene.policy, (), Membership)
         self._judge = Judge(scene.policy, Membership(scene.policy))
         self.totals = Totals()
 
@@ -107,7 +107,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         day = draw_day(self.scene, number)
         self._detector = Detector(seed=number)
         self.totals = Totals()
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, TakenAction] = {}
         self._number = 0
         self._pairs: set[tuple[str, str]] = set()
         self._taken: set[str] = set() if day.first is None else {day.first}
@@ -143,12 +143,12 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
 
     # -- the day ---------------------------------------------------------------
 
-    def _play(self, day: Day) -> Iterator[tuple[Alert, KnownHost]]:
+    def _play(self, day: SceneDay) -> Iterator[tuple[Alert, KnownHost]]:
         """Every connection in order; yields where an answer is wanted."""
-        queue: list[tuple[float, int, Step]] = []
+        queue: list[tuple[float, int, InjectedConnection]] = []
         order = 0
         for record in day.benign:
-            queue.append((record.ts, order, Step(record, None)))
+            queue.append((record.ts, order, InjectedConnection(record, None)))
             order += 1
         heapq.heapify(queue)
         waiting = [] if day.first is None else [(day.begins, day.first)]
@@ -175,7 +175,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
             if held is None or held.arm != "quarantine":
                 yield alert, suspect
 
-    def _pass(self, step: Step, ts: float) -> tuple[bool, FlowRecord]:
+    def _pass(self, step: InjectedConnection, ts: float) -> tuple[bool, FlowRecord]:
         """Judge a connection; whether it gets through, and the record of it."""
         record = step.record
         connection = _connection(record)
@@ -195,7 +195,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
             self._count(step, passes)
         return passes, _at(record, ts, passes)
 
-    def _within(self, answer: Answer, record: FlowRecord, ts: float) -> bool:
+    def _within(self, answer: TakenAction, record: FlowRecord, ts: float) -> bool:
         """The meter of a rate limit: tokens are packets, one second's worth at most."""
         if answer.arm != "rate_limit" or record.src_ip not in answer.host.addresses:
             return True
@@ -211,7 +211,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         answer.tokens -= need
         return True
 
-    def _count(self, step: Step, passes: bool) -> None:
+    def _count(self, step: InjectedConnection, passes: bool) -> None:
         pair = (step.record.src_ip, step.record.dst_ip)
         if step.needs is None:
             self.totals.carried += passes
@@ -244,7 +244,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
             self._end(held)
         decision = None if arm == "alert" else self._decide(arm, host)
         done: Arm = "alert" if decision is None else arm
-        self._answers[host.name] = Answer(
+        self._answers[host.name] = TakenAction(
             decision, host, done, context, self._now, tokens=100.0, filled=self._now
         )
 
@@ -262,7 +262,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
             "host", "active", judged.ttl, "", "", "", "septum",
         )  # fmt: skip
 
-    def _end(self, answer: Answer) -> None:
+    def _end(self, answer: TakenAction) -> None:
         del self._answers[answer.host.name]
         seen = answer.carried + answer.stopped
         safe = answer.carried / seen if seen else 1.0

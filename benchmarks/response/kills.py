@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.runner import Benchmark, Figure, Target
-from mininet_tests.experiments.kills import POLICY, Tally, Trial, forced_alert_controller
+from mininet_tests.experiments.kills import POLICY, KillReport, KillTrial, forced_alert_controller
 from mininet_tests.lab.controller import free_port
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.plan import plan_from_policy
@@ -18,7 +18,7 @@ KILLS = 200
 
 
 @cache
-def tried() -> Tally:
+def tried() -> KillReport:
     with TemporaryDirectory(prefix="septum-") as name:
         directory = Path(name)
         policy = directory / "policy.yaml"
@@ -31,7 +31,7 @@ def tried() -> Tally:
             try:
                 controller.start()
                 controller.wait_ready(60)
-                return Trial(lab, controller, seed=7).run(KILLS)
+                return KillTrial(lab, controller, seed=7).run(KILLS)
             finally:
                 controller.kill()
 

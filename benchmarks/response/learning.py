@@ -31,7 +31,7 @@ Chooser = Callable[[Context], Arm]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DayOutcome:
     """One day under one policy: benign connections lost and carried, host pairs exposed."""
 
     lost: int
@@ -39,7 +39,7 @@ class Outcome:
     exposed: int
 
 
-def play(env: ResponseEnv, seed: int, choose: Chooser) -> tuple[Outcome, list[Earned]]:
+def play(env: ResponseEnv, seed: int, choose: Chooser) -> tuple[DayOutcome, list[Earned]]:
     """One day, every alert answered by ``choose``."""
     earned: list[Earned] = []
     _, info = env.reset(seed=seed)
@@ -47,7 +47,7 @@ def play(env: ResponseEnv, seed: int, choose: Chooser) -> tuple[Outcome, list[Ea
         _, _, _, _, info = env.step(ARMS.index(choose(info["context"])))
         earned += info["earned"]
     totals = env.totals
-    return Outcome(totals.lost, totals.carried, totals.exposure), earned
+    return DayOutcome(totals.lost, totals.carried, totals.exposure), earned
 
 
 def train(scene: Scene, seeds: Sequence[int], seed: int = 0) -> ActionLearner:
@@ -66,7 +66,7 @@ def table_action(context: Context) -> Arm:
 
 
 @cache
-def compared(name: str) -> dict[str, tuple[Outcome, ...]]:
+def compared(name: str) -> dict[str, tuple[DayOutcome, ...]]:
     """Every policy on every held-back day of a scene."""
     scene = SCENES[name]()
     learner = train(scene, TRAINING)
@@ -90,7 +90,7 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     return means[int(0.025 * RESAMPLES)], means[int(0.975 * RESAMPLES) - 1]
 
 
-def containing(found: Mapping[str, tuple[Outcome, ...]]) -> list[str]:
+def containing(found: Mapping[str, tuple[DayOutcome, ...]]) -> list[str]:
     """The baselines that contain attacks."""
     open_ = fmean(day.exposed for day in found["never-block"])
     return [
@@ -137,14 +137,16 @@ def benign_lost(name: str) -> Figure:
     return Figure(worst, f"{ours:.1f} lost a day, {len(SEEDS)} days; against " + ", ".join(notes))
 
 
-def _pairs(found: dict[str, tuple[Outcome, ...]], baseline: str) -> list[tuple[Outcome, Outcome]]:
+def _pairs(
+    found: dict[str, tuple[DayOutcome, ...]], baseline: str
+) -> list[tuple[DayOutcome, DayOutcome]]:
     return list(zip(found["learner"], found[baseline], strict=True))
 
 
 # -- the manual ----------------------------------------------------------------
 
 
-def as_table(found: dict[str, tuple[Outcome, ...]]) -> str:
+def as_table(found: dict[str, tuple[DayOutcome, ...]]) -> str:
     """Means with 95 % intervals, as Markdown."""
     lines = [
         "| policy | host pairs exposed a day | benign connections lost a day |",
@@ -161,7 +163,7 @@ def _cell(values: Sequence[float], digits: int) -> str:
     return f"{fmean(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
-def as_picture(found: dict[str, tuple[Outcome, ...]], title: str) -> str:
+def as_picture(found: dict[str, tuple[DayOutcome, ...]], title: str) -> str:
     """Bars with 95 % intervals, as SVG: two panels, one policy a row."""
     parts = [
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 200" font-family="sans-serif" '

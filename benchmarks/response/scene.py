@@ -63,7 +63,7 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InjectedConnection:
     """One connection that is put in. It is made only if ``needs`` (an address) is in the
     intruder's hands ``after`` seconds or longer, or is honest work (``needs`` None)."""
 
@@ -73,14 +73,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Day:
+class SceneDay:
     """Benign records in order, honest work that looks hostile, and an intruder's plans: what he
     does from each host, with times from the moment that the host fell into his hands."""
 
     benign: tuple[FlowRecord, ...]
     first: str | None
     begins: float
-    plans: dict[str, tuple[Step, ...]]
+    plans: dict[str, tuple[InjectedConnection, ...]]
 
 
 def demo_scene() -> Scene:
@@ -134,7 +134,7 @@ def _blocks(records: Sequence[FlowRecord], length: float) -> tuple[tuple[FlowRec
     return tuple(tuple(found[number]) for number in sorted(found))
 
 
-def draw_day(scene: Scene, seed: int) -> Day:
+def draw_day(scene: Scene, seed: int) -> SceneDay:
     """The same seed gives the same day."""
     rng = Random(f"{scene.name} {seed}")
     benign: list[FlowRecord] = []
@@ -145,11 +145,11 @@ def draw_day(scene: Scene, seed: int) -> Day:
         benign += _honest_work(scene, rng)
     benign.sort(key=lambda record: record.ts)
     if rng.random() < 0.15:  # nobody intrudes
-        return Day(tuple(benign), None, 0.0, {})
+        return SceneDay(tuple(benign), None, 0.0, {})
     begins = rng.uniform(scene.quiet, scene.quiet + 0.4 * (scene.day - scene.quiet))
     first = rng.choice(scene.hosts)
     plans = {host: tuple(_plan(scene, benign, host, rng)) for host in scene.hosts}
-    return Day(tuple(benign), first, begins, plans)
+    return SceneDay(tuple(benign), first, begins, plans)
 
 
 def _honest_work(scene: Scene, rng: Random) -> Iterable[FlowRecord]:
@@ -163,7 +163,9 @@ def _honest_work(scene: Scene, rng: Random) -> Iterable[FlowRecord]:
         yield _made(ts, who, host, port, rng, packets=rng.randint(8, 40))
 
 
-def _plan(scene: Scene, benign: Sequence[FlowRecord], host: str, rng: Random) -> Iterator[Step]:
+def _plan(
+    scene: Scene, benign: Sequence[FlowRecord], host: str, rng: Random
+) -> Iterator[InjectedConnection]:
     """A sweep, fast or slow, then tries to go on by what this host or its peers use anyway."""
     others = [each for each in scene.hosts if each != host]
     used = sorted(
@@ -178,7 +180,7 @@ def _plan(scene: Scene, benign: Sequence[FlowRecord], host: str, rng: Random) ->
         port, gap = rng.choice(ADMIN_PORTS), 0.1 if style == "sweep" else 3.0
         for target in rng.sample(others, min(len(others), 30)):
             ts += rng.expovariate(1.0 / gap)
-            yield Step(_made(ts, host, target, port, rng), host)
+            yield InjectedConnection(_made(ts, host, target, port, rng), host)
     for _ in range(rng.randint(3, 8)):
         ts += rng.expovariate(1.0 / 10.0)
         known = [(ip, port) for ip, port in peers if ip in others]
@@ -186,7 +188,9 @@ def _plan(scene: Scene, benign: Sequence[FlowRecord], host: str, rng: Random) ->
             target, port = rng.choice(known)
         else:
             target, port = rng.choice(others), rng.choice([*used, *ADMIN_PORTS])
-        yield Step(_made(ts, host, target, port, rng, packets=30), host, rng.random() < TAKES)
+        yield InjectedConnection(
+            _made(ts, host, target, port, rng, packets=30), host, rng.random() < TAKES
+        )
 
 
 def _made(ts: float, src: str, dst: str, port: int, rng: Random, packets: int = 3) -> FlowRecord:

@@ -202,7 +202,7 @@ def accept(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = Fals
 
 
 def model_health(answer: Answer) -> dict[str, Any]:
-    """What `response.state.model_versions.Models.health` says."""
+    """What `response.state.model_versions.ModelVersions.health` says."""
     if not answer.ok:
         raise CommandError(answer.text, NO)
     found: dict[str, Any] = json.loads(answer.text)

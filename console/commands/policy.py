@@ -15,7 +15,7 @@ from console.commands import (
     policy_test as policy_tests,
 )
 from console.errors import NO
-from console.options.network import Links, Network, SwitchesFile
+from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, moment, present, print_json
 from console.views.rule_problems import Fallback, fallbacks, rule_problems
 from policies.language.errors import Diagnostic, printable, render
@@ -57,7 +57,7 @@ def check(
         septum policy check policies/examples/shop.yaml --strict
     """
     result = read_policy(present(policy))
-    network = Network.of(switches, link)
+    network = DescribedSwitches.of(switches, link)
     weaker: tuple[Fallback, ...] = ()
     found = list(result.diagnostics)
     if result.policy is not None:

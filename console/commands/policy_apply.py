@@ -19,7 +19,7 @@ from policies.language.errors import PolicyError, printable, render
 from policies.language.reader import read_policy
 from policies.language.scalars import duration
 from policies.model import Policy
-from policies.review.blast_radius import Reach, blast_radius
+from policies.review.blast_radius import BlastRadius, blast_radius
 from response.state.json_values import plain
 from response.state.policy_versions import PolicyVersion, VersionError, Versions
 
@@ -89,7 +89,7 @@ def apply_policy(
     """
     within = _seconds(confirm_within)
     request: dict[str, Any] = {"do": "apply", "confirm_within": within}
-    reach: Reach | None = None
+    reach: BlastRadius | None = None
     if policy:
         version, reach = _kept(policy, note, state)
         request["version"] = version.number
@@ -181,7 +181,7 @@ def versions(
     Console(soft_wrap=True).print(table)
 
 
-def _kept(paths: Sequence[str], note: str, state: Path) -> tuple[PolicyVersion, Reach]:
+def _kept(paths: Sequence[str], note: str, state: Path) -> tuple[PolicyVersion, BlastRadius]:
     """A policy that is valid, kept as the next version with its blast radius."""
     result = read_policy(present(paths))
     for diagnostic in result.diagnostics:
@@ -196,7 +196,7 @@ def _kept(paths: Sequence[str], note: str, state: Path) -> tuple[PolicyVersion, 
     return version, reach
 
 
-def reach_of(policy: Policy, state: Path) -> Reach:
+def reach_of(policy: Policy, state: Path) -> BlastRadius:
     """What a policy would change for the hosts of a state directory."""
     try:
         current = Versions(state).current()

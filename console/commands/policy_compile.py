@@ -10,10 +10,10 @@ from typing import Annotated
 import typer
 
 from console.errors import NO, CommandError
-from console.options.network import Links, Network, SwitchesFile
+from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Paths, loaded, moment
 from policies.compiler import declared_bindings
-from policies.compiler.common.targets import LOSSES, TABLES, Target, overflows, rules_for
+from policies.compiler.common.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
 from policies.rules.ovs_text import json_rule, ovs_lines
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
@@ -30,7 +30,7 @@ def compile_policy(
     switch: Annotated[int, typer.Option(help="Datapath id of the switch.")],
     format: Annotated[str, typer.Option(help="ovs, json or count.")] = "ovs",
     target: Annotated[
-        Target | None,
+        SwitchTarget | None,
         typer.Option(
             help="stateful: Open vSwitch; stateless: OpenFlow 1.3 with several tables;"
             " single: one small table. Left out: what --switches says, or else stateful."
@@ -64,7 +64,7 @@ def compile_policy(
     if format not in FORMATS:
         raise CommandError(f"--format {format}: choose one of {', '.join(FORMATS)}")
     read = loaded(policy)
-    network = Network.of(switches, link)
+    network = DescribedSwitches.of(switches, link)
     setting = network.setting(switch)
     target = target or setting.target
     masks = setting.port_masks if port_masks is None else port_masks

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 import typer
 
 from console.errors import NO
-from console.options.network import Links, Network, SwitchesFile
+from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, count, loaded, moment, print_json
-from policies.compiler import Change
+from policies.compiler import RuleChange
 from policies.language.errors import printable
 from policies.model import Policy
-from policies.review.diff import Decided, Difference, Side, differences
+from policies.review.diff import ComparedVerdict, PairSide, VerdictDifference, differences
 from policies.review.rule_diff import rule_changes
 
 HEADINGS = {
@@ -47,7 +47,7 @@ def diff(
     before, after = loaded([old]), loaded([new])
     now = moment(at)
     found = differences(before, after, now)
-    changes = rules_changed(before, after, Network.of(switches, link), now)
+    changes = rules_changed(before, after, DescribedSwitches.of(switches, link), now)
     if as_json:
         print_json(diff_data(found, changes))
     else:
@@ -55,14 +55,16 @@ def diff(
     raise typer.Exit(NO if found else 0)
 
 
-def rules_changed(old: Policy, new: Policy, network: Network, now: float) -> dict[int, Change]:
+def rules_changed(
+    old: Policy, new: Policy, network: DescribedSwitches, now: float
+) -> dict[int, RuleChange]:
     """Per switch that either policy or the network names, the rules that come and go."""
     known = sorted({*network.known(old), *network.known(new)})
     views = {switch: (network.view(old, switch), network.view(new, switch)) for switch in known}
     return rule_changes(old, new, views, now, network.settings.forms(known))
 
 
-def diff_text(found: tuple[Difference, ...], changes: dict[int, Change]) -> str:
+def diff_text(found: tuple[VerdictDifference, ...], changes: dict[int, RuleChange]) -> str:
     lines = []
     for kind, heading in HEADINGS.items():
         some = [each for each in found if each.kind == kind]
@@ -79,7 +81,7 @@ def diff_text(found: tuple[Difference, ...], changes: dict[int, Change]) -> str:
     return "".join(printable(line) + "\n" for line in lines)
 
 
-def _line(each: Difference) -> str:
+def _line(each: VerdictDifference) -> str:
     services = ", ".join(each.service_names)
     return (
         f"  {each.source} -> {each.target}: {services}, "
@@ -88,12 +90,14 @@ def _line(each: Difference) -> str:
     )
 
 
-def _decided(decided: Decided) -> str:
+def _decided(decided: ComparedVerdict) -> str:
     passes = "" if decided.forwarded == (decided.action == "allow") else f", {decided.mode} passes"
     return f"{decided.action} by {decided.by}{passes}"
 
 
-def diff_data(found: tuple[Difference, ...], changes: dict[int, Change]) -> dict[str, Any]:
+def diff_data(
+    found: tuple[VerdictDifference, ...], changes: dict[int, RuleChange]
+) -> dict[str, Any]:
     return {
         "changed": bool(found),
         "pairs": [
@@ -114,11 +118,11 @@ def diff_data(found: tuple[Difference, ...], changes: dict[int, Change]) -> dict
     }
 
 
-def _side_data(side: Side) -> dict[str, Any]:
+def _side_data(side: PairSide) -> dict[str, Any]:
     return {"before": side.before, "after": side.after, "example": str(side.example)}
 
 
-def _decided_data(decided: Decided) -> dict[str, Any]:
+def _decided_data(decided: ComparedVerdict) -> dict[str, Any]:
     return {
         "action": decided.action,
         "forwarded": decided.forwarded,

@@ -19,7 +19,7 @@ from policies.model import Host, Mode, Network
 from policies.recommendation import Recommendation, policy_text, recommend
 from policies.recommendation.evidence import PRIVATE, service_of
 from policies.recommendation.writing import kinds
-from policies.review.recorded_traffic import Traffic
+from policies.review.recorded_traffic import RecordedTraffic
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 _SHOWN = 20
@@ -117,7 +117,7 @@ def _include(inventory: str, output: Path | None) -> str | None:
     return os.path.relpath(Path(inventory).absolute(), folder)
 
 
-def _data(traffic: Traffic, found: Recommendation, text: str | None) -> dict[str, Any]:
+def _data(traffic: RecordedTraffic, found: Recommendation, text: str | None) -> dict[str, Any]:
     data: dict[str, Any] = {
         "records": traffic.records,
         "bad": traffic.bad,
@@ -145,7 +145,7 @@ def _data(traffic: Traffic, found: Recommendation, text: str | None) -> dict[str
     return data if text is None else {**data, "policy": text}
 
 
-def _print(traffic: Traffic, found: Recommendation, output: Path) -> None:
+def _print(traffic: RecordedTraffic, found: Recommendation, output: Path) -> None:
     typer.echo(
         f"{printable(str(output))}: {count(len(found.roles), 'role')}, "
         f"{count(len(found.allows), 'intent')}"

@@ -15,8 +15,8 @@ from console.options.recording import Flows, Form, recorded
 from policies.language import scalars
 from policies.language.errors import closest, printable
 from policies.model import ANY, Policy
-from policies.review.recorded_traffic import Traffic
-from policies.review.simulate import Accepted, Cut, Group, Simulation, refused_cuts, simulate
+from policies.review.recorded_traffic import RecordedTraffic
+from policies.review.simulate import Accepted, CauseGroup, Cut, Simulation, refused_cuts, simulate
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 
@@ -105,7 +105,7 @@ def _end(word: str, known: Sequence[str]) -> str:
         raise CommandError(f"--accept {printable(word)}: {what}{hint}") from None
 
 
-def _data(traffic: Traffic, found: Simulation, refused: tuple[Cut, ...]) -> dict[str, Any]:
+def _data(traffic: RecordedTraffic, found: Simulation, refused: tuple[Cut, ...]) -> dict[str, Any]:
     return {
         "records": traffic.records,
         "bad": traffic.bad,
@@ -116,7 +116,7 @@ def _data(traffic: Traffic, found: Simulation, refused: tuple[Cut, ...]) -> dict
     }
 
 
-def _group_data(group: Group) -> dict[str, Any]:
+def _group_data(group: CauseGroup) -> dict[str, Any]:
     return {
         "change": group.change,
         "intent": group.intent,
@@ -148,7 +148,7 @@ def _cut_data(cut: Cut) -> dict[str, Any]:
 
 
 def _print(
-    traffic: Traffic, found: Simulation, refused: tuple[Cut, ...], days: float | None
+    traffic: RecordedTraffic, found: Simulation, refused: tuple[Cut, ...], days: float | None
 ) -> None:
     left_out = f", {traffic.bad} bad, {traffic.unjudged} without a protocol to judge"
     typer.echo(

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 
 import typer
 
-from console.commands.policy_trace import Answer, answer_data, service_text
+from console.commands.policy_trace import TraceAnswer, answer_data, service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from policies.language.errors import printable
 from policies.semantics.membership import Membership
-from policies.semantics.packet_queries import Outcome, run_tests
+from policies.semantics.packet_queries import PolicyTestResult, run_tests
 from policies.semantics.verdict import Judge
 
 
@@ -54,12 +54,12 @@ def run_policy_tests(
     raise typer.Exit(NO if failed else 0)
 
 
-def _title(outcome: Outcome) -> str:
+def _title(outcome: PolicyTestResult) -> str:
     test = outcome.test
     return f"{test.origin} -> {test.target} {test.service}: {test.expect.value}"
 
 
-def _reasons(outcome: Outcome) -> list[str]:
+def _reasons(outcome: PolicyTestResult) -> list[str]:
     """Why a test failed, at most three connections of it."""
     if outcome.problem is not None:
         return [f"{outcome.test.source}: {outcome.problem}"]
@@ -72,7 +72,7 @@ def _reasons(outcome: Outcome) -> list[str]:
     return [*lines, f"and {more} more"] if more > 0 else lines
 
 
-def _outcome_data(outcome: Outcome) -> dict[str, Any]:
+def _outcome_data(outcome: PolicyTestResult) -> dict[str, Any]:
     test = outcome.test
     return {
         "from": test.origin,
@@ -82,11 +82,13 @@ def _outcome_data(outcome: Outcome) -> dict[str, Any]:
         "passed": outcome.passed,
         "problem": outcome.problem,
         "source": f"{test.source.file}:{test.source.line}",
-        "wrong": [answer_data(Answer(test.origin, test.target, c, v)) for c, v in outcome.wrong],
+        "wrong": [
+            answer_data(TraceAnswer(test.origin, test.target, c, v)) for c, v in outcome.wrong
+        ],
     }
 
 
-def _write_junit(path: Path, policy: str, outcomes: Sequence[Outcome]) -> None:
+def _write_junit(path: Path, policy: str, outcomes: Sequence[PolicyTestResult]) -> None:
     failed = sum(not outcome.passed for outcome in outcomes)
     suite = ElementTree.Element(
         "testsuite",

@@ -66,11 +66,11 @@ def trace(
     questions = Questions(policy_read)
     rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
 
-    def answer(words: list[str]) -> Answer:
+    def answer(words: list[str]) -> TraceAnswer:
         connection = questions.packet(*words)
         verdict = judge.verdict(connection, now)
         met = rule_trace.rules_met(connection, reply=reply) if rule_trace else None
-        return Answer(words[0], words[1], connection, verdict, reply, met)
+        return TraceAnswer(words[0], words[1], connection, verdict, reply, met)
 
     if packets is None:
         one = answer(given)
@@ -94,7 +94,7 @@ def trace(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TraceAnswer:
     """A connection as it was asked for, and what the policy says about it; ``rules`` is None
     where nobody wants to see them."""
 
@@ -132,7 +132,7 @@ def _questions(name: str) -> Iterator[tuple[list[str], str]]:
         raise CommandError(f"{printable(name)}:{rows.line_num}: not CSV: {problem}") from None
 
 
-def answer_data(answer: Answer) -> dict[str, Any]:
+def answer_data(answer: TraceAnswer) -> dict[str, Any]:
     connection = answer.connection
     rules = {} if answer.rules is None else {"rules": [met.data() for met in answer.rules]}
     return {
@@ -152,7 +152,7 @@ def service_text(connection: Connection) -> str:
     return str(service) if "ip/" not in str(service) else str(Service(connection.proto))
 
 
-def answer_line(answer: Answer) -> str:
+def answer_line(answer: TraceAnswer) -> str:
     verdict = answer.verdict
     by = verdict.intent or verdict.tier.value
     fate = "" if verdict.forwarded == (verdict.action == "allow") else ", forwarded all the same"
@@ -163,7 +163,7 @@ def answer_line(answer: Answer) -> str:
     )
 
 
-def _print_answer(answer: Answer) -> None:
+def _print_answer(answer: TraceAnswer) -> None:
     verdict, connection = answer.verdict, answer.connection
     typer.echo(answer_line(answer))
     if answer.reply:
@@ -187,7 +187,7 @@ def _print_answer(answer: Answer) -> None:
     _print_rules(answer)
 
 
-def _print_rules(answer: Answer) -> None:
+def _print_rules(answer: TraceAnswer) -> None:
     """The rules that come from the policy's words; --json has all."""
     for met in answer.rules or ():
         if met.decides:

@@ -13,11 +13,11 @@ import typer
 
 from console.clients.state_directory import opened
 from console.errors import NO, CommandError
-from console.options.network import Links, Network, SwitchesFile
+from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from console.views.overlay_rules import rules_beside
 from policies.compiler import declared_bindings
-from policies.compiler.common.targets import TABLES, Form, RulesOfAll, Target
+from policies.compiler.common.targets import TABLES, Form, RulesOfAll, SwitchTarget
 from policies.model import Policy
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule
@@ -46,7 +46,7 @@ def verify(
         ),
     ] = None,
     target: Annotated[
-        Target | None,
+        SwitchTarget | None,
         typer.Option(help="The kind of rules. Left out: what --switches says, or else stateful."),
     ] = None,
     state: Annotated[
@@ -79,7 +79,7 @@ def verify(
     now = moment(at)
     bindings = declared_bindings(found)
     membership = Membership(found, bindings)
-    network = Network.of(switches, link)
+    network = DescribedSwitches.of(switches, link)
     known = network.known(found)
     chosen = switch or list(known)
     if strange := [each for each in chosen if each not in known]:

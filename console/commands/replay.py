@@ -16,7 +16,7 @@ from console.errors import NO, CommandError
 from console.options.policy import Json, count, loaded, print_json
 from console.options.recording import Flows, Form, progress, tell_bad_rows
 from console.replay.compare import Compared, comparison, digest, tell
-from console.replay.pipeline import Enforced, Models, Replay
+from console.replay.pipeline import Enforced, Replay, ReplayModels
 from console.views.decision_story import as_json_value
 from policies.language.errors import printable
 from policies.model import Policy
@@ -84,7 +84,7 @@ def replay(
 
         septum replay --flows flows.csv.gz --policy policy.yaml --against stricter.yaml
     """
-    sides = [Side(loaded(policy), _models(seed, model), state)]
+    sides = [ReplaySource(loaded(policy), _models(seed, model), state)]
     if against or against_model is not None or against_seed is not None:
         sides.append(_second(sides[0], against, against_model, against_seed))
     reader = RecordReader(flows, form=form)
@@ -110,28 +110,30 @@ def replay(
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ReplaySource:
     """What one replay goes by; ``state`` is where it is kept, None for nowhere."""
 
     policy: Policy
-    models: Models
+    models: ReplayModels
     state: Path | None = None
 
 
-def _second(first: Side, policy: list[str] | None, model: Path | None, seed: int | None) -> Side:
+def _second(
+    first: ReplaySource, policy: list[str] | None, model: Path | None, seed: int | None
+) -> ReplaySource:
     """As the first, but for what is given."""
     models = first.models
     if model is not None:
         models = _models(first.models.seed, model)
     elif seed is not None:
-        models = Models(seed)
-    return Side(loaded(policy) if policy else first.policy, models)
+        models = ReplayModels(seed)
+    return ReplaySource(loaded(policy) if policy else first.policy, models)
 
 
-def _models(seed: int, where: Path | None) -> Models:
+def _models(seed: int, where: Path | None) -> ReplayModels:
     """What a state directory learned last, or at one of its snapshots (``STATE/m12``)."""
     if where is None:
-        return Models(seed)
+        return ReplayModels(seed)
     number = number_of(where.name)
     state = where if number < 0 or where.exists() else where.parent
     with opened(state) as store:
@@ -144,7 +146,7 @@ def _models(seed: int, where: Path | None) -> Models:
         learner = store.latest_snapshot(LEDGER_MODEL)
     if found is None:
         raise CommandError(f"--model {printable(str(where))}: nothing that was learned is there")
-    models = Models(seed, found, None if learner is None else learner[1])
+    models = ReplayModels(seed, found, None if learner is None else learner[1])
     try:
         models.fresh()
     except ValueError as problem:
@@ -153,7 +155,7 @@ def _models(seed: int, where: Path | None) -> Models:
 
 
 def _played(
-    reader: RecordReader, sides: list[Side], adapt: bool, compared: Compared,
+    reader: RecordReader, sides: list[ReplaySource], adapt: bool, compared: Compared,
     stack: ExitStack, advance: Callable[[], None],
 ) -> tuple[list[Replay], tuple[float, float]]:  # fmt: skip
     """Everything read and taken in; nothing is set up for a recording without records."""

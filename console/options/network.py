@@ -31,14 +31,14 @@ Links = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class DescribedSwitches:
     """The switches as a file and options describe them, with nobody asked."""
 
     settings: Switches
     fabric: Fabric
 
     @classmethod
-    def of(cls, path: str | None, links: Iterable[str] | None) -> Network:
+    def of(cls, path: str | None, links: Iterable[str] | None) -> DescribedSwitches:
         settings = switches_at(path)
         return cls(settings, Fabric.of((*settings.links, *map(_link, links or ()))))
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from policies.language.errors import printable
-from policies.review.recorded_traffic import Traffic, TrafficReader
+from policies.review.recorded_traffic import RecordedTraffic, TrafficReader
 from topology.readers import FORMS, RowProblem
 
 LONG_INPUT = 1_000_000  # bytes; a shorter file is done before a bar is seen
@@ -30,7 +30,7 @@ Form = Annotated[
 ]
 
 
-class Reading(Protocol):
+class RecordingProgress(Protocol):
     """A recording being read: how far of how many bytes."""
 
     @property
@@ -40,7 +40,7 @@ class Reading(Protocol):
 
 
 @contextmanager
-def progress(reader: Reading, what: str) -> Iterator[Callable[[], None]]:
+def progress(reader: RecordingProgress, what: str) -> Iterator[Callable[[], None]]:
     """A bar on standard error while a long file is read, and nothing where nobody watches.
 
     The callable that is given brings the bar up to where the reader is.
@@ -63,7 +63,7 @@ def tell_bad_rows(name: str, bad: int, problems: Sequence[RowProblem]) -> None:
         typer.echo(f"and {bad - len(problems)} more bad rows", err=True)
 
 
-def recorded(flows: str, form: str) -> Traffic:
+def recorded(flows: str, form: str) -> RecordedTraffic:
     """All of a recording, counted, with a bar meanwhile and its bad rows told."""
     reader = TrafficReader(flows, form)
     with progress(reader, "reading") as advance:

@@ -55,7 +55,7 @@ class Enforced:
 
 
 @dataclass(frozen=True, slots=True)
-class Models:
+class ReplayModels:
     """What a replay begins with: learners that know nothing, seeded, or what was learned before.
 
     ``detector`` and ``learner`` are snapshots, None for a beginner.
@@ -82,7 +82,7 @@ class Replay:
     """Feed it records in order, then `finish` it. ``store`` must be empty."""
 
     def __init__(
-        self, policy: Policy, store: Store, models: Models, adapt: bool, now: float
+        self, policy: Policy, store: Store, models: ReplayModels, adapt: bool, now: float
     ) -> None:
         self.store = store
         bindings = declared_bindings(policy)

@@ -10,7 +10,7 @@ from console.clients.state_directory import moment
 from console.views.audit_summary import summary
 from detection.alerting.alerts import Alert
 from response.audit.chain import AuditEntry
-from response.decisions.action_table import Choice, Option
+from response.decisions.action_table import ActionChoice, Option
 from response.decisions.decision import Decision
 from response.state.interfaces import StoredAlert
 from response.state.json_values import plain, sparse
@@ -136,7 +136,7 @@ def _decided(story: Story) -> Iterator[str]:
         yield f"  {decision.superseded_by} took its place"
 
 
-def _chosen(choice: Choice, left: list[Option], outcome: str) -> Iterator[str]:
+def _chosen(choice: ActionChoice, left: list[Option], outcome: str) -> Iterator[str]:
     worth = ", ".join(
         f"{each.action} {each.worth:.2f}" for each in choice.options if each.worth is not None
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from console.options.network import Network
+from console.options.network import DescribedSwitches
 from policies.compiler import CompileError, declared_bindings, intent_numbers
 from policies.compiler.common.identity_codes import assign_codes, ends_of
 from policies.compiler.common.refusals import served_on_tagged_ports, shared_between_vlans
-from policies.compiler.common.targets import LOSSES, Overflow, RulesOfAll, Target, overflows
+from policies.compiler.common.targets import LOSSES, Overflow, RulesOfAll, SwitchTarget, overflows
 from policies.language.errors import Diagnostic
 from policies.model import NOWHERE, Policy, Source
 from policies.semantics.membership import Membership
@@ -21,7 +21,7 @@ SHOWN = 5  # switches named in a message
 class Fallback:
     """Switches without connection tracking, and what their rules lose."""
 
-    target: Target
+    target: SwitchTarget
     switches: tuple[int, ...]
 
     @property
@@ -29,20 +29,20 @@ class Fallback:
         return LOSSES[self.target]
 
 
-def fallbacks(policy: Policy, network: Network) -> tuple[Fallback, ...]:
+def fallbacks(policy: Policy, network: DescribedSwitches) -> tuple[Fallback, ...]:
     """The kinds of switches that lose something, each with its switches."""
-    by_kind: dict[Target, list[int]] = {}
+    by_kind: dict[SwitchTarget, list[int]] = {}
     for switch in network.known(policy):
         by_kind.setdefault(network.setting(switch).target, []).append(switch)
     return tuple(
         Fallback(target, tuple(by_kind[target]))
-        for target in Target
+        for target in SwitchTarget
         if target in by_kind and LOSSES[target]
     )
 
 
 def rule_problems(
-    policy: Policy, network: Network, table_size: int | None, now: float
+    policy: Policy, network: DescribedSwitches, table_size: int | None, now: float
 ) -> Iterator[Diagnostic]:
     """What would make the compiler refuse a policy that is otherwise right, what a switch will not
     do of it, and tables that are too small, with what fills them.
@@ -54,7 +54,7 @@ def rule_problems(
     membership = Membership(policy, bindings)
     start = _start(policy)
     switches = network.known(policy) or (1,)
-    plain = [s for s in switches if network.setting(s).target is not Target.STATEFUL]
+    plain = [s for s in switches if network.setting(s).target is not SwitchTarget.STATEFUL]
     yield from _not_done(policy, plain)
     refused = [*shared_between_vlans(policy.hosts)]
     if len(plain) < len(switches):

@@ -15,7 +15,7 @@ FADES = 3600.0  # seconds
 OVER = 4.0 * FADES
 
 
-class Company:
+class Coordination:
     """Per foothold service, which hosts reached for it where it was not known to be served, and
     when they last did (seconds since the epoch). There are few foothold services.
     """

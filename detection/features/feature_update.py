@@ -9,13 +9,13 @@ from __future__ import annotations
 from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement
-from detection.features.beaconing import FEW_HOSTS, FEW_USERS, Rhythm, grain_of, may_be_beacon
+from detection.features.beaconing import FEW_HOSTS, FEW_USERS, VisitRhythm, grain_of, may_be_beacon
 from detection.features.services import UNKNOWN_SERVICES, is_foothold, is_request, service_of
 from detection.models import deferred_learning as probation
 from detection.models.scoring import Scoring
-from detection.state.counters import Tally
+from detection.state.counters import DecayedCounts
 from detection.state.edges import Edge
-from detection.state.host_registry import Census
+from detection.state.host_registry import HostRegistry
 from detection.state.hosts import HostState
 from topology.graph import CommunicationGraph, total_bytes
 from topology.records import FlowRecord
@@ -26,12 +26,12 @@ FEW_HOURS = 2  # of contact before, up to which an outside peer is hardly known
 WORTH_A_LOOK = 1_000_000  # bytes sent at once to such a peer
 
 
-class Evidence:
+class FeatureUpdate:
     """``hop_window`` in seconds, as the settings have it."""
 
     def __init__(
         self,
-        census: Census,
+        census: HostRegistry,
         graph: CommunicationGraph,
         scoring: Scoring,
         thresholds: Thresholds,
@@ -122,11 +122,11 @@ class Evidence:
                 host.beacon = rhythm
         elif not known and self._scoring.ensemble.maturity >= BEACON_MATURITY:
             # What ran before the background was known is part of it.
-            edge.rhythm = Rhythm(record.dst_ip, record.service, now)
+            edge.rhythm = VisitRhythm(record.dst_ip, record.service, now)
         size = record.bytes_out if record.phase != "start" else None
         if size and edge.pair.known(hour) <= FEW_HOURS:
             if host.sent is None:
-                host.sent = Tally()
+                host.sent = DecayedCounts()
             host.sent.add(now, float(size))
             evidence |= size >= WORTH_A_LOOK
         if evidence:

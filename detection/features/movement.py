@@ -12,7 +12,7 @@ from typing import Literal
 
 from detection.alerting.alerts import Hop
 from detection.features.hop_paths import hop
-from detection.state.counters import Distinct, Tally
+from detection.state.counters import DecayedCounts, Distinct
 from detection.state.hosts import MAX_PEERS, HostState, ServiceUse
 from topology.graph import CommunicationGraph
 from topology.records import FlowRecord
@@ -221,7 +221,7 @@ def _flip(host: HostState, now: float) -> None:
     if host.flip is not None and now - host.flip_since < FLIP_FOR:
         return
     if host.is_server() and not any(u.foothold and u.peers for u in host.uses.values()):
-        host.flip = Tally()
+        host.flip = DecayedCounts()
         host.flip_since = now
     else:
         host.flip = None

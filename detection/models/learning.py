@@ -9,8 +9,8 @@ from detection.models import deferred_learning as probation
 from detection.models.drift import DriftWatch
 from detection.models.learners.base import HostWindow
 from detection.models.scoring import Scoring
-from detection.models.training_quota import Influence
-from detection.state.host_registry import Census
+from detection.models.training_quota import TrainingQuota
+from detection.state.host_registry import HostRegistry
 from detection.state.hosts import HostState
 
 BURST = index_of("burst")
@@ -23,10 +23,15 @@ class Learning:
     """
 
     def __init__(
-        self, scoring: Scoring, thresholds: Thresholds, census: Census, quiet: float, seed: int
+        self,
+        scoring: Scoring,
+        thresholds: Thresholds,
+        census: HostRegistry,
+        quiet: float,
+        seed: int,
     ) -> None:
         self.drift = DriftWatch(seed)
-        self.influence = Influence()
+        self.influence = TrainingQuota()
         self.withheld = 0
         self._scoring = scoring
         self._thresholds = thresholds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.alerting import episodes
 from detection.alerting.alerts import Contribution
 from detection.features.catalogue import COUNT, index_of
-from detection.features.coordination import Company
+from detection.features.coordination import Coordination
 from detection.features.values import fill, has_refusals
 from detection.models.baseline import DOUBT, Baseline
 from detection.models.calibration import Calibration
@@ -25,7 +25,7 @@ class Scoring:
         self.ensemble = Ensemble(default_learners(seed))
         self.baseline = Baseline()
         self.calibration = Calibration()
-        self.company = Company()
+        self.company = Coordination()
         self._hop_window = hop_window
 
     def evaluate(self, host: HostState, now: float) -> None:

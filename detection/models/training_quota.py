@@ -14,7 +14,7 @@ FAIR = 2.0  # shares that one source may have
 GRACE = 15  # windows of a source that are heard in any case
 
 
-class Influence:
+class TrainingQuota:
     """``refused`` counts calm host-windows that were not learned for this reason."""
 
     def __init__(self) -> None:

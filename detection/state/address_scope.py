@@ -13,14 +13,14 @@ SHARE = 0.5  # of those, the share that must have an end in it
 PREFIX = 16
 
 
-class Place(IntEnum):
+class AddressScope(IntEnum):
     OUTSIDE = 0
     INSIDE = 1
     NOBODY = 2  # multicast, broadcast, unspecified, loopback, or not an IP address
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[Place], tuple[int]]:
+    def __reduce_ex__(self, protocol: object) -> tuple[type[AddressScope], tuple[int]]:
         """By value: some Python 3.11 pickle members by `getattr`, which no snapshot may name."""
-        return (Place, (self.value,))
+        return (AddressScope, (self.value,))
 
 
 class Territory:
@@ -35,13 +35,13 @@ class Territory:
     def __init__(self, internal: tuple[str, ...] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in internal)
         self._declared: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
-        self._cache: dict[str, Place] = {}
+        self._cache: dict[str, AddressScope] = {}
         self._seen = 0
         self._shares: dict[int, int] = {}
         self.found: ipaddress.IPv4Network | None = None
         self.settled = bool(self._networks)  # nothing more is to be found out from traffic
 
-    def place(self, text: str) -> Place:
+    def place(self, text: str) -> AddressScope:
         known = self._cache.get(text)
         if known is None:
             if len(self._cache) >= CACHE:
@@ -71,25 +71,25 @@ class Territory:
             self._cache.clear()
         self._shares.clear()
 
-    def _classify(self, text: str) -> Place:
+    def _classify(self, text: str) -> AddressScope:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
-            return Place.NOBODY
+            return AddressScope.NOBODY
         if address.is_multicast or address.is_unspecified or address.is_loopback:
-            return Place.NOBODY
+            return AddressScope.NOBODY
         if address.version == 4 and (text == "255.255.255.255" or text.endswith(".255")):
-            return Place.NOBODY
+            return AddressScope.NOBODY
         if any(address in net for net in self._declared if net.version == address.version):
-            return Place.INSIDE
+            return AddressScope.INSIDE
         if self._networks:
             ours = any(address in net for net in self._networks if net.version == address.version)
-            return Place.INSIDE if ours else Place.OUTSIDE
+            return AddressScope.INSIDE if ours else AddressScope.OUTSIDE
         if address.is_private or address.is_link_local:
-            return Place.INSIDE
+            return AddressScope.INSIDE
         if self.found is not None and address.version == 4 and address in self.found:
-            return Place.INSIDE
-        return Place.OUTSIDE
+            return AddressScope.INSIDE
+        return AddressScope.OUTSIDE
 
 
 def _public_prefix(text: str) -> int | None:

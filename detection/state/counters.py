@@ -13,7 +13,7 @@ Counts = tuple[float, float, float, float]
 NOTHING: Counts = (0.0, 0.0, 0.0, 0.0)
 
 
-class Tally:
+class DecayedCounts:
     """Exponentially decayed counts over :data:`HORIZONS` (time constants in seconds)."""
 
     __slots__ = ("day", "hour", "minute", "ten", "ts")
@@ -60,7 +60,7 @@ class Tally:
 
 
 class Distinct:
-    """A :class:`Tally` of distinct things: one that comes again within an hour of its
+    """A :class:`DecayedCounts` of distinct things: one that comes again within an hour of its
     last time is not counted again. Remembers at most ``limit`` of them, oldest first out.
     """
 
@@ -69,7 +69,7 @@ class Distinct:
     def __init__(self, limit: int = 512) -> None:
         self.limit = limit
         self.seen: dict[tuple[str, str], float] = {}
-        self.tally = Tally()
+        self.tally = DecayedCounts()
 
     def add(self, what: tuple[str, str], now: float, weight: float = 1.0) -> bool:
         """True when it counted."""

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import exp
 from sys import intern
 
-from detection.features.beaconing import Rhythm
+from detection.features.beaconing import VisitRhythm
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 TIMES = (MINUTE, HOUR, DAY)  # seconds over which uses of an edge are counted, fading
@@ -83,7 +83,7 @@ class Edge:
         self.minute_since = self.hour_since = self.day_since = now
         self.second = now  # when learning from it was last counted anew, and how often since
         self.said = 0
-        self.rhythm: Rhythm | None = None
+        self.rhythm: VisitRhythm | None = None
 
     @property
     def counts(self) -> tuple[float, float, float]:
@@ -129,7 +129,7 @@ def _limit(limit: float, floor: float, peak: float, calm: bool) -> float:
     return floor + 2.0 * (habit + HABIT * (peak - habit) if habit > 0.0 else peak)
 
 
-class EdgeBook:
+class EdgeStore:
     """All edges, by who begins and whom it reaches; at most ``limit``.
 
     What was not used for :data:`KEPT` is forgotten, and when the book is full the quarter that was

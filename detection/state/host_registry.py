@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from detection.state.address_scope import Place, Territory
-from detection.state.edges import BEYOND, DAY, INWARD, KEPT, OUTWARD, WITHIN, Edge, EdgeBook
+from detection.state.address_scope import AddressScope, Territory
+from detection.state.edges import BEYOND, DAY, INWARD, KEPT, OUTWARD, WITHIN, Edge, EdgeStore
 from detection.state.hosts import HostState
 
 SILENT = 8 * DAY  # seconds: a week and a day, so that a partner that comes weekly stays
 
 
-class Census:
+class HostRegistry:
     """``hosts`` by address, at most ``max_hosts``: when it is full the tenth that was quiet
     longest is forgotten. Before that it is only others' hosts, when silent for :data:`SILENT`: they
     come without end, ours do not. ``forgotten`` counts both. Edges are forgotten by themselves.
@@ -23,7 +23,7 @@ class Census:
     def __init__(self, internal: tuple[str, ...], max_hosts: int, max_edges: int) -> None:
         self.territory = Territory(internal)
         self.hosts: dict[str, HostState] = {}
-        self.edges = EdgeBook(max_edges)
+        self.edges = EdgeStore(max_edges)
         self.suspended: set[str] = set()
         self.inside = 0
         self.forgotten = 0
@@ -34,7 +34,7 @@ class Census:
         """A new host; call when :attr:`hosts` has none of that address."""
         if len(self.hosts) >= self._max_hosts:
             self._forget_idle()
-        inside = self.territory.place(address) is Place.INSIDE
+        inside = self.territory.place(address) is AddressScope.INSIDE
         host = HostState(address, inside, now)
         self.hosts[host.address] = host
         host.suspended = address in self.suspended
@@ -42,7 +42,7 @@ class Census:
 
     def meet_edge(self, src: str, dst: str, now: float) -> Edge | None:
         """A new edge, None where the responder is no host."""
-        if src == dst or self.territory.place(dst) is Place.NOBODY:
+        if src == dst or self.territory.place(dst) is AddressScope.NOBODY:
             return None
         return self.edges.meet(src, dst, self._way(src, dst), now)
 
@@ -79,13 +79,13 @@ class Census:
 
     def _way(self, src: str, dst: str) -> int:
         place = self.territory.place
-        if place(src) is Place.INSIDE:
-            return WITHIN if place(dst) is Place.INSIDE else OUTWARD
-        return INWARD if place(dst) is Place.INSIDE else BEYOND
+        if place(src) is AddressScope.INSIDE:
+            return WITHIN if place(dst) is AddressScope.INSIDE else OUTWARD
+        return INWARD if place(dst) is AddressScope.INSIDE else BEYOND
 
     def _place_anew(self) -> None:
         for host in self.hosts.values():
-            host.inside = self.territory.place(host.address) is Place.INSIDE
+            host.inside = self.territory.place(host.address) is AddressScope.INSIDE
         self.inside = sum(h.inside and h.spoke for h in self.hosts.values())
         self.edges.place_anew(self._way)
 

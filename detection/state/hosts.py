@@ -8,10 +8,10 @@ from sys import intern
 from typing import TYPE_CHECKING, TypeVar
 
 from detection.alerting.alerts import Hop
-from detection.features.beaconing import Rhythm
+from detection.features.beaconing import VisitRhythm
 from detection.features.catalogue import COUNT
 from detection.features.services import is_foothold
-from detection.state.counters import Distinct, Tally
+from detection.state.counters import DecayedCounts, Distinct
 
 if TYPE_CHECKING:
     from detection.models.deferred_learning import Held
@@ -60,8 +60,8 @@ class ServiceUse:
         self.peers: dict[str, float] = {}
         self.tried: dict[str, float] = {}
         self.alerted: dict[str, float] | None = None
-        self.new = Tally()
-        self.unserved = Tally()
+        self.new = DecayedCounts()
+        self.unserved = DecayedCounts()
         self.own: list[float] = [0.0] * 8  # this host's habit: mean counts, new then unserved
         self.revisited = 0.0  # last time it used a peer that is not known
         self.followers: dict[str, None] = {}  # those who went on elsewhere when it had come in
@@ -159,14 +159,16 @@ class HostState:
         self.denied: Distinct | None = None
         self.unanswered: Distinct | None = None
         self.failed: Distinct | None = None
-        self.attempts = Tally()
-        self.new_peers = Tally()
-        self.new_services = Tally()
-        self.novel = Tally()
-        self.onward = Tally()
-        self.beacon: Rhythm | None = None  # the most regular of its visits to rare outside peers
-        self.sent: Tally | None = None  # bytes to rare outside peers
-        self.flip: Tally | None = None
+        self.attempts = DecayedCounts()
+        self.new_peers = DecayedCounts()
+        self.new_services = DecayedCounts()
+        self.novel = DecayedCounts()
+        self.onward = DecayedCounts()
+        self.beacon: VisitRhythm | None = (
+            None  # the most regular of its visits to rare outside peers
+        )
+        self.sent: DecayedCounts | None = None  # bytes to rare outside peers
+        self.flip: DecayedCounts | None = None
         self.flip_since = 0.0
         self.chain: Chain | None = None
         self.arrivals: list[Arrival] | None = None  # oldest first
@@ -182,8 +184,8 @@ class HostState:
         self.score_version = -1
         self.evaluated = self.last
         for use in self.uses.values():
-            use.new = Tally()
-            use.unserved = Tally()
+            use.new = DecayedCounts()
+            use.unserved = DecayedCounts()
             use.alerted = None
         self.strongest = None
 

@@ -19,7 +19,7 @@ from mininet_tests.experiments.updates import ALLOWED, DENIED, STREAMS, start_st
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.machine import said, vsctl
-from mininet_tests.lab.restricting_proxy import Restriction
+from mininet_tests.lab.restricting_proxy import RestrictingProxy
 
 RATE = 500.0  # datagrams a second of each kind
 BEFORE = 0.5  # seconds of traffic before the fault
@@ -96,7 +96,7 @@ def analysis_killed(controller: Controller) -> Fault:
     return fault
 
 
-def link_hung(proxy: Restriction, hung_for: float) -> Fault:
+def link_hung(proxy: RestrictingProxy, hung_for: float) -> Fault:
     """The cable to the controller carries nothing for a while."""
 
     def fault() -> None:

@@ -84,7 +84,7 @@ class AccusedOptions(ControllerOptions):
 
 
 @dataclass(slots=True)
-class Tally:
+class KillReport:
     """What was done, and what did not agree (one line each)."""
 
     kills: Counter[str] = field(default_factory=Counter)
@@ -95,17 +95,17 @@ class Tally:
     slowest: float = 0.0
 
 
-class Trial:
+class KillTrial:
     """Kills ``controller`` (of `AccusedOptions`) or its analysis again and again."""
 
     def __init__(self, lab: Lab, controller: Controller, seed: int) -> None:
         self.lab, self.controller = lab, controller
         self.state = controller.options.state
         self.rng = Random(seed)
-        self.tally = Tally()
+        self.tally = KillReport()
         self.promised: dict[str, str] = {}  # decision → what a person was told was done
 
-    def run(self, kills: int) -> Tally:
+    def run(self, kills: int) -> KillReport:
         for _ in range(kills):
             self._live()
             self._kill()
@@ -280,4 +280,4 @@ def forced_alert_controller(policy: Path, state: Path, port: int, switches: int)
     return Controller(AccusedOptions(policy, state, port, switches), state.parent)
 
 
-__all__ = ["POLICY", "ROOT", "Tally", "Trial", "forced_alert_controller"]
+__all__ = ["POLICY", "ROOT", "KillReport", "KillTrial", "forced_alert_controller"]

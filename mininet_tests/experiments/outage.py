@@ -17,7 +17,7 @@ from pathlib import Path
 from console.clients.controller import ask_controller
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 
 TALK = str(Path(__file__).resolve().parents[1] / "traffic" / "talk.py")
 OPEN_PORT, CLOSED_PORT = "7000", "7001"
@@ -112,6 +112,6 @@ def _youngest_rule(lab: Lab) -> float:
     ages = []
     for dpid in lab.plan.switches:
         for line in lab.ofctl(dpid, "dump-flows").splitlines():
-            if "duration=" in line and f"table={int(Table.COUNT)}," not in line:
+            if "duration=" in line and f"table={int(RuleTable.COUNT)}," not in line:
                 ages.append(float(line.partition("duration=")[2].partition("s")[0]))
     return min(ages)

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable, Mapping
 
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.ovs_text import ovs_lines
 from policies.rules.rule import CopyToController, Rule, UseMeter
 from policies.verify import Counterexample
@@ -56,7 +56,7 @@ class Bridge:
         text = ovs_lines(given)
         if counted:
             mark = f"load:1->NXM_NX_REG0[{layout.COUNTED.low}]"
-            text += f"table={int(Table.COUNT)},priority=100,actions={mark}\n"
+            text += f"table={int(RuleTable.COUNT)},priority=100,actions={mark}\n"
         self._ofctl("replace-flows", "-", text=text)
 
     def dump(self) -> str:

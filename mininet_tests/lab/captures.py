@@ -20,7 +20,7 @@ TCP, UDP = 6, 17
 
 
 @dataclass(frozen=True, slots=True)
-class Packet:
+class RecordedFrame:
     """One frame; ``proto`` is ``arp``, ``tcp``, ``udp`` or an IP protocol number as text.
 
     ``payload`` counts the bytes of application data by the IP length, so it is
@@ -37,7 +37,7 @@ class Packet:
     payload: int = 0
 
 
-def read_pcap(data: bytes) -> Iterator[Packet]:
+def read_pcap(data: bytes) -> Iterator[RecordedFrame]:
     """The frames of a classic pcap file of Ethernet, in order; stops where the file is cut off.
 
     Raises `ValueError` if it is no such file. Frames of other kinds are passed over.
@@ -59,7 +59,7 @@ def read_pcap(data: bytes) -> Iterator[Packet]:
         at += kept
 
 
-def parse_frame(frame: bytes, ts: float) -> Packet | None:
+def parse_frame(frame: bytes, ts: float) -> RecordedFrame | None:
     """What an Ethernet frame says, or None if it is cut short or of another kind."""
     if len(frame) < 14:
         return None
@@ -67,7 +67,9 @@ def parse_frame(frame: bytes, ts: float) -> Packet | None:
     kind = int.from_bytes(frame[12:14], "big")
     body = frame[14:]
     if kind == 0x0806 and len(body) >= 28:
-        return Packet(ts, mac, str(IPv4Address(body[14:18])), str(IPv4Address(body[24:28])), "arp")
+        return RecordedFrame(
+            ts, mac, str(IPv4Address(body[14:18])), str(IPv4Address(body[24:28])), "arp"
+        )
     if kind == 0x0800 and len(body) >= 20:
         head = (body[0] & 15) * 4
         size = int.from_bytes(body[2:4], "big") - head
@@ -83,15 +85,15 @@ def parse_frame(frame: bytes, ts: float) -> Packet | None:
 
 def _transport(
     ts: float, mac: str, src: str, dst: str, number: int, segment: bytes, size: int
-) -> Packet:
+) -> RecordedFrame:
     if number == TCP and len(segment) >= 14:
         sport, dport = struct.unpack_from("!HH", segment)
         data = max(0, size - (segment[12] >> 4) * 4)
-        return Packet(ts, mac, src, dst, "tcp", sport, dport, data)
+        return RecordedFrame(ts, mac, src, dst, "tcp", sport, dport, data)
     if number == UDP and len(segment) >= 8:
         sport, dport = struct.unpack_from("!HH", segment)
-        return Packet(ts, mac, src, dst, "udp", sport, dport, max(0, size - 8))
-    return Packet(ts, mac, src, dst, str(number))
+        return RecordedFrame(ts, mac, src, dst, "udp", sport, dport, max(0, size - 8))
+    return RecordedFrame(ts, mac, src, dst, str(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +109,26 @@ class Hostile:
     ports: Mapping[str, frozenset[int]]
     unused: frozenset[str] = frozenset()
 
-    def sent(self, packet: Packet) -> bool:
+    def sent(self, packet: RecordedFrame) -> bool:
         if packet.ts < self.since or packet.src not in self.ports:
             return False
         asked = packet.proto == "tcp" and packet.dport in self.ports[packet.src]
         return asked or packet.dst in self.unused
 
-    def answered(self, packet: Packet) -> bool:
+    def answered(self, packet: RecordedFrame) -> bool:
         if packet.ts < self.since or packet.dst not in self.ports:
             return False
         return packet.proto == "tcp" and packet.sport in self.ports[packet.dst]
 
 
-def hostile_sent(hostile: Hostile, own: Iterable[Packet]) -> list[Packet]:
+def hostile_sent(hostile: Hostile, own: Iterable[RecordedFrame]) -> list[RecordedFrame]:
     """The hostile packets in recordings made where they are sent, by time."""
     return sorted((p for p in own if hostile.sent(p)), key=lambda packet: packet.ts)
 
 
 def hostile_arrived(
-    hostile: Hostile, recordings: Mapping[str, Iterable[Packet]]
-) -> list[tuple[str, Packet]]:
+    hostile: Hostile, recordings: Mapping[str, Iterable[RecordedFrame]]
+) -> list[tuple[str, RecordedFrame]]:
     """The hostile packets that other hosts received, with the receiver's name, by time.
 
     ``recordings`` holds what each host saw, by its name. Broadcasts (ARP
@@ -141,7 +143,9 @@ def hostile_arrived(
     return sorted(found, key=lambda entry: entry[1].ts)
 
 
-def reached(hostile: Hostile, recordings: Mapping[str, Iterable[Packet]]) -> dict[str, float]:
+def reached(
+    hostile: Hostile, recordings: Mapping[str, Iterable[RecordedFrame]]
+) -> dict[str, float]:
     """The hosts that exchanged application payload with the attacker, and since when.
 
     A host counts from the moment when payload has gone both ways on hostile

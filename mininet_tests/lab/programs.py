@@ -12,7 +12,7 @@ from pathlib import Path
 from mininet_tests.lab.lab import Lab, RunningHost
 from mininet_tests.lab.machine import find_program, require_programs, said
 from mininet_tests.lab.plan import LabError
-from mininet_tests.scenario.scenario import Key, Service
+from mininet_tests.scenario.scenario import ServerProgram, SshKey
 
 ACCOUNT = "deploy"  # the account that ssh clients log in to
 ZONE = "lab.test"  # the domain that the name server answers for
@@ -24,7 +24,7 @@ _TABLES = {"tcp": ("0A",), "udp": ("07",)}  # socket states of a waiting server
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class LabPrograms:
     """What the programs of one lab share: the name server's entries and the ssh keys."""
 
     lab: Lab
@@ -36,7 +36,7 @@ class Site:
         return self.keys[name]
 
 
-def prepare_site(lab: Lab, keys: Sequence[Key] = (), secrets: Sequence[str] = ()) -> Site:
+def prepare_site(lab: Lab, keys: Sequence[SshKey] = (), secrets: Sequence[str] = ()) -> LabPrograms:
     """Home directories, ssh keys and files for every host of ``lab``.
 
     ``secrets`` are files that ssh accounts on every host hold, named after what they contain.
@@ -61,7 +61,7 @@ def prepare_site(lab: Lab, keys: Sequence[Key] = (), secrets: Sequence[str] = ()
             (host.directory / folder).mkdir()
         (host.directory / "www" / "index.html").write_text(f"<h1>{page_of(host.name)}</h1>\n")
         (host.directory / "export" / "data.bin").write_bytes(export_of(host.name))
-    return Site(lab, made)
+    return LabPrograms(lab, made)
 
 
 def page_of(host: str) -> str:
@@ -78,7 +78,9 @@ def secret_of(host: str, name: str) -> str:
     return f"{name} of {host}"
 
 
-def start_services(site: Site, services: Sequence[Service], timeout: float = 15.0) -> None:
+def start_services(
+    site: LabPrograms, services: Sequence[ServerProgram], timeout: float = 15.0
+) -> None:
     """Start every server and wait until each one listens on its port."""
     require_programs(SERVER_PROGRAMS)
     if any(s.program == "redis" for s in services) and _redis_binary() is None:
@@ -89,7 +91,7 @@ def start_services(site: Site, services: Sequence[Service], timeout: float = 15.
         _wait_listening(site.lab.host(service.host), service, process, deadline)
 
 
-def start_service(site: Site, service: Service) -> subprocess.Popen[str]:
+def start_service(site: LabPrograms, service: ServerProgram) -> subprocess.Popen[str]:
     """Start one server program; it ends with the lab. Its output is in the host's directory."""
     host = site.lab.host(service.host)
     if listens(host.pid, service.port):
@@ -99,11 +101,11 @@ def start_service(site: Site, service: Service) -> subprocess.Popen[str]:
         return host.start(argv, stdout=log, stderr=subprocess.STDOUT)
 
 
-def _log(host: RunningHost, service: Service) -> Path:
+def _log(host: RunningHost, service: ServerProgram) -> Path:
     return host.directory / f"{service.program}-{service.port}.log"
 
 
-def _http(site: Site, host: RunningHost, port: int) -> list[str]:
+def _http(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     bind = "::" if host.plan.ipv6 else "0.0.0.0"  # :: serves both families
     folder = str(host.directory / "www")
     return [
@@ -118,14 +120,14 @@ def _http(site: Site, host: RunningHost, port: int) -> list[str]:
     ]
 
 
-def _redis(site: Site, host: RunningHost, port: int) -> list[str]:
+def _redis(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     binary = _redis_binary()
     options = f"--port {port} --protected-mode no --appendonly no --dir {host.directory}/work"
     call = f"exec -a redis-server {binary} {options} --bind '*' '-::*' --save ''"
     return ["bash", "-c", call]
 
 
-def _dns(site: Site, host: RunningHost, port: int) -> list[str]:
+def _dns(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     names = host.directory / "names"
     lines = [f"{ip} {h.name}.{ZONE}\n" for h in site.lab.plan.hosts for ip in h.ips]
     names.write_text("".join(lines))
@@ -136,7 +138,7 @@ def _dns(site: Site, host: RunningHost, port: int) -> list[str]:
     return ["dnsmasq", *options.split()]
 
 
-def _rsync(site: Site, host: RunningHost, port: int) -> list[str]:
+def _rsync(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     config = host.directory / "rsyncd.conf"
     config.write_text(
         "use chroot = no\nuid = root\ngid = root\n"
@@ -145,7 +147,7 @@ def _rsync(site: Site, host: RunningHost, port: int) -> list[str]:
     return ["rsync", "--daemon", "--no-detach", f"--config={config}", f"--port={port}"]
 
 
-def _ssh(site: Site, host: RunningHost, port: int) -> list[str]:
+def _ssh(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     """An ssh server whose account lives in the lab, not in this machine's user table.
 
     The host has mounts of its own: there, and nowhere else, a user table with
@@ -162,7 +164,7 @@ def _ssh(site: Site, host: RunningHost, port: int) -> list[str]:
     return ["dropbear", "-F", "-E", "-s", "-m", "-r", hostkey, "-p", str(port), "-P", pidfile]
 
 
-_COMMANDS: dict[str, Callable[[Site, RunningHost, int], list[str]]] = {
+_COMMANDS: dict[str, Callable[[LabPrograms, RunningHost, int], list[str]]] = {
     "http": _http,
     "redis": _redis,
     "dns": _dns,
@@ -181,7 +183,7 @@ def _public_half(path: Path) -> str:
 
 
 def _wait_listening(
-    host: RunningHost, service: Service, process: subprocess.Popen[str], deadline: float
+    host: RunningHost, service: ServerProgram, process: subprocess.Popen[str], deadline: float
 ) -> None:
     while not listens(host.pid, service.port):
         if process.poll() is not None or time.monotonic() > deadline:

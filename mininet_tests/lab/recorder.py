@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from mininet_tests.lab.captures import Packet, read_pcap
+from mininet_tests.lab.captures import RecordedFrame, read_pcap
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.plan import LabError
 
@@ -15,7 +15,7 @@ SNAP = 128  # bytes kept of a frame: every header, no payload
 _FILE_HEADER = 24
 
 
-class Recorder:
+class InterfaceRecorder:
     """Records what passes the hosts' interfaces until `stop`; both directions."""
 
     def __init__(self, lab: Lab, hosts: Sequence[str], ports: Sequence[int]) -> None:
@@ -39,13 +39,13 @@ class Recorder:
                     raise LabError(f"tcpdump does not record on {name}")
                 time.sleep(0.02)
 
-    def packets(self) -> dict[str, list[Packet]]:
+    def packets(self) -> dict[str, list[RecordedFrame]]:
         """What each host saw so far."""
         return {
             name: list(read_pcap(path.read_bytes())) for name, (_, path) in self._running.items()
         }
 
-    def stop(self) -> dict[str, list[Packet]]:
+    def stop(self) -> dict[str, list[RecordedFrame]]:
         """End the recording; what each host saw."""
         for process, _ in self._running.values():
             self._lab.processes.stop(process)

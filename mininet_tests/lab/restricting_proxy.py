@@ -48,7 +48,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Seen:
+class ProxiedMessages:
     """What has passed."""
 
     flow_mods: int = 0
@@ -159,12 +159,12 @@ def _properties(limits: Limits, data: bytes) -> Iterator[bytes]:
         yield whole + bytes(-len(whole) % 8)
 
 
-class Restriction:
+class RestrictingProxy:
     """The proxy, running in a thread of its own until the block ends."""
 
     def __init__(self, limits: Limits, controller_port: int) -> None:
         self.limits = limits
-        self.seen = Seen()
+        self.seen = ProxiedMessages()
         self.port = 0
         self._target = controller_port
         self._switches: dict[bytes, Tables] = {}
@@ -175,7 +175,7 @@ class Restriction:
         self._refusing = False
         self._random = random.Random(limits.shuffle)
 
-    def __enter__(self) -> Restriction:
+    def __enter__(self) -> RestrictingProxy:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         self._running.wait(5)
@@ -273,7 +273,7 @@ class _Link:
 
     def __init__(
         self,
-        proxy: Restriction,
+        proxy: RestrictingProxy,
         to_switch: asyncio.StreamWriter,
         to_controller: asyncio.StreamWriter,
     ) -> None:

@@ -15,7 +15,7 @@ from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.live.conftest import MakeController, MakeLab
 from mininet_tests.traffic.streams import AT_ONCE, start
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from response.decisions.decision import Decision
 from response.ipc.messages import Ask
 from response.state.store import Store
@@ -85,7 +85,7 @@ def rules(lab: Lab) -> list[str]:
     found = []
     for dpid in lab.plan.switches:
         for line in lab.ofctl(dpid, "dump-flows", "--no-stats").splitlines():
-            if f"table={int(Table.COUNT)}," not in line:
+            if f"table={int(RuleTable.COUNT)}," not in line:
                 found.append(f"{dpid} {line.strip()}")
     return sorted(found)
 
@@ -157,7 +157,7 @@ def test_actions_stop_both_ways_what_they_say_and_nothing_else(
     kept = [store.decision(name) for name, _ in actions]
     assert [each.state for each in kept if each] == ["released"] * 3
     placed = {
-        (told["decision"], switch, Table(table).name, category_of(cookie))
+        (told["decision"], switch, RuleTable(table).name, category_of(cookie))
         for told in (json.loads(each.data) for each in store.audit_entries(kind="confirmed"))
         for switch, table, cookie in told["rules"]
     }

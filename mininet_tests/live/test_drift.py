@@ -14,17 +14,17 @@ from mininet_tests.experiments.outage import POLICY
 from mininet_tests.lab.controller import ROOT, Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.live.conftest import MakeController, MakeLab
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from response.state.store import Store
 from topology.records import Link
 
 LONGEST = 10.0  # seconds until a change by somebody else is repaired
 FAULTS: dict[str, tuple[str, ...]] = {
     "extra": ("add-flow", "table=0,priority=60000,in_port=1,actions=output:2"),
-    "missing": ("del-flows", "--strict", f"table={int(Table.MODE)},priority=0"),
+    "missing": ("del-flows", "--strict", f"table={int(RuleTable.MODE)},priority=0"),
     "altered": (
         "add-flow",
-        f"table={int(Table.POLICY)},priority=0,actions=goto_table:{int(Table.FORWARD)}",
+        f"table={int(RuleTable.POLICY)},priority=0,actions=goto_table:{int(RuleTable.FORWARD)}",
     ),
 }
 
@@ -36,7 +36,7 @@ def rules(lab: Lab) -> list[str]:
         for d in lab.plan.switches
         for line in lab.ofctl(d, "dump-flows", "--no-stats").splitlines()
     )
-    return sorted(line.strip() for line in found if f"table={int(Table.COUNT)}," not in line)
+    return sorted(line.strip() for line in found if f"table={int(RuleTable.COUNT)}," not in line)
 
 
 def check(running: Controller) -> tuple[int, list[dict[str, Any]]]:

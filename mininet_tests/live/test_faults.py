@@ -13,7 +13,7 @@ from mininet_tests.experiments import faults
 from mininet_tests.experiments.updates import policy
 from mininet_tests.lab.controller import ROOT, Controller, free_port
 from mininet_tests.lab.machine import vsctl
-from mininet_tests.lab.restricting_proxy import Limits, Restriction
+from mininet_tests.lab.restricting_proxy import Limits, RestrictingProxy
 from mininet_tests.live.conftest import MakeController, MakeLab
 from mininet_tests.live.test_policy import apply, rules
 from topology.records import Link
@@ -30,7 +30,7 @@ def test_faults_are_not_felt(lab: MakeLab, controller: MakeController, tmp_path:
     network = lab(policy(0), links=LINKS)
     assert network.controller is not None
     port = int(network.controller.rpartition(":")[2])
-    with Restriction(Limits(), port) as proxy:
+    with RestrictingProxy(Limits(), port) as proxy:
         network.set_controller(f"tcp:127.0.0.1:{proxy.port}")
         running = controller(network, port=port)
         right = rules(network)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mininet_tests.experiments.kills import POLICY, Trial, forced_alert_controller
+from mininet_tests.experiments.kills import POLICY, KillTrial, forced_alert_controller
 from mininet_tests.live.conftest import MakeLab
 from topology.records import Link
 
@@ -21,7 +21,7 @@ def test_after_a_kill_switches_store_and_audit_agree(lab: MakeLab, tmp_path: Pat
     try:
         controller.start()
         controller.wait_ready()
-        tally = Trial(network, controller, seed=1).run(kills=8)
+        tally = KillTrial(network, controller, seed=1).run(kills=8)
     finally:
         controller.kill()
     assert tally.problems == []

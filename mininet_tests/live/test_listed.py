@@ -12,7 +12,7 @@ from mininet_tests.live.conftest import MakeController, MakeLab
 from mininet_tests.live.test_decisions import asked
 from mininet_tests.live.test_policy import septum
 from mininet_tests.traffic.streams import start
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from response.state.interfaces import FlowFilter
 from response.state.store import Store
 from topology.records import Link
@@ -40,7 +40,9 @@ OTHERS = "".join(f"91.{n >> 8}.{n & 255}.0/25\n" for n in range(5_000))
 
 def listed(lab: Lab, dpid: int) -> int:
     """How many prefixes the switch looks for."""
-    return lab.ofctl(dpid, "dump-flows", "--no-stats", f"table={int(Table.LISTED)}").count("cookie")
+    return lab.ofctl(dpid, "dump-flows", "--no-stats", f"table={int(RuleTable.LISTED)}").count(
+        "cookie"
+    )
 
 
 def wait_for(lab: Lab, count: int) -> None:
@@ -72,7 +74,7 @@ def test_a_deny_list_stops_both_ways_and_a_watch_list_only_records(
     asked(running, "refresh", "deny-list")
     wait_for(network, 5_002)
     stopped = time.time()
-    flow_mods = network.ofctl(1, "dump-flows", f"table={int(Table.LISTED)}")
+    flow_mods = network.ofctl(1, "dump-flows", f"table={int(RuleTable.LISTED)}")
     time.sleep(1.0)
     (tmp_path / "deny.txt").write_text(OTHERS)
     went_on = asked(running, "refresh", "deny-list")

@@ -15,14 +15,14 @@ from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from mininet_tests.experiments.agreement import draw
 from mininet_tests.experiments.traced import Bridge
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import Form, RulesOfAll, Target
+from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
 from policies.compiler.stateful.probe_packets import PORT_NAMES, binding_of, packet_of
 from policies.language.reader import load_policy
 from policies.model import Policy
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.verify import read_rules
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.stateless import prove_plain
 from policies.verify.stateless.meaning import FLOOD, Meaning, SmallMeaning
 from topology.fabric import Fabric
@@ -64,9 +64,9 @@ def packets(policy: Policy, view: SwitchView, seed: int) -> Iterator[tuple[str, 
 
 @pytest.mark.timeout(150)
 @pytest.mark.parametrize("masks", [True, False])
-@pytest.mark.parametrize("target", [Target.STATELESS, Target.SINGLE])
+@pytest.mark.parametrize("target", [SwitchTarget.STATELESS, SwitchTarget.SINGLE])
 def test_plain_rules_do_on_a_switch_what_the_policy_says(
-    bridge: Bridge, target: Target, masks: bool
+    bridge: Bridge, target: SwitchTarget, masks: bool
 ) -> None:
     policy = load_policy([POLICY])
     bindings = declared_bindings(policy)
@@ -81,8 +81,8 @@ def test_plain_rules_do_on_a_switch_what_the_policy_says(
     assert not EXTENSIONS.search(held)
     assert set(read_rules(held.splitlines())) == set(rules)
 
-    kind_of = Meaning if target is Target.STATELESS else SmallMeaning
-    meaning = kind_of(policy, membership, view, Places.of(bindings), NOW, masks)
+    kind_of = Meaning if target is SwitchTarget.STATELESS else SmallMeaning
+    meaning = kind_of(policy, membership, view, AttachmentPoints.of(bindings), NOW, masks)
     seen: Counter[tuple[str, bool]] = Counter()
     for kind, packet in islice(packets(policy, view, seed=5), PACKETS if masks else PACKETS // 4):
         fate = meaning.fate(packet)
@@ -105,7 +105,7 @@ def _faults_show(
     """What is called a fault is one: the switch treats the packet otherwise with and without."""
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
-    kinds = PLAIN_KINDS if form.target is Target.STATELESS else SMALL_KINDS
+    kinds = PLAIN_KINDS if form.target is SwitchTarget.STATELESS else SMALL_KINDS
     shown = 0
     for _, mutant, (rule, after) in mutations(rules, Random(7), 60, kinds):
         found = prove_plain(form, policy, membership, view, bindings, mutant, NOW)

@@ -18,7 +18,7 @@ from mininet_tests.lab.controller import ROOT, Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.waiting import within
 from mininet_tests.live.conftest import MakeController, MakeLab
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from response.state.store import Store
 from topology.records import Link
 
@@ -41,7 +41,7 @@ def rules(lab: Lab) -> list[str]:
     found = []
     for dpid in lab.plan.switches:
         for line in lab.ofctl(dpid, "dump-flows", "--no-stats").splitlines():
-            if f"table={int(Table.COUNT)}," not in line:
+            if f"table={int(RuleTable.COUNT)}," not in line:
                 found.append(f"{dpid} {line.strip()}")
     return sorted(found)
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from mininet_tests.lab.lab import RunningHost
 from mininet_tests.lab.namespace import Finished
-from mininet_tests.lab.programs import ACCOUNT, ZONE, Site, export_of, page_of
+from mininet_tests.lab.programs import ACCOUNT, ZONE, LabPrograms, export_of, page_of
 from mininet_tests.scenario.schedule import Request
 
 PATIENCE = 8.0  # seconds that a client waits before it gives up
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestResult:
     """How one request went; times in seconds since the epoch, ``problem`` empty if it succeeded."""
 
     request: Request
@@ -28,39 +28,39 @@ class Outcome:
         return self.ended - self.started
 
 
-def perform(site: Site, request: Request) -> Outcome:
+def perform(site: LabPrograms, request: Request) -> RequestResult:
     """Carry out one request with the real client program and judge the answer."""
     host = site.lab.host(request.client)
     argv, right = _ASKS[request.ask](site, host, request)
     done = host.run(argv, timeout=PATIENCE)
     ok = done.ok and right(done)
-    return Outcome(request, ok, done.started, done.ended, "" if ok else _complaint(done))
+    return RequestResult(request, ok, done.started, done.ended, "" if ok else _complaint(done))
 
 
 Judge = Callable[[Finished], bool]
 
 
-def _http(site: Site, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
+def _http(site: LabPrograms, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
     url = f"http://{_literal(request.ip)}:{request.port}/"
     argv = ["curl", "-sS", "-f", "--globoff", "--max-time", "7", url]
     return argv, lambda done: page_of(request.server) in done.stdout
 
 
-def _redis(site: Site, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
+def _redis(site: LabPrograms, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
     order = f"order:{host.name}"
     script = "redis.call('set', KEYS[1], ARGV[1]); return redis.call('get', KEYS[1])"
     call = ["redis-cli", "-h", request.ip, "-p", str(request.port), "eval", script, "1", order]
     return [*call, request.server], lambda done: done.stdout.strip() == request.server
 
 
-def _dns(site: Site, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
+def _dns(site: LabPrograms, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
     want = site.lab.plan.host(request.client).ips[0]
     kind = "AAAA" if ":" in want else "A"
     argv = ["dig", f"@{request.ip}", "-p", str(request.port), "+short", "+time=3", "+tries=2"]
     return [*argv, f"{request.client}.{ZONE}", kind], lambda done: want in done.stdout.split()
 
 
-def _rsync(site: Site, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
+def _rsync(site: LabPrograms, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
     kept = host.directory / "work" / f"{request.server}.bin"
     source = f"rsync://{_literal(request.ip)}:{request.port}/data/data.bin"
     argv = ["rsync", "--timeout=7", "--contimeout=7", "--ignore-times", "--whole-file", source]
@@ -73,7 +73,7 @@ def _rsync(site: Site, host: RunningHost, request: Request) -> tuple[list[str], 
     return [*argv, str(kept)], right
 
 
-def _ssh(site: Site, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
+def _ssh(site: LabPrograms, host: RunningHost, request: Request) -> tuple[list[str], Judge]:
     marker = f"{request.server}-{request.at:.3f}"
     key = host.directory / "home" / ".ssh" / f"id_{request.key}"
     argv = ssh_command(str(key), request.ip, f"echo {marker}; uptime", request.port)
@@ -86,7 +86,7 @@ def ssh_command(key: str, ip: str, command: str, port: int = 22) -> list[str]:
     return [*argv, ip, command]
 
 
-_ASKS: dict[str, Callable[[Site, RunningHost, Request], tuple[list[str], Judge]]] = {
+_ASKS: dict[str, Callable[[LabPrograms, RunningHost, Request], tuple[list[str], Judge]]] = {
     "http": _http,
     "redis": _redis,
     "dns": _dns,

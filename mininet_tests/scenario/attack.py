@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from mininet_tests.lab.captures import Hostile
 from mininet_tests.lab.lab import RunningHost
 from mininet_tests.lab.plan import LabPlan
-from mininet_tests.lab.programs import ACCOUNT, Site, secret_of
+from mininet_tests.lab.programs import ACCOUNT, LabPrograms, secret_of
 from mininet_tests.scenario.actions import ssh_command
 from mininet_tests.scenario.scenario import Attack
 
@@ -27,7 +27,7 @@ _PWNED = "hop-succeeded"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AttackStep:
     """One thing the attacker did, and how it went; ``target`` is a host's name or a count."""
 
     started: float
@@ -45,12 +45,12 @@ class AttackLog:
 
     began: float
     ended: float
-    steps: tuple[Step, ...]
+    steps: tuple[AttackStep, ...]
     pivots: tuple[str, ...]
     loot: tuple[str, ...]
 
 
-def carry_out(site: Site, attack: Attack, tell: Callable[[str], None]) -> AttackLog:
+def carry_out(site: LabPrograms, attack: Attack, tell: Callable[[str], None]) -> AttackLog:
     """Sweep, then hop until a hop leads on to the secret or none is left; at most
     ``attack.seconds`` plus a few seconds a hop. ``tell`` hears each step as it begins."""
     plan = site.lab.plan
@@ -102,22 +102,24 @@ def hosts_with(report: str, port: int) -> list[str]:
     ]
 
 
-def _sweep(host: RunningHost, attack: Attack, plan: LabPlan) -> tuple[Step, list[str]]:
+def _sweep(host: RunningHost, attack: Attack, plan: LabPlan) -> tuple[AttackStep, list[str]]:
     others = [h.ipv4 for h in plan.hosts if h.name != attack.host and h.ipv4 is not None]
     done = host.run(nmap_command(attack, [*others, *attack.unused]), attack.seconds + NMAP_START)
     found = [name for ip in hosts_with(done.stdout, SSH) if (name := plan.owner(ip)) is not None]
     ended = "ended" if done.returncode is not None else "cut short"
     detail = f"{ended} after {done.seconds:.1f} s; ssh open on {', '.join(found) or 'none'}"
     targets = f"{len(others) + len(attack.unused)} addresses"
-    return Step(done.started, done.ended, "sweep", targets, bool(found), detail), found
+    return AttackStep(done.started, done.ended, "sweep", targets, bool(found), detail), found
 
 
-def _hop(host: RunningHost, attack: Attack, plan: LabPlan, target: str) -> tuple[Step, list[str]]:
+def _hop(
+    host: RunningHost, attack: Attack, plan: LabPlan, target: str
+) -> tuple[AttackStep, list[str]]:
     """Log in to ``target`` and from there, with the key found there, to the hosts beyond."""
     ip = plan.host(target).ips[0]
     door = host.run(["ncat", "-z", "-w", f"{KNOCK_SECONDS:g}", ip, str(SSH)], KNOCK_SECONDS + 1)
     if not door.ok:
-        return Step(door.started, door.ended, "hop", target, False, "no answer"), []
+        return AttackStep(door.started, door.ended, "hop", target, False, "no answer"), []
     beyond = [plan.host(name).ips[0] for name in attack.onward_to]
     onward = (
         f"echo {_PWNED}; for ip in {' '.join(beyond)}; do "
@@ -133,4 +135,4 @@ def _hop(host: RunningHost, attack: Attack, plan: LabPlan, target: str) -> tuple
         if (secret := secret_of(name, attack.reads)) in done.stdout
     ]
     detail = f"logged in, read: {', '.join(read) or 'nothing'}" if inside else "no way in"
-    return Step(door.started, done.ended, "hop", target, inside, detail), read
+    return AttackStep(door.started, done.ended, "hop", target, inside, detail), read

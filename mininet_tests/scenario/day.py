@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from mininet_tests.lab.programs import Site
-from mininet_tests.scenario.actions import PATIENCE, Outcome, perform
+from mininet_tests.lab.programs import LabPrograms
+from mininet_tests.scenario.actions import PATIENCE, RequestResult, perform
 from mininet_tests.scenario.schedule import Request
 
 AT_ONCE = 8  # requests under way at the same time; more wait for their turn
@@ -17,12 +17,12 @@ AT_ONCE = 8  # requests under way at the same time; more wait for their turn
 class Day:
     """A running day. `finish` ends it after the requests under way, `abandon` at once."""
 
-    def __init__(self, site: Site, requests: Sequence[Request]) -> None:
+    def __init__(self, site: LabPrograms, requests: Sequence[Request]) -> None:
         self._site = site
         self._requests = requests
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[RequestResult] = []
         self._broken: BaseException | None = None
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="benign")
         self.began = time.time()
@@ -30,12 +30,12 @@ class Day:
         self._clock.start()
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[RequestResult, ...]:
         """What is known so far, in order of completion."""
         with self._lock:
             return tuple(self._outcomes)
 
-    def finish(self) -> tuple[Outcome, ...]:
+    def finish(self) -> tuple[RequestResult, ...]:
         """Send nothing more, wait for what is under way; every outcome."""
         self._over.set()
         self._clock.join(PATIENCE)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from mininet_tests.lab.captures import Packet, hostile_arrived, hostile_sent, reached
+from mininet_tests.lab.captures import RecordedFrame, hostile_arrived, hostile_sent, reached
 from mininet_tests.lab.controller import Controller, ControllerOptions, free_port, port_is_free
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.machine import require_programs
@@ -16,17 +16,22 @@ from mininet_tests.lab.plan import LabError, LabPlan, plan_from_policy
 from mininet_tests.lab.programs import (
     CLIENT_PROGRAMS,
     SERVER_PROGRAMS,
-    Site,
+    LabPrograms,
     prepare_site,
     start_services,
 )
-from mininet_tests.lab.recorder import Recorder
+from mininet_tests.lab.recorder import InterfaceRecorder
 from mininet_tests.scenario.attack import AttackLog, carry_out, hostile_of
 from mininet_tests.scenario.day import Day
 from mininet_tests.scenario.evidence import audit_problems, first_alert, read_evidence
 from mininet_tests.scenario.scenario import Attack, Scenario
 from mininet_tests.scenario.schedule import benign_day
-from mininet_tests.scenario.timeline import Result, Seen, containment_of, shares_of
+from mininet_tests.scenario.timeline import (
+    HostileTraffic,
+    ScenarioResult,
+    containment_of,
+    shares_of,
+)
 from policies.language.reader import load_policy
 
 LONGEST_DAY = 300.0  # seconds of benign requests drawn in advance
@@ -57,7 +62,7 @@ def lab_plan(scenario: Scenario) -> LabPlan:
     return plan
 
 
-def play(scenario: Scenario, options: Options, tell: Tell) -> Result:
+def play(scenario: Scenario, options: Options, tell: Tell) -> ScenarioResult:
     """Play ``scenario`` against a controller of its own; what came of it.
 
     ``tell`` hears what is going on. Everything that was started is gone when
@@ -102,11 +107,18 @@ def _state_directory(kept: Path | None, lab: Lab) -> Path:
 
 
 def _live(
-    site: Site, scenario: Scenario, options: Options, attack: Attack | None, state: Path, tell: Tell
-) -> Result:
+    site: LabPrograms,
+    scenario: Scenario,
+    options: Options,
+    attack: Attack | None,
+    state: Path,
+    tell: Tell,
+) -> ScenarioResult:
     """The day itself, with everything already running."""
     plan = site.lab.plan
-    recorder = None if attack is None else Recorder(site.lab, plan.names, _watched_ports(attack))
+    recorder = (
+        None if attack is None else InterfaceRecorder(site.lab, plan.names, _watched_ports(attack))
+    )
     addresses = {host.name: host.ips for host in plan.hosts}
     day = Day(site, benign_day(scenario.benign, addresses, options.seed, LONGEST_DAY))
     try:
@@ -129,7 +141,7 @@ def _live(
     audit = audit_problems(state, time.time())
     if attack is None or log is None:
         shares, failures = shares_of(outcomes, None, (), None)
-        return Result(None, None, None, None, decisions, shares, failures, audit)
+        return ScenarioResult(None, None, None, None, decisions, shares, failures, audit)
     suspects = {attack.host, *log.pivots}
     stop = containment_of(found, suspects)
     unheeded = None
@@ -144,12 +156,14 @@ def _live(
         {c.decision.target for c in found if c.decision.target in suspects},
         None if stop is None else stop.decision.ts,
     )
-    return Result(log, seen, attack.host, stop, decisions, shares, failures, audit, unheeded)
+    return ScenarioResult(
+        log, seen, attack.host, stop, decisions, shares, failures, audit, unheeded
+    )
 
 
 def observe(
-    attack: Attack, log: AttackLog, plan: LabPlan, recordings: dict[str, list[Packet]]
-) -> Seen:
+    attack: Attack, log: AttackLog, plan: LabPlan, recordings: dict[str, list[RecordedFrame]]
+) -> HostileTraffic:
     """What the recordings say: measured where packets leave and where they arrive."""
     hostile = hostile_of(attack, log, plan)
     own = [packet for name in (attack.host, *log.pivots) for packet in recordings[name]]
@@ -157,7 +171,7 @@ def observe(
     sent = hostile_sent(hostile, own)
     arrived = hostile_arrived(hostile, {n: _received(plan, n, p) for n, p in others.items()})
     last = arrived[-1] if arrived else None
-    return Seen(
+    return HostileTraffic(
         first_sent=sent[0].ts if sent else None,
         sent=len(sent),
         last_through=None if last is None else last[1].ts,
@@ -167,7 +181,7 @@ def observe(
     )
 
 
-def _received(plan: LabPlan, name: str, packets: list[Packet]) -> list[Packet]:
+def _received(plan: LabPlan, name: str, packets: list[RecordedFrame]) -> list[RecordedFrame]:
     own = set(plan.host(name).ips)
     return [packet for packet in packets if packet.dst in own]
 

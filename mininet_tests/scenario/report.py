@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from detection.alerting.alerts import Alert
-from mininet_tests.scenario.timeline import Result, Share, problems
+from mininet_tests.scenario.timeline import ScenarioResult, Share, problems
 
 SHOWN_FAILURES = 5
 SHOWN_FEATURES = 6
 
 
-def as_json(result: Result) -> dict[str, Any]:
+def as_json(result: ScenarioResult) -> dict[str, Any]:
     """The whole result as plain values; times in seconds since the epoch."""
     stop = result.containment
     return {
@@ -42,7 +42,7 @@ def as_json(result: Result) -> dict[str, Any]:
     }
 
 
-def headline(result: Result) -> str:
+def headline(result: ScenarioResult) -> str:
     """The outcome in a line or a few."""
     found = problems(result)
     if result.attacker is None:
@@ -59,7 +59,7 @@ def headline(result: Result) -> str:
     )
 
 
-def show(console: Console, result: Result, outcome: str) -> None:
+def show(console: Console, result: ScenarioResult, outcome: str) -> None:
     """Print the timeline, the alert's explanation, the benign figures and the outcome."""
     if result.seen is not None:
         console.print(_timeline(result))
@@ -73,7 +73,7 @@ def show(console: Console, result: Result, outcome: str) -> None:
     console.print(Panel(Text(outcome, style=style), expand=False, border_style=style))
 
 
-def _timeline(result: Result) -> Table:
+def _timeline(result: ScenarioResult) -> Table:
     seen, attack, stop = result.seen, result.attack, result.containment
     assert seen is not None and attack is not None
     start = seen.first_sent if seen.first_sent is not None else attack.began

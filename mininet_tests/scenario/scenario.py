@@ -21,7 +21,7 @@ SCENARIOS = Path(__file__).parents[1] / "scenarios"
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class ServerProgram:
     """A server program on a host."""
 
     host: str
@@ -30,7 +30,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class SshKey:
     """An ssh key: who holds the private half, whose accounts it opens."""
 
     name: str
@@ -78,8 +78,8 @@ class Scenario:
     name: str
     policy: Path
     links: tuple[Link, ...] | None
-    services: tuple[Service, ...]
-    keys: tuple[Key, ...]
+    services: tuple[ServerProgram, ...]
+    keys: tuple[SshKey, ...]
     benign: tuple[Pattern, ...]
     attack: Attack | None
     before: float
@@ -127,7 +127,7 @@ def _scenario(document: Mapping[str, Any], path: Path) -> Scenario:
         links=None if links is None else links_from(links, where),
         services=tuple(_services(document["servers"], where)),
         keys=tuple(
-            Key(str(name), tuple(entry["held_by"]), tuple(entry["opens"]))
+            SshKey(str(name), tuple(entry["held_by"]), tuple(entry["opens"]))
             for name, entry in (document.get("keys") or {}).items()
         ),
         benign=tuple(_pattern(entry, where) for entry in document["benign"]),
@@ -138,7 +138,7 @@ def _scenario(document: Mapping[str, Any], path: Path) -> Scenario:
     )
 
 
-def _services(entries: Mapping[str, Any], where: str) -> list[Service]:
+def _services(entries: Mapping[str, Any], where: str) -> list[ServerProgram]:
     found = []
     for name, hosts in entries.items():
         program, _, port = str(name).partition("/")
@@ -146,7 +146,7 @@ def _services(entries: Mapping[str, Any], where: str) -> list[Service]:
             raise LabError(
                 f"{where}: server {name!r}: expected PROGRAM/PORT with {', '.join(ASKS)}"
             )
-        found += [Service(str(host), program, int(port)) for host in hosts]
+        found += [ServerProgram(str(host), program, int(port)) for host in hosts]
     return found
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from detection.alerting.alerts import Alert
-from mininet_tests.scenario.actions import Outcome
+from mininet_tests.scenario.actions import RequestResult
 from mininet_tests.scenario.attack import AttackLog
 from response.decisions.decision import Decision
 
@@ -33,7 +33,7 @@ class Containment:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class HostileTraffic:
     """What the recordings show: hostile packets as sent and as they arrived, who was reached."""
 
     first_sent: float | None
@@ -61,18 +61,18 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class ScenarioResult:
     """Everything a run found out. ``attack`` and ``seen`` are None in a benign-only run;
     ``audit_problems`` is what breaks the audit chain, ``unheeded`` the first alert about the
     attacker where no decision came of it."""
 
     attack: AttackLog | None
-    seen: Seen | None
+    seen: HostileTraffic | None
     attacker: str | None
     containment: Containment | None
     decisions: tuple[Decision, ...]
     shares: tuple[Share, ...]
-    failures: tuple[Outcome, ...]
+    failures: tuple[RequestResult, ...]
     audit_problems: tuple[str, ...] = ()
     unheeded: Alert | None = None
 
@@ -96,11 +96,11 @@ class Result:
 
 
 def shares_of(
-    outcomes: Iterable[Outcome],
+    outcomes: Iterable[RequestResult],
     attack: tuple[float, float] | None,
     quarantined: Collection[str],
     decided: float | None,
-) -> tuple[tuple[Share, ...], tuple[Outcome, ...]]:
+) -> tuple[tuple[Share, ...], tuple[RequestResult, ...]]:
     """Requests by phase (by their start; ``attack`` is its first and last moment), and the
     failures that count."""
     counts = {phase: [0, 0, 0] for phase in (("before", "during", "after") if attack else ("all",))}
@@ -130,7 +130,7 @@ def containment_of(found: Sequence[Containment], suspects: Collection[str]) -> C
     return min(mine, key=lambda c: c.decision.ts, default=None)
 
 
-def problems(result: Result) -> tuple[str, ...]:
+def problems(result: ScenarioResult) -> tuple[str, ...]:
     """Why a run is no success, one line each; empty if it is.
 
     With an attack: it must be contained and benign traffic unharmed. Without:
@@ -140,7 +140,7 @@ def problems(result: Result) -> tuple[str, ...]:
     return (*contained, *harmed(result), *result.audit_problems)
 
 
-def not_contained(result: Result) -> tuple[str, ...]:
+def not_contained(result: ScenarioResult) -> tuple[str, ...]:
     """Why the attack does not count as contained; empty if it does."""
     attack, seen, stop = result.attack, result.seen, result.containment
     if attack is None or seen is None or seen.first_sent is None:
@@ -170,7 +170,7 @@ def not_contained(result: Result) -> tuple[str, ...]:
     return tuple(found)
 
 
-def harmed(result: Result) -> tuple[str, ...]:
+def harmed(result: ScenarioResult) -> tuple[str, ...]:
     """What benign traffic suffered; empty if nothing."""
     found = []
     if result.failed_requests:

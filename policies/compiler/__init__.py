@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.compiler.common.changes import Change, Update, change_between
+from policies.compiler.common.changes import RuleChange, Update, change_between
 from policies.compiler.common.identity_codes import CompileError
 from policies.compiler.common.port_guard import declared_bindings
 from policies.compiler.compiler import Compiler, SwitchView, view_change, view_rules
@@ -22,7 +22,7 @@ from policies.semantics.membership import Membership
 from topology.records import Binding
 
 __all__ = [
-    "Change",
+    "RuleChange",
     "CompileError",
     "Compiler",
     "FeedRules",

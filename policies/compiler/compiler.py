@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 
-from policies.compiler.common.changes import Change, Update, change_between
+from policies.compiler.common.changes import RuleChange, Update, change_between
 from policies.compiler.common.host_placement import Placement
 from policies.compiler.common.identities import Identities
 from policies.compiler.common.identity_codes import Ends, ends_of
@@ -20,7 +20,7 @@ from policies.compiler.common.port_guard import local_rules, request_rules
 from policies.compiler.common.refusals import refuse_shared
 from policies.compiler.common.routers import Routers
 from policies.compiler.common.sequence_diff import differences
-from policies.compiler.common.special_hosts import Special, is_special
+from policies.compiler.common.special_hosts import SpecialHosts, is_special
 from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
 from policies.compiler.stateful.base import base_rules, common_rules, port_rules
 from policies.compiler.stateful.intents import Intents
@@ -29,7 +29,7 @@ from policies.compiler.stateful.stations import Stations, flood_rules, multicast
 from policies.compiler.stateful.tiers import intent_numbers
 from policies.compiler.stateful.vlan_tagging import tag_rules, tagged_rules, tags_of
 from policies.model import Intent, Policy, Restriction
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.retained_intents import resolved
@@ -75,7 +75,7 @@ class Compiler:
         self._ends = _ends(policy, kept)
         self._tags = tags_of(policy.hosts, bindings)
         self._placement = Placement(bindings, policy.defaults.infrastructure, self._tags)
-        self._special = Special(policy.hosts, bindings)
+        self._special = SpecialHosts(policy.hosts, bindings)
         self._routers = Routers(self._special, bindings)
         self._stations = Stations(self._special, policy.defaults.infrastructure)
         self._identities = Identities(self._ends, membership)
@@ -110,7 +110,7 @@ class Compiler:
         held = restriction_rules(restrictions, now)
         own = _by_table(chain(view_rules(view), special, held, beside))
         guards = self._placement.guards(view.switch)
-        own[Table.GUARD] = _ordered([*own.get(Table.GUARD, ()), *guards])
+        own[RuleTable.GUARD] = _ordered([*own.get(RuleTable.GUARD, ()), *guards])
         for table, rules in own.items():
             known = tables.get(table)
             tables[table] = rules if known is None else _ordered([*known, *rules])
@@ -195,11 +195,11 @@ class Compiler:
         gone: Sequence[Binding],
         come: Sequence[Binding],
         other: bool,
-    ) -> tuple[Change, list[tuple[int, Change]]]:
+    ) -> tuple[RuleChange, list[tuple[int, RuleChange]]]:
         """What routers and servers change, everywhere and on single switches."""
         if not self._special.follow(policy.hosts, bindings, (*gone, *come), other):
             lent = self._routers.lend(gone, come)
-            return Change(), [each for each in lent.items() if each[1]]
+            return RuleChange(), [each for each in lent.items() if each[1]]
         common, stations = self._stations.change(self._special)
         routers = self._routers.change(self._special, bindings)
         both = chain(stations.items(), routers.items())
@@ -250,7 +250,7 @@ def view_rules(view: SwitchView) -> Iterator[Rule]:
     yield from local_rules(view.switch, view.next_ports)
 
 
-def view_change(before: SwitchView, after: SwitchView) -> Change:
+def view_change(before: SwitchView, after: SwitchView) -> RuleChange:
     """What `view_rules` says otherwise of a switch: only ports in another role, and the ways."""
 
     def ports(view: SwitchView, only: set[int]) -> Iterator[Rule]:

@@ -11,7 +11,7 @@ from policies.language.errors import Findings, split_lines
 from policies.language.inventory import MAX_CSV_BYTES, read_inventory
 from policies.language.kinds import Read
 from policies.language.nodes import MAX_BYTES, Budget, Composer
-from policies.language.sources import Disk, Shelf
+from policies.language.sources import Disk, Sources
 from policies.model import Source
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -47,7 +47,7 @@ class Gathering:
     """Reads files, each once however often it is included, and merges their sections."""
 
     def __init__(
-        self, findings: Findings, limit: int = MAX_BYTES, shelf: Shelf | None = None
+        self, findings: Findings, limit: int = MAX_BYTES, shelf: Sources | None = None
     ) -> None:
         self._shelf = Disk() if shelf is None else shelf
         self.merged = Merged()

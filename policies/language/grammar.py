@@ -10,40 +10,53 @@ from __future__ import annotations
 from typing import Any
 
 from policies.language import scalars
-from policies.language.kinds import Choice, Key, Kind, Many, Number, Record, Table, Word
+from policies.language.kinds import (
+    Key,
+    Many,
+    NameTable,
+    Number,
+    OneOf,
+    ParsedText,
+    Record,
+    ValueKind,
+)
 from policies.model import ADVERTISEMENTS, DHCP, Action, Adapt, Mode, Tier
 
 API_VERSION = "septum/v1"
 KIND = "SegmentPolicy"
 
 TEXT: Any = {"type": ["string", "number", "boolean"]}
-_flag = Choice({"true": True, "false": False})
-_name = Word(scalars.name, "a name", {"type": "string", "minLength": 1, "maxLength": 100})
-_text = Word(str, "a text", TEXT)
-_mode = Choice({mode.name.lower(): mode for mode in Mode})
-_adapt = Choice({adapt.name.lower(): adapt for adapt in Adapt})
-_action = Choice({action.value: action for action in Action})
-_tier = Choice(
+_flag = OneOf({"true": True, "false": False})
+_name = ParsedText(scalars.name, "a name", {"type": "string", "minLength": 1, "maxLength": 100})
+_text = ParsedText(str, "a text", TEXT)
+_mode = OneOf({mode.name.lower(): mode for mode in Mode})
+_adapt = OneOf({adapt.name.lower(): adapt for adapt in Adapt})
+_action = OneOf({action.value: action for action in Action})
+_tier = OneOf(
     {tier.value: tier for tier in (Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)}
 )
-_label = Word(scalars.label, "a label", TEXT)
-_network = Word(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})
-_duration = Word(scalars.duration, "a duration like 15m", {"type": ["string", "integer"]})
+_label = ParsedText(scalars.label, "a label", TEXT)
+_network = ParsedText(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})
+_duration = ParsedText(scalars.duration, "a duration like 15m", {"type": ["string", "integer"]})
 _switch = Number(1, 2**64 - 1, "a switch (datapath id)")
 _port = Number(1, 0xFFFFFF00, "a switch port")
-_labels = Table(_label, "labels like {role: web}", scalars.label, "no labels stand here")
+_labels = NameTable(_label, "labels like {role: web}", scalars.label, "no labels stand here")
 
 HOST = Record(
     "a host",
     (
         Key(
             "mac",
-            Word(scalars.mac, "a MAC address like 00:00:00:00:01:11"),
+            ParsedText(scalars.mac, "a MAC address like 00:00:00:00:01:11"),
             "its MAC address, valid only on its port",
         ),
         Key(
             "ip",
-            Many(Word(scalars.host_address, "an IP address"), "a list of addresses", single=True),
+            Many(
+                ParsedText(scalars.host_address, "an IP address"),
+                "a list of addresses",
+                single=True,
+            ),
             "its IPv4 and IPv6 addresses",
         ),
         Key("switch", _switch, "datapath id of its switch", needs=("port",)),
@@ -58,7 +71,7 @@ HOST = Record(
         Key(
             "serves",
             Many(
-                Choice({word: word for word in (DHCP, ADVERTISEMENTS)}),
+                OneOf({word: word for word in (DHCP, ADVERTISEMENTS)}),
                 "a list of services",
                 single=True,
             ),
@@ -98,7 +111,7 @@ SEGMENT = Record(
 )
 
 
-def _references(what: str) -> Kind:
+def _references(what: str) -> ValueKind:
     empty = f"nobody stands here; write `any` for everyone, or name a {what}"
     return Many(_name, f"a {what} or a list of them", single=True, empty=empty)
 
@@ -114,14 +127,14 @@ INTENT = Record(
         Key("tier", _tier, "who decides first", default="application"),
         Key(
             "established",
-            Choice({"cut": False, "keep": True}),
+            OneOf({"cut": False, "keep": True}),
             "what happens to live connections when this intent goes away",
             default="cut",
         ),
         Key("log", _flag, "write every connection to the log", default=False),
         Key(
             "expires",
-            Word(
+            ParsedText(
                 scalars.moment,
                 "a time with its zone",
                 {"type": "string", "format": "date-time"},
@@ -158,7 +171,7 @@ ADAPTIVE = Record(
         Key(
             "actions",
             Many(
-                Choice({word: word for word in ("alert", "rate_limit", "isolate", "quarantine")}),
+                OneOf({word: word for word in ("alert", "rate_limit", "isolate", "quarantine")}),
                 "a list of actions",
                 single=True,
             ),
@@ -168,7 +181,7 @@ ADAPTIVE = Record(
         Key("max_hosts", Number(0, 10**6, "a number of hosts"), "blocked at once without a person"),
         Key(
             "max_share",
-            Word(
+            ParsedText(
                 scalars.share,
                 "a share like 0.2",
                 {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
@@ -178,10 +191,10 @@ ADAPTIVE = Record(
         ),
         Key(
             "ttl",
-            Word(scalars.ttl, "a duration like 15m", {"type": ["string", "integer"]}),
+            ParsedText(scalars.ttl, "a duration like 15m", {"type": ["string", "integer"]}),
             "after which every machine decision expires",
         ),
-        Key("rate_limit", Word(scalars.rate, "a rate like 100pps"), "what rate_limit leaves"),
+        Key("rate_limit", ParsedText(scalars.rate, "a rate like 100pps"), "what rate_limit leaves"),
     ),
 )
 
@@ -192,7 +205,7 @@ FEED = Record(
         Key("path", _text, "a file beside the policy, or an http(s) address", required=True),
         Key(
             "format",
-            Choice({word: word for word in ("cidr-list", "csv", "stix2")}),
+            OneOf({word: word for word in ("cidr-list", "csv", "stix2")}),
             "how it is written",
             required=True,
         ),
@@ -229,21 +242,23 @@ METADATA = Record(
 DOCUMENT = Record(
     "a policy",
     (
-        Key("apiVersion", Choice({API_VERSION: API_VERSION}), "version of the language"),
-        Key("kind", Choice({KIND: KIND}), "kind of document"),
+        Key("apiVersion", OneOf({API_VERSION: API_VERSION}), "version of the language"),
+        Key("kind", OneOf({KIND: KIND}), "kind of document"),
         Key("metadata", METADATA, "about the policy"),
         Key(
             "include",
             Many(_text, "a list of files", single=True),
             "more files, relative to this one; a .csv is an inventory of hosts",
         ),
-        Key("hosts", Table(HOST, "hosts by name", scalars.name), "the inventory"),
-        Key("segments", Table(SEGMENT, "segments by name", scalars.name), "groups of addresses"),
+        Key("hosts", NameTable(HOST, "hosts by name", scalars.name), "the inventory"),
+        Key(
+            "segments", NameTable(SEGMENT, "segments by name", scalars.name), "groups of addresses"
+        ),
         Key(
             "services",
-            Table(
+            NameTable(
                 Many(
-                    Word(scalars.service, "a service like tcp/22"),
+                    ParsedText(scalars.service, "a service like tcp/22"),
                     "a list of services",
                     single=True,
                     empty="no service stands here; write `any` for all",

@@ -45,7 +45,7 @@ class Read:
         return [] if found is None else found.value
 
 
-class Kind(Protocol):
+class ValueKind(Protocol):
     def read(self, node: Node, findings: Findings) -> Read | None:
         """The value, or None after recording what is wrong with it."""
 
@@ -59,7 +59,7 @@ def wrong_kind(expected: str, node: Node, findings: Findings) -> None:
 
 
 @dataclass(frozen=True)
-class Word:
+class ParsedText:
     """One scalar that ``parse`` understands; numbers and flags must not be quoted."""
 
     parse: Callable[[str], Any]
@@ -113,7 +113,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Choice:
+class OneOf:
     """One of a few words; ``values`` maps each word to what it means."""
 
     values: dict[str, Any]
@@ -143,7 +143,7 @@ class Choice:
 class Many:
     """A list; ``single`` lets one entry stand without its brackets."""
 
-    item: Kind
+    item: ValueKind
     expected: str
     single: bool = False
     empty: str | None = None
@@ -171,10 +171,10 @@ class Many:
 
 
 @dataclass(frozen=True)
-class Table:
+class NameTable:
     """A mapping from names to values of one kind. The Reads keep the key's place in ``keys``."""
 
-    item: Kind
+    item: ValueKind
     expected: str
     key: Callable[[str], str]
     empty: str | None = None
@@ -212,7 +212,7 @@ class Key:
     """A key of a record: what it holds and what it is for."""
 
     name: str
-    kind: Kind
+    kind: ValueKind
     doc: str
     required: bool = False
     default: Any = None

@@ -13,15 +13,15 @@ from pathlib import Path
 from policies.language.documents import Gathering
 from policies.language.errors import Diagnostic, Findings, PolicyError, Texts
 from policies.language.resolve import Builder
-from policies.language.sources import Shelf
+from policies.language.sources import Sources
 from policies.model import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class ReadResult:
     """``policy`` is None when a diagnostic is an error; ``texts`` holds each file's lines,
-    ``contents`` the whole texts, of which `policies.language.sources.Copy` makes the same policy
-    again."""
+    ``contents`` the whole texts, of which `policies.language.sources.CopiedSources` makes the same
+    policy again."""
 
     policy: Policy | None
     diagnostics: tuple[Diagnostic, ...]
@@ -33,7 +33,7 @@ class ReadResult:
         return tuple(d for d in self.diagnostics if d.level == "error")
 
 
-def read_policy(paths: Sequence[str | Path], shelf: Shelf | None = None) -> ReadResult:
+def read_policy(paths: Sequence[str | Path], shelf: Sources | None = None) -> ReadResult:
     """Read files and directories into one policy; never raises for what stands in them.
 
     ``shelf`` is where they are, the disk where it is left out.
@@ -45,7 +45,7 @@ def read_policy(paths: Sequence[str | Path], shelf: Shelf | None = None) -> Read
     return ReadResult(good, findings.sorted(), merged.texts, merged.contents)
 
 
-def load_policy(paths: Sequence[str | Path], shelf: Shelf | None = None) -> Policy:
+def load_policy(paths: Sequence[str | Path], shelf: Sources | None = None) -> Policy:
     """The policy; raises `PolicyError` with every diagnostic if it has an error."""
     result = read_policy(paths, shelf)
     if result.policy is None:

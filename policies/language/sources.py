@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 
-class Shelf(Protocol):
+class Sources(Protocol):
     def is_directory(self, path: Path) -> bool: ...
     def inside(self, path: Path) -> list[Path]:
         """The files of a directory, in order."""
@@ -49,7 +49,7 @@ class Disk:
             return file.read(count)
 
 
-class Copy:
+class CopiedSources:
     """Files as they were: text by path. A directory holds the files that were read from it."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:

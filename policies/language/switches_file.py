@@ -18,10 +18,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from policies.compiler.common.targets import TABLES, Form, Target
+from policies.compiler.common.targets import TABLES, Form, SwitchTarget
 from policies.language import scalars
 from policies.language.errors import Findings, PolicyError, split_lines
-from policies.language.kinds import Choice, Key, Many, Number, Read, Record, Table, Word
+from policies.language.kinds import Key, Many, NameTable, Number, OneOf, ParsedText, Read, Record
 from policies.language.nodes import Budget, Composer
 from policies.model import NOWHERE, Source
 from topology.records import Link
@@ -38,22 +38,22 @@ class SwitchSetting:
     ``table_size`` is in rules, for every table that ``table_sizes`` does not name.
     """
 
-    kind: Target | None = None
+    kind: SwitchTarget | None = None
     table_size: int | None = None
     table_sizes: Mapping[str, int] = field(default_factory=dict)
     port_masks: bool = True
     source: Source = NOWHERE
 
     @property
-    def target(self) -> Target:
+    def target(self) -> SwitchTarget:
         """The kind, where there is no switch to ask: Open vSwitch unless it says otherwise."""
-        return self.kind or Target.STATEFUL
+        return self.kind or SwitchTarget.STATEFUL
 
     @property
     def form(self) -> Form:
         return Form(self.target, self.port_masks)
 
-    def sizes(self, target: Target, fallback: int | None = None) -> dict[int, int]:
+    def sizes(self, target: SwitchTarget, fallback: int | None = None) -> dict[int, int]:
         """Rules that each table of a kind holds, as far as that is said; ``fallback`` for those
         of which nothing is."""
         size = fallback if self.table_size is None else self.table_size
@@ -104,19 +104,19 @@ SWITCH = Record(
     (
         Key(
             "kind",
-            Choice({AUTO: None, **{target.value: target for target in Target}}),
+            OneOf({AUTO: None, **{target.value: target for target in SwitchTarget}}),
             "which rules it gets; auto: what it turns out to be",
             default=AUTO,
         ),
         Key("table_size", _rules, "rules that each of its tables holds"),
         Key(
             "table_sizes",
-            Table(_rules, "sizes by table, as {policy: 2000}", str, "no table stands here"),
+            NameTable(_rules, "sizes by table, as {policy: 2000}", str, "no table stands here"),
             "rules that single tables hold",
         ),
         Key(
             "port_masks",
-            Choice({"true": True, "false": False}),
+            OneOf({"true": True, "false": False}),
             "whether it can match ports under a mask",
             default=True,
         ),
@@ -126,10 +126,10 @@ DOCUMENT = Record(
     "a switches file",
     (
         Key("default", SWITCH, "what holds where a switch says nothing itself"),
-        Key("switches", Table(SWITCH, "switches by datapath id", _datapath), "single switches"),
+        Key("switches", NameTable(SWITCH, "switches by datapath id", _datapath), "single switches"),
         Key(
             "links",
-            Many(Word(link, "a cable like 1:3=2:4"), "a list of cables", single=True),
+            Many(ParsedText(link, "a cable like 1:3=2:4"), "a list of cables", single=True),
             "cables between switches, for commands that run without a network",
         ),
     ),
@@ -195,7 +195,7 @@ def _setting(read: Read | None, default: SwitchSetting, findings: Findings) -> S
     kind = read.get("kind") if "kind" in read.value else default.kind
     sizes = read.part("table_sizes")
     given = {} if sizes is None else sizes.value
-    known = {table.name.lower() for target in Target for table in TABLES[target]}
+    known = {table.name.lower() for target in SwitchTarget for table in TABLES[target]}
     if kind is not None:
         known = {table.name.lower() for table in TABLES[kind]}
     for name, size in given.items():

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from policies.recommendation.evidence import Edge, LeftOut
+from policies.recommendation.evidence import LeftOut, ObservedEdge
 from policies.recommendation.recommend import Recommendation, recommend
 from policies.recommendation.writing import policy_text
 
-__all__ = ["Edge", "LeftOut", "Recommendation", "policy_text", "recommend"]
+__all__ = ["ObservedEdge", "LeftOut", "Recommendation", "policy_text", "recommend"]

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from policies.recommendation.evidence import OUTSIDE, Edge, Places, Port
-from policies.recommendation.roles import Role
+from policies.recommendation.evidence import OUTSIDE, NodeIndex, ObservedEdge, Port
+from policies.recommendation.roles import NodeRole
 from policies.recommendation.suspicion import ADMINISTRATION, HABIT, POPULAR, popular
 
 FITS = 0.5  # of a role's pairs that were seen make the rest worth allowing too
@@ -28,7 +28,7 @@ class Allow:
     allowed: int
 
 
-def fold_outside(edges: Sequence[Edge], places: Places) -> list[Edge]:
+def fold_outside(edges: Sequence[ObservedEdge], places: NodeIndex) -> list[ObservedEdge]:
     """One node for outside addresses, where they are many or the service is the Internet's.
 
     A service that a few outside addresses alone serve, or alone use, stays
@@ -59,10 +59,10 @@ def fold_outside(edges: Sequence[Edge], places: Places) -> list[Edge]:
         count = folded.setdefault((client, server, edge.port), [0, 0])
         count[0] += edge.connections
         count[1] += edge.failed
-    return [Edge(*key, *count) for key, count in sorted(folded.items())]
+    return [ObservedEdge(*key, *count) for key, count in sorted(folded.items())]
 
 
-def rarest(edges: Sequence[Edge], places: Places, share: float) -> list[Edge]:
+def rarest(edges: Sequence[ObservedEdge], places: NodeIndex, share: float) -> list[ObservedEdge]:
     """Edges seen once that nothing else supports, at most ``share`` of all connections.
 
     Administration first, then what happens inside: the less an edge looks like
@@ -88,7 +88,9 @@ def rarest(edges: Sequence[Edge], places: Places, share: float) -> list[Edge]:
     return once[: int(share * sum(edge.connections for edge in edges))]
 
 
-def cover(edges: Sequence[Edge], roles: Sequence[Role], avoid: Set[Triple]) -> list[Allow]:
+def cover(
+    edges: Sequence[ObservedEdge], roles: Sequence[NodeRole], avoid: Set[Triple]
+) -> list[Allow]:
     """Allows that cover every edge and none of ``avoid``.
 
     A role's members are treated alike where at least half of the pairs of two
@@ -97,15 +99,15 @@ def cover(edges: Sequence[Edge], roles: Sequence[Role], avoid: Set[Triple]) -> l
     group_of: dict[str, Group] = {OUTSIDE: (OUTSIDE,)}
     for role in roles:
         group_of.update((node, role.members) for node in role.members)
-    blocks: dict[tuple[Group, Group, Port], list[Edge]] = defaultdict(list)
+    blocks: dict[tuple[Group, Group, Port], list[ObservedEdge]] = defaultdict(list)
     for edge in edges:
         blocks[group_of[edge.client], group_of[edge.server], edge.port].append(edge)
     avoided: dict[tuple[Group, Group, Port], int] = defaultdict(int)
     for client, server, port in avoid:
         if client in group_of and server in group_of:
             avoided[group_of[client], group_of[server], port] += 1
-    wide: dict[tuple[Group, Group], dict[Port, list[Edge]]] = defaultdict(dict)
-    narrow: list[Edge] = []
+    wide: dict[tuple[Group, Group], dict[Port, list[ObservedEdge]]] = defaultdict(dict)
+    narrow: list[ObservedEdge] = []
     for (source, target, port), block in blocks.items():
         pairs = _pairs((source,), (target,))
         if not avoided[source, target, port] and len(block) >= FITS * pairs:
@@ -127,9 +129,9 @@ def _pairs(sources: Iterable[Group], targets: Iterable[Group]) -> int:
     return len(starts) * len(ends) - len(starts & ends)
 
 
-def _merged(parts: Iterable[tuple[Group, Group, Mapping[Port, list[Edge]]]]) -> list[Allow]:
+def _merged(parts: Iterable[tuple[Group, Group, Mapping[Port, list[ObservedEdge]]]]) -> list[Allow]:
     """Join what differs only in its services, then in its sources, then in its targets."""
-    services: dict[tuple[Group, Group], dict[Port, list[Edge]]] = defaultdict(dict)
+    services: dict[tuple[Group, Group], dict[Port, list[ObservedEdge]]] = defaultdict(dict)
     for source, target, part in parts:
         services[source, target].update(part)
     starts: dict[tuple[Group, tuple[Port, ...]], list[Group]] = defaultdict(list)

@@ -22,7 +22,7 @@ from policies.model import (
     Network,
     Service,
 )
-from policies.review.recorded_traffic import Traffic, connections
+from policies.review.recorded_traffic import RecordedTraffic, connections
 
 REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name
@@ -41,7 +41,7 @@ Port = tuple[int, int]  # protocol and responder's port, or ICMP type
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class ObservedEdge:
     """What one node was seen to ask of another, the ``first`` time (seconds since the epoch) when;
     ``failed`` connections were not answered."""
 
@@ -62,7 +62,7 @@ class LeftOut:
     """An edge that is not recommended, and why: for a person to decide."""
 
     reason: str
-    edge: Edge
+    edge: ObservedEdge
 
 
 def service_of(port: Port) -> Service:
@@ -72,10 +72,12 @@ def service_of(port: Port) -> Service:
     return Service(proto)
 
 
-class Places:
+class NodeIndex:
     """Which node an address is, and whether it is inside."""
 
-    def __init__(self, traffic: Traffic, hosts: Iterable[Host], given: Sequence[Network]) -> None:
+    def __init__(
+        self, traffic: RecordedTraffic, hosts: Iterable[Host], given: Sequence[Network]
+    ) -> None:
         self._names = {address: host.name for host in hosts for address in host.ips}
         self._nodes: dict[int, str] = {}
         self._inside: dict[str, bool] = {}
@@ -113,7 +115,7 @@ def _within(address: Address, networks: Iterable[Network]) -> bool:
     return any(address in network for network in networks if network.version == address.version)
 
 
-def _inside_networks(traffic: Traffic, names: dict[Address, str]) -> tuple[Network, ...]:
+def _inside_networks(traffic: RecordedTraffic, names: dict[Address, str]) -> tuple[Network, ...]:
     """Private networks, and whichever public ones most of the traffic has an end in.
 
     A recording is made somewhere, so nearly every connection in it has an end
@@ -147,7 +149,9 @@ def _around(address: Address) -> Network:
     )
 
 
-def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut]]:
+def edges_of(
+    traffic: RecordedTraffic, places: NodeIndex
+) -> tuple[list[ObservedEdge], list[LeftOut]]:
     """Edges that got an answer, and those left out because they never did."""
     counts: dict[tuple[str, str, Port, bool], list[int]] = {}
     began: dict[tuple[str, str, Port, bool], float] = {}
@@ -158,11 +162,11 @@ def edges_of(traffic: Traffic, places: Places) -> tuple[list[Edge], list[LeftOut
         count[0] += seen.connections
         count[1] += min(seen.failed, seen.connections)
         began[key] = min(began.get(key, seen.first), seen.first)
-    good: list[Edge] = []
+    good: list[ObservedEdge] = []
     left: list[LeftOut] = []
     for key, (times, failed) in sorted(counts.items()):
         client, server, port, through = key
-        edge = Edge(client, server, port, times, failed, began[key])
+        edge = ObservedEdge(client, server, port, times, failed, began[key])
         reason = _never(edge, through, places)
         if reason is None:
             good.append(edge)
@@ -178,7 +182,7 @@ def _port_of(connection: Connection) -> Port:
     return proto, connection.port if told else 0
 
 
-def _never(edge: Edge, through: bool, places: Places) -> str | None:
+def _never(edge: ObservedEdge, through: bool, places: NodeIndex) -> str | None:
     if not through:
         return REFUSED
     if edge.client == edge.server:

@@ -8,10 +8,17 @@ from dataclasses import dataclass
 
 from policies.model import Host, Network
 from policies.recommendation.cover import Allow, cover, fold_outside, rarest
-from policies.recommendation.evidence import OUTSIDE, REFUSED, Edge, LeftOut, Places, edges_of
-from policies.recommendation.roles import Role, find_roles
+from policies.recommendation.evidence import (
+    OUTSIDE,
+    REFUSED,
+    LeftOut,
+    NodeIndex,
+    ObservedEdge,
+    edges_of,
+)
+from policies.recommendation.roles import NodeRole, find_roles
 from policies.recommendation.suspicion import HARDLY, NEVER, suspicious
-from policies.review.recorded_traffic import Traffic, connections
+from policies.review.recorded_traffic import RecordedTraffic, connections
 
 RARE_SHARE = 0.005
 
@@ -25,10 +32,10 @@ class Recommendation:
     with most connections first, and holds nothing that the allows admit.
     """
 
-    roles: tuple[Role, ...]
+    roles: tuple[NodeRole, ...]
     allows: tuple[Allow, ...]
     left_out: tuple[LeftOut, ...]
-    places: Places
+    places: NodeIndex
     connections: int
     admitted: int
     seen: int
@@ -44,7 +51,7 @@ class Recommendation:
 
 
 def recommend(
-    traffic: Traffic,
+    traffic: RecordedTraffic,
     hosts: Sequence[Host] = (),
     inside: Sequence[Network] = (),
     rare_share: float = RARE_SHARE,
@@ -57,7 +64,7 @@ def recommend(
     the connections is left out for being rare alone. The same traffic gives the
     same recommendation.
     """
-    places = Places(traffic, hosts, inside)
+    places = NodeIndex(traffic, hosts, inside)
     edges, left = edges_of(traffic, places)
     doubtful = suspicious(edges, places, [each.edge for each in left if each.reason == REFUSED])
     avoid = {each.edge.key for each in doubtful}
@@ -92,7 +99,7 @@ def recommend(
 class _Admits:
     """Whether the allows together admit an edge."""
 
-    def __init__(self, allows: Sequence[Allow], places: Places) -> None:
+    def __init__(self, allows: Sequence[Allow], places: NodeIndex) -> None:
         self._places = places
         self._as_client: dict[str, set[int]] = defaultdict(set)
         self._as_server: dict[str, set[int]] = defaultdict(set)
@@ -106,7 +113,7 @@ class _Admits:
                     for node in group:
                         found[node].add(number)
 
-    def __call__(self, edge: Edge) -> bool:
+    def __call__(self, edge: ObservedEdge) -> bool:
         sources = self._of(self._as_client, edge.client)
         targets = self._of(self._as_server, edge.server)
         return any(edge.port in self._ports[number] for number in sources & targets)

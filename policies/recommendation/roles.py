@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from policies.recommendation.evidence import OUTSIDE, Edge, Port
+from policies.recommendation.evidence import OUTSIDE, ObservedEdge, Port
 
 SIMILAR = 0.5
 
@@ -25,7 +25,7 @@ Neighbour = tuple[str, Port]
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class NodeRole:
     """Nodes that are treated alike; ``labels`` where they are why."""
 
     members: tuple[str, ...]
@@ -34,8 +34,8 @@ class Role:
 
 
 def find_roles(
-    edges: Sequence[Edge], labels: Mapping[str, Labels], alone: Set[str]
-) -> tuple[Role, ...]:
+    edges: Sequence[ObservedEdge], labels: Mapping[str, Labels], alone: Set[str]
+) -> tuple[NodeRole, ...]:
     """Every node but OUTSIDE in one role; those ``alone`` share theirs with nobody."""
     served: dict[str, set[Port]] = defaultdict(set)
     clients: dict[str, set[Neighbour]] = defaultdict(set)
@@ -53,19 +53,19 @@ def find_roles(
         if labels.get(node):
             labelled[labels[node]].append(node)
         elif node in alone:
-            roles.append(Role((node,), frozenset(served[node])))
+            roles.append(NodeRole((node,), frozenset(served[node])))
         else:
             kinds[frozenset(served[node])].append(node)
     for shared, members in labelled.items():
         ports = frozenset(port for node in members for port in served[node])
-        roles.append(Role(tuple(members), ports, shared))
+        roles.append(NodeRole(tuple(members), ports, shared))
     for ports, members in kinds.items():
         if ports:
             neighbours = {node: clients[node] for node in members}
         else:
             # What one client alone uses does not make it unlike the others.
             neighbours = {node: {n for n in used[node] if users[n] > 1} for node in members}
-        roles += [Role(tuple(group), ports) for group in _similar(neighbours)]
+        roles += [NodeRole(tuple(group), ports) for group in _similar(neighbours)]
     return tuple(sorted(roles, key=lambda role: (role.labels, role.members)))
 
 

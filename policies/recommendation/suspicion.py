@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from policies.model import TCP, UDP
-from policies.recommendation.evidence import Edge, LeftOut, Places, Port
+from policies.recommendation.evidence import LeftOut, NodeIndex, ObservedEdge, Port
 
 ADMINISTRATION: frozenset[Port] = frozenset(
     {
@@ -42,22 +42,24 @@ NEVER, HARDLY = "never answered", "hardly ever answered"
 T = TypeVar("T", bound=Hashable)
 
 
-def _grouped(edges: Iterable[Edge], key: Callable[[Edge], T]) -> dict[T, list[Edge]]:
-    groups: dict[T, list[Edge]] = defaultdict(list)
+def _grouped(
+    edges: Iterable[ObservedEdge], key: Callable[[ObservedEdge], T]
+) -> dict[T, list[ObservedEdge]]:
+    groups: dict[T, list[ObservedEdge]] = defaultdict(list)
     for edge in edges:
         groups[key(edge)].append(edge)
     return groups
 
 
-def _weak(edge: Edge) -> bool:
+def _weak(edge: ObservedEdge) -> bool:
     return edge.connections <= RARE or 2 * edge.failed >= edge.connections
 
 
-def _mostly_failed(edges: Sequence[Edge]) -> bool:
+def _mostly_failed(edges: Sequence[ObservedEdge]) -> bool:
     return 2 * sum(e.failed for e in edges) >= sum(e.connections for e in edges)
 
 
-def popular(edges: Iterable[Edge], places: Places) -> frozenset[Port]:
+def popular(edges: Iterable[ObservedEdge], places: NodeIndex) -> frozenset[Port]:
     """Services that several inside nodes use of many outside addresses."""
     servers, clients = defaultdict(set), defaultdict(set)
     for edge in edges:
@@ -70,7 +72,7 @@ def popular(edges: Iterable[Edge], places: Places) -> frozenset[Port]:
 
 
 def suspicious(
-    edges: Sequence[Edge], places: Places, refused: Sequence[Edge] = ()
+    edges: Sequence[ObservedEdge], places: NodeIndex, refused: Sequence[ObservedEdge] = ()
 ) -> list[LeftOut]:
     """The edges that nobody should recommend unseen, each with one reason.
 
@@ -110,7 +112,7 @@ def suspicious(
     ]
 
 
-def _unanswered(edge: Edge) -> str:
+def _unanswered(edge: ObservedEdge) -> str:
     """Whether a person would call this no service: what is tried again and again in vain."""
     if edge.failed >= edge.connections:
         return NEVER
@@ -122,7 +124,7 @@ def _unanswered(edge: Edge) -> str:
 Reasons = dict[tuple[str, str, Port], str]
 
 
-def _sweeps(edges: Sequence[Edge], places: Places) -> Reasons:
+def _sweeps(edges: Sequence[ObservedEdge], places: NodeIndex) -> Reasons:
     clients = {
         key: len(group) for key, group in _grouped(edges, lambda e: (e.server, e.port)).items()
     }
@@ -148,7 +150,7 @@ def _sweeps(edges: Sequence[Edge], places: Places) -> Reasons:
     return found
 
 
-def _port_scans(edges: Sequence[Edge]) -> Reasons:
+def _port_scans(edges: Sequence[ObservedEdge]) -> Reasons:
     clients = {
         key: len(group) for key, group in _grouped(edges, lambda e: (e.server, e.port)).items()
     }
@@ -166,11 +168,11 @@ def _port_scans(edges: Sequence[Edge]) -> Reasons:
 
 
 def _of_suspects(
-    edges: Sequence[Edge],
+    edges: Sequence[ObservedEdge],
     looking: Reasons,
     began: Mapping[str, float],
     common: frozenset[Port],
-    places: Places,
+    places: NodeIndex,
 ) -> Reasons:
     """What else a sweeping client did, but for what others of good standing do too, and not to
     those it looked at, and for what it did inside before it ``began`` to look around."""

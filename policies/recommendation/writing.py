@@ -243,7 +243,7 @@ def _word(text: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class LeftOutEdges:
     """Edges left out for one reason that one client is the cause of."""
 
     reason: str
@@ -263,7 +263,7 @@ def _some(words: Sequence[str], shown: int = 3) -> str:
     return ", ".join(words[:shown]) + more
 
 
-def kinds(left_out: Iterable[LeftOut]) -> list[Kind]:
+def kinds(left_out: Iterable[LeftOut]) -> list[LeftOutEdges]:
     """What was left out by reason and client, most connections first."""
     grouped: dict[tuple[str, str], list[LeftOut]] = defaultdict(list)
     for each in left_out:
@@ -275,7 +275,9 @@ def kinds(left_out: Iterable[LeftOut]) -> list[Kind]:
         for each in group:
             services[str(service_of(each.edge.port))] += each.edge.connections
             targets[each.edge.server or "outside"] += each.edge.connections
-        found.append(Kind(reason, client, _ranked(services), _ranked(targets), services.total()))
+        found.append(
+            LeftOutEdges(reason, client, _ranked(services), _ranked(targets), services.total())
+        )
     return sorted(found, key=lambda kind: (-kind.connections, kind.reason, kind.client))
 
 

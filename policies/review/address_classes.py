@@ -11,7 +11,7 @@ _ALL = ((0, -(1 << 32)), (SIX, -(1 << 128)))
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class AddressClass:
     """Addresses of one family that are in the same segments before, and after."""
 
     version: int
@@ -21,10 +21,10 @@ class Group:
 
 def groups_of(
     old: Mapping[tuple[int, int], frozenset[str]], new: Mapping[tuple[int, int], frozenset[str]]
-) -> dict[Group, int]:
+) -> dict[AddressClass, int]:
     """Addresses by their segments under both policies, with the first address of each group."""
     keys = sorted({*old, *new, *_ALL})
-    found: dict[Group, int] = {}
+    found: dict[AddressClass, int] = {}
     nobody = frozenset[str]()
     stack: list[tuple[int, frozenset[str], frozenset[str]]] = []
     for place, (start, wide) in enumerate(keys):
@@ -33,7 +33,7 @@ def groups_of(
         _, before, after = stack[-1] if stack else (0, nobody, nobody)
         before, after = old.get((start, wide), before), new.get((start, wide), after)
         stack.append((start - wide, before, after))
-        group = Group(6 if start & SIX else 4, before, after)
+        group = AddressClass(6 if start & SIX else 4, before, after)
         if group not in found:
             first = _first_uncovered(keys, place)
             if first is not None:

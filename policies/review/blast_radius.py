@@ -28,7 +28,7 @@ else."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class BlastRadius:
     """Ordered pairs of different hosts of which the first may start some connection to the
     second, that is, its packets pass; ``hosts`` are those of either policy. ``changed`` pairs have
     another set of services that pass, ``opened`` and ``closed`` ones among them."""
@@ -48,11 +48,13 @@ class Reach:
         )
 
 
-def blast_radius(old: Policy | None, new: Policy, bindings: Sequence[Binding], now: float) -> Reach:
+def blast_radius(
+    old: Policy | None, new: Policy, bindings: Sequence[Binding], now: float
+) -> BlastRadius:
     """What putting ``new`` in place of ``old`` (None: of nothing) does to who reaches whom."""
     after = _Side(new, bindings, now)
     before = _Side(old, bindings, now) if old is not None else None
-    comparison = _Comparison(before, after)
+    comparison = _ReachComparison(before, after)
     known = {} if before is None else before.classes
     names = {*known, *after.classes}
     groups = Counter((known.get(name, ABSENT), after.classes.get(name, ABSENT)) for name in names)
@@ -64,7 +66,7 @@ def blast_radius(old: Policy | None, new: Policy, bindings: Sequence[Binding], n
     def pairs(test: Callable[[bool, bool, bool], bool]) -> int:
         return sum(count for answer, count in counts.items() if test(*answer))
 
-    return Reach(
+    return BlastRadius(
         len(names),
         before=pairs(lambda was, now_is, other: was),
         after=pairs(lambda was, now_is, other: now_is),
@@ -124,7 +126,7 @@ class _Side:
         return tuple(found)
 
 
-class _Comparison:
+class _ReachComparison:
     def __init__(self, before: _Side | None, after: _Side) -> None:
         self._before, self._after = before, after
         self._known: dict[

@@ -23,7 +23,7 @@ from policies.model import (
     Tier,
     Verdict,
 )
-from policies.review.address_classes import Group, groups_of
+from policies.review.address_classes import AddressClass, groups_of
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import address_at
 from policies.semantics.service_partition import service_ranges, verdicts
@@ -33,7 +33,7 @@ MANY = 2_500  # pairs that are judged one by one when defaults or modes change
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class PairSide:
     """Addresses that are in the same segments as one another, before and after."""
 
     before: tuple[str, ...]
@@ -46,7 +46,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ComparedVerdict:
     """What matters of a verdict: what it says, whether packets pass, and by whose word."""
 
     action: str
@@ -55,28 +55,28 @@ class Decided:
     by: str
 
     @classmethod
-    def of(cls, verdict: Verdict) -> Decided:
+    def of(cls, verdict: Verdict) -> ComparedVerdict:
         by = verdict.intent or verdict.tier.value
         return cls(verdict.action.value, verdict.forwarded, verdict.mode.name.lower(), by)
 
-    def same(self, other: Decided) -> bool:
+    def same(self, other: ComparedVerdict) -> bool:
         """Equal for those who talk, whichever intent says so."""
         return (self.action, self.forwarded) == (other.action, other.forwarded)
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class VerdictDifference:
     """One pair of sides whose verdict on some services changes.
 
     A service without a protocol stands for every protocol that no intent between them names, and
     where it is the only one and ``every`` is set, for all services.
     """
 
-    source: Side
-    target: Side
+    source: PairSide
+    target: PairSide
     services: tuple[Service, ...]
-    before: Decided
-    after: Decided
+    before: ComparedVerdict
+    after: ComparedVerdict
     every: bool = False
     named: str = ""  # of a whole kind of services, where pairs are too many to be listed
 
@@ -99,19 +99,19 @@ class Difference:
         return "opened" if self.after.forwarded else "closed"
 
 
-def differences(old: Policy, new: Policy, now: float) -> tuple[Difference, ...]:
+def differences(old: Policy, new: Policy, now: float) -> tuple[VerdictDifference, ...]:
     """All pairs and services whose verdict changes, in the order of their segments."""
-    return tuple(sorted(_Comparison(old, new, now).differences(), key=_order))
+    return tuple(sorted(_DiffComparison(old, new, now).differences(), key=_order))
 
 
-def _order(difference: Difference) -> tuple[str, tuple[str, ...], tuple[str, ...], int, str]:
+def _order(difference: VerdictDifference) -> tuple[str, tuple[str, ...], tuple[str, ...], int, str]:
     source, target = difference.source, difference.target
     kind = ("opened", "closed", "judged").index(difference.kind)
     version = source.example.version
     return (str(kind), source.after, target.after, version, str(difference.services))
 
 
-class _Comparison:
+class _DiffComparison:
     def __init__(self, old: Policy, new: Policy, now: float) -> None:
         self._old, self._new, self._now = old, new, now
         self._members = Membership(old), Membership(new)
@@ -119,7 +119,7 @@ class _Comparison:
         self._groups = groups_of(self._members[0].spans, self._members[1].spans)
         self._changed = _changed_intents(old, new)
 
-    def differences(self) -> Iterator[Difference]:
+    def differences(self) -> Iterator[VerdictDifference]:
         """Equal differences of one pair's services are one; groups with the same names are apart
         only by address family."""
         listed = self._pairs()
@@ -136,7 +136,7 @@ class _Comparison:
             }
         order = {group: number for number, group in enumerate(self._groups)}
         for source, target in sorted(listed, key=lambda pair: (order[pair[0]], order[pair[1]])):
-            found: dict[tuple[Decided, Decided], list[Service]] = {}
+            found: dict[tuple[ComparedVerdict, ComparedVerdict], list[Service]] = {}
             ranges = 0
             for service, before, after in self._judged(source, target):
                 ranges += 1
@@ -146,13 +146,15 @@ class _Comparison:
                 every = len(services) == ranges
                 apart = (Service(),) if every else tuple(services)
                 sides = self._side(source), self._side(target)
-                yield Difference(*sides, apart, before, after, every)
+                yield VerdictDifference(*sides, apart, before, after, every)
 
-    def _side(self, group: Group) -> Side:
+    def _side(self, group: AddressClass) -> PairSide:
         example = address_at(self._groups[group])
-        return Side(tuple(sorted(group.before)), tuple(sorted(group.after)), example)
+        return PairSide(tuple(sorted(group.before)), tuple(sorted(group.after)), example)
 
-    def _judged(self, source: Group, target: Group) -> Iterator[tuple[Service, Decided, Decided]]:
+    def _judged(
+        self, source: AddressClass, target: AddressClass
+    ) -> Iterator[tuple[Service, ComparedVerdict, ComparedVerdict]]:
         old = self._matching(self._old.intents, source.before, target.before)
         new = self._matching(self._new.intents, source.after, target.after)
         ranges = service_ranges((*old, *new), source.version)
@@ -161,7 +163,7 @@ class _Comparison:
             (self._judges[1], source.after, target.after),
         )
         before, after = (
-            [Decided.of(v) for v in verdicts(*side, ranges, source.version, self._now)]
+            [ComparedVerdict.of(v) for v in verdicts(*side, ranges, source.version, self._now)]
             for side in sides
         )
         return zip(ranges, before, after, strict=True)
@@ -171,14 +173,14 @@ class _Comparison:
     ) -> list[Intent]:
         return [i for i in intents if _meets(i.sources, sources) and _meets(i.targets, targets)]
 
-    def _touched(self) -> set[Group]:
+    def _touched(self) -> set[AddressClass]:
         """Groups whose verdicts change with the defaults or with modes alone, if any do."""
         one, other = self._members
         if self._old.defaults.action is not self._new.defaults.action:
             return set(self._groups)
         return {g for g in self._groups if one.mode_of(g.before) != other.mode_of(g.after)}
 
-    def _pairs(self) -> set[tuple[Group, Group]]:
+    def _pairs(self) -> set[tuple[AddressClass, AddressClass]]:
         """Pairs of groups, one address family each, that changed intents or segments can touch."""
         groups = self._groups
         pairs = {
@@ -196,8 +198,8 @@ class _Comparison:
         return pairs
 
     def _summary(
-        self, touched: set[Group], listed: set[tuple[Group, Group]]
-    ) -> Iterator[Difference]:
+        self, touched: set[AddressClass], listed: set[tuple[AddressClass, AddressClass]]
+    ) -> Iterator[VerdictDifference]:
         """What changes for pairs with the same intents before and after, by who decides them.
 
         Only the default's word and what passes of a deny can change there: one difference for
@@ -229,27 +231,27 @@ class _Comparison:
         self,
         sources: tuple[str, ...],
         targets: tuple[str, ...],
-        pair: tuple[Group, Group],
-        before: Decided,
-        after: Decided,
+        pair: tuple[AddressClass, AddressClass],
+        before: ComparedVerdict,
+        after: ComparedVerdict,
         named: str,
-    ) -> Difference:
+    ) -> VerdictDifference:
         one, other = (address_at(self._groups[group]) for group in pair)
-        sides = Side(sources, sources, one), Side(targets, targets, other)
-        return Difference(*sides, (Service(),), before, after, named=named)
+        sides = PairSide(sources, sources, one), PairSide(targets, targets, other)
+        return VerdictDifference(*sides, (Service(),), before, after, named=named)
 
     def _shown(
         self,
-        sources: Iterable[Group],
-        targets: Iterable[Group],
-        touched: set[Group],
-        listed: set[tuple[Group, Group]],
+        sources: Iterable[AddressClass],
+        targets: Iterable[AddressClass],
+        touched: set[AddressClass],
+        listed: set[tuple[AddressClass, AddressClass]],
         actions: tuple[Action, Action],
         by: str,
         whole: Sequence[Intent] | None,
-    ) -> Iterator[tuple[tuple[Group, Group], Decided, Decided]]:
+    ) -> Iterator[tuple[tuple[AddressClass, AddressClass], ComparedVerdict, ComparedVerdict]]:
         """For each way in which a decider's word changes, the first pair that it decides."""
-        shown: set[tuple[Decided, Decided]] = set()
+        shown: set[tuple[ComparedVerdict, ComparedVerdict]] = set()
         for some in self._alike(sources, touched).items():
             for others in self._alike(targets, touched).items():
                 (one, changed), (other, altered) = some[0], others[0]
@@ -257,7 +259,7 @@ class _Comparison:
                     continue
                 modes = [max(mine, theirs) for mine, theirs in zip(one[1:], other[1:], strict=True)]
                 before, after = (
-                    Decided(
+                    ComparedVerdict(
                         action.value,
                         action is Action.ALLOW or mode is not Mode.ENFORCE,
                         mode.name.lower(),
@@ -273,11 +275,11 @@ class _Comparison:
                     yield pair, before, after
 
     def _alike(
-        self, groups: Iterable[Group], touched: set[Group]
-    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[Group]]:
+        self, groups: Iterable[AddressClass], touched: set[AddressClass]
+    ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[AddressClass]]:
         """Groups by address family and mode before and after, and whether they are touched."""
         one, other = self._members
-        found: dict[tuple[tuple[int, Mode, Mode], bool], list[Group]] = {}
+        found: dict[tuple[tuple[int, Mode, Mode], bool], list[AddressClass]] = {}
         for group in groups:
             kind = (group.version, one.mode_of(group.before), other.mode_of(group.after))
             found.setdefault((kind, group in touched), []).append(group)
@@ -285,12 +287,12 @@ class _Comparison:
 
     def _first(
         self,
-        sources: Sequence[Group],
-        targets: Sequence[Group],
-        listed: set[tuple[Group, Group]],
+        sources: Sequence[AddressClass],
+        targets: Sequence[AddressClass],
+        listed: set[tuple[AddressClass, AddressClass]],
         by: str,
         whole: Sequence[Intent] | None,
-    ) -> tuple[Group, Group] | None:
+    ) -> tuple[AddressClass, AddressClass] | None:
         """The first pair that is not listed by itself and that a decider decides something of."""
         if whole is None:
             pairs = ((a, b) for a in sources for b in targets if (a, b) not in listed)
@@ -308,7 +310,7 @@ class _Comparison:
                     return source, target
         return None
 
-    def _touches(self, names: Sequence[str], group: Group) -> bool:
+    def _touches(self, names: Sequence[str], group: AddressClass) -> bool:
         return _meets(names, group.before) or _meets(names, group.after)
 
 

@@ -17,7 +17,7 @@ from policies.model import (
     Service,
     Source,
 )
-from policies.review.shadowing import Overlaps
+from policies.review.shadowing import IntentOverlaps
 from policies.semantics.membership import Membership
 
 
@@ -33,7 +33,7 @@ def check_policy(
         for i in policy.intents
         if _expired(i, now)
     ]
-    reading = Overlaps(live, _identities(policy, who))
+    reading = IntentOverlaps(live, _identities(policy, who))
     shadowed = set()
     for bit, intent in enumerate(live):
         by = reading.shadow(bit)
@@ -101,7 +101,7 @@ def _segments(policy: Policy, who: Membership) -> Iterator[Diagnostic]:
 
 
 def _unreachable(
-    policy: Policy, who: Membership, reading: Overlaps, shadowed: set[int]
+    policy: Policy, who: Membership, reading: IntentOverlaps, shadowed: set[int]
 ) -> Iterator[Diagnostic]:
     reached = reading.reached(shadowed) | _closed_on_purpose(policy)
     inhabited = {name for identity in reading.identities for name in identity}

@@ -28,7 +28,7 @@ Key = tuple[str, str, str, str, str, str, str]
 
 
 @dataclass(slots=True)
-class Seen:
+class RecordedConnection:
     """What was recorded of one kind of connection; times in seconds since the epoch, ``first`` as
     the recording has them in order.
 
@@ -44,7 +44,7 @@ class Seen:
 
 
 @dataclass(slots=True)
-class Traffic:
+class RecordedTraffic:
     """Distinct connections with their counts, split by whether the network let them through.
 
     ``records`` were read, ``bad`` of them left out, the first of them in
@@ -52,8 +52,8 @@ class Traffic:
     could judge. Equal addresses are one object.
     """
 
-    carried: list[tuple[Connection, Seen]] = field(default_factory=list)
-    blocked: list[tuple[Connection, Seen]] = field(default_factory=list)
+    carried: list[tuple[Connection, RecordedConnection]] = field(default_factory=list)
+    blocked: list[tuple[Connection, RecordedConnection]] = field(default_factory=list)
     records: int = 0
     bad: int = 0
     unjudged: int = 0
@@ -64,7 +64,7 @@ class Traffic:
         return max((seen.last for _, seen in (*self.carried, *self.blocked)), default=0.0)
 
 
-def connections(traffic: Traffic) -> Iterator[tuple[Connection, Seen, bool]]:
+def connections(traffic: RecordedTraffic) -> Iterator[tuple[Connection, RecordedConnection, bool]]:
     """Every distinct connection, what was seen of it, and whether it got through."""
     for connection, seen in traffic.carried:
         yield connection, seen, True
@@ -72,7 +72,7 @@ def connections(traffic: Traffic) -> Iterator[tuple[Connection, Seen, bool]]:
         yield connection, seen, False
 
 
-class _Index(dict[Key, int]):
+class _KeyNumbers(dict[Key, int]):
     """Numbers keys in the order they are first asked for."""
 
     def __missing__(self, key: Key) -> int:
@@ -84,7 +84,7 @@ class Counts:
     """Sums per key; a key's number is its place in every list."""
 
     def __init__(self) -> None:
-        self.index = _Index()
+        self.index = _KeyNumbers()
         self.rows: list[int] = []
         self.bytes: list[int] = []
         self.last: list[float] = []
@@ -123,15 +123,15 @@ class Counts:
 
 def traffic_from(
     counts: Counts, total: int, bad: int, name: str, problems: Iterable[RowProblem] = ()
-) -> Traffic:
+) -> RecordedTraffic:
     """Turn counted text into connections; what cannot be one is bad, as often as it was seen.
 
     ``bad`` rows were left out before counting, ``problems`` the first of them. Raises
     TrafficError where more than a tenth of ``total`` rows is bad.
     """
-    traffic = Traffic(records=total, bad=bad, problems=list(problems))
+    traffic = RecordedTraffic(records=total, bad=bad, problems=list(problems))
     ends, services, marks = _Ends(), _Services(), _Marks()
-    known: dict[tuple[int, int, tuple[int, int], bool], Seen] = {}
+    known: dict[tuple[int, int, tuple[int, int], bool], RecordedConnection] = {}
     phases: dict[int, list[int]] = {}
     for key, number in counts.index.items():
         rows = counts.rows[number]
@@ -150,7 +150,7 @@ def traffic_from(
         same = (id(src), id(dst), service, mark.through)
         seen = known.get(same)
         if seen is None:
-            seen = known[same] = Seen()
+            seen = known[same] = RecordedConnection()
             half = traffic.carried if mark.through else traffic.blocked
             half.append((Connection(src, dst, *service), seen))
         if mark.half is None:

@@ -22,8 +22,8 @@ from policies.review.record_counting import (
     ICMP_WORDS,
     Counts,
     Key,
-    Seen,
-    Traffic,
+    RecordedConnection,
+    RecordedTraffic,
     connections,
     traffic_from,
 )
@@ -33,7 +33,14 @@ from topology.readers.rows import BadRow, to_record
 from topology.readers.tally import SHOWN
 from topology.records import FlowRecord
 
-__all__ = ["Seen", "Traffic", "TrafficReader", "connections", "read_traffic", "traffic_of"]
+__all__ = [
+    "RecordedConnection",
+    "RecordedTraffic",
+    "TrafficReader",
+    "connections",
+    "read_traffic",
+    "traffic_of",
+]
 
 BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
 LONGEST_HEADER = 1 << 16
@@ -42,7 +49,7 @@ _BARELY = frozenset({"3", "4"})  # packets: with nothing in them, tries that wer
 BARE = 60  # bytes of an IP packet with TCP's header, its options, and nothing in it
 
 
-def read_traffic(source: str | Path, form: str = "auto") -> Traffic:
+def read_traffic(source: str | Path, form: str = "auto") -> RecordedTraffic:
     """Count a recording. Raises TrafficError for one that cannot be read or is mostly bad."""
     return TrafficReader(source, form).read()
 
@@ -64,7 +71,7 @@ class TrafficReader:
     def position(self) -> int:
         return self._records.position if self._raw is None else self._raw.tell()
 
-    def read(self, advance: Callable[[], None] = lambda: None) -> Traffic:
+    def read(self, advance: Callable[[], None] = lambda: None) -> RecordedTraffic:
         """Count all of it; ``advance`` is called now and then. Raises TrafficError."""
         if self.size is None or self._records.form not in ("auto", "contract"):
             return self._from_records(advance)
@@ -84,7 +91,7 @@ class TrafficReader:
             self._raw = None
         return self._from_records(advance)
 
-    def _from_records(self, advance: Callable[[], None]) -> Traffic:
+    def _from_records(self, advance: Callable[[], None]) -> RecordedTraffic:
         records = self._records
         traffic = traffic_of(_watched(records, advance))
         traffic.records, traffic.bad = records.rows, traffic.bad + records.bad
@@ -99,7 +106,7 @@ def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iter
         yield record
 
 
-def traffic_of(records: Iterable[FlowRecord]) -> Traffic:
+def traffic_of(records: Iterable[FlowRecord]) -> RecordedTraffic:
     """Count flow records."""
     counts = Counts()
     total = 0
@@ -132,7 +139,7 @@ def _columns(header: bytes) -> list[str] | None:
 
 def _from_cells(
     columns: Sequence[str], text: Iterable[str], name: str, advance: Callable[[], None]
-) -> Traffic:
+) -> RecordedTraffic:
     counts = Counts()
     problems: list[RowProblem] = []
     total = bad = 0

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policies.compiler import (
-    Change,
     Compiler,
+    RuleChange,
     SwitchView,
     change_between,
     declared_bindings,
     view_rules,
 )
-from policies.compiler.common.targets import Form, RulesOfAll, Target
+from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
 from policies.model import Policy
 from policies.semantics.membership import Membership
 
@@ -23,7 +23,7 @@ def rule_changes(
     views: Mapping[int, tuple[SwitchView, SwitchView]],
     now: float,
     forms: Mapping[int, Form] | None = None,
-) -> dict[int, Change]:
+) -> dict[int, RuleChange]:
     """Rules to add and to remove on every switch of ``views``, which gives each as it is under
     the old and under the new policy; ``forms`` names those that do not track connections.
 
@@ -31,7 +31,7 @@ def rule_changes(
     """
     before, after = (declared_bindings(policy) for policy in (old, new))
     members = Membership(old, before), Membership(new, after)
-    plain = {s: f for s, f in (forms or {}).items() if f.target is not Target.STATEFUL}
+    plain = {s: f for s, f in (forms or {}).items() if f.target is not SwitchTarget.STATEFUL}
     changes = {}
     if tracking := {switch: pair for switch, pair in views.items() if switch not in plain}:
         compiler = Compiler(old, members[0], before, now)

@@ -18,7 +18,7 @@ _ORDER = {tier: rank for rank, tier in enumerate(Tier)}
 _MAX_PAIRS = 100_000
 
 
-class Overlaps:
+class IntentOverlaps:
     """Intents as bits, and for each kind of end the intents that name it."""
 
     def __init__(self, intents: Sequence[Intent], identities: tuple[frozenset[str], ...]) -> None:

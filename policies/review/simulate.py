@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from policies.model import Action, Address, Connection, Policy, Verdict
-from policies.review.recorded_traffic import Seen, Traffic, connections
+from policies.review.recorded_traffic import RecordedConnection, RecordedTraffic, connections
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from topology.gc_tuning import collection_paused
@@ -18,7 +18,7 @@ CHANGES: tuple[Change, ...] = ("newly-blocked", "newly-allowed", "would-deny", "
 
 
 @dataclass(slots=True)
-class Group:
+class CauseGroup:
     """Connections that one cause decides between the same segments, with the busiest of them."""
 
     change: Change
@@ -46,14 +46,14 @@ class Cut:
 class Simulation:
     """``totals`` count connections per change; groups stand busiest first."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[CauseGroup, ...]
     totals: dict[Change, int]
     cuts: tuple[Cut, ...]
 
 
 @collection_paused()
 def simulate(
-    traffic: Traffic,
+    traffic: RecordedTraffic,
     judge: Judge,
     now: float,
     before: Judge | None = None,
@@ -106,7 +106,7 @@ def simulate(
 class _Reader:
     """A judge at one moment, asked once for each kind of connection.
 
-    Addresses are told apart by identity, which in `Traffic` is equality.
+    Addresses are told apart by identity, which in `RecordedTraffic` is equality.
     """
 
     def __init__(self, judge: Judge, now: float) -> None:
@@ -145,12 +145,14 @@ class _Tally:
     """Groups by what decides between which segments; ``examples`` busiest connections of each."""
 
     def __init__(self, examples: int) -> None:
-        self.groups: dict[tuple[object, ...], Group] = {}
+        self.groups: dict[tuple[object, ...], CauseGroup] = {}
         self._examples = examples
         # Verdicts are kept by their reader, so that one's id stays its own.
-        self._by_verdict: dict[tuple[str, int], Group] = {}
+        self._by_verdict: dict[tuple[str, int], CauseGroup] = {}
 
-    def add(self, change: Change, verdict: Verdict, connection: Connection, seen: Seen) -> None:
+    def add(
+        self, change: Change, verdict: Verdict, connection: Connection, seen: RecordedConnection
+    ) -> None:
         group = self._by_verdict.get((change, id(verdict)))
         if group is None:
             group = self._by_verdict[change, id(verdict)] = self._group(change, verdict)
@@ -164,11 +166,11 @@ class _Tally:
             busiest.sort(key=lambda each: -each[0])
             del busiest[self._examples :]
 
-    def _group(self, change: Change, verdict: Verdict) -> Group:
+    def _group(self, change: Change, verdict: Verdict) -> CauseGroup:
         key = (change, verdict.intent, verdict.tier, verdict.from_segments, verdict.to_segments)
         return self.groups.setdefault(
             key,
-            Group(
+            CauseGroup(
                 change,
                 verdict.intent,
                 verdict.tier.value,
@@ -197,7 +199,7 @@ class Accepted:
 
 
 def refused_cuts(
-    simulation: Simulation, traffic: Traffic, days: float, accepted: Accepted
+    simulation: Simulation, traffic: RecordedTraffic, days: float, accepted: Accepted
 ) -> tuple[Cut, ...]:
     """Pairs that spoke in the recording's last ``days``, would be cut, and are not accepted."""
     since = traffic.newest - days * DAY

@@ -17,7 +17,7 @@ from policies.rules.rule import Bits
 LAYOUT_EPOCH = 2  # changes only when tables, registers or cookies change their meaning
 
 
-class Table(IntEnum):
+class RuleTable(IntEnum):
     GUARD = 0
     LOCALITY = 1
     ARP = 2
@@ -106,7 +106,7 @@ class Audience(IntEnum):
     ROUTERS = 3
 
 
-class Outcome(IntEnum):
+class DecidedBits(IntEnum):
     """What was decided (`OUTCOME` bits)."""
 
     ALLOW = 1

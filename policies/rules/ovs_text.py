@@ -8,7 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -175,7 +175,7 @@ def _learn_text(learn: Learn) -> str:
     return "learn(" + ",".join(parts) + ")"
 
 
-def json_rule(rule: Rule, tables: type[IntEnum] = Table) -> dict[str, Any]:
+def json_rule(rule: Rule, tables: type[IntEnum] = RuleTable) -> dict[str, Any]:
     """A rule as plain data: the same facts as its text. ``tables`` names the tables."""
     return {
         "table": int(rule.table),

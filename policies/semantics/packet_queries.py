@@ -103,7 +103,7 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PolicyTestResult:
     """What a policy test found: ``wrong`` are the connections that got another verdict."""
 
     test: PolicyTest
@@ -116,7 +116,7 @@ class Outcome:
         return not self.wrong and self.problem is None
 
 
-def run_tests(policy: Policy, judge: Judge, now: float) -> tuple[Outcome, ...]:
+def run_tests(policy: Policy, judge: Judge, now: float) -> tuple[PolicyTestResult, ...]:
     """Run the policy's own ``tests:``; each must hold for all addresses and ports it names."""
     questions = Questions(policy)
     outcomes = [_run(test, questions, judge, now) for test in policy.tests]
@@ -125,19 +125,19 @@ def run_tests(policy: Policy, judge: Judge, now: float) -> tuple[Outcome, ...]:
     return tuple(o for o in outcomes if o.tried or o.test.source not in tried)
 
 
-def _run(test: PolicyTest, questions: Questions, judge: Judge, now: float) -> Outcome:
+def _run(test: PolicyTest, questions: Questions, judge: Judge, now: float) -> PolicyTestResult:
     try:
         connections: Sequence[Connection] = questions.packets(
             test.origin, test.target, test.service
         )
     except QuestionError as problem:
-        return Outcome(test, 0, (), str(problem))
+        return PolicyTestResult(test, 0, (), str(problem))
     if not connections:
         apart = f"'{test.origin}' and '{test.target}' have no address family in common"
-        return Outcome(test, 0, (), f"{apart} for {test.service}")
+        return PolicyTestResult(test, 0, (), f"{apart} for {test.service}")
     judged = [(connection, judge.verdict(connection, now)) for connection in connections]
     wrong = tuple((c, verdict) for c, verdict in judged if verdict.action is not test.expect)
-    return Outcome(test, len(connections), wrong)
+    return PolicyTestResult(test, len(connections), wrong)
 
 
 def verdict_data(verdict: Verdict) -> dict[str, object]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Bits, Goto, Load, Rule
 from policies.semantics.prefix_sets import SIX
 from policies.verify.classes import Classes, bitset
@@ -22,14 +22,14 @@ from policies.verify.index import FULL, TableIndex, bits_mask, place, shape_of
 from policies.verify.packets import IP, IPV6
 from policies.verify.ranges import Undecided, masked
 
-CHAIN = (Table.MARK_SOURCE, Table.MARK_TARGET, Table.SOURCE, Table.TARGET)
+CHAIN = (RuleTable.MARK_SOURCE, RuleTable.MARK_TARGET, RuleTable.SOURCE, RuleTable.TARGET)
 
 
 MOST_SKIPPED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndRegisters:
     """One end of a connection: its registers in the one number of `policies.verify.index`."""
 
     wide: str
@@ -38,7 +38,7 @@ class End:
     own: int  # these, whether it is known, and its mode
 
     @classmethod
-    def of(cls, wide: str, first: str, known: Bits, mode: Bits) -> End:
+    def of(cls, wide: str, first: str, known: Bits, mode: Bits) -> EndRegisters:
         identity = bits_mask(Bits(wide, 0, 128))
         return cls(wide, first, identity, identity | bits_mask(known) | bits_mask(mode))
 
@@ -53,8 +53,12 @@ class End:
         return self.identity if six else bits_mask(Bits(self.first, 0, 32))
 
 
-SOURCE = End.of(layout.SOURCE_WIDE, layout.SOURCE_REGS[0], layout.SOURCE_KNOWN, layout.SOURCE_MODE)
-TARGET = End.of(layout.TARGET_WIDE, layout.TARGET_REGS[0], layout.TARGET_KNOWN, layout.TARGET_MODE)
+SOURCE = EndRegisters.of(
+    layout.SOURCE_WIDE, layout.SOURCE_REGS[0], layout.SOURCE_KNOWN, layout.SOURCE_MODE
+)
+TARGET = EndRegisters.of(
+    layout.TARGET_WIDE, layout.TARGET_REGS[0], layout.TARGET_KNOWN, layout.TARGET_MODE
+)
 ENDS = (SOURCE, TARGET)
 
 
@@ -66,7 +70,7 @@ class AddressClasses:
 
     def __init__(
         self,
-        end: End,
+        end: EndRegisters,
         tables: Mapping[int, TableIndex],
         spans: Mapping[tuple[int, int], frozenset[str]],
         find: Callable[[int], frozenset[str]],

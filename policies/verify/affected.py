@@ -13,13 +13,18 @@ from policies.compiler import SwitchView
 from policies.compiler.common.sequence_diff import differences
 from policies.model import Intent, Policy
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places, number_of_text, own_address, vlan_tags
+from policies.verify.attachment_points import (
+    AttachmentPoints,
+    number_of_text,
+    own_address,
+    vlan_tags,
+)
 from policies.verify.boxes import TIERS
-from policies.verify.index import Group, bits_mask, shape_of
+from policies.verify.index import MaskGroup, bits_mask, shape_of
 from policies.verify.wildcard_rules import LARGE, is_anchored, is_lent
 from topology.records import Binding
 
@@ -44,7 +49,7 @@ class Moment:
 
 
 @dataclass(slots=True)
-class Touched:
+class AffectedRules:
     """A change by what it is about."""
 
     ports: dict[int, set[int]]  # per switch
@@ -64,8 +69,8 @@ class Touched:
             self.chain.append(rule)
             return
         shape, key = shape_of(rule)
-        group = Group(*shape)
-        if rule.table == Table.FORWARD and group.mask & bits_mask(layout.FLOODED):
+        group = MaskGroup(*shape)
+        if rule.table == RuleTable.FORWARD and group.mask & bits_mask(layout.FLOODED):
             self.flooding.update(switches)
             if not is_anchored(group):
                 return
@@ -82,7 +87,7 @@ class Touched:
         else:
             self.targets.setdefault(names[0], set()).add(key[0])
 
-    def move_hosts(self, before: Moment, after: Moment, places: Places) -> None:
+    def move_hosts(self, before: Moment, after: Moment, places: AttachmentPoints) -> None:
         """Hosts came, went or moved: ``places`` are where they were, and are made what they are."""
         gone, come = differences(before.bindings, after.bindings)
         if any(

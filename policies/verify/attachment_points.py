@@ -20,7 +20,7 @@ NEVER = tuple(
 
 
 @dataclass(slots=True)
-class Places:
+class AttachmentPoints:
     """Where addresses and MACs are, over all switches."""
 
     macs: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -39,7 +39,7 @@ class Places:
     tags: dict[tuple[int, int, int], int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bindings: Sequence[Binding], hosts: Sequence[Host] = ()) -> Places:
+    def of(cls, bindings: Sequence[Binding], hosts: Sequence[Host] = ()) -> AttachmentPoints:
         """Raises CompileError for a router or server on a tagged port."""
         places = cls()
         places.tags = vlan_tags(hosts, bindings)

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.verify.addresses import CHAIN
 from policies.verify.boxes import Region, reachable_in
 from policies.verify.classes import Classes, bitset
 from policies.verify.differing import differences
 from policies.verify.expect import Expectation
-from policies.verify.expected import Expected
+from policies.verify.expected import ExpectedPassage
 from policies.verify.flows import ANSWERS, ASKS, Witnesses
 from policies.verify.index import TableIndex, bits_mask
-from policies.verify.machine import Machine, Run
-from policies.verify.packets import REL, Special, audience_of
+from policies.verify.machine import Machine, MachineRun
+from policies.verify.packets import REL, SpecialPacket, audience_of
 from policies.verify.proof import Counterexample, example_of
 from policies.verify.ranges import Ranges
 from policies.verify.representative_packets import World
@@ -37,16 +37,16 @@ TRACKED = frozenset(
 
 
 FLOODED = bits_mask(layout.FLOODED)
-Flood = tuple[int, Special | None]
+Flood = tuple[int, SpecialPacket | None]
 
 
-def flood_of(run: Run) -> Flood:
+def flood_of(run: MachineRun) -> Flood:
     """The register bits by which the rules of floods are chosen, and what the packet is."""
-    chosen = run.entries[Table.FORWARD] & (FLOODED | bits_mask(layout.AUDIENCE))
+    chosen = run.entries[RuleTable.FORWARD] & (FLOODED | bits_mask(layout.AUDIENCE))
     return chosen, audience_of(run.packet)
 
 
-def entry_of(run: Run) -> int | None:
+def entry_of(run: MachineRun) -> int | None:
     """The registers with which a packet came to the tables that identify its ends."""
     return next((run.entries[table] for table in CHAIN if table in run.entries), None)
 
@@ -104,9 +104,11 @@ class Attempt:
     def floods(self, packet: dict[str, int], state: int) -> Flood | None:
         """Try one packet; what rule of a flood it meets."""
         run, _, _ = self._met(packet, state, False)
-        return flood_of(run) if run.entries.get(Table.FORWARD, 0) & FLOODED else None
+        return flood_of(run) if run.entries.get(RuleTable.FORWARD, 0) & FLOODED else None
 
-    def _try_counted(self, packet: dict[str, int], state: int) -> tuple[Run, Expected, bool]:
+    def _try_counted(
+        self, packet: dict[str, int], state: int
+    ) -> tuple[MachineRun, ExpectedPassage, bool]:
         """Run one packet, and again as one of a connection that has a counting rule if that can
         make a difference: to the rules if they look for one, to what is wanted if that is
         counting. How the first fared, and whether either is a counterexample."""
@@ -115,16 +117,23 @@ class Attempt:
             wrong = self._try(packet, state, True) or wrong
         return run, wanted, wrong
 
-    def _met(self, packet: dict[str, int], state: int, counted: bool) -> tuple[Run, Expected, bool]:
+    def _met(
+        self, packet: dict[str, int], state: int, counted: bool
+    ) -> tuple[MachineRun, ExpectedPassage, bool]:
         self._count("packets")
         run = self.machine.run(packet, state, counted)
-        if run.entries.get(Table.FORWARD, 0) & FLOODED:
+        if run.entries.get(RuleTable.FORWARD, 0) & FLOODED:
             self.flooded.setdefault((packet["in_port"], flood_of(run)), (packet, state))
         wanted = self.expectation.expect(packet, state, counted)
         return run, wanted, self._is_wrong(packet, state, counted, run, wanted)
 
     def _is_wrong(
-        self, packet: dict[str, int], state: int, counted: bool, run: Run, wanted: Expected
+        self,
+        packet: dict[str, int],
+        state: int,
+        counted: bool,
+        run: MachineRun,
+        wanted: ExpectedPassage,
     ) -> bool:
         wrong = self._differences(run, wanted)
         if run.tied:
@@ -150,7 +159,7 @@ class Attempt:
             self.found.append(example)
         return True
 
-    def _differences(self, run: Run, wanted: Expected) -> list[str]:
+    def _differences(self, run: MachineRun, wanted: ExpectedPassage) -> list[str]:
         return differences(run, wanted, run.packet["in_port"], self.expectation.zone)
 
     def _reachable(

@@ -15,13 +15,13 @@ from policies.model import (
     Tier,
 )
 from policies.rules import layout
-from policies.rules.layout import Category, Table, cookie
+from policies.rules.layout import Category, RuleTable, cookie
 from policies.rules.rule import Bits, Goto, Load, Rule, RuleAction
 from policies.verify.index import bits_mask, place
 from policies.verify.packets import ADVERTISE, SOLICIT
 from policies.verify.ranges import Ranges, common, joined, masked, meet, without
 
-TIERS = (Table.EMERGENCY, Table.ADAPTIVE, Table.POLICY)
+TIERS = (RuleTable.EMERGENCY, RuleTable.ADAPTIVE, RuleTable.POLICY)
 SERVICE = bits_mask(Bits(layout.PROTO.field, 0, 32))
 # Bits that differ between packets on entering the tiers and are no part of an end or a service.
 VARYING = 0

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Mapping
 
 from policies.model import ICMP, ICMPV6, Tier, Verdict
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, Reason, cookie, name_number
+from policies.rules.layout import Category, DecidedBits, Reason, cookie, name_number
 from policies.rules.ovs_text import RESERVED
 from policies.rules.rule import Bits, Learn, LearnConstant, LearnMatch, Load
-from policies.verify.expected import Expected
+from policies.verify.expected import ExpectedPassage
 from policies.verify.index import register_bits
-from policies.verify.machine import Run
+from policies.verify.machine import MachineRun
 from policies.verify.packets import IPV6, PORT_NAMES, TAG_AT
 
 DECIDING = (Category.INTENT, Category.DEFAULT)
 
 
-def differences(run: Run, wanted: Expected, in_port: int, zone: int) -> list[str]:
+def differences(run: MachineRun, wanted: ExpectedPassage, in_port: int, zone: int) -> list[str]:
     """What the rules did otherwise; empty when nothing."""
     found = []
     if run.lost:
@@ -55,7 +55,7 @@ def differences(run: Run, wanted: Expected, in_port: int, zone: int) -> list[str
     return found
 
 
-def _attribution(run: Run, verdict: Verdict, outcome: int) -> list[str]:
+def _attribution(run: MachineRun, verdict: Verdict, outcome: int) -> list[str]:
     found = []
     said = register_bits(run.registers, layout.OUTCOME)
     if said != outcome:
@@ -101,7 +101,7 @@ def counts_one(learn: Learn, packet: Mapping[str, int]) -> bool:
         known
         and copied.issuperset([*whole, layout.REPLY, layout.OUTCOME, layout.INTENT])
         and all(same.get(bits) == value for bits, value in fixed.items())
-        and learn.table == layout.Table.COUNT
+        and learn.table == layout.RuleTable.COUNT
         and learn.load == Load(layout.COUNTED, 1)
         and learn.cookie == cookie(Category.COUNT)
     )
@@ -124,5 +124,5 @@ def _reasons(values: Iterable[int]) -> str:
 
 
 def _outcome(value: int) -> str:
-    known = {each.value: each.name.lower().replace("_", "-") for each in Outcome}
+    known = {each.value: each.name.lower().replace("_", "-") for each in DecidedBits}
     return known.get(value, "nothing")

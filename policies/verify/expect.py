@@ -26,11 +26,11 @@ from policies.model import (
     Verdict,
 )
 from policies.rules import layout
-from policies.rules.layout import Outcome, Reason, name_number
+from policies.rules.layout import DecidedBits, Reason, name_number
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
-from policies.verify.attachment_points import Places
-from policies.verify.expected import NOTHING, Expected
+from policies.verify.attachment_points import AttachmentPoints
+from policies.verify.expected import NOTHING, ExpectedPassage
 from policies.verify.forwarding import Forwarding
 from policies.verify.fragments import (
     carried,
@@ -39,7 +39,7 @@ from policies.verify.fragments import (
     is_later,
     spoils_the_others,
 )
-from policies.verify.guard import Guard
+from policies.verify.guard import PortSenders
 from policies.verify.machine import FULL_TABLE
 from policies.verify.packets import (
     ARP,
@@ -53,7 +53,7 @@ from policies.verify.packets import (
     NEW,
     REL,
     RPL,
-    Special,
+    SpecialPacket,
     audience_of,
     is_group,
     neighbour_type,
@@ -61,7 +61,7 @@ from policies.verify.packets import (
     question_of,
 )
 
-PASSING = {Mode.OBSERVE: Outcome.OBSERVED, Mode.AUDIT: Outcome.WOULD_DENY}
+PASSING = {Mode.OBSERVE: DecidedBits.OBSERVED, Mode.AUDIT: DecidedBits.WOULD_DENY}
 
 
 class Expectation:
@@ -72,7 +72,7 @@ class Expectation:
         policy: Policy,
         membership: Membership,
         judge: Callable[[], Judge],
-        places: Places,
+        places: AttachmentPoints,
         view: SwitchView,
         now: float,
         restrictions: Sequence[Restriction] = (),
@@ -81,12 +81,14 @@ class Expectation:
         self._judge, self._membership = judge, membership
         self._restrictions = tuple(restrictions)
         self._infra: Infrastructure = policy.defaults.infrastructure
-        self._guard = Guard(places, view.switch, self._infra)
+        self._guard = PortSenders(places, view.switch, self._infra)
         self.forwarding = Forwarding(places, view)
         self.edges = self.forwarding.edges
         self.zone = layout.zone_of(view.switch)
 
-    def expect(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Expected:
+    def expect(
+        self, packet: Mapping[str, int], ct_state: int, counted: bool = False
+    ) -> ExpectedPassage:
         """``ct_state`` is what connection tracking would say; ``counted`` whether the switch has
         a counting rule for the connection already."""
         expected = self._expected(packet, ct_state, counted)
@@ -97,19 +99,19 @@ class Expectation:
         # What a server assigns is read on its way in.
         return replace(expected, copies=(Reason.ADDRESSING, *expected.copies))
 
-    def _expected(self, packet: Mapping[str, int], ct_state: int, counted: bool) -> Expected:
+    def _expected(self, packet: Mapping[str, int], ct_state: int, counted: bool) -> ExpectedPassage:
         port, target = packet["in_port"], packet["eth_dst"]
         kind = packet["eth_type"]
         known = port in self.edges or port in self.view.trunks
         if kind == LLDP:
-            return Expected(copies=(Reason.LINK,) if known else ())
+            return ExpectedPassage(copies=(Reason.LINK,) if known else ())
         if target & BRIDGE_MASK == BRIDGE_LOCAL or not known:
             return NOTHING
         edge = port in self.edges
         if edge and not self._guard.admits(packet):
-            return Expected(copies=(Reason.GUARD,))
+            return ExpectedPassage(copies=(Reason.GUARD,))
         if edge and target == layout.PROBE_MAC:
-            return Expected(copies=(Reason.PROBE,))
+            return ExpectedPassage(copies=(Reason.PROBE,))
         if kind == ARP or neighbour_type(packet):
             return self._requests(packet, edge)
         special = audience_of(packet)
@@ -122,9 +124,11 @@ class Expectation:
         local = self.places.macs.get(target, (0, 0))[0] == self.view.switch
         if kind in (IP, IPV6) and (edge or local):
             return self._judged(packet, ct_state, edge, local, counted)
-        return Expected(outputs=self.forwarding.leads(packet))
+        return ExpectedPassage(outputs=self.forwarding.leads(packet))
 
-    def _infrastructure(self, packet: Mapping[str, int], what: Special) -> Expected | None:
+    def _infrastructure(
+        self, packet: Mapping[str, int], what: SpecialPacket
+    ) -> ExpectedPassage | None:
         """Address assignment, and what hosts and routers say to each other; None: judged."""
         allowed = self._guard.allows(what)
         if packet["eth_dst"] & MULTICAST:
@@ -134,7 +138,7 @@ class Expectation:
                 return NOTHING
             # What asks goes to those that serve it alone.
             only = self.places.servers(self.view.switch, what.word) if what.asks else None
-            return Expected(outputs=self.forwarding.flooded(packet["in_port"], only))
+            return ExpectedPassage(outputs=self.forwarding.flooded(packet["in_port"], only))
         if not allowed:
             return NOTHING if what.word == ADVERTISEMENTS else None
         serving = any(
@@ -143,9 +147,9 @@ class Expectation:
         )
         if what.word == DHCP and what.asks and not serving:
             return None
-        return Expected(outputs=self.forwarding.leads(packet))
+        return ExpectedPassage(outputs=self.forwarding.leads(packet))
 
-    def _requests(self, packet: Mapping[str, int], edge: bool) -> Expected:
+    def _requests(self, packet: Mapping[str, int], edge: bool) -> ExpectedPassage:
         """A request goes to the owner of the address alone, an answer to whom it is for."""
         allowed = self._infra.arp if packet["eth_type"] == ARP else self._infra.nd
         if allowed is not Action.ALLOW:
@@ -153,10 +157,10 @@ class Expectation:
         asks, answers, asked = question_of(packet)
         port = packet["in_port"]
         if asks and asked in self.places.numbers:
-            return Expected(outputs=self.forwarding.sent_to_owner(asked, port))
+            return ExpectedPassage(outputs=self.forwarding.sent_to_owner(asked, port))
         if answers and not packet["eth_dst"] & MULTICAST:
-            return Expected(outputs=self.forwarding.sent_to(packet["eth_dst"], port))
-        return Expected(copies=(Reason.UNKNOWN_TARGET,) if edge else ())
+            return ExpectedPassage(outputs=self.forwarding.sent_to(packet["eth_dst"], port))
+        return ExpectedPassage(copies=(Reason.UNKNOWN_TARGET,) if edge else ())
 
     def _judged(
         self,
@@ -165,7 +169,7 @@ class Expectation:
         edge: bool,
         local: bool,
         counted: bool,
-    ) -> Expected:
+    ) -> ExpectedPassage:
         if ct_state & INV:
             return NOTHING
         if is_later(packet):
@@ -194,15 +198,15 @@ class Expectation:
         edge: bool,
         local: bool,
         counted: bool,
-    ) -> Expected:
+    ) -> ExpectedPassage:
         """What follows from a verdict."""
         outcome = outcome_of(verdict)
         ct_state, full = ct_state & ~FULL_TABLE, bool(ct_state & FULL_TABLE and ct_state & NEW)
         related = bool(ct_state & REL)
         reply = bool(ct_state & RPL) and not related
-        if outcome == Outcome.DENY:
+        if outcome == DecidedBits.DENY:
             denied = (Reason.DENIED,) if edge and not reply else ()
-            return Expected(
+            return ExpectedPassage(
                 copies=denied,
                 outcome=outcome,
                 verdict=verdict,
@@ -224,7 +228,7 @@ class Expectation:
         fragment = is_fragment(packet)
         if fragment:
             number = 0  # remembered by the last fragment, which does not know
-        return Expected(
+        return ExpectedPassage(
             frozenset() if full else self.forwarding.leads(packet),
             (*copies, Reason.FULL) if full else copies,
             number if ct_state & NEW else None,
@@ -236,12 +240,12 @@ class Expectation:
         )
 
 
-def outcome_of(verdict: Verdict) -> Outcome:
+def outcome_of(verdict: Verdict) -> DecidedBits:
     if verdict.action is Action.ALLOW:
-        return Outcome.ALLOW
+        return DecidedBits.ALLOW
     if verdict.tier is Tier.ADAPTIVE:
-        return Outcome.WOULD_DENY if verdict.forwarded else Outcome.DENY
-    return PASSING.get(verdict.mode, Outcome.DENY)
+        return DecidedBits.WOULD_DENY if verdict.forwarded else DecidedBits.DENY
+    return PASSING.get(verdict.mode, DecidedBits.DENY)
 
 
 ANY_FLAG = 0xFFF  # a packet that says nothing of flags meets every rule about one

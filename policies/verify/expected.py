@@ -8,7 +8,7 @@ from policies.model import Connection, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class ExpectedPassage:
     """``outcome`` None: not judged here; ``outputs`` are as `leaving` has them, ``copies`` the
     reasons of copies to the controller. ``waits``: for the other fragments of its packet, or has
     what waits for it let go."""
@@ -23,4 +23,4 @@ class Expected:
     waits: bool = False
 
 
-NOTHING = Expected()
+NOTHING = ExpectedPassage()

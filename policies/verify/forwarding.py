@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from policies.compiler import SwitchView
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.packets import MULTICAST, is_group, leaving
 
 
 class Forwarding:
     """The ways out of one switch, with the hosts of the moment; ways are as `leaving` has them."""
 
-    def __init__(self, places: Places, view: SwitchView) -> None:
+    def __init__(self, places: AttachmentPoints, view: SwitchView) -> None:
         self._places, self._view = places, view
         self.edges = frozenset(view.ports) - view.trunks
         self._floods: dict[tuple[int, frozenset[int] | None], frozenset[int]] = {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from policies.model import ICMP, ICMPV6
 from policies.rules.layout import Reason
-from policies.verify.expected import Expected
+from policies.verify.expected import ExpectedPassage
 from policies.verify.machine import FULL_TABLE
 from policies.verify.packets import IP, IPV6, NEW, PORT_NAMES
 
@@ -57,11 +57,11 @@ def spoils_the_others(packet: Mapping[str, int]) -> bool:
     return is_fragment(packet) and packet["ip_proto"] in (*PORT_NAMES, query)
 
 
-def carried(ct_state: int, leads: frozenset[int]) -> Expected:
+def carried(ct_state: int, leads: frozenset[int]) -> ExpectedPassage:
     """What must become of a later fragment whose packet ``leads`` there: it waits for the first
     one, which is judged, and then goes the same way."""
     if not ct_state & NEW:
-        return Expected(leads, waits=True)
+        return ExpectedPassage(leads, waits=True)
     if ct_state & FULL_TABLE:
-        return Expected(copies=(Reason.FULL,), commit=0, waits=True)
-    return Expected(leads, commit=0, waits=True)
+        return ExpectedPassage(copies=(Reason.FULL,), commit=0, waits=True)
+    return ExpectedPassage(leads, commit=0, waits=True)

@@ -11,17 +11,27 @@ from collections.abc import Mapping
 
 from policies.model import ADVERTISEMENTS, DHCP, Action, Infrastructure
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places
-from policies.verify.packets import ADVERTISE, ARP, IP, IPV6, Special, audience_of, neighbour_type
+from policies.verify.attachment_points import AttachmentPoints
+from policies.verify.packets import (
+    ADVERTISE,
+    ARP,
+    IP,
+    IPV6,
+    SpecialPacket,
+    audience_of,
+    neighbour_type,
+)
 
 
-class Guard:
+class PortSenders:
     """The senders on one switch, with the hosts of the moment."""
 
-    def __init__(self, places: Places, switch: int, infrastructure: Infrastructure) -> None:
+    def __init__(
+        self, places: AttachmentPoints, switch: int, infrastructure: Infrastructure
+    ) -> None:
         self._places, self._switch, self._infra = places, switch, infrastructure
 
-    def allows(self, what: Special) -> bool:
+    def allows(self, what: SpecialPacket) -> bool:
         """Whether the policy's infrastructure lets such packets pass."""
         allowed = self._infra.nd if what.word == ADVERTISEMENTS else self._infra.dhcp
         return allowed is Action.ALLOW
@@ -63,7 +73,7 @@ class Guard:
         """The addresses of the MAC that sends, None for one that is not on this port."""
         return self._places.held.get((self._switch, packet["in_port"]), {}).get(packet["eth_src"])
 
-    def _serves(self, packet: Mapping[str, int], what: Special, source: int) -> bool:
+    def _serves(self, packet: Mapping[str, int], what: SpecialPacket, source: int) -> bool:
         """Offers come from servers, advertisements from a router's link-local address."""
         if what.word not in self._places.serves.get(self._sender(packet), ()):
             return False

@@ -14,13 +14,13 @@ from functools import cache
 from policies.model import Mode
 from policies.rules.rule import Rule
 from policies.semantics.verdict import Judge
-from policies.verify.affected import Moment, StartAnew, Touched
+from policies.verify.affected import AffectedRules, Moment, StartAnew
 from policies.verify.attempt import Flood, Setting
 from policies.verify.boxes import EVERY_SERVICE, Box, Leaf, Region
 from policies.verify.expect import Expectation
 from policies.verify.groups import group_packets
 from policies.verify.judging import Judging
-from policies.verify.kinds import Alike, Ports, Signature
+from policies.verify.kinds import Numbering, Ports, Signature
 from policies.verify.ranges import Ranges, joined
 from policies.verify.shared import Shared, finder
 from policies.verify.switch import SwitchProof, covered
@@ -32,13 +32,13 @@ MOST = 32  # changed boxes from which on starting anew is as good
 STRANGERS = {"eth_dst": STRANGE_MAC, "arp_tpa": STRANGE_FOUR, "nd_target": STRANGE_SIX}
 
 
-class Following:
+class IncrementalProof:
     """A proof that held, for all switches, kept up with changes."""
 
     def __init__(
         self,
         switches: Mapping[int, tuple[SwitchProof, frozenset[Signature], Targets]],
-        alike: Alike,
+        alike: Numbering,
         judge: Judge,
     ) -> None:
         self._switches = {number: proof for number, (proof, _, _) in switches.items()}
@@ -77,7 +77,7 @@ class Following:
         old, new = before.policy, after.policy
         if old.segments != new.segments or old.defaults != new.defaults:
             raise StartAnew("segments or defaults are others")
-        touched = Touched({number: set() for number in self._switches})
+        touched = AffectedRules({number: set() for number in self._switches})
         for rule in everywhere:
             touched.add_rule(rule, self._switches)
         for number, rules in single.items():
@@ -100,7 +100,7 @@ class Following:
             "boxes": regions,
         }
 
-    def _look_at_ports(self, after: Moment, touched: Touched) -> None:
+    def _look_at_ports(self, after: Moment, touched: AffectedRules) -> None:
         judge = cache(lambda: self._judge_of(after))
         for number, proof in self._switches.items():
             places = proof.expectation.places
@@ -143,7 +143,7 @@ class Following:
         if proof.found or proof.later:
             raise StartAnew("multicast goes otherwise than it should")
 
-    def _look_at_lent(self, touched: Touched) -> None:
+    def _look_at_lent(self, touched: AffectedRules) -> None:
         """Addresses that are bound now, or no longer, where routers must not borrow them."""
         for number, proof in self._switches.items():
             rules = touched.lent.get(number, [])
@@ -184,7 +184,7 @@ class Following:
             raise StartAnew("a port is treated otherwise than it should be")
         proof.flooded |= check.flooded
 
-    def _look_at_targets(self, touched: Touched) -> None:
+    def _look_at_targets(self, touched: AffectedRules) -> None:
         for targets in {id(each): each for each in self._targets.values()}.values():
             for name in ANCHORS:
                 values = touched.targets.get(name, ())
@@ -197,7 +197,7 @@ class Following:
                         raise StartAnew("a target is of a new kind")
 
     def _look_at_tiers(
-        self, key: int, shared: Shared, before: Moment, after: Moment, touched: Touched
+        self, key: int, shared: Shared, before: Moment, after: Moment, touched: AffectedRules
     ) -> int:
         """The addresses that changed, and what the changed rules and intents are about."""
         assert shared.ends is not None

@@ -1,6 +1,6 @@
 """One table's rules, indexed: what a packet meets is found in microseconds, however many they are.
 
-Rules of a table whose matches look at the same bits stand in one `Group`, keyed
+Rules of a table whose matches look at the same bits stand in one `MaskGroup`, keyed
 by the value of those bits (tuple space search, Srinivasan et al., SIGCOMM 1999).
 All registers together are one number, `REGISTERS` bits wide.
 """
@@ -55,7 +55,7 @@ def register_bits(registers: int, bits: Bits) -> int:
 
 
 @dataclass(slots=True)
-class Group:
+class MaskGroup:
     """Rules of one table that match the same bits; ``rules`` maps their values to the rule.
 
     ``small`` are conditions that all of them share, ``big`` the other fields with
@@ -124,7 +124,7 @@ class TableIndex:
     """One table's rules in groups."""
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
-        self.groups: dict[Shape, Group] = {}
+        self.groups: dict[Shape, MaskGroup] = {}
         self.usual: tuple[int | None] | None = None
         self.tied = False
         # What packets can meet, by their small values under these names; none after a change.
@@ -141,7 +141,7 @@ class TableIndex:
         shape, key = shape_of(rule)
         group = self.groups.get(shape)
         if group is None:
-            group = self.groups[shape] = Group(*shape)
+            group = self.groups[shape] = MaskGroup(*shape)
         group.add(key, rule)
 
     def _forget(self) -> None:
@@ -207,13 +207,13 @@ class _Near:
     ``met`` is what they meet by their registers, where no group looks at other fields.
     """
 
-    groups: list[Group]
+    groups: list[MaskGroup]
     mask: int
     by_fields: bool
     met: dict[int, tuple[Rule | None, Rule | None, bool]] = field(default_factory=dict)
 
 
-def _near(groups: Iterable[Group], packet: Mapping[str, int]) -> _Near:
+def _near(groups: Iterable[MaskGroup], packet: Mapping[str, int]) -> _Near:
     found = [
         group
         for group in groups
@@ -227,7 +227,7 @@ def _near(groups: Iterable[Group], packet: Mapping[str, int]) -> _Near:
 
 
 def _best(
-    groups: Iterable[Group], packet: Mapping[str, int], registers: int
+    groups: Iterable[MaskGroup], packet: Mapping[str, int], registers: int
 ) -> tuple[Rule | None, Rule | None, bool]:
     """The first and the last of the highest rules, and whether they do different things."""
     first: Rule | None = None

@@ -17,7 +17,7 @@ from policies.verify.wildcard_rules import FOUR, LARGE, MACS, SIXES, Loose, is_a
 Signature = tuple[object, ...]
 
 
-class Alike:
+class Numbering:
     """Small numbers for equal things, the same for as long as this lives."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Ports:
         tables: Mapping[int, TableIndex],
         expectation: Expectation,
         loose: Loose,
-        alike: Alike,
+        alike: Numbering,
     ) -> None:
         self._groups = [
             (table, shape, group)

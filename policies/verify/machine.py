@@ -33,7 +33,7 @@ FULL_TABLE = 1 << 16  # beside a connection's state: the switch can track no mor
 
 
 @dataclass(slots=True)
-class Run:
+class MachineRun:
     """What a packet met and what became of it.
 
     ``outputs`` are as `policies.verify.packets.leaving` has them, ``copies`` are (meter,
@@ -75,7 +75,7 @@ class Machine:
         self._learned: dict[int, Learn | None] = {}
         self._floods: dict[int, tuple[tuple[RuleAction, ...], tuple[RuleAction | Flood, ...]]] = {}
 
-    def run(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> Run:
+    def run(self, packet: Mapping[str, int], ct_state: int, counted: bool = False) -> MachineRun:
         """Send a packet in; ``counted`` says whether its connection has a learned rule already."""
         return self.run_from(0, packet, 0, 0, ct_state, counted)
 
@@ -87,9 +87,9 @@ class Machine:
         now_state: int,
         ct_state: int,
         counted: bool = False,
-    ) -> Run:
+    ) -> MachineRun:
         """The rest of a passage: from a table on, with these registers, ``now_state`` so far."""
-        run = Run(registers=registers, packet=packet)
+        run = MachineRun(registers=registers, packet=packet)
         fields = dict(packet)
         fields["ct_state"] = now_state & ~FULL_TABLE
         steps = 0
@@ -102,7 +102,7 @@ class Machine:
         return run
 
     def _step(
-        self, table: int, fields: dict[str, int], ct_state: int, counted: bool, run: Run
+        self, table: int, fields: dict[str, int], ct_state: int, counted: bool, run: MachineRun
     ) -> int | None:
         run.entries.setdefault(table, run.registers)
         if "vlan_vid" in fields:
@@ -141,7 +141,7 @@ class Machine:
         fields: dict[str, int],
         ct_state: int,
         counted: bool,
-        run: Run,
+        run: MachineRun,
     ) -> int | None:
         following: int | None = None
         for action in actions:
@@ -171,7 +171,7 @@ class Machine:
         fields: dict[str, int],
         ct_state: int,
         counted: bool,
-        run: Run,
+        run: MachineRun,
     ) -> int | None:
         match action:
             case Output(port):
@@ -223,18 +223,18 @@ class Machine:
         return None
 
 
-def _leave(run: Run, fields: Mapping[str, int], port: int) -> None:
+def _leave(run: MachineRun, fields: Mapping[str, int], port: int) -> None:
     if port not in (0, fields.get("in_port")):
         run.outputs.append(leaving(port, fields.get("vlan_vid", 0)))
 
 
-def read(run: Run, fields: Mapping[str, int], bits: Bits) -> int:
+def read(run: MachineRun, fields: Mapping[str, int], bits: Bits) -> int:
     at = place(bits.field, bits.low)
     whole = fields.get(bits.field, 0) >> bits.low if at is None else run.registers >> at
     return whole & (1 << bits.width) - 1
 
 
-def write(run: Run, fields: dict[str, int], bits: Bits, value: int) -> None:
+def write(run: MachineRun, fields: dict[str, int], bits: Bits, value: int) -> None:
     mask = (1 << bits.width) - 1
     at = place(bits.field, bits.low)
     if at is None:

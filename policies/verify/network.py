@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import Form, Target
+from policies.compiler.common.targets import Form, SwitchTarget
 from policies.model import Policy
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
@@ -27,7 +27,7 @@ def prove_network(
 ) -> Proof:
     """Whether the rules of every switch mean what the policy says, each switch as its form has it;
     up to ``limit`` counterexamples for each."""
-    tracking = {s: given for s, given in rules.items() if forms[s].target is Target.STATEFUL}
+    tracking = {s: given for s, given in rules.items() if forms[s].target is SwitchTarget.STATEFUL}
     proofs = []
     if tracking:
         own = {switch: views[switch] for switch in tracking}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule
 from policies.verify.inactive_rules import looks_at_marks, unset_marks
@@ -19,12 +19,12 @@ from policies.verify.inactive_rules import looks_at_marks, unset_marks
 BESIDE = frozenset({Category.DECISION, Category.FEED, Category.KEPT})
 TABLES = frozenset(
     {
-        Table.LISTING,
-        Table.LISTED,
-        Table.MARK_SOURCE,
-        Table.MARK_TARGET,
-        Table.ADAPTIVE,
-        Table.AUDIT,
+        RuleTable.LISTING,
+        RuleTable.LISTED,
+        RuleTable.MARK_SOURCE,
+        RuleTable.MARK_TARGET,
+        RuleTable.ADAPTIVE,
+        RuleTable.AUDIT,
     }
 )
 

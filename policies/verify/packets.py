@@ -21,7 +21,7 @@ QUERY_OF = {(ICMP, 0): 8, (ICMP, 14): 13, (ICMP, 16): 15, (ICMP, 18): 17, (ICMPV
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
+class SpecialPacket:
     """Address assignment (``dhcp``), or what hosts and routers say to each other (``ra``).
 
     ``asks``: from a host; ``offers``: assigns addresses; ``unicast``: known to one host only;
@@ -36,15 +36,15 @@ class Special:
 
 
 _ROUTING = {
-    133: Special(ADVERTISEMENTS, asks=True, first=0x3333_0000_0002),
-    134: Special(ADVERTISEMENTS),
-    137: Special(ADVERTISEMENTS, unicast=True),
+    133: SpecialPacket(ADVERTISEMENTS, asks=True, first=0x3333_0000_0002),
+    134: SpecialPacket(ADVERTISEMENTS),
+    137: SpecialPacket(ADVERTISEMENTS, unicast=True),
 }
 _ASSIGNING = {
-    (IP, 68, 67): Special(DHCP, asks=True, first=0xFFFF_FFFF_FFFF),
-    (IP, 67, 68): Special(DHCP, offers=True),
-    (IPV6, 546, 547): Special(DHCP, asks=True, first=-1),
-    (IPV6, 547, 546): Special(DHCP, offers=True, unicast=True),
+    (IP, 68, 67): SpecialPacket(DHCP, asks=True, first=0xFFFF_FFFF_FFFF),
+    (IP, 67, 68): SpecialPacket(DHCP, offers=True),
+    (IPV6, 546, 547): SpecialPacket(DHCP, asks=True, first=-1),
+    (IPV6, 547, 546): SpecialPacket(DHCP, offers=True, unicast=True),
 }
 
 
@@ -53,7 +53,7 @@ def leaving(port: int, tag: int = 0) -> int:
     return port | tag << TAG_AT
 
 
-def audience_of(packet: Mapping[str, int]) -> Special | None:
+def audience_of(packet: Mapping[str, int]) -> SpecialPacket | None:
     """What a packet is beside an ordinary one."""
     kind = packet["eth_type"]
     if kind == IPV6 and packet["ip_proto"] == ICMPV6:

@@ -11,12 +11,12 @@ from policies.verify.addresses import CHAIN, SOURCE, TARGET
 from policies.verify.attempt import Attempt, entry_of
 from policies.verify.boxes import INTENT, Leaf, service_number
 from policies.verify.differing import counts_one
-from policies.verify.expected import Expected
+from policies.verify.expected import ExpectedPassage
 from policies.verify.flows import flow_packets
 from policies.verify.fragments import fragment_of, is_fragment
 from policies.verify.groups import group_packets
 from policies.verify.index import bits_mask, place, register_bits
-from policies.verify.machine import Run
+from policies.verify.machine import MachineRun
 from policies.verify.packets import IP, RPL, original
 from policies.verify.ranges import Undecided
 from policies.verify.wildcard_rules import apart
@@ -142,7 +142,7 @@ class Passages(Attempt):
                 break  # with a counting rule nothing is otherwise
         return True
 
-    def _does(self, run: Run, wanted: Expected, packet: dict[str, int]) -> bool:
+    def _does(self, run: MachineRun, wanted: ExpectedPassage, packet: dict[str, int]) -> bool:
         """Whether the tables behind the tiers did what is wanted, for any intent."""
         mark = 0 if is_fragment(packet) else MARKED
         commits = [] if wanted.commit is None else [(self.expectation.zone, mark)]

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.model import Connection
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.verify.boxes import TIERS
 from policies.verify.differing import DECIDING
-from policies.verify.expected import Expected
+from policies.verify.expected import ExpectedPassage
 from policies.verify.flows import ASKS
-from policies.verify.machine import FULL_TABLE, Run
+from policies.verify.machine import FULL_TABLE, MachineRun
 from policies.verify.packets import NEW, REL, RPL
 
 
@@ -44,7 +44,7 @@ class Counterexample:
         connection that is new still when it has been remembered."""
         quoted = any(self.packet.get(name) for name in ("ct_nw_src", "ct_ipv6_src"))
         whole = not self.packet.get("ip_frag", 0) and not self.ct_state & FULL_TABLE
-        begun = any(rule.table == Table.FORWARD and _asks_for_new(rule) for rule in self.rules)
+        begun = any(rule.table == RuleTable.FORWARD and _asks_for_new(rule) for rule in self.rules)
         return whole and not self.tied and not begun and not (self.ct_state & REL and quoted)
 
 
@@ -67,8 +67,8 @@ def example_of(
     switch: int,
     packet: dict[str, int],
     state: int,
-    run: Run,
-    wanted: Expected,
+    run: MachineRun,
+    wanted: ExpectedPassage,
     differences: Sequence[str],
     counted: bool,
 ) -> Counterexample:

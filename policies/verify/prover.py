@@ -6,19 +6,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import chain, groupby
 
-from policies.compiler import Change, SwitchView, Update
+from policies.compiler import RuleChange, SwitchView, Update
 from policies.model import Policy
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from policies.verify.affected import Moment, StartAnew
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.attempt import Setting
 from policies.verify.expect import Expectation
 from policies.verify.inactive_rules import awake, unset_marks
-from policies.verify.incremental import Following
+from policies.verify.incremental import IncrementalProof
 from policies.verify.index import TableIndex
-from policies.verify.kinds import Alike, Ports, Signature
+from policies.verify.kinds import Numbering, Ports, Signature
 from policies.verify.owners import Owners
 from policies.verify.proof import Proof
 from policies.verify.ranges import Undecided
@@ -49,8 +49,8 @@ class Prover:
     ) -> None:
         self._policy, self._membership, self._views = policy, membership, dict(views)
         self._bindings, self._now, self._limit = bindings, now, limit
-        self._places = Places.of(bindings, policy.hosts)
-        self._alike = Alike()
+        self._places = AttachmentPoints.of(bindings, policy.hosts)
+        self._alike = Numbering()
         self._forget()
         self._tables: dict[int, dict[int, TableIndex]] = {}
         self._proof: Proof | None = None
@@ -61,7 +61,7 @@ class Prover:
         self._shared: list[tuple[tuple[object, ...], Shared]] = []
         self._targets: list[tuple[tuple[object, ...], Targets]] = []
         self._splitting: dict[TableIndex, bool] = {}
-        self._following: Following | None = None
+        self._following: IncrementalProof | None = None
 
     @collection_paused()
     def prove(self, rules: Mapping[int, Sequence[Rule]]) -> Proof:
@@ -108,7 +108,7 @@ class Prover:
             for each in proof.unproven
         )
         if not found and not unproven:
-            self._following = Following(
+            self._following = IncrementalProof(
                 {each[0].expectation.view.switch: each for each in done},
                 self._alike,
                 judge(),
@@ -148,7 +148,7 @@ class Prover:
             statistics = self._following.follow(Moment(*before), Moment(*after), everywhere, single)
             return Proof(True, statistics=statistics)
         except (StartAnew, Undecided):
-            self._places = Places.of(bindings, policy.hosts)
+            self._places = AttachmentPoints.of(bindings, policy.hosts)
             return self._everything()
 
     def _expectation(self, switch: int, judge: Callable[[], Judge]) -> Expectation:
@@ -192,8 +192,8 @@ def _added(change: Update) -> Iterator[Rule]:
     yield from chain.from_iterable(each.added for each in change.single.values())
 
 
-def _awake(change: Change, unset: int) -> Change:
-    return Change(tuple(awake(change.added, unset)), tuple(awake(change.removed, unset)))
+def _awake(change: RuleChange, unset: int) -> RuleChange:
+    return RuleChange(tuple(awake(change.added, unset)), tuple(awake(change.removed, unset)))
 
 
 def _indexed(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.expect import Expectation
 from policies.verify.index import FULL
 from policies.verify.kinds import Signature
@@ -91,7 +91,7 @@ def world_of(
     )
 
 
-def _inside(name: str, value: int, mask: int, places: Places) -> Iterator[int]:
+def _inside(name: str, value: int, mask: int, places: AttachmentPoints) -> Iterator[int]:
     """Values that a masked condition covers: its own, and one that is nobody's."""
     yield value
     if mask == FULL:
@@ -275,7 +275,9 @@ def lent_packets(
             yield places.framed(here, packet | {"in_port": port, "eth_src": mac})
 
 
-def _owned(places: Places, here: int, number: int) -> Iterator[tuple[int, dict[int, set[int]]]]:
+def _owned(
+    places: AttachmentPoints, here: int, number: int
+) -> Iterator[tuple[int, dict[int, set[int]]]]:
     place = places.numbers.get(number)
     if place is not None and place[0] == here:
         yield place[1], places.held[place]

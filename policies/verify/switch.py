@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import chain
 
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.prefix_sets import SIX, address_at
 from policies.verify.flows import ASKS, aimed_packets, flow_packets
@@ -68,13 +68,13 @@ class SwitchProof(Tuples, Passages):
             if wrong and self.enough:
                 return
             port, guard = packet["in_port"], run.rules[:1]
-            if port not in self.expectation.edges or Table.LOCALITY not in run.entries:
+            if port not in self.expectation.edges or RuleTable.LOCALITY not in run.entries:
                 continue
             where = (port, id(guard[0]))
             if where in seen:
                 continue
             seen.add(where)
-            entry = run.entries[Table.LOCALITY], run.tags.get(Table.LOCALITY, 0)
+            entry = run.entries[RuleTable.LOCALITY], run.tags.get(RuleTable.LOCALITY, 0)
             more = varied(self.world, self.expectation, packet, entry != (usual, 0))
             if self.try_all((each, ASKS) for each in more):
                 return
@@ -107,7 +107,7 @@ class SwitchProof(Tuples, Passages):
                 return
         if self.loose.unusual:
             rule = self.loose.unusual[0]
-            table = Table(rule.table).name.lower()
+            table = RuleTable(rule.table).name.lower()
             self.unproven.append(f"a rule of table {table} looks at more than this proof follows")
 
     def _deciders(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from policies.rules import layout
 from policies.rules.rule import Load, Output, Rule, RuleAction
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.index import TableIndex, bits_mask
 from policies.verify.kinds import Signature
 from policies.verify.owners import Owners
@@ -23,7 +23,9 @@ class Targets:
     The rules that name them are usually the same on every switch; then this is shared.
     """
 
-    def __init__(self, tables: Mapping[int, TableIndex], places: Places, loose: Loose) -> None:
+    def __init__(
+        self, tables: Mapping[int, TableIndex], places: AttachmentPoints, loose: Loose
+    ) -> None:
         self._places, self._loose = places, loose
         self.kinds: dict[str, dict[Signature, list[int]]] = {}
         self._said: dict[tuple[int, tuple[int, int] | None], object] = {}
@@ -109,7 +111,7 @@ class Targets:
         ]
 
 
-def _addresses(places: Places, name: str) -> Iterator[int]:
+def _addresses(places: AttachmentPoints, name: str) -> Iterator[int]:
     for number in places.numbers:
         if bool(number & SIX) == (name in SIXES):
             yield number & ~SIX

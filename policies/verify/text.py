@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.rule import Rule, match
 from policies.verify.text_actions import read_action, split_top
 from policies.verify.text_fields import read_match
@@ -43,7 +43,7 @@ def _is_learned(text: str) -> bool:
         cause is not None
         and table is not None
         and category_of(int(cause[1], 16)) == Category.COUNT
-        and int(table[1]) == Table.COUNT
+        and int(table[1]) == RuleTable.COUNT
     )
 
 

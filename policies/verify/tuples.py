@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 
 from policies.model import ICMP, ICMPV6
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.semantics.prefix_sets import SIX, number_of
 from policies.verify.addresses import CHAIN, SOURCE, TARGET
 from policies.verify.attempt import Attempt, entry_of
 from policies.verify.boxes import EVERY_SERVICE, REACHABLE, service_number
 from policies.verify.flows import STATES, Asked, packet_of
 from policies.verify.fragments import FIRST, LATER
-from policies.verify.index import FULL, Group, bits_mask, place, register_bits
-from policies.verify.machine import Run
+from policies.verify.index import FULL, MaskGroup, bits_mask, place, register_bits
+from policies.verify.machine import MachineRun
 from policies.verify.packets import ADVERTISE, IP, PORT_NAMES, REL, SOLICIT, TRK, original
 from policies.verify.ranges import Ranges, common, meet, without
 from policies.verify.wildcard_rules import LARGE
@@ -29,7 +29,7 @@ class Tuples(Attempt):
         Rules only copy bits and write constants, so packets in which every bit
         of every field has a code of its own show where each register bit comes from.
         """
-        index = self.tables.get(Table.CONNECTION)
+        index = self.tables.get(RuleTable.CONNECTION)
         allowed = {"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "ct_state"}
         protocols = {1, 6, 17, 58, 132, 0, 47, 255}
         for group in () if index is None else index.groups.values():
@@ -42,7 +42,7 @@ class Tuples(Attempt):
             if names - allowed or group.mask:
                 self.unproven.append("a connection rule looks at more than protocol and state")
                 return
-        tables = tuple(self.tables.get(table) for table in (Table.CONNECTION, *sorted(LARGE)))
+        tables = tuple(self.tables.get(table) for table in (RuleTable.CONNECTION, *sorted(LARGE)))
         if any(
             all(one is other for one, other in zip(tables, known, strict=True))
             for known in self._setting.connecting
@@ -56,7 +56,7 @@ class Tuples(Attempt):
     def _coded(self, protocols: Sequence[int]) -> None:
         for packet, state in _coded_packets(protocols):
             self._count("packets")
-            run = self.machine.run_from(Table.CONNECTION, packet, 0, state, state)
+            run = self.machine.run_from(RuleTable.CONNECTION, packet, 0, state, state)
             asked = original(packet, state)
             want = (
                 SOURCE.put(number_of(asked.src))
@@ -74,7 +74,7 @@ class Tuples(Attempt):
             if self._mistaken(packet, state, run, right) and self.enough:
                 return
 
-    def _enters(self, run: Run) -> bool:
+    def _enters(self, run: MachineRun) -> bool:
         """Nothing that tells addresses apart is left out."""
         for table in CHAIN:
             if table not in run.entries:
@@ -83,7 +83,7 @@ class Tuples(Attempt):
                     return False
         return True
 
-    def _mistaken(self, packet: dict[str, int], state: int, run: Run, ends: bool) -> bool:
+    def _mistaken(self, packet: dict[str, int], state: int, run: MachineRun, ends: bool) -> bool:
         """A real packet of this shape that goes wrong; says so when there is none."""
         judging = self.shared.judging
         base = service_number(packet["eth_type"] != IP, packet["ip_proto"])
@@ -116,7 +116,7 @@ class Tuples(Attempt):
                 self.unproven.append(problem)
         return False
 
-    def _told_apart(self, packet: dict[str, int], state: int, run: Run) -> bool:
+    def _told_apart(self, packet: dict[str, int], state: int, run: MachineRun) -> bool:
         """Whether some rule or intent treats the service that the packet is about otherwise than
         the one in the registers; for protocols with ports, than any port of either."""
         asked = original(packet, state)
@@ -135,7 +135,7 @@ class Tuples(Attempt):
         return False
 
 
-def _of_fragments(group: Group) -> bool:
+def _of_fragments(group: MaskGroup) -> bool:
     """Whether rules are about nothing but later fragments, or first ones that hide their port."""
     names = [name for name, _ in group.big]
     ports = {f"{name}_dst" for name in PORT_NAMES.values()}

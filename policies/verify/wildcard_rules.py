@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.verify.addresses import CHAIN
 from policies.verify.boxes import TIERS
-from policies.verify.index import FULL, Group, TableIndex, bits_mask
+from policies.verify.index import FULL, MaskGroup, TableIndex, bits_mask
 from policies.verify.packets import ARP, IP, IPV6, LLDP
 
 ANCHORS = ("eth_dst", "arp_tpa", "nd_target")
@@ -35,9 +35,9 @@ KNOWN = frozenset(
 # What single tables may look at besides. `tuples` has every protocol that a rule names here, and
 # fragments, whose ports may be hidden.
 BESIDES: Mapping[int, frozenset[str]] = {
-    Table.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),
-    Table.COMMIT: frozenset({"ip_frag"}),
-    Table.FORWARD: frozenset({"ct_label"}),
+    RuleTable.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),
+    RuleTable.COMMIT: frozenset({"ip_frag"}),
+    RuleTable.FORWARD: frozenset({"ct_label"}),
 }
 # Address assignment, by source and target port; group addresses stand beside a frame's target.
 ASSIGNING = {(68, 67), (67, 68), (546, 547), (547, 546)}
@@ -53,24 +53,24 @@ USUAL = {
 }
 
 
-def is_anchored(group: Group) -> bool:
+def is_anchored(group: MaskGroup) -> bool:
     """Whether a group's rules each name one port, or one target, and nothing else at large."""
     if any(name == "in_port" and mask == FULL for name, mask in group.big):
         return all(mask == FULL for _, mask in group.big)
     return target_of(group) is not None
 
 
-def target_of(group: Group) -> str | None:
+def target_of(group: MaskGroup) -> str | None:
     """The field by which a group's rules each name one target, and nothing else at large."""
     if len(group.big) == 1 and group.big[0][0] in ANCHORS and group.big[0][1] == FULL:
         return group.big[0][0]
     return None
 
 
-def is_lent(table: int, group: Group) -> bool:
+def is_lent(table: int, group: MaskGroup) -> bool:
     """Whether a group's rules say of prefixes, whatever the port, that nobody may borrow them."""
     return (
-        table == Table.GUARD
+        table == RuleTable.GUARD
         and not group.mask
         and [name for name, _, _ in group.small] == ["eth_type"]
         and [name for name, _ in group.big] in (["ip_src"], ["ipv6_src"])
@@ -114,7 +114,7 @@ def apart(tables: Mapping[int, TableIndex]) -> bool:
     return True
 
 
-def _types(group: Group) -> bool:
+def _types(group: MaskGroup) -> bool:
     """Whether a group looks at other ICMP types than those of neighbour discovery."""
     return any(
         name == "icmp_type" or name == "icmpv6_type" and value not in range(133, 138)
@@ -122,7 +122,7 @@ def _types(group: Group) -> bool:
     )
 
 
-def _assigning(group: Group) -> set[str]:
+def _assigning(group: MaskGroup) -> set[str]:
     """The fields of a group that only tell address assignment apart."""
     names = [name for name, _ in group.big]
     if not {"udp_src", "udp_dst"} <= set(names):
@@ -147,9 +147,9 @@ def loose_rules(tables: Mapping[int, TableIndex]) -> Loose:
             names = {name for name, _ in group.big} | {name for name, _, _ in group.small}
             told_apart = KNOWN | BESIDES.get(table, frozenset())
             told_apart = told_apart | _assigning(group)
-            if table == Table.LOCALITY and "eth_dst" in names:
+            if table == RuleTable.LOCALITY and "eth_dst" in names:
                 told_apart = told_apart | GROUP_ADDRESSES
-            if names - told_apart or table != Table.CONNECTION and _types(group):
+            if names - told_apart or table != RuleTable.CONNECTION and _types(group):
                 found.unusual += group.rules.values()
             if is_lent(table, group):
                 found.lent += group.every()

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from topology.records import SpoofSeen
+from topology.records import SpoofedPacket
 
 MAX_KINDS = 1_000
 """Different spoofs told apart between two entries; the rest are only counted."""
@@ -14,7 +14,7 @@ MAX_KINDS = 1_000
 MAX_LISTED = 20
 
 
-class Tally:
+class EventCounters:
     """What happened since the last entry: lost records and spoofed packets."""
 
     def __init__(self, now: float) -> None:
@@ -23,7 +23,7 @@ class Tally:
         self._others = 0
         self._since = now
 
-    def add_spoofs(self, spoofs: Iterable[SpoofSeen]) -> None:
+    def add_spoofs(self, spoofs: Iterable[SpoofedPacket]) -> None:
         for seen in spoofs:
             key = (seen.switch, seen.port, seen.mac, seen.ip or "", seen.reason)
             if key in self._spoofs or len(self._spoofs) < MAX_KINDS:

@@ -38,7 +38,7 @@ class Option:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ActionChoice:
     """What was chosen among ``options``. ``table`` is what the fixed table says, ``explored``
     that the action was taken to learn about it, ``context`` what the choice rested on."""
 

@@ -11,7 +11,7 @@ from policies.model import Envelope, Mode, Policy
 from response.decisions.bandit import Context
 from response.decisions.decision import Decision, DecisionAction
 from response.decisions.envelope import Judgement, Members, is_protected, judge_envelope, room_left
-from response.decisions.exposure import Reach
+from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost
 from topology.records import Binding
 
@@ -28,7 +28,7 @@ class Circumstances:
     undone_by: str | None
 
 
-class Permits:
+class Authorization:
     """Built anew whenever the policy or the bindings change; the work is done when asked."""
 
     def __init__(
@@ -37,7 +37,7 @@ class Permits:
         self._policy = policy
         self._bindings = bindings
         self._members_of = members_of
-        self._known: tuple[Members, HostDirectory, Reach] | None = None
+        self._known: tuple[Members, HostDirectory, Exposure] | None = None
 
     def host_of(self, address: str) -> KnownHost | None:
         return self._who()[1].find(address)
@@ -56,7 +56,7 @@ class Permits:
         return self._policy.envelope
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> Exposure:
         """Host pairs under the policy as it is."""
         return self._who()[2]
 
@@ -111,9 +111,9 @@ class Permits:
         protected = () if envelope is None else self._who()[0].protected_addresses(envelope)
         return tuple(address for address in addresses if address not in protected)
 
-    def _who(self) -> tuple[Members, HostDirectory, Reach]:
+    def _who(self) -> tuple[Members, HostDirectory, Exposure]:
         if self._known is None:
             members = self._members_of(self._policy, self._bindings)
             hosts = HostDirectory(self._policy, self._bindings)
-            self._known = members, hosts, Reach(self._policy, members, hosts.all())
+            self._known = members, hosts, Exposure(self._policy, members, hosts.all())
         return self._known

@@ -12,7 +12,7 @@ from response.decisions.host_addresses import KnownHost
 Segments = frozenset[str]
 
 
-class Placed(Protocol):
+class SegmentLookup(Protocol):
     """Which segments an address is in, and how strictly they are judged."""
 
     def segments_of(self, address: str) -> Segments: ...
@@ -20,7 +20,7 @@ class Placed(Protocol):
     def protected_addresses(self, envelope: Envelope) -> Collection[str]: ...
 
 
-class Reach:
+class Exposure:
     """Counts pairs of known hosts between which the policy lets some service through.
 
     Hosts are grouped by their segments, so a question costs groups times intents. A pair
@@ -29,7 +29,7 @@ class Reach:
     counts until the policy or the hosts change.
     """
 
-    def __init__(self, policy: Policy, placed: Placed, hosts: Iterable[KnownHost]) -> None:
+    def __init__(self, policy: Policy, placed: SegmentLookup, hosts: Iterable[KnownHost]) -> None:
         self._policy = policy
         self._placed = placed
         self._hosts = tuple(hosts)

@@ -14,7 +14,7 @@ from typing import Any
 
 from response.audit.log import Audit, Kind
 from response.decisions.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
-from response.decisions.overrides import Undone
+from response.decisions.overrides import Overrides
 from response.ipc.messages import Command, Enforce, Release, RulesConfirmed
 from response.state.interfaces import StateStore
 
@@ -39,7 +39,7 @@ class Lifecycle:
         self._audit = audit
         self._open: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
         self._holder: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
-        self._undone = Undone(store.undone_decisions(now))
+        self._undone = Overrides(store.undone_decisions(now))
         # Switches that have a decision's rules, and have yet to say so of its newest form.
         self._renewing: dict[str, set[int]] = {}
         for state in self._open:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from response.decisions.decision import MACHINE, Decision
 
 
-class Undone:
+class Overrides:
     """Released and rejected decisions whose time would still run, by address.
 
     What the machine itself ended is no person's word.

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from detection.alerting.alerts import Alert
 from response.audit.log import Audit
-from response.decisions.action_table import ARMS, Arm, Choice, Option, arms_of
-from response.decisions.authorization import Circumstances, Permits
+from response.decisions.action_table import ARMS, ActionChoice, Arm, Option, arms_of
+from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Chosen
 from response.decisions.decision import MACHINE, MAX_TTL, STRENGTH, Decision, DecisionAction, id_of
 from response.decisions.envelope import Judgement
 from response.decisions.explain import why, would_release_if
 from response.decisions.host_addresses import KnownHost
 from response.decisions.lifecycle import Lifecycle
-from response.decisions.reward_ledger import Ledger
-from response.decisions.rewards import Case, habits_of
+from response.decisions.reward_ledger import RewardLedger
+from response.decisions.rewards import RewardCase, habits_of
 from response.ipc.messages import Command
-from response.state.interfaces import Detector, StateStore, StoredAlert
+from response.state.interfaces import StateStore, StoredAlert, SuspectDetector
 from response.state.json_values import plain, sparse
 from topology.records import FlowRecord
 
@@ -31,8 +31,8 @@ class Responder:
         store: StateStore,
         audit: Audit,
         life: Lifecycle,
-        ledger: Ledger,
-        detector: Detector,
+        ledger: RewardLedger,
+        detector: SuspectDetector,
         adapt: bool,
     ) -> None:
         self._store = store
@@ -46,7 +46,7 @@ class Responder:
         self,
         alert: Alert,
         evidence: tuple[FlowRecord, ...],
-        permits: Permits,
+        permits: Authorization,
         hold: str | None,
         now: float,
     ) -> list[Command]:
@@ -80,11 +80,11 @@ class Responder:
         self,
         alert: Alert,
         host: KnownHost,
-        permits: Permits,
+        permits: Authorization,
         around: Circumstances,
         held: Decision | None,
         now: float,
-    ) -> tuple[Choice | None, Judgement]:
+    ) -> tuple[ActionChoice | None, Judgement]:
         """The action to take, and how far the envelope lets it go."""
         envelope = permits.envelope
         if envelope is None:
@@ -115,10 +115,10 @@ class Responder:
         self,
         alert: Alert,
         host: KnownHost,
-        choice: Choice,
+        choice: ActionChoice,
         judgement: Judgement,
         held: Decision | None,
-        permits: Permits,
+        permits: Authorization,
         evidence: tuple[FlowRecord, ...],
         now: float,
     ) -> list[Command]:
@@ -152,7 +152,7 @@ class Responder:
     def _go_on(
         self,
         held: Decision,
-        permits: Permits,
+        permits: Authorization,
         host: KnownHost,
         around: Circumstances,
         now: float,
@@ -171,10 +171,10 @@ class Responder:
         alert: Alert,
         reason: str,
         held: Decision | None,
-        choice: Choice | None,
+        choice: ActionChoice | None,
         evidence: tuple[FlowRecord, ...],
         host: KnownHost | None = None,
-        permits: Permits | None = None,
+        permits: Authorization | None = None,
     ) -> list[Command]:
         if choice is not None and choice.action != "alert":
             choice = None
@@ -188,8 +188,8 @@ class Responder:
         self,
         alert: Alert,
         host: KnownHost,
-        choice: Choice,
-        permits: Permits,
+        choice: ActionChoice,
+        permits: Authorization,
         now: float,
         decision: Decision | None,
     ) -> None:
@@ -198,7 +198,7 @@ class Responder:
         envelope = permits.envelope
         ttl = 0 if envelope is None else envelope.ttl
         self._ledger.open(
-            Case(
+            RewardCase(
                 id=alert.id if decision is None else decision.id,
                 ts=now,
                 host=host.name,
@@ -243,10 +243,10 @@ def _stranger(alert: Alert) -> str:
 
 def _as_choice(
     chosen: Chosen, judged: dict[Arm, Judgement], context: tuple[tuple[str, float], ...]
-) -> Choice:
+) -> ActionChoice:
     values = dict(chosen.values)
     options = tuple(
         Option(arm, judged[arm].outcome, judged[arm].reason, values.get(arm)) for arm in judged
     )
     alert = Option("alert", "alert", "always possible", values["alert"])
-    return Choice(chosen.action, chosen.table, chosen.explored, (alert, *options), context)
+    return ActionChoice(chosen.action, chosen.table, chosen.explored, (alert, *options), context)

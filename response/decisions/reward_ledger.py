@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from response.audit.log import Audit
 from response.decisions.bandit import ActionLearner
-from response.decisions.rewards import Case, Habit, Word, entry_of, reward_of
+from response.decisions.rewards import Habit, RewardCase, Word, entry_of, reward_of
 from response.state.interfaces import StateStore
 from response.state.json_values import dumps, loads
 from topology.records import FlowRecord
@@ -22,25 +22,25 @@ MODEL = "actions"
 """Under which name the store keeps what was learned."""
 
 
-class Ledger:
+class RewardLedger:
     """The open cases; the store has all of them, but for counts since the last `write`."""
 
     def __init__(self, store: StateStore, audit: Audit, learner: ActionLearner) -> None:
         self._store = store
         self._audit = audit
         self.learner = learner
-        self._cases: dict[str, Case] = {}
+        self._cases: dict[str, RewardCase] = {}
         self._by_decision: dict[str, str] = {}
         self._watched: dict[Habit, set[str]] = {}
         self._changed: set[str] = set()
         for data in store.cases():
-            self._take(loads(Case, data))
+            self._take(loads(RewardCase, data))
 
     @property
     def full(self) -> bool:
         return len(self._cases) >= MAX_CASES
 
-    def open(self, case: Case) -> None:
+    def open(self, case: RewardCase) -> None:
         """Begin to count, in the caller's transaction; what finds the ledger full is not kept."""
         if not self.full and case.id not in self._cases:
             self._store.save_case(case.id, dumps(case))
@@ -86,7 +86,7 @@ class Ledger:
             if done:
                 self._keep_learner(now)
 
-    def _close(self, case: Case, word: Word, now: float, done: bool = True) -> None:
+    def _close(self, case: RewardCase, word: Word, now: float, done: bool = True) -> None:
         self._forget(case)
         self._store.save_case(case.id, None)
         if not done:
@@ -98,14 +98,14 @@ class Ledger:
     def _keep_learner(self, now: float) -> None:
         self._store.save_snapshot(now, MODEL, self.learner.snapshot())
 
-    def _take(self, case: Case) -> None:
+    def _take(self, case: RewardCase) -> None:
         self._cases[case.id] = case
         if case.decision is not None:
             self._by_decision[case.decision] = case.id
         for habit in case.habits:
             self._watched.setdefault(habit, set()).add(case.id)
 
-    def _forget(self, case: Case) -> None:
+    def _forget(self, case: RewardCase) -> None:
         del self._cases[case.id]
         self._changed.discard(case.id)
         if case.decision is not None:

@@ -32,7 +32,7 @@ PERSON = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class RewardCase:
     """One choice and what came of it so far. ``pairs`` are host pairs that the suspect could reach
     at the alert, ``pairs_left`` those left under ``action``; ``until`` is for ``alert`` only."""
 
@@ -63,7 +63,7 @@ class Reward:
     right: float
 
 
-def reward_of(case: Case, word: Word) -> Reward:
+def reward_of(case: RewardCase, word: Word) -> Reward:
     """1 for all safe traffic carried and nothing exposed; both cost, exposure more."""
     seen = case.carried + case.stopped
     safe = case.carried / seen if seen else expected_safe(case)
@@ -82,7 +82,7 @@ def reward_value(safe: float, exposed: float, right: float) -> float:
     return 1.0 - ((1.0 - safe) + EXPOSURE_WEIGHT * right * exposed) / (1.0 + EXPOSURE_WEIGHT)
 
 
-def expected_safe(case: Case) -> float:
+def expected_safe(case: RewardCase) -> float:
     """The share of safe traffic that an action lets through, where none was seen."""
     if case.action in ("alert", "rate_limit") or not case.habits:
         return 1.0 if case.action in ("alert", "rate_limit") else 0.0
@@ -112,7 +112,7 @@ def habits_of(graph: CommunicationGraph, host: KnownHost, alert: Alert) -> tuple
     return tuple(dict.fromkeys(found))[:MAX_HABITS]
 
 
-def entry_of(case: Case, reward: Reward, word: Word) -> dict[str, Any]:
+def entry_of(case: RewardCase, reward: Reward, word: Word) -> dict[str, Any]:
     return {
         "decision": case.decision,
         "alert": case.id,

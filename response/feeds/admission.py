@@ -48,7 +48,7 @@ class Ground:
     reason: str
 
 
-class Guard:
+class FeedGuard:
     """Judges entries. ``segments`` gives each segment's own addresses as ranges that are apart
     and in order, one family each."""
 
@@ -101,7 +101,7 @@ class Guard:
         return admitted
 
 
-def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> Guard:
+def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> FeedGuard:
     """What a policy and the hosts of the moment forbid; ``own`` are addresses of the switches
     and of this machine."""
     grounds = [_ground(ip_network(text), f"{what} ({text})") for text, what in SPECIAL.items()]
@@ -113,7 +113,7 @@ def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> Guard:
             grounds += [_ground(ip_network(address), reason) for address in host.ips]
     for text in own:
         grounds.append(_ground(ip_network(text), "it covers a switch or this controller"))
-    return Guard(grounds, _extents(members))
+    return FeedGuard(grounds, _extents(members))
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:

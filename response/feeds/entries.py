@@ -81,7 +81,7 @@ class Notes:
 
 
 @dataclass(slots=True)
-class Reading:
+class FeedReading:
     """All that one feed's bytes gave: entries in order, and remarks on what gave none.
 
     ``bad`` is unreadable, ``passed_over`` is readable and of no use here (a file's hash, a

@@ -91,7 +91,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SourceReply:
     """What a source said. ``unchanged`` means that what was kept still holds."""
 
     unchanged: bool
@@ -177,7 +177,9 @@ class Keeper:
                 return Work(feed, record, False, now)
         return None
 
-    def done(self, work: Work, answer: Answer, loaded: Loaded, now: float) -> FeedRecord | None:
+    def done(
+        self, work: Work, answer: SourceReply, loaded: Loaded, now: float
+    ) -> FeedRecord | None:
         """Take in what was loaded; None when the policy has moved on meanwhile."""
         record = self._finish(work)
         if record is None:

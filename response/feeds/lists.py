@@ -9,15 +9,15 @@ from __future__ import annotations
 import re
 
 from policies.model import Service
-from response.feeds.entries import Entry, Reading, port_of, prefixes_of
+from response.feeds.entries import Entry, FeedReading, port_of, prefixes_of
 
 _COMMENT = re.compile(r"\s*(?:#|;|//).*$")
 _WITH_PORT = re.compile(r"^(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9-]+)$")
 
 
-def read_list(text: str) -> Reading:
+def read_list(text: str) -> FeedReading:
     """The entries of a plain list; a line that is none is noted."""
-    reading = Reading()
+    reading = FeedReading()
     for number, whole in enumerate(text.splitlines(), 1):
         line = _COMMENT.sub("", whole).strip()
         if not line:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from policies.model import Feed, Service
 from policies.semantics.prefixes import Prefix, fewest
-from response.feeds.admission import Guard
+from response.feeds.admission import FeedGuard
 from response.feeds.entries import Direction, Entry, FeedError, Notes
 from response.feeds.read import read_feed
 
@@ -50,7 +50,7 @@ class Loaded:
         return sum(len(each.prefixes) for each in self.listings)
 
 
-def load(data: bytes, feed: Feed, guard: Guard, now: float) -> Loaded:
+def load(data: bytes, feed: Feed, guard: FeedGuard, now: float) -> Loaded:
     """Raises `FeedError` where the bytes as a whole are not to be trusted."""
     reading = read_feed(data, feed.format)
     holding: list[Entry] = []

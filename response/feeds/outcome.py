@@ -11,26 +11,26 @@ import msgpack  # type: ignore[import-untyped, unused-ignore]
 from policies.model import Service
 from policies.semantics.prefixes import packed, unpacked
 from response.feeds.entries import FeedError, Note, Notes
-from response.feeds.keeper import Answer
+from response.feeds.keeper import SourceReply
 from response.feeds.load import Listing, Loaded
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class FeedRefresh:
     """``error`` says why nothing came of it; else ``answer`` and ``loaded`` are there."""
 
     error: str | None = None
-    answer: Answer | None = None
+    answer: SourceReply | None = None
     loaded: Loaded | None = None
 
-    def result(self) -> tuple[Answer, Loaded]:
+    def result(self) -> tuple[SourceReply, Loaded]:
         """Raises `FeedError` where there is none."""
         if self.answer is None or self.loaded is None:
             raise FeedError(self.error or "nothing came of it")
         return self.answer, self.loaded
 
 
-def dumps(outcome: Outcome) -> bytes:
+def dumps(outcome: FeedRefresh) -> bytes:
     if outcome.answer is None or outcome.loaded is None:
         return cast("bytes", msgpack.packb([outcome.error or "nothing came of it"]))
     answer, loaded = outcome.answer, outcome.loaded
@@ -47,18 +47,18 @@ def dumps(outcome: Outcome) -> bytes:
     return cast("bytes", msgpack.packb(row))
 
 
-def loads(data: bytes) -> Outcome:
+def loads(data: bytes) -> FeedRefresh:
     """Raises ValueError for what `dumps` cannot have written."""
     row = msgpack.unpackb(data)
     if row[0] is not None:
-        return Outcome(str(row[0]))
+        return FeedRefresh(str(row[0]))
     _, said, listings, (entries, in_force, unsure, not_yet, ended), notes, changes_at = row
     bad, passed_over, refused = (
         Notes([Note(*note) for note in first], Counter(found)) for first, found in notes
     )
-    return Outcome(
+    return FeedRefresh(
         None,
-        Answer(*said),
+        SourceReply(*said),
         Loaded(
             tuple(
                 Listing(None if service is None else Service(*service), direction, unpacked(found))

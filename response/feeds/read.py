@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from response.feeds.entries import FeedError, Reading
+from response.feeds.entries import FeedError, FeedReading
 from response.feeds.lists import read_list
 from response.feeds.stix import read_bundle
 from response.feeds.table import read_table
 
-_READERS: dict[str, Callable[[str], Reading]] = {
+_READERS: dict[str, Callable[[str], FeedReading]] = {
     "cidr-list": read_list,
     "csv": read_table,
     "stix2": read_bundle,
@@ -17,7 +17,7 @@ _READERS: dict[str, Callable[[str], Reading]] = {
 MAX_BAD_SHARE = 0.5
 
 
-def read_feed(data: bytes, form: str) -> Reading:
+def read_feed(data: bytes, form: str) -> FeedReading:
     """The entries of a feed in one of the policy language's formats.
 
     Raises `FeedError` where the whole is not to be trusted: not UTF-8, not what ``form`` says,

@@ -6,20 +6,20 @@ import json
 from typing import Any
 
 from policies.semantics.prefixes import prefix_of
-from response.feeds.entries import Entry, FeedError, Reading
+from response.feeds.entries import Entry, FeedError, FeedReading
 from response.feeds.stix_pattern import UnusableError, terms_of
 from response.feeds.table import seconds_of
 
 _HARMLESS = frozenset({"benign"})
 
 
-def read_bundle(text: str) -> Reading:
+def read_bundle(text: str) -> FeedReading:
     """The entries of a bundle (or of a bare list of objects, as TAXII's envelope has it).
 
     Of an object that is there in several versions the one modified last counts, also when it
     is the one that revokes. Raises `FeedError` for what is no bundle.
     """
-    reading = Reading()
+    reading = FeedReading()
     newest: dict[str, tuple[float, int, dict[str, Any]]] = {}
     for number, item in enumerate(_objects(text), 1):
         if not isinstance(item, dict):
@@ -52,7 +52,7 @@ def _objects(text: str) -> list[Any]:
     return found
 
 
-def _take(reading: Reading, number: int, identifier: str, item: dict[str, Any]) -> None:
+def _take(reading: FeedReading, number: int, identifier: str, item: dict[str, Any]) -> None:
     if item.get("revoked") is True:
         reading.passed_over.add(number, identifier, "revoked")
         return

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from policies.model import Service
-from response.feeds.entries import Direction, Entry, FeedError, Reading, port_of, prefixes_of
+from response.feeds.entries import Direction, Entry, FeedError, FeedReading, port_of, prefixes_of
 
 _ADDRESS: dict[str, Direction] = {
     "cidr": "any", "network": "any", "prefix": "any", "subnet": "any", "range": "any",
@@ -45,9 +45,9 @@ class Columns:
         return ""
 
 
-def read_table(text: str) -> Reading:
+def read_table(text: str) -> FeedReading:
     """The entries of a CSV feed. Raises `FeedError` when no column holds addresses."""
-    reading = Reading()
+    reading = FeedReading()
     columns: Columns | None = None
     remark: list[str] = []
     for line, row in _rows(text):
@@ -94,7 +94,7 @@ def _guessed(row: Sequence[str]) -> Columns:
     raise FeedError("no column with addresses: name it in a header, as in `cidr,confidence`")
 
 
-def _take(reading: Reading, columns: Columns, line: int, row: Sequence[str]) -> None:
+def _take(reading: FeedReading, columns: Columns, line: int, row: Sequence[str]) -> None:
     text = row[columns.address].strip() if columns.address < len(row) else ""
     try:
         service = _service(columns, row)

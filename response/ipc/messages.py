@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from policies.model import FeedBlock, Mode
 from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
 from response.decisions.decision import Decision, InstalledRule
-from topology.records import Binding, FlowRecord, SpoofSeen
+from topology.records import Binding, FlowRecord, SpoofedPacket
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class HostsChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpoofsSeen:
-    spoofs: tuple[SpoofSeen, ...]
+    spoofs: tuple[SpoofedPacket, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol
 
 from detection.alerting.alerts import Alert, Scored
 from response.audit.chain import AuditEntry, AuditHead
-from response.decisions.action_table import Choice
+from response.decisions.action_table import ActionChoice
 from response.decisions.decision import Decision, DecisionState
 from response.ipc.messages import ListFeed
 from topology.graph import CommunicationGraph
@@ -41,7 +41,7 @@ class StoredAlert:
     reason: str
     decision: str | None = None
     evidence: tuple[FlowRecord, ...] = ()
-    choice: Choice | None = None
+    choice: ActionChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class StateStore(Protocol):
     def set_meta(self, key: str, value: str | None) -> None: ...
 
 
-class Detector(Protocol):
+class SuspectDetector(Protocol):
     """What the response asks of detection: scores, and not to learn from suspects."""
 
     @property

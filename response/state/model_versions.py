@@ -24,14 +24,14 @@ EVERY = {HOURLY: 3600.0, DAILY: 86_400.0}  # seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ModelAnswer:
     """What became of a request, in one line, or JSON where data was asked for."""
 
     ok: bool
     text: str
 
 
-class Models:
+class ModelVersions:
     """Answers what people ask about the model; `Ask.decision` names a snapshot."""
 
     def __init__(self, store: StateStore, audit: Audit, champion: Champion) -> None:
@@ -48,10 +48,10 @@ class Models:
             if last is None or now - last[0] >= seconds:
                 self._store.save_snapshot(now, row, data)
 
-    def ask(self, ask: Ask, now: float) -> Told:
+    def ask(self, ask: Ask, now: float) -> ModelAnswer:
         match ask.what:
             case "model-health":
-                return Told(True, json.dumps(self.health()))
+                return ModelAnswer(True, json.dumps(self.health()))
             case "model-snapshot":
                 return self._snapshot(ask, now)
             case "model-rollback":
@@ -64,7 +64,7 @@ class Models:
                 return self._dismiss(ask, now)
             case "model-accept":
                 return self._accept(ask, now)
-        return Told(False, f"{ask.what}: no such request")
+        return ModelAnswer(False, f"{ask.what}: no such request")
 
     def health(self) -> dict[str, object]:
         """`detection.health.DetectorHealth`, and the report on a challenger or None."""
@@ -72,33 +72,35 @@ class Models:
         report = None if shadow is None else asdict(shadow.report())
         return {**asdict(self._champion.health()), "challenger": report}
 
-    def _snapshot(self, ask: Ask, now: float) -> Told:
+    def _snapshot(self, ask: Ask, now: float) -> ModelAnswer:
         name = self._keep_as(KEPT, now)
         self._note(ask, now, "snapshot", snapshot=name)
-        return Told(True, f"{name}: what is learned now is kept")
+        return ModelAnswer(True, f"{name}: what is learned now is kept")
 
-    def _roll_back(self, ask: Ask, now: float) -> Told:
+    def _roll_back(self, ask: Ask, now: float) -> ModelAnswer:
         found = self._store.snapshot(number_of(ask.decision))
         if found is None or found[1] not in ROWS:
-            return Told(False, f"{ask.decision}: no such snapshot; `septum models list` has them")
+            return ModelAnswer(
+                False, f"{ask.decision}: no such snapshot; `septum models list` has them"
+            )
         taken, _, data = found
         with self._store.transaction():
             before = self._keep_as(BEFORE, now)
             try:
                 self._champion.roll_back(data)
             except ValueError as problem:
-                return Told(False, f"{ask.decision}: {problem}")
+                return ModelAnswer(False, f"{ask.decision}: {problem}")
             self.changes += 1
             self._store.save_snapshot(now, NEWEST, data)
             self._note(ask, now, "rollback", snapshot=ask.decision, taken=taken, before=before)
-        return Told(True, f"goes on from {ask.decision}; {before} leads back")
+        return ModelAnswer(True, f"goes on from {ask.decision}; {before} leads back")
 
-    def _challenge(self, ask: Ask, now: float) -> Told:
+    def _challenge(self, ask: Ask, now: float) -> ModelAnswer:
         data = None
         if ask.decision:
             found = self._store.snapshot(number_of(ask.decision))
             if found is None or found[1] not in ROWS:
-                return Told(False, f"{ask.decision}: no such snapshot")
+                return ModelAnswer(False, f"{ask.decision}: no such snapshot")
             data = found[2]
         name = ask.decision or "the model of now"
         if ask.alert_budget is not None:
@@ -106,14 +108,16 @@ class Models:
         try:
             self._champion.challenge(name, now, data, ask.alert_budget)
         except ValueError as problem:
-            return Told(False, f"no challenge: {problem}")
+            return ModelAnswer(False, f"no challenge: {problem}")
         self._note(ask, now, "challenge", challenger=name)
-        return Told(True, f"{name} is compared in the shadow; `septum models report` tells")
+        return ModelAnswer(True, f"{name} is compared in the shadow; `septum models report` tells")
 
-    def _promote(self, ask: Ask, now: float) -> Told:
+    def _promote(self, ask: Ask, now: float) -> ModelAnswer:
         shadow = self._champion.shadow
         if shadow is None:
-            return Told(False, "there is no challenger; `septum models challenge` begins with one")
+            return ModelAnswer(
+                False, "there is no challenger; `septum models challenge` begins with one"
+            )
         report = asdict(shadow.report())
         with self._store.transaction():
             before = self._keep_as(BEFORE, now)
@@ -121,20 +125,20 @@ class Models:
             self.changes += 1
             self._store.save_snapshot(now, NEWEST, self._champion.snapshot())
             self._note(ask, now, "promote", report=report, before=before)
-        return Told(True, f"{report['challenger']} decides from now on; {before} leads back")
+        return ModelAnswer(True, f"{report['challenger']} decides from now on; {before} leads back")
 
-    def _dismiss(self, ask: Ask, now: float) -> Told:
+    def _dismiss(self, ask: Ask, now: float) -> ModelAnswer:
         shadow = self._champion.shadow
         if shadow is None:
-            return Told(False, "there is no challenger")
+            return ModelAnswer(False, "there is no challenger")
         self._champion.dismiss()
         self._note(ask, now, "dismiss", report=asdict(shadow.report()))
-        return Told(True, "the challenger is dismissed")
+        return ModelAnswer(True, "the challenger is dismissed")
 
-    def _accept(self, ask: Ask, now: float) -> Told:
+    def _accept(self, ask: Ask, now: float) -> ModelAnswer:
         self._champion.detector.accept_drift()
         self._note(ask, now, "accept")
-        return Told(True, "what is learned now is the baseline; caution has ended")
+        return ModelAnswer(True, "what is learned now is the baseline; caution has ended")
 
     def _keep_as(self, row: str, now: float) -> str:
         return f"m{self._store.save_snapshot(now, row, self._champion.snapshot())}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.language.reader import load_policy, read_policy
-from policies.language.sources import Copy
+from policies.language.sources import CopiedSources
 from policies.model import Policy
 from response.ipc.messages import PolicyEvent
 from response.state import json_values as values
@@ -47,7 +47,7 @@ class PolicyVersion:
 
     def policy(self) -> Policy:
         """As it was read then. Raises PolicyError where this program refuses it."""
-        return load_policy(self.paths, Copy(self.texts))
+        return load_policy(self.paths, CopiedSources(self.texts))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from policies.rules.rule import Rule
 from response.decisions.decision import Decision, InstalledRule, id_of
 from response.ipc.messages import RulesConfirmed, SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
-from ryu_apps.enforcement.desired_state import Decided, by_decision
+from ryu_apps.enforcement.desired_state import DecisionRules, by_decision
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.session import Session
 
 MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
 
 
-def confirmation(switch: int, decided: Decided) -> Callable[[float], list[Effect]]:
+def confirmation(switch: int, decided: DecisionRules) -> Callable[[float], list[Effect]]:
     def confirmed(now: float) -> list[Effect]:
         told: list[Effect] = []
         for name, _, placed, gone in decided.parts:
@@ -32,7 +32,7 @@ def confirmation(switch: int, decided: Decided) -> Callable[[float], list[Effect
 
 
 def plain_confirmation(
-    session: Session, decided: Decided, held: Decision | None
+    session: Session, decided: DecisionRules, held: Decision | None
 ) -> Callable[[float], list[Effect]]:
     """For a switch of another kind, whose rules are made as a whole: what it really has."""
     before = _carried(session)

@@ -6,24 +6,24 @@ import logging
 from collections import deque
 from collections.abc import Iterator
 
-from policies.compiler import Change
-from policies.compiler.common.targets import Target
+from policies.compiler import RuleChange
+from policies.compiler.common.targets import SwitchTarget
 from response.decisions.decision import Decision
 from response.ipc.messages import Command, Enforce, ListFeed, Order
 from ryu_apps.effects import Effect, Log
 from ryu_apps.enforcement.confirmations import confirmation, plain_confirmation
-from ryu_apps.enforcement.reconciler import Upkeep
+from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.openflow.encode import wire_key, wire_rule
 
 FEED_PART = 2_000  # rules of feeds that are sent at once
 
 
-class Orders:
+class DecisionSender:
     """Call `send_listed` a few times a second."""
 
-    def __init__(self, upkeep: Upkeep) -> None:
+    def __init__(self, upkeep: Reconciler) -> None:
         self._upkeep = upkeep
-        self._listed: deque[Iterator[Change]] = deque()  # changes of feeds, still to be sent
+        self._listed: deque[Iterator[RuleChange]] = deque()  # changes of feeds, still to be sent
         self._behind: set[int] = set()  # switches to be compared when all is sent
 
     def order(self, order: Order, now: float) -> list[Effect]:
@@ -59,7 +59,7 @@ class Orders:
         for session in self._upkeep.ready():
             if self._upkeep.may_change(session, part):
                 effects += session.exchange(added, removed, "feeds", now)
-            elif session.kind.target is Target.STATEFUL:
+            elif session.kind.target is SwitchTarget.STATEFUL:
                 self._behind.add(session.switch)
         return effects
 
@@ -71,7 +71,7 @@ class Orders:
         limits = self._upkeep.desired.limits(now)
         effects: list[Effect] = []
         for session in self._upkeep.ready():
-            if session.kind.target is not Target.STATEFUL:
+            if session.kind.target is not SwitchTarget.STATEFUL:
                 plain = plain_confirmation(session, decided, decision if held else None)
                 effects += self._upkeep.reconcile(session, now, plain)
                 continue
@@ -88,7 +88,7 @@ class Orders:
         limits = self._upkeep.desired.limits(now)
         effects: list[Effect] = []
         for session in self._upkeep.ready():
-            if session.kind.target is Target.STATEFUL:
+            if session.kind.target is SwitchTarget.STATEFUL:
                 effects += session.put(change, f"the end of decision {decision.id}", now)
                 effects += session.drop_meters(limits)
         return effects

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from policies.compiler import (
-    Change,
     CompileError,
     Compiler,
     FeedRules,
+    RuleChange,
     SwitchView,
     Update,
     declared_bindings,
     intent_numbers,
 )
-from policies.compiler.common.targets import Form, Target, rules_for
+from policies.compiler.common.targets import Form, SwitchTarget, rules_for
 from policies.compiler.stateful.adaptive import limit_meters, restriction_rules
 from policies.compiler.stateful.feeds import FeedChange
 from policies.model import Envelope, FeedBlock, Intent, Policy, Restriction
@@ -29,23 +29,23 @@ from policies.semantics.membership_update import follow
 from policies.semantics.retained_intents import Keeping, in_force, kept_after
 from response.decisions.decision import Decision
 from topology.fabric import Fabric
-from topology.hosts import Expected, HostTable
+from topology.hosts import ExpectedHost, HostTable
 from topology.records import Binding, Link
 
 STATEFUL = Form()
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecisionRules:
     """What a decision changes on every switch. ``parts`` tells of each decision concerned its id
     and number, the rules that are its own afterwards, and those that no longer are."""
 
-    change: Change
+    change: RuleChange
     parts: tuple[tuple[str, int, tuple[Rule, ...], tuple[Rule, ...]], ...]
 
 
 @dataclass(slots=True)
-class Desired:
+class DesiredState:
     """Everything that rules follow from. ``files`` and ``digest`` name the policy for the audit."""
 
     policy: Policy
@@ -92,7 +92,7 @@ class Desired:
             h.name for h in policy.hosts if not h.ips
         }
         expected = (
-            Expected(
+            ExpectedHost(
                 host.name,
                 host.mac,
                 tuple(str(address) for address in host.ips),
@@ -143,7 +143,7 @@ class Desired:
             self.feeds.pop(block.feed, None)
         return self._feed_rules.change(self.feeds.values())
 
-    def decide(self, decision: Decision, held: bool, now: float) -> Decided:
+    def decide(self, decision: Decision, held: bool, now: float) -> DecisionRules:
         """Hold a machine decision from now on, in place of what it said before, or (not ``held``)
         let it go. Every rule that this changes is told, those of other decisions too."""
         addresses = set(decision.addresses)
@@ -177,7 +177,7 @@ class Desired:
             parts.append(
                 (name, number, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept))
             )
-        return Decided(Change(added, removed), tuple(parts))
+        return DecisionRules(RuleChange(added, removed), tuple(parts))
 
     def restrictions(self) -> list[Restriction]:
         return [restriction(each) for each in self.decisions.values()]
@@ -240,7 +240,7 @@ class Desired:
         Raises CompileError where a switch of this form cannot hold them.
         """
         held = self.restrictions()
-        if form.target is not Target.STATEFUL:
+        if form.target is not SwitchTarget.STATEFUL:
             return rules_for(
                 form.target,
                 self.policy,

@@ -7,13 +7,13 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from policies.compiler import Change, CompileError, SwitchView, Update, meters, view_change
-from policies.compiler.common.targets import Overflow, Target, overflows, plain_meters
+from policies.compiler import CompileError, RuleChange, SwitchView, Update, meters, view_change
+from policies.compiler.common.targets import Overflow, SwitchTarget, overflows, plain_meters
 from policies.rules.rule import Meter, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.enforcement.confirmations import Ended, placed
-from ryu_apps.enforcement.desired_state import Desired
+from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.fabric.link_state import LinkWatch
 from ryu_apps.switch.admission import cannot_be_made, too_small
 from ryu_apps.switch.bundle_writer import Confirmed
@@ -26,10 +26,10 @@ CACHES_FOLLOW = 0.1
 
 
 @dataclass(slots=True)
-class Upkeep:
+class Reconciler:
     """``owner`` is our own number, which a rule on every switch carries."""
 
-    desired: Desired
+    desired: DesiredState
     links: LinkWatch
     owner: int
     sessions: dict[int, Session] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Upkeep:
     def check_room(self, now: float) -> None:
         """Raises CompileError where a connected switch cannot hold its rules."""
         for session in self.ready():
-            if session.kind.room is None and session.kind.target is Target.STATEFUL:
+            if session.kind.room is None and session.kind.target is SwitchTarget.STATEFUL:
                 continue
             if found := self._overflows(session, self.rules(session, now)):
                 raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
@@ -80,7 +80,7 @@ class Upkeep:
         fabric = self.desired.fabric
         known = {switch for link in fabric.links for switch in (link.switch, link.peer_switch)}
         self.desired.avoid = frozenset(self.links.away & known)
-        return self.bring_all(Update(Change(), {}), now)
+        return self.bring_all(Update(RuleChange(), {}), now)
 
     def _once_followed(self, afterwards: tuple[Effect, ...]) -> Confirmed:
         """Keeps them from the last confirmation on until caches follow too."""
@@ -133,12 +133,12 @@ class Upkeep:
         session.view = view
         return [*session.set_meters(self.meters(session, now)), *session.change(change, now, then)]
 
-    def may_change(self, session: Session, change: Change) -> bool:
+    def may_change(self, session: Session, change: RuleChange) -> bool:
         """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
         are those of a switch that has a problem or might be full."""
         room = session.kind.room
         fits = room is None or len(session.installed) + len(change.added) <= room
-        return session.kind.target is Target.STATEFUL and fits and not session.problem
+        return session.kind.target is SwitchTarget.STATEFUL and fits and not session.problem
 
     def reconcile(
         self, session: Session, now: float, then: Confirmed | None = None
@@ -176,6 +176,6 @@ class Upkeep:
         return effects + session.drop_meters(self.desired.limits(now))
 
     def meters(self, session: Session, now: float) -> tuple[Meter, ...]:
-        if session.kind.target is Target.STATEFUL:
+        if session.kind.target is SwitchTarget.STATEFUL:
             return (*meters(self.view(session)), *self.desired.limits(now))
         return plain_meters()

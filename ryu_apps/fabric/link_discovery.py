@@ -8,17 +8,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from policies.compiler import CompileError
-from policies.compiler.common.targets import Target
+from policies.compiler.common.targets import SwitchTarget
 from policies.compiler.stateful.base import link_discovery_rules
 from policies.rules.rule import Field, Rule
 from ryu_apps.effects import Effect, Log, Remember, Send
-from ryu_apps.enforcement.desired_state import Desired
-from ryu_apps.enforcement.reconciler import Upkeep
+from ryu_apps.enforcement.desired_state import DesiredState
+from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.fabric import host_probes as discovery
 from ryu_apps.fabric.link_state import LINK_TIMEOUT
 from ryu_apps.openflow import ethernet
 from ryu_apps.switch.session import Session
-from ryu_apps.telemetry.packet_in import Watcher
+from ryu_apps.telemetry.packet_in import PacketInHandler
 from topology.fabric import cable_of
 
 LLDP = Field("eth_type", ethernet.ETH_LLDP)
@@ -26,9 +26,9 @@ LLDP = Field("eth_type", ethernet.ETH_LLDP)
 
 @dataclass(slots=True)
 class Cabling:
-    desired: Desired
-    watcher: Watcher
-    upkeep: Upkeep
+    desired: DesiredState
+    watcher: PacketInHandler
+    upkeep: Reconciler
 
     def port_changed(
         self, session: Session, port: int, mac: bytes | None, up: bool, now: float
@@ -83,7 +83,7 @@ class Cabling:
     def discover(self, session: Session, now: float) -> list[Effect]:
         """Before the first comparison, find out which ports lead to other switches."""
         needed: tuple[Rule, ...] = ()
-        if session.kind.target is Target.STATEFUL:
+        if session.kind.target is SwitchTarget.STATEFUL:
             needed = tuple(link_discovery_rules(self.upkeep.view(session).ports))
         else:
             with suppress(CompileError):  # which the first comparison tells

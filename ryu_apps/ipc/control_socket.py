@@ -37,7 +37,7 @@ CHECK_PAUSE = 0.01
 JUST_BEFORE = 3.0  # seconds
 
 
-class Running(Protocol):
+class RunningController(Protocol):
     """What people ask about: a controller at work."""
 
     core: Core
@@ -51,7 +51,7 @@ class Running(Protocol):
 
 
 class ControlServer:
-    def __init__(self, state: Path, app: Running) -> None:
+    def __init__(self, state: Path, app: RunningController) -> None:
         self._state = state
         self._app = app
 
@@ -88,7 +88,7 @@ def _read_line(connection: socket.socket) -> bytes:
     return data
 
 
-def handle(app: Running, request: dict[str, Any]) -> dict[str, Any]:
+def handle(app: RunningController, request: dict[str, Any]) -> dict[str, Any]:
     """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
     `policy_request`."""
     what = request["do"]
@@ -124,7 +124,7 @@ def policy_request(rollout: Rollout, request: dict[str, Any]) -> dict[str, Any]:
     return answered(lambda: rollout.roll_back(version, by, now))
 
 
-def check(app: Running) -> list[dict[str, Any]]:
+def check(app: RunningController) -> list[dict[str, Any]]:
     """Read every connected switch now and compare it with the policy; waits for the answers."""
     asked = time.time()
     app.carry_out(app.core.check(asked))
@@ -132,7 +132,7 @@ def check(app: Running) -> list[dict[str, Any]]:
     return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
 
 
-def _wait_for(app: Running, asked: float, at: Callable[[Session], float | None]) -> None:
+def _wait_for(app: RunningController, asked: float, at: Callable[[Session], float | None]) -> None:
     """Until every ready switch has answered since ``asked``, or is late."""
     while time.time() - asked < READING_TIMEOUT + 1:
         ready = [s for s in app.core.sessions.values() if s.phase is Phase.READY]
@@ -141,7 +141,7 @@ def _wait_for(app: Running, asked: float, at: Callable[[Session], float | None])
         hub.sleep(CHECK_PAUSE)
 
 
-def traffic(app: Running) -> list[dict[str, Any]]:
+def traffic(app: RunningController) -> list[dict[str, Any]]:
     """What each switch's rules have carried; waits for the answers."""
     asked = time.time()
     app.carry_out(app.core.read_traffic())
@@ -212,7 +212,7 @@ def _full(crowd: Crowd | None) -> dict[str, Any] | None:
     return {"denied": crowd.count, "latest": crowd.latest}
 
 
-def status(app: Running) -> dict[str, Any]:
+def status(app: RunningController) -> dict[str, Any]:
     core: Core = app.core
     desired, watcher = core.desired, core.watcher
     link, refused = app.link, app.listener.refused

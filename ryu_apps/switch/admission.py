@@ -6,17 +6,17 @@ import logging
 from dataclasses import dataclass, field
 
 from policies.compiler import CompileError
-from policies.compiler.common.targets import Overflow, Target
+from policies.compiler.common.targets import Overflow, SwitchTarget
 from policies.language.switches_file import Switches
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow.messages import set_fragments
-from ryu_apps.switch.bundle_writer import Refusal, xids
+from ryu_apps.switch.bundle_writer import SwitchRefusal, xids
 from ryu_apps.switch.capabilities import Features
 from ryu_apps.switch.roles import SLAVE, owner_of, role_status
 from ryu_apps.switch.session import Phase, Session
 from ryu_apps.switch.switch_profile import kind_of, weaker
-from ryu_apps.switch.table_reader import Reading
+from ryu_apps.switch.table_reader import TableReading
 
 BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST = 2, 3, 4, 1
 UNDERSTOOD_NOT = (BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST)
@@ -45,7 +45,7 @@ class Admission:
         effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {said}")]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
-    def weaken(self, session: Session, refusal: Refusal, now: float) -> list[Effect]:
+    def weaken(self, session: Session, refusal: SwitchRefusal, now: float) -> list[Effect]:
         """A switch that takes none of its rules gets those of a less capable kind."""
         fresh = not session.confirmed and session.phase in (Phase.SETTLING, Phase.READY)
         kind = weaker(session.kind, str(refusal)) if fresh else None
@@ -57,7 +57,9 @@ class Admission:
         effects: list[Effect] = [Log(logging.WARNING, text)]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
-    def admit(self, session: Session, reading: Reading, now: float) -> tuple[bool, list[Effect]]:
+    def admit(
+        self, session: Session, reading: TableReading, now: float
+    ) -> tuple[bool, list[Effect]]:
         """The switch has said what it holds: whether we write it, and what to tell of that."""
         switch, found = session.switch, owner_of(reading.found.values())
         if found == self.owner:
@@ -133,5 +135,5 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
 def fragments(session: Session) -> list[Effect]:
     """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
     says so, so it is said again now and then, in case somebody else has said otherwise."""
-    drop = session.kind.target is not Target.STATEFUL
+    drop = session.kind.target is not SwitchTarget.STATEFUL
     return [Send(session.switch, set_fragments(next(xids), drop=drop))]

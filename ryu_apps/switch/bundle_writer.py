@@ -17,7 +17,7 @@ from policies.rules.layout import Category, cookie
 from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireRule, flow_mod
-from ryu_apps.switch.reconcile import Difference
+from ryu_apps.switch.reconcile import RuleDifference
 
 FIRST_XID = 0x5300_0000  # apart from the library's own, which count from a random start
 FLOW_MOD_FAILED, TABLE_FULL = 5, 1
@@ -32,7 +32,7 @@ Step = tuple[tuple[WireRule, ...], tuple[WireRule, ...]]  # rules to write, rule
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SwitchRefusal:
     """The switch's error: type and code of OpenFlow, and the table where that is known."""
 
     kind: int
@@ -40,7 +40,7 @@ class Refusal:
     table: int | None = None
 
     @classmethod
-    def of(cls, buf: bytes) -> Refusal:
+    def of(cls, buf: bytes) -> SwitchRefusal:
         kind, code = error_code(buf)
         inner = buf[13] if len(buf) > 13 else None
         at = {messages.FLOW_MOD: _IN_FLOW_MOD, messages.EXPERIMENTER: _IN_BUNDLE}.get(inner or 0)
@@ -61,16 +61,16 @@ class Refusal:
 
 
 @dataclass(slots=True)
-class Change:
+class BundleChange:
     """``before`` are the rules that altered ones take the place of. A ``tight`` change finds no
     room for new rules beside the old ones: everything is dropped while it is made."""
 
     what: str
-    difference: Difference
+    difference: RuleDifference
     before: tuple[WireRule, ...] = ()
     confirmed: Confirmed | None = None
     tight: bool = False
-    refusal: Refusal | None = None
+    refusal: SwitchRefusal | None = None
     steps: deque[Step] = field(default_factory=deque)
 
     def plan(self) -> None:
@@ -111,8 +111,8 @@ class Writer:
     switch: int
     atomic: bool = True
     counters: Counters = field(default_factory=Counters)
-    _sent: dict[int, Change] = field(default_factory=dict)
-    _waiting: deque[Change] = field(default_factory=deque)
+    _sent: dict[int, BundleChange] = field(default_factory=dict)
+    _waiting: deque[BundleChange] = field(default_factory=deque)
 
     @property
     def idle(self) -> bool:
@@ -123,13 +123,13 @@ class Writer:
         self._sent.clear()
         self._waiting.clear()
 
-    def send(self, change: Change) -> list[Effect]:
+    def send(self, change: BundleChange) -> list[Effect]:
         if not self.atomic and self._sent:
             self._waiting.append(change)
             return []
         return self._start(change)
 
-    def _start(self, change: Change) -> list[Effect]:
+    def _start(self, change: BundleChange) -> list[Effect]:
         difference = change.difference
         self.counters.flow_mods += difference.changes
         if self.atomic and difference.changes:
@@ -140,7 +140,7 @@ class Writer:
         change.plan()
         return self._step(change)
 
-    def _step(self, change: Change) -> list[Effect]:
+    def _step(self, change: BundleChange) -> list[Effect]:
         added, removed = change.steps.popleft()
         bodies = [flow_mod(rule, ADD) for rule in added]
         bodies += [flow_mod(rule, DELETE_STRICT) for rule in removed]
@@ -151,25 +151,25 @@ class Writer:
         data = [messages.message(messages.FLOW_MOD, xid, body) for body in bodies]
         return [Send(self.switch, b"".join(data) + messages.barrier(xid))]
 
-    def _on_its_way(self, change: Change) -> int:
+    def _on_its_way(self, change: BundleChange) -> int:
         xid = next(xids)
         self._sent[xid] = change
         return xid
 
-    def refuse(self, xid: int, buf: bytes) -> Change | None:
+    def refuse(self, xid: int, buf: bytes) -> BundleChange | None:
         """An error: the change that it ends, if it ends one. A change that is written rule by
         rule ends at its barrier."""
         change = self._sent.get(xid)
         if change is None:
             return None
         if change.refusal is None:
-            change.refusal = Refusal.of(buf)
+            change.refusal = SwitchRefusal.of(buf)
         if not self.atomic and not change.refusal.slave:
             return None
         self.forget()
         return change
 
-    def barrier(self, xid: int, now: float) -> tuple[list[Effect], Change | None]:
+    def barrier(self, xid: int, now: float) -> tuple[list[Effect], BundleChange | None]:
         """The switch has done all that came before: what follows, and the change that failed."""
         change = self._sent.pop(xid, None)
         if change is None:

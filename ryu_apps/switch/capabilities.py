@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 
-from policies.compiler.common.targets import TABLES, Target
-from policies.rules.layout import PlainTable, Table
+from policies.compiler.common.targets import TABLES, SwitchTarget
+from policies.rules.layout import PlainTable, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import MULTIPART_SIZE, Malformed, multipart_more
 from ryu_apps.openflow.fields import BY_HEADER
@@ -55,13 +55,13 @@ class Features:
     refused: frozenset[str] = frozenset()
 
     @property
-    def target(self) -> Target:
+    def target(self) -> SwitchTarget:
         """The most capable kind of rules that the switch can hold."""
-        if self.bundles and self._holds(Target.STATEFUL) and self._tracks():
-            return Target.STATEFUL
-        if self._holds(Target.STATELESS) and self._carries_metadata():
-            return Target.STATELESS
-        return Target.SINGLE
+        if self.bundles and self._holds(SwitchTarget.STATEFUL) and self._tracks():
+            return SwitchTarget.STATEFUL
+        if self._holds(SwitchTarget.STATELESS) and self._carries_metadata():
+            return SwitchTarget.STATELESS
+        return SwitchTarget.SINGLE
 
     @property
     def port_masks(self) -> bool:
@@ -74,7 +74,7 @@ class Features:
         """Entries of each table, where the switch tells."""
         return {number: each.size for number, each in self.listed.items()}
 
-    def _holds(self, target: Target) -> bool:
+    def _holds(self, target: SwitchTarget) -> bool:
         if self.listed:
             return all(number in self.listed for number in TABLES[target])
         return self.tables >= len(TABLES[target])
@@ -82,7 +82,7 @@ class Features:
     def _tracks(self) -> bool:
         if not self.listed:
             return self.description.startswith(OPEN_VSWITCH)
-        return all(TRACKED <= self.listed[number].fields for number in Table)
+        return all(TRACKED <= self.listed[number].fields for number in RuleTable)
 
     def _carries_metadata(self) -> bool:
         needed = (1 << 63) - 1
@@ -101,7 +101,7 @@ class Features:
 
 
 @dataclass(slots=True)
-class Probe:
+class CapabilityProbe:
     """The questions to one switch, and the answers so far; done when its barrier is answered."""
 
     tables: int

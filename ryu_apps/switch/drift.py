@@ -10,11 +10,11 @@ from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.openflow.encode import WireKey, WireRule
 from ryu_apps.switch.bundle_writer import Confirmed
-from ryu_apps.switch.reconcile import Difference, compare, drift
+from ryu_apps.switch.reconcile import RuleDifference, compare, drift
 from ryu_apps.switch.session import CHECK_EVERY, Checked, Phase, Session
-from ryu_apps.switch.table_reader import Reading
+from ryu_apps.switch.table_reader import TableReading
 
-NOTHING = Difference((), (), (), 0)
+NOTHING = RuleDifference((), (), (), 0)
 Desired = Callable[[], Iterable[Rule]]
 Repair = Callable[[Confirmed], list[Effect]]
 
@@ -43,7 +43,7 @@ def unread(session: Session, why: str, now: float) -> list[Effect]:
 
 
 def judge(
-    session: Session, reading: Reading, desired: Desired, repair: Repair, now: float
+    session: Session, reading: TableReading, desired: Desired, repair: Repair, now: float
 ) -> list[Effect]:
     """Compare a ready switch's reading with what it should have, and repair what differs.
 
@@ -90,9 +90,9 @@ def judge(
 def _thorough(
     session: Session,
     rules: Iterable[Rule],
-    drifted: Difference,
+    drifted: RuleDifference,
     found: Mapping[WireKey, WireRule],
-) -> Difference:
+) -> RuleDifference:
     """Against the policy itself.
 
     What ends by a timer may end a moment sooner or later than its decision: such
@@ -106,4 +106,6 @@ def _thorough(
     def counted(found_so: Iterable[WireRule]) -> tuple[WireRule, ...]:
         return tuple(rule for rule in found_so if not rule.timed or rule.key in strange)
 
-    return Difference(counted(whole.missing), counted(altered), counted(whole.excess), whole.proper)
+    return RuleDifference(
+        counted(whole.missing), counted(altered), counted(whole.excess), whole.proper
+    )

@@ -32,7 +32,7 @@ class Carried:
 
 
 @dataclass(slots=True)
-class Tally:
+class IntentCounters:
     """``intents`` by their number; ``connections`` are those that the switch counts now, whose
     packets are among those of the intents."""
 
@@ -51,17 +51,17 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Traffic:
+class SwitchCounters:
     """One switch's last whole ``tally``, complete ``at`` some time; None for never."""
 
-    tally: Tally = field(default_factory=Tally)
+    tally: IntentCounters = field(default_factory=IntentCounters)
     at: float | None = None
-    _growing: Tally = field(default_factory=Tally)
+    _growing: IntentCounters = field(default_factory=IntentCounters)
     _asked: int = 0
 
     def ask(self) -> bytes:
         """The question. The answer to an earlier one is not waited for any more."""
-        self._asked, self._growing = next(_xids), Tally()
+        self._asked, self._growing = next(_xids), IntentCounters()
         return messages.read_flows(self._asked)
 
     def take(self, xid: int, buf: bytes, now: float) -> bool:

@@ -74,7 +74,7 @@ class Unreadable(Exception):
     """A stream that cannot be OpenFlow 1.3 any more."""
 
 
-class Connection(controller.Datapath):  # type: ignore[misc]
+class SwitchConnection(controller.Datapath):  # type: ignore[misc]
     """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
     known switch first; what it takes (returns True for) is not parsed into objects at all.
     ``paused()`` is called when no more messages are at hand."""
@@ -190,7 +190,7 @@ class TlsFiles:
 
 @dataclass(slots=True)
 class Listener:
-    """Takes connections on one or more doors until the process ends; see `Connection`."""
+    """Takes connections on one or more doors until the process ends; see `SwitchConnection`."""
 
     tap: Tap
     paused: Callable[[], None]
@@ -238,7 +238,7 @@ class Listener:
             if tls is not None:
                 sock = self._secured(sock, address, tls)
             if sock is not None:
-                connection = Connection(sock, address, self.tap, self.paused, self.refused)
+                connection = SwitchConnection(sock, address, self.tap, self.paused, self.refused)
                 connection.welcomed = known
                 connection.serve()
         except OSError as error:

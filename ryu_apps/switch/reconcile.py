@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from ryu_apps.openflow.describe import rule_text
 from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireKey, WireRule, flow_mod
 from topology.gc_tuning import collection_paused
@@ -14,7 +14,7 @@ SHOWN = 5  # rules named of each kind of difference
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RuleDifference:
     """``proper`` are the rules that are right and stay untouched, as a count."""
 
     missing: tuple[WireRule, ...]
@@ -52,7 +52,7 @@ class Difference:
 
 
 @collection_paused()
-def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> Difference:
+def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> RuleDifference:
     """Compare by bytes; rules that the switch learned itself are left out."""
     missing, altered = [], []
     proper = 0
@@ -67,10 +67,12 @@ def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) 
         else:
             altered.append(rule)
     excess = tuple(rule for key, rule in installed.items() if key not in wanted and ours(rule))
-    return Difference(tuple(missing), tuple(altered), excess, proper)
+    return RuleDifference(tuple(missing), tuple(altered), excess, proper)
 
 
-def drift(believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule]) -> Difference:
+def drift(
+    believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule]
+) -> RuleDifference:
     """What others changed on a switch that was as ``believed``; exact, timeouts included."""
     missing, altered = [], []
     for key, rule in believed.items():
@@ -81,9 +83,9 @@ def drift(believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule
             altered.append(rule)
     excess = tuple(rule for key, rule in found.items() if key not in believed and ours(rule))
     proper = len(believed) - len(missing) - len(altered)
-    return Difference(tuple(missing), tuple(altered), excess, proper)
+    return RuleDifference(tuple(missing), tuple(altered), excess, proper)
 
 
 def ours(rule: WireRule) -> bool:
     """Whether reconciliation looks after a rule: all but the switch's own counting rules."""
-    return category_of(rule.cookie) != Category.COUNT or rule.key[0] != Table.COUNT
+    return category_of(rule.cookie) != Category.COUNT or rule.key[0] != RuleTable.COUNT

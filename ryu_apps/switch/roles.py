@@ -49,7 +49,7 @@ def role_status(buf: bytes) -> int | None:
 
 
 @dataclass(slots=True)
-class Role:
+class ControllerRole:
     """Our role at one switch. ``generation`` is the switch's, as last told."""
 
     generation: int = UNSET

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from policies.compiler import Change, SwitchView
+from policies.compiler import RuleChange, SwitchView
 from policies.rules.layout import is_limit_meter
 from policies.rules.rule import Meter, Rule
 from response.ipc.messages import SwitchChanged
@@ -23,14 +23,14 @@ from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
-from ryu_apps.switch.bundle_writer import Change as OnItsWay
-from ryu_apps.switch.bundle_writer import Confirmed, Counters, Refusal, Writer, xids
-from ryu_apps.switch.capabilities import Probe
-from ryu_apps.switch.flow_counters import Traffic
-from ryu_apps.switch.reconcile import Difference, compare
-from ryu_apps.switch.roles import Role
-from ryu_apps.switch.switch_profile import Kind
-from ryu_apps.switch.table_reader import Reading
+from ryu_apps.switch.bundle_writer import BundleChange as PendingChange
+from ryu_apps.switch.bundle_writer import Confirmed, Counters, SwitchRefusal, Writer, xids
+from ryu_apps.switch.capabilities import CapabilityProbe
+from ryu_apps.switch.flow_counters import SwitchCounters
+from ryu_apps.switch.reconcile import RuleDifference, compare
+from ryu_apps.switch.roles import ControllerRole
+from ryu_apps.switch.switch_profile import SwitchProfile
+from ryu_apps.switch.table_reader import TableReading
 from ryu_apps.switch.telemetry_loss import Losses
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
@@ -56,7 +56,7 @@ class Checked:
     """
 
     at: float
-    difference: Difference
+    difference: RuleDifference
     meters: tuple[int, ...] = ()
     failure: str = ""
 
@@ -78,11 +78,11 @@ class Session:
     tables: int = 254
     view: SwitchView | None = None  # that its rules were last made for
     phase: Phase = Phase.READING
-    kind: Kind = field(default_factory=Kind)
+    kind: SwitchProfile = field(default_factory=SwitchProfile)
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
     losses: Losses = field(default_factory=Losses)
-    traffic: Traffic = field(default_factory=Traffic)
+    traffic: SwitchCounters = field(default_factory=SwitchCounters)
     settled_at: float = 0.0
     retry_at: float = 0.0
     problem: str = ""  # why it does not have the rules that it should
@@ -90,12 +90,12 @@ class Session:
     check_at: float = 0.0
     checked: Checked | None = None
     drifted: Checked | None = None  # the last comparison that found something
-    reading: Reading | None = None
-    probe: Probe | None = None
-    role: Role = field(default_factory=Role)
+    reading: TableReading | None = None
+    probe: CapabilityProbe | None = None
+    role: ControllerRole = field(default_factory=ControllerRole)
     confirmed: bool = False  # it has taken a whole set of rules
     writer: Writer = field(init=False)
-    refusal: Refusal | None = None  # the last, until it is looked at
+    refusal: SwitchRefusal | None = None  # the last, until it is looked at
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
     _refusals: int = 0  # in a row
 
@@ -119,7 +119,7 @@ class Session:
     def ask(self, now: float) -> list[Effect]:
         """Find out what the switch can do."""
         self.phase = Phase.ASKING
-        self.probe = Probe(self.tables, now)
+        self.probe = CapabilityProbe(self.tables, now)
         return [Send(self.switch, self.probe.ask())]
 
     def stand_by(self, why: str) -> None:
@@ -128,7 +128,7 @@ class Session:
         self.reading, self.retry_at = None, 0.0
         self.writer.forget()
 
-    def know(self, kind: Kind) -> None:
+    def know(self, kind: SwitchProfile) -> None:
         """Work with the switch as one of a kind from now on."""
         self.kind, self.probe = kind, None
         self.writer.atomic = kind.bundles
@@ -141,10 +141,10 @@ class Session:
 
     def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
         """Ask the same while everything goes on."""
-        self.reading = Reading(now, self._known, thorough)
+        self.reading = TableReading(now, self._known, thorough)
         return [Send(self.switch, self.reading.ask())]
 
-    def multipart(self, xid: int, buf: bytes, now: float) -> Reading | None:
+    def multipart(self, xid: int, buf: bytes, now: float) -> TableReading | None:
         """Take one answer; the reading that it completes, if it does.
 
         Raises Malformed for bytes that are no such answer.
@@ -164,7 +164,7 @@ class Session:
         self._known = reading.seen
         return reading
 
-    def settle(self, reading: Reading, now: float) -> None:
+    def settle(self, reading: TableReading, now: float) -> None:
         """Take the first reading for what the switch has."""
         self.installed, self.meters = reading.found, reading.meters
         self.phase = Phase.SETTLING
@@ -195,7 +195,7 @@ class Session:
         """Rules as this switch gets them."""
         return map(wire_rule, self.kind.fitted(rules))
 
-    def difference(self, desired: Iterable[Rule]) -> Difference:
+    def difference(self, desired: Iterable[Rule]) -> RuleDifference:
         """Between what the switch has and ``desired``."""
         return compare(self.wire(desired), self.installed)
 
@@ -211,14 +211,14 @@ class Session:
         return [Send(self.switch, data)] if gone else []
 
     def reconcile(
-        self, difference: Difference, now: float, confirmed: Confirmed | None = None
+        self, difference: RuleDifference, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
         """Send a `difference`."""
         self.last_difference = difference.summary()
         return self._apply(difference, "policy", confirmed, now)
 
     def change(
-        self, change: Change, now: float, confirmed: Confirmed | None = None
+        self, change: RuleChange, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
         """Send a change of what a comparison settled before."""
         removed = map(wire_key, change.removed)
@@ -240,26 +240,26 @@ class Session:
                 new.append(rule)
         gone = (self.installed.get(key) for key in removed)
         old = tuple(rule for rule in gone if rule is not None)
-        return self._apply(Difference(tuple(new), (), old, 0), what, confirmed, now)
+        return self._apply(RuleDifference(tuple(new), (), old, 0), what, confirmed, now)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""
         missing = self.difference(rules)
-        only = Difference(missing.missing, missing.altered, (), missing.proper)
+        only = RuleDifference(missing.missing, missing.altered, (), missing.proper)
         return self._apply(only, what, None, now)
 
     def put(
-        self, change: Change, what: str, now: float, confirmed: Confirmed | None = None
+        self, change: RuleChange, what: str, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
         """Write rules anew, timers included, and take others away."""
         gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
         removed = tuple(rule for rule in gone if rule is not None)
         return self._apply(
-            Difference(tuple(self.wire(change.added)), (), removed, 0), what, confirmed, now
+            RuleDifference(tuple(self.wire(change.added)), (), removed, 0), what, confirmed, now
         )
 
     def _apply(
-        self, difference: Difference, what: str, confirmed: Confirmed | None, now: float
+        self, difference: RuleDifference, what: str, confirmed: Confirmed | None, now: float
     ) -> list[Effect]:
         if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
@@ -273,7 +273,7 @@ class Session:
         if self.reading is not None:
             changed = (*difference.missing, *difference.altered, *difference.excess)
             self.reading.touched.update(rule.key for rule in changed)
-        effects = self.writer.send(OnItsWay(what, difference, before, confirmed, tight))
+        effects = self.writer.send(PendingChange(what, difference, before, confirmed, tight))
         if tight:
             text = (
                 f"switch {self.switch} has no room for new rules beside the old ones: it drops "
@@ -282,7 +282,7 @@ class Session:
             effects.insert(0, Log(logging.WARNING, text))
         return effects
 
-    def _lacks_room(self, difference: Difference) -> bool:
+    def _lacks_room(self, difference: RuleDifference) -> bool:
         """Whether a table would overflow if what is new came before what is old goes."""
         room = self.kind.room
         most = len(self.installed) + len(difference.missing)
@@ -309,8 +309,8 @@ class Session:
         failed = self.writer.refuse(xid, buf)
         return [] if failed is None else self._failed(failed, now)
 
-    def _failed(self, change: OnItsWay, now: float) -> list[Effect]:
-        refusal = self.refusal = change.refusal or Refusal(0, 0)
+    def _failed(self, change: PendingChange, now: float) -> list[Effect]:
+        refusal = self.refusal = change.refusal or SwitchRefusal(0, 0)
         self.counters.failures += 1
         self.reading = None
         self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)

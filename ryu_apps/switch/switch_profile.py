@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
-from policies.compiler.common.targets import LOSSES, TABLES, Form, Target
+from policies.compiler.common.targets import LOSSES, TABLES, Form, SwitchTarget
 from policies.language.switches_file import SwitchSetting
 from policies.rules.rule import CopyToController, Rule, RuleAction, UseMeter
 from ryu_apps.switch.capabilities import Features
 
-LESS: Mapping[Target, Target] = {
-    Target.STATEFUL: Target.STATELESS,
-    Target.STATELESS: Target.SINGLE,
+LESS: Mapping[SwitchTarget, SwitchTarget] = {
+    SwitchTarget.STATEFUL: SwitchTarget.STATELESS,
+    SwitchTarget.STATELESS: SwitchTarget.SINGLE,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SwitchProfile:
     """``sizes`` are rules by table, as far as known; ``limits`` what the switch cannot do, in
     words. Without ``bundles`` changes are written rule by rule."""
 
@@ -29,7 +29,7 @@ class Kind:
     description: str = ""
 
     @property
-    def target(self) -> Target:
+    def target(self) -> SwitchTarget:
         return self.form.target
 
     def table_name(self, table: int) -> str:
@@ -46,7 +46,7 @@ class Kind:
         return iter(rules) if self.meters else map(_unmetered, rules)
 
 
-def kind_of(features: Features, setting: SwitchSetting) -> Kind:
+def kind_of(features: Features, setting: SwitchSetting) -> SwitchProfile:
     """What is found out, unless the installation's file says otherwise."""
     target = setting.kind or features.target
     form = Form(target, setting.port_masks and (features.port_masks or not features.listed))
@@ -56,7 +56,7 @@ def kind_of(features: Features, setting: SwitchSetting) -> Kind:
         limits.append(
             f"the switches file says {setting.kind}, but it seems to be {features.target}"
         )
-    return Kind(
+    return SwitchProfile(
         form,
         sizes,
         features.bundles,
@@ -66,7 +66,7 @@ def kind_of(features: Features, setting: SwitchSetting) -> Kind:
     )
 
 
-def weaker(kind: Kind, why: str) -> Kind | None:
+def weaker(kind: SwitchProfile, why: str) -> SwitchProfile | None:
     """The kind to try when a switch refuses the rules of this one; None when there is none."""
     target = LESS.get(kind.target)
     if target is None:
@@ -77,8 +77,8 @@ def weaker(kind: Kind, why: str) -> Kind | None:
     return replace(kind, form=form, limits=(*LOSSES[target], *said, refused))
 
 
-def _rank(target: Target) -> int:
-    return list(Target).index(target)
+def _rank(target: SwitchTarget) -> int:
+    return list(SwitchTarget).index(target)
 
 
 def _unmetered(rule: Rule) -> Rule:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
-from policies.rules.layout import Category, Table
+from policies.rules.layout import Category, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import flow_stats, multipart_more
 from ryu_apps.openflow.encode import WireKey, WireRule
@@ -26,7 +26,7 @@ _xids = count(0x5500_0000)
 
 
 @dataclass(slots=True)
-class Reading:
+class TableReading:
     """``since`` is when it was asked for, or last answered: a hundred thousand rules take a while.
     ``known`` are rules by their bytes in listings seen before, so that most need no parsing.
 
@@ -94,6 +94,6 @@ def _not_learned() -> Iterator[tuple[int, int, int]]:
     """Table, cookie and mask of the questions that list all rules but the learned ones."""
     yield messages.ALL_TABLES, 0, _HIGH
     yield messages.ALL_TABLES, _HIGH, _HIGH | _LOW
-    others: Iterable[Table] = (table for table in Table if table is not Table.COUNT)
+    others: Iterable[RuleTable] = (table for table in RuleTable if table is not RuleTable.COUNT)
     for table in others:
         yield table, _HIGH | _LOW, _HIGH | _LOW

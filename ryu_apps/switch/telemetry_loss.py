@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
 
-from policies.rules.layout import COUNT_LIMIT, Table
+from policies.rules.layout import COUNT_LIMIT, RuleTable
 from ryu_apps.openflow.decode import MULTIPART_SIZE, multipart_more
 from ryu_apps.openflow.messages import ANY, MULTIPART_REQUEST, message
 
@@ -55,7 +55,7 @@ class Losses:
         if xid not in self._asked:
             return False
         if int.from_bytes(buf[8:10], "big") == MULTIPART_TABLE:
-            self.counting = dict(_active(buf)).get(Table.COUNT, self.counting)
+            self.counting = dict(_active(buf)).get(RuleTable.COUNT, self.counting)
         else:
             self.held_back.update(_dropped(buf))
         if not multipart_more(buf):

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
 from policies.rules import layout
-from policies.rules.layout import Outcome
+from policies.rules.layout import DecidedBits
 from policies.rules.rule import Bits
 from ryu_apps.openflow.decode import FlowRemoved, PacketIn
 from ryu_apps.openflow.ethernet import NAMES, Frame
-from ryu_apps.telemetry.tcp_tracker import MAX_OPEN, SegmentBook, Tuple
+from ryu_apps.telemetry.tcp_tracker import MAX_OPEN, TcpTracker, Tuple
 from topology.making import changed, record_of
 from topology.records import FlowRecord, State, VerdictWord
 
@@ -25,10 +25,10 @@ JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
 
 WORDS: Mapping[int, VerdictWord] = {
-    Outcome.ALLOW: "allow",
-    Outcome.WOULD_DENY: "would-deny",
-    Outcome.OBSERVED: "observed",
-    Outcome.DENY: "deny",
+    DecidedBits.ALLOW: "allow",
+    DecidedBits.WOULD_DENY: "would-deny",
+    DecidedBits.OBSERVED: "observed",
+    DecidedBits.DENY: "deny",
 }
 
 
@@ -49,13 +49,13 @@ class _Half:
 
 
 @dataclass(slots=True)
-class ConnectionBook:
+class FlowTracker:
     """Remembers what has begun, and joins the two directions of what has ended."""
 
     begun: OrderedDict[Tuple, FlowRecord] = field(default_factory=OrderedDict)
     ending: dict[Tuple, _Half] = field(default_factory=dict)
     closed: OrderedDict[Tuple, None] = field(default_factory=OrderedDict)
-    segments: SegmentBook = field(default_factory=SegmentBook)
+    segments: TcpTracker = field(default_factory=TcpTracker)
     forgotten: int = 0
     stragglers: int = 0
 

@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import Target
+from policies.compiler.common.targets import SwitchTarget
 from policies.rules import layout
 from policies.rules.layout import PlainTable, Reason
 from response.ipc.messages import HostsChanged, RecordsSeen, SpoofsSeen
 from ryu_apps.effects import Effect, Log, Remember, Tell
-from ryu_apps.enforcement.desired_state import Desired
+from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.fabric import host_probes as discovery
 from ryu_apps.fabric.host_mobility import Moves
 from ryu_apps.fabric.link_state import LinkWatch
 from ryu_apps.openflow import decode, ethernet
 from ryu_apps.openflow.dhcp import read_assignment
 from ryu_apps.telemetry.conntrack_exhaustion import Crowding
-from ryu_apps.telemetry.flow_tracker import ConnectionBook, bits
+from ryu_apps.telemetry.flow_tracker import FlowTracker, bits
 from topology.hosts import is_bindable
-from topology.records import Binding, FlowRecord, SpoofSeen
+from topology.records import Binding, FlowRecord, SpoofedPacket
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Lost:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PacketInResult:
     """Effects of one packet. ``rules_changed`` says that hosts are others, ``rerouted`` that links
     are, and ``afterwards`` is for when every switch acts on what follows from it."""
 
@@ -45,15 +45,15 @@ class Seen:
     afterwards: tuple[Effect, ...] = ()
 
 
-NOTHING = Seen()
+NOTHING = PacketInResult()
 _LLDP = ethernet.ETH_LLDP.to_bytes(2, "big")
 
 
-def plain_reason(copy: decode.PacketIn, target: Target) -> Reason:
+def plain_reason(copy: decode.PacketIn, target: SwitchTarget) -> Reason:
     """Why a switch without registers sent a packet: told from the table that did."""
     if copy.frame[12:14] == _LLDP:
         return Reason.LINK
-    asked = target is Target.STATELESS and copy.table in (PlainTable.ARP, PlainTable.ND)
+    asked = target is SwitchTarget.STATELESS and copy.table in (PlainTable.ARP, PlainTable.ND)
     return Reason.UNKNOWN_TARGET if asked else Reason.GUARD
 
 
@@ -61,12 +61,12 @@ Views = Callable[[], Mapping[int, SwitchView]]
 
 
 @dataclass(slots=True)
-class Watcher:
+class PacketInHandler:
     """Reads packet copies against what is known, and takes in what is new."""
 
-    desired: Desired
+    desired: DesiredState
     secret: bytes
-    book: ConnectionBook = field(default_factory=ConnectionBook)
+    book: FlowTracker = field(default_factory=FlowTracker)
     links: LinkWatch = field(default_factory=LinkWatch)
     moves: Moves = field(default_factory=Moves)
     crowding: Crowding = field(default_factory=Crowding)
@@ -81,12 +81,12 @@ class Watcher:
         copy: decode.PacketIn,
         views: Views,
         now: float,
-        target: Target = Target.STATEFUL,
-    ) -> Seen:
+        target: SwitchTarget = SwitchTarget.STATEFUL,
+    ) -> PacketInResult:
         """One packet copy from ``switch``; ``views`` tells which switches are connected, and
         ``target`` what kind of rules sent the copy."""
         reason = bits(copy.fields, layout.REASON)
-        if target is not Target.STATEFUL:
+        if target is not SwitchTarget.STATEFUL:
             reason = plain_reason(copy, target)
         port = copy.fields.get("in_port", 0)
         if reason == Reason.LINK:
@@ -113,7 +113,7 @@ class Watcher:
         if reason == Reason.PROBE:
             return self._answered(switch, port, frame, now)
         if reason == Reason.FULL:
-            return Seen(tuple(self.crowding.denied(switch, port, frame, now)))
+            return PacketInResult(tuple(self.crowding.denied(switch, port, frame, now)))
         if reason == Reason.GUARD:
             return self._stranger(switch, port, frame, copy.frame, now)
         return NOTHING
@@ -137,7 +137,7 @@ class Watcher:
         records, self.records = tuple(self.records), []
         return [Tell(RecordsSeen(records))]
 
-    def _link(self, switch: int, port: int, frame: bytes, now: float) -> Seen:
+    def _link(self, switch: int, port: int, frame: bytes, now: float) -> PacketInResult:
         sender = ethernet.read_lldp(frame, self.secret)
         if sender is None:
             self.lost.forged_lldp += 1
@@ -146,7 +146,7 @@ class Watcher:
         heard = self.links.heard(desired.fabric, desired.hosts, sender, (switch, port), now)
         self.lost.forged_lldp += heard.forged
         if heard.problem:
-            return Seen((Log(logging.WARNING, heard.problem),))
+            return PacketInResult((Log(logging.WARNING, heard.problem),))
         if heard.fabric is None:
             return NOTHING
         desired.fabric = heard.fabric
@@ -157,11 +157,11 @@ class Watcher:
         ]
         emptied = [desired.hosts.vacate(place) for place in (sender, (switch, port))]
         if not any(emptied):
-            return Seen(tuple(effects), rerouted=True)
+            return PacketInResult(tuple(effects), rerouted=True)
         desired.hosts_changed()
         bindings = tuple(desired.hosts.discovered.values())
         told = Tell(HostsChanged(desired.hosts.bindings()))
-        return Seen((*effects, Remember(bindings=bindings), told), rules_changed=True)
+        return PacketInResult((*effects, Remember(bindings=bindings), told), rules_changed=True)
 
     def _unknown_target(
         self,
@@ -170,7 +170,7 @@ class Watcher:
         data: bytes,
         views: Views,
         now: float,
-    ) -> Seen:
+    ) -> PacketInResult:
         """Somebody asks for an address that has no owner: a probe, or a host not yet seen."""
         if not frame.query or frame.target is None or frame.src_ip is None:
             return NOTHING
@@ -187,11 +187,11 @@ class Watcher:
         )
         self.records.append(record)
         asked = discovery.search(views(), self.desired.hosts, asker, data, self.xids)
-        return Seen(tuple(asked))
+        return PacketInResult(tuple(asked))
 
     def _stranger(
         self, switch: int, port: int, frame: ethernet.Frame, data: bytes, now: float
-    ) -> Seen:
+    ) -> PacketInResult:
         """A packet that no binding admits: a host to learn, or a spoof to report."""
         ip = discovery.claimed_address(frame)
         if port in self.desired.fabric.trunks(switch):
@@ -210,7 +210,7 @@ class Watcher:
             newcomer = Binding(frame.src_mac, ip, switch, port)
             asked = self.moves.doubt(self.desired.hosts, sighting.doubt, newcomer, now, self.xids)
             if asked is not None:
-                return Seen(tuple(asked))
+                return PacketInResult(tuple(asked))
         if sighting.spoof is not None:
             return self._spoof(now, switch, port, frame.src_mac, ip, sighting.spoof)
         if sighting.learned is None:
@@ -218,7 +218,7 @@ class Watcher:
         again = tuple(discovery.replay(switch, port, data, self.xids))
         return self._found(sighting.learned, again)
 
-    def _assigned(self, switch: int, port: int, data: bytes, now: float) -> Seen:
+    def _assigned(self, switch: int, port: int, data: bytes, now: float) -> PacketInResult:
         """A declared server's answer: an address is bound before its host uses it."""
         given = read_assignment(data)
         if given is None:
@@ -228,7 +228,9 @@ class Watcher:
             return self._spoof(now, switch, port, given.mac, given.ip, sighting.spoof)
         return NOTHING if sighting.learned is None else self._found(sighting.learned)
 
-    def _answered(self, switch: int, port: int, frame: ethernet.Frame, now: float) -> Seen:
+    def _answered(
+        self, switch: int, port: int, frame: ethernet.Frame, now: float
+    ) -> PacketInResult:
         """A host answers from where it always was: who claims to be it elsewhere is not."""
         question = self.moves.answered(switch, port, frame.src_mac, now)
         if question is None:
@@ -237,7 +239,7 @@ class Watcher:
         why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
         return self._spoof(now, new.switch, new.port, new.mac, new.ip, why)
 
-    def settle_moves(self, now: float) -> Seen:
+    def settle_moves(self, now: float) -> PacketInResult:
         """Ask old ports again; whoever does not answer in time has moved. Call often."""
         asks, unanswered = self.moves.due(now, self.xids)
         effects: list[Effect] = list(asks)
@@ -255,18 +257,22 @@ class Watcher:
             )
             effects.append(Log(logging.INFO, text))
         if not moved:
-            return Seen(tuple(effects))
+            return PacketInResult(tuple(effects))
         hosts = self.desired.hosts
         self.desired.hosts_changed()
         effects.append(Remember(bindings=tuple(hosts.discovered.values())))
         effects.append(Tell(HostsChanged(hosts.bindings())))
-        return Seen(tuple(effects), rules_changed=True)
+        return PacketInResult(tuple(effects), rules_changed=True)
 
     @staticmethod
-    def _spoof(now: float, switch: int, port: int, mac: str, ip: str | None, why: str) -> Seen:
-        return Seen((Tell(SpoofsSeen((SpoofSeen(now, switch, port, mac, ip, why),))),))
+    def _spoof(
+        now: float, switch: int, port: int, mac: str, ip: str | None, why: str
+    ) -> PacketInResult:
+        return PacketInResult(
+            (Tell(SpoofsSeen((SpoofedPacket(now, switch, port, mac, ip, why),))),)
+        )
 
-    def _found(self, binding: Binding, afterwards: tuple[Effect, ...] = ()) -> Seen:
+    def _found(self, binding: Binding, afterwards: tuple[Effect, ...] = ()) -> PacketInResult:
         """A host or an address more."""
         self.desired.hosts_changed()
         hosts = self.desired.hosts
@@ -274,7 +280,7 @@ class Watcher:
             f"host {binding.mac} with {binding.ip} found on switch {binding.switch} "
             f"port {binding.port}"
         )
-        return Seen(
+        return PacketInResult(
             (
                 Log(logging.INFO, text),
                 Remember(bindings=tuple(hosts.discovered.values())),

@@ -28,7 +28,7 @@ Tuple = tuple[str, str, str, int, int]
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenConnection:
     """``first`` and ``answer`` are the ends' initial sequence numbers, ``out`` and ``back`` the
     bytes that each has sent when it closed; ``taken`` is what the initiator had received then."""
 
@@ -51,16 +51,16 @@ def _turned(key: Tuple) -> Tuple:
 
 
 @dataclass(slots=True)
-class SegmentBook:
+class TcpTracker:
     """``forgotten`` openings had to make room for others before their connections ended."""
 
     forgotten: int = 0
     doubt_until: float = 0.0
-    _open: OrderedDict[Tuple, _Open] = field(default_factory=OrderedDict)
+    _open: OrderedDict[Tuple, _OpenConnection] = field(default_factory=OrderedDict)
     _closed: OrderedDict[Tuple, int] = field(default_factory=OrderedDict)
     _early: OrderedDict[Tuple, Frame] = field(default_factory=OrderedDict)
-    _unanswered: deque[tuple[float, Tuple, _Open]] = field(default_factory=deque)
-    _lingering: deque[tuple[float, Tuple, _Open]] = field(default_factory=deque)
+    _unanswered: deque[tuple[float, Tuple, _OpenConnection]] = field(default_factory=deque)
+    _lingering: deque[tuple[float, Tuple, _OpenConnection]] = field(default_factory=deque)
 
     def answers(self, frame: Frame) -> bool:
         """Whether a segment goes back along a connection that was here not long ago."""
@@ -78,7 +78,7 @@ class SegmentBook:
     def opened(self, record: FlowRecord, frame: Frame, now: float) -> FlowRecord | None:
         """Remember an opening; the connection's end where that was heard before."""
         key = key_of(frame)
-        entry = _Open(record, frame.seq)
+        entry = _OpenConnection(record, frame.seq)
         if key in self._open:
             self._open.move_to_end(key)
         self._open[key] = entry
@@ -128,7 +128,9 @@ class SegmentBook:
         """Copies were held back lately: what was not heard may have been said all the same."""
         self.doubt_until = now + DOUBT
 
-    def _answered(self, key: Tuple, entry: _Open, frame: Frame, now: float) -> FlowRecord | None:
+    def _answered(
+        self, key: Tuple, entry: _OpenConnection, frame: Frame, now: float
+    ) -> FlowRecord | None:
         """A segment from the responder."""
         if frame.flags & TCP_RST and entry.answer is None and not entry.closing:
             entry.closing = True
@@ -141,7 +143,9 @@ class SegmentBook:
             return self._closes(key, entry, frame, now)
         return None
 
-    def _closes(self, key: Tuple, entry: _Open, frame: Frame, now: float) -> FlowRecord | None:
+    def _closes(
+        self, key: Tuple, entry: _OpenConnection, frame: Frame, now: float
+    ) -> FlowRecord | None:
         if frame.flags & TCP_RST:
             # Broken off before anybody said a word: a scan's half-open try, or a refusal.
             said = entry.out or entry.back or entry.taken
@@ -153,7 +157,9 @@ class SegmentBook:
             self._lingering.append((now + LINGER, key, entry))
         return None
 
-    def _end(self, key: Tuple, entry: _Open, state: State | None, now: float) -> FlowRecord:
+    def _end(
+        self, key: Tuple, entry: _OpenConnection, state: State | None, now: float
+    ) -> FlowRecord:
         del self._open[key]
         self._closed[key] = entry.first
         if len(self._closed) > MAX_CLOSED:

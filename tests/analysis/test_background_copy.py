@@ -5,19 +5,19 @@ import socket
 import time
 from pathlib import Path
 
-from analysis.background_copy import Copy
+from analysis.background_copy import BackgroundCopy
 from analysis.process import take_turn
 
 
 def test_a_copy_works_on_the_memory_of_its_beginning() -> None:
     memory = [b"before"]
-    copy = Copy(lambda: b"".join(memory))
+    copy = BackgroundCopy(lambda: b"".join(memory))
     memory[0] = b"after"
     assert copy.result(wait=True) == (True, b"before")
 
 
 def test_nobody_waits_for_it() -> None:
-    copy = Copy(lambda: time.sleep(0.3) or b"late")  # type: ignore[func-returns-value]
+    copy = BackgroundCopy(lambda: time.sleep(0.3) or b"late")  # type: ignore[func-returns-value]
     begun = time.monotonic()
     assert copy.result() == (False, None)
     assert time.monotonic() - begun < 0.2
@@ -28,12 +28,12 @@ def test_a_copy_that_fails_says_so_and_ends_quietly() -> None:
     def fail() -> bytes:
         raise ValueError
 
-    assert Copy(fail).result(wait=True) == (True, None)
+    assert BackgroundCopy(fail).result(wait=True) == (True, None)
 
 
 def test_it_lets_go_of_its_parents_sockets() -> None:
     ours, theirs = socket.socketpair()
-    copy = Copy(lambda: time.sleep(0.3) or b"", (theirs.fileno(),))  # type: ignore[func-returns-value]
+    copy = BackgroundCopy(lambda: time.sleep(0.3) or b"", (theirs.fileno(),))  # type: ignore[func-returns-value]
     theirs.close()
     ours.settimeout(0.2)
     assert ours.recv(1) == b""
@@ -45,7 +45,7 @@ def test_a_process_that_is_killed_leaves_its_lock_to_the_next_one_not_to_its_chi
     tmp_path: Path,
 ) -> None:
     turn = take_turn(tmp_path)
-    copy = Copy(lambda: time.sleep(1.0) or b"", (turn,))  # type: ignore[func-returns-value]
+    copy = BackgroundCopy(lambda: time.sleep(1.0) or b"", (turn,))  # type: ignore[func-returns-value]
     time.sleep(0.1)
     os.close(turn)  # as the end of the process does
     begun = time.monotonic()

@@ -27,7 +27,7 @@ from response.state.store import Store
 
 
 @dataclass
-class Source:
+class FeedServer:
     """A feed server on the loopback address: says ``body`` under its ``etag``."""
 
     body: bytes = b"203.0.113.5\n"
@@ -40,8 +40,8 @@ class Source:
 
 
 @pytest.fixture
-def source() -> Iterator[Source]:
-    found = Source()
+def source() -> Iterator[FeedServer]:
+    found = FeedServer()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -77,7 +77,7 @@ def source() -> Iterator[Source]:
     server.server_close()
 
 
-def test_a_source_that_has_not_changed_is_not_sent_again(source: Source) -> None:
+def test_a_source_that_has_not_changed_is_not_sent_again(source: FeedServer) -> None:
     first = fetch(source.url)
     assert (first.data, first.etag) == (b"203.0.113.5\n", '"1"')
     second = fetch(source.url, first.etag, "Mon, 02 Nov 2026 10:00:00 GMT")
@@ -86,7 +86,7 @@ def test_a_source_that_has_not_changed_is_not_sent_again(source: Source) -> None
 
 
 def test_what_is_packed_is_unpacked_within_the_limit(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    source: FeedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source.headers = {"Content-Encoding": "gzip"}
     source.body = gzip.compress(b"203.0.113.5\n" * 1000)
@@ -101,7 +101,7 @@ def test_what_is_packed_is_unpacked_within_the_limit(
 
 
 def test_a_source_that_trickles_is_given_up(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    source: FeedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_fetcher, "MAX_SECONDS", 0.1)
     monkeypatch.setattr(feed_fetcher, "CHUNK", 1000)
@@ -121,7 +121,7 @@ def test_a_source_that_trickles_is_given_up(
     ],
 )
 def test_what_a_server_may_do_wrong(
-    source: Source, status: int, headers: dict[str, str], says: str
+    source: FeedServer, status: int, headers: dict[str, str], says: str
 ) -> None:
     source.status, source.headers = status, headers
     with pytest.raises(FeedError, match=says) as problem:
@@ -156,7 +156,7 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         fetch(str(path))
 
 
-class Running:
+class RunningFeeds:
     """A feed service over a state directory, with a clock of its own."""
 
     def __init__(self, state: Path, *feeds: Feed) -> None:
@@ -194,10 +194,10 @@ class Running:
 
 @pytest.mark.thorough
 def test_a_feed_from_source_to_controller_and_over_a_restart(
-    source: Source, tmp_path: Path
+    source: FeedServer, tmp_path: Path
 ) -> None:
     feed = Feed("drop", source.url, "cidr-list", Mode.ENFORCE, refresh=60)
-    running = Running(tmp_path, feed)
+    running = RunningFeeds(tmp_path, feed)
     source.body = b"203.0.113.4\n203.0.113.5\n127.0.0.1\n"
     assert running.listed(1000.0) == ["203.0.113.4/31"]
     (block,) = running.store.feed_blocks()
@@ -229,8 +229,8 @@ def test_a_feed_from_source_to_controller_and_over_a_restart(
 
 
 @pytest.mark.thorough
-def test_a_login_page_or_a_host_of_ours_changes_nothing(source: Source, tmp_path: Path) -> None:
-    running = Running(tmp_path, Feed("drop", source.url, "cidr-list", refresh=60))
+def test_a_login_page_or_a_host_of_ours_changes_nothing(source: FeedServer, tmp_path: Path) -> None:
+    running = RunningFeeds(tmp_path, Feed("drop", source.url, "cidr-list", refresh=60))
     assert running.listed(0.0) == ["203.0.113.5/32"]
     source.body, source.etag = b"<html>\n<body>\nlog in\n", '"2"'
     running.until(60.0, lambda _: "failed" in running.audited())
@@ -243,10 +243,10 @@ def test_a_login_page_or_a_host_of_ours_changes_nothing(source: Source, tmp_path
 
 @pytest.mark.thorough
 def test_the_commands_show_it(
-    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    source: FeedServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = source.url + "?token=secret"
-    running = Running(tmp_path, Feed("drop", url, "cidr-list", refresh=60))
+    running = RunningFeeds(tmp_path, Feed("drop", url, "cidr-list", refresh=60))
     source.body = b"203.0.113.5\n127.0.0.1\nnonsense\n8.8.8.8\n"
     running.until(time.time(), bool)
     running.service.close()

@@ -22,7 +22,7 @@ from response.ipc.messages import (
     SwitchChanged,
 )
 from tests.support.street import make_alert
-from topology.records import FlowRecord, SpoofSeen
+from topology.records import FlowRecord, SpoofedPacket
 
 if TYPE_CHECKING:
     from tests.support.street import Street
@@ -312,7 +312,7 @@ def test_flows_are_kept_with_their_scores(street: Street) -> None:
 
 
 def test_floods_are_counted_not_written_one_by_one(street: Street) -> None:
-    spoof = SpoofSeen(1000.0, 1, 3, "00:00:00:00:00:66", "10.0.0.7", "not bound here")
+    spoof = SpoofedPacket(1000.0, 1, 3, "00:00:00:00:00:66", "10.0.0.7", "not bound here")
     for _ in range(50):
         street.analysis.step(SpoofsSeen((spoof, replace(spoof, port=4))), 1000.0)
         street.analysis.step(RecordsSeen((), lost=2), 1000.0)

@@ -61,7 +61,7 @@ HOST = (
 RUN = "import sys; from console.analysis_process import main; sys.exit(main())"
 
 
-class Controller:
+class ControllerEnd:
     """The controller's end: sends messages, hears what comes back."""
 
     def __init__(self, state: Path, policy: Path, code: str = RUN) -> None:
@@ -101,8 +101,8 @@ def policy(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def controller(tmp_path: Path, policy: Path) -> Iterator[Controller]:
-    made = Controller(tmp_path / "state", policy)
+def controller(tmp_path: Path, policy: Path) -> Iterator[ControllerEnd]:
+    made = ControllerEnd(tmp_path / "state", policy)
     yield made
     made.link.close()
     made.process.kill()
@@ -124,7 +124,7 @@ def a_quiet_day_and_a_sweep(now: float) -> tuple[FlowRecord, ...]:
 
 
 def test_from_a_sweep_to_a_decision_a_release_and_a_restart(
-    controller: Controller, policy: Path
+    controller: ControllerEnd, policy: Path
 ) -> None:
     ready = controller.hear()
     assert isinstance(ready, Ready)
@@ -141,7 +141,7 @@ def test_from_a_sweep_to_a_decision_a_release_and_a_restart(
     controller.tell(RulesConfirmed(time.time(), made.id, (rule,)))
 
     assert controller.end() == 0
-    again = Controller(state, policy)
+    again = ControllerEnd(state, policy)
     try:
         ready = again.hear()
         assert isinstance(ready, Ready)
@@ -165,7 +165,7 @@ def test_from_a_sweep_to_a_decision_a_release_and_a_restart(
 
 
 def test_it_follows_the_policy_that_the_controller_applied(
-    controller: Controller, policy: Path, tmp_path: Path
+    controller: ControllerEnd, policy: Path, tmp_path: Path
 ) -> None:
     controller.hear()
     controller.tell(PolicyApplied(time.time(), (str(policy),), "one"))
@@ -186,7 +186,7 @@ def test_it_follows_the_policy_that_the_controller_applied(
 
 def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -> None:
     often = "import response.analysis as a; a.SNAPSHOT_EVERY = 0.3; " + RUN
-    controller = Controller(tmp_path / "state", policy, often)
+    controller = ControllerEnd(tmp_path / "state", policy, often)
     try:
         controller.hear()
         store = Store.open(controller.state, 0.0)
@@ -201,7 +201,7 @@ def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -
         assert controller.end() == 0
 
 
-def test_bytes_that_are_no_message_end_it_in_one_line(controller: Controller) -> None:
+def test_bytes_that_are_no_message_end_it_in_one_line(controller: ControllerEnd) -> None:
     controller.hear()
     controller.link.sendall(b"\xff" * 64)
     assert controller.process.wait(20) == 2
@@ -210,7 +210,7 @@ def test_bytes_that_are_no_message_end_it_in_one_line(controller: Controller) ->
     assert "a frame of 4294967295 bytes" in said
 
 
-def test_it_ignores_ctrl_c_and_obeys_sigterm(controller: Controller) -> None:
+def test_it_ignores_ctrl_c_and_obeys_sigterm(controller: ControllerEnd) -> None:
     controller.hear()
     controller.process.send_signal(signal.SIGINT)
     assert not ask_analysis(controller.state, Ask("release", "d1", "ana")).ok
@@ -221,7 +221,7 @@ def test_it_ignores_ctrl_c_and_obeys_sigterm(controller: Controller) -> None:
 def test_a_broken_policy_is_one_line(tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
     bad.write_text("kind: [")
-    made = Controller(tmp_path / "state", bad)
+    made = ControllerEnd(tmp_path / "state", bad)
     assert made.process.wait(20) == 2
     assert made.process.stderr is not None
     (said,) = made.process.stderr.read().splitlines()
@@ -239,7 +239,7 @@ def test_nobody_to_ask_is_one_line_also_in_a_deep_directory(tmp_path: Path) -> N
 
 
 def test_the_model_is_rolled_back_by_command_while_it_runs(
-    controller: Controller, capsys: pytest.CaptureFixture[str]
+    controller: ControllerEnd, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert isinstance(controller.hear(), Ready)
     state = str(controller.state)

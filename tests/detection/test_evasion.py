@@ -12,7 +12,7 @@ from functools import cache
 import pytest
 
 from benchmarks.detection.days import HOUR, MONDAY, site, workdays
-from benchmarks.detection.episodes import Episode, Stage, chaff, mimicry, poison, sweep
+from benchmarks.detection.episodes import InjectedEpisode, Stage, chaff, mimicry, poison, sweep
 from benchmarks.detection.lab_days import inside
 from benchmarks.detection.resistance import NOON, frog, launched, moved, place, replace_hosts
 from benchmarks.detection.trials import Find, play
@@ -30,7 +30,9 @@ def background(seed: int = 7, days: int = 1) -> tuple[list[FlowRecord], Stage]:
     return records, replace_hosts(stage, tuple(h for h in stage.hosts if h in OFFICE.staff))
 
 
-def find(draw: Callable[[random.Random, Stage], Episode], seed: int = 7, days: int = 1) -> Find:
+def find(
+    draw: Callable[[random.Random, Stage], InjectedEpisode], seed: int = 7, days: int = 1
+) -> Find:
     records, stage = background(seed, days)
     episode = draw(random.Random(seed), stage)
     return play(Detector(seed=seed), records, [episode], inside).finds[0]

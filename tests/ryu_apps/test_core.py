@@ -20,7 +20,15 @@ from policies.model import (
     Service,
 )
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, Reason, Table, category_of, cookie, name_number
+from policies.rules.layout import (
+    Category,
+    DecidedBits,
+    Reason,
+    RuleTable,
+    category_of,
+    cookie,
+    name_number,
+)
 from policies.rules.rule import Field, match
 from response.decisions.decision import Decision
 from response.ipc.messages import (
@@ -164,10 +172,10 @@ def test_a_foreign_rule_goes_and_a_counting_rule_stays() -> None:
     switch = rig.connect()
     empty = match_bytes(())
     switch.rules[0, 7, empty] = (0, 0, b"")
-    switch.rules[Table.COUNT, 7, empty] = (cookie(Category.COUNT), 0, b"")
+    switch.rules[RuleTable.COUNT, 7, empty] = (cookie(Category.COUNT), 0, b"")
     Rig().connect(1, switch)
     assert (0, 7, empty) not in switch.rules
-    assert (Table.COUNT, 7, empty) in switch.rules
+    assert (RuleTable.COUNT, 7, empty) in switch.rules
 
 
 def test_one_intent_more_is_one_flow_mod_and_a_bad_policy_changes_nothing() -> None:
@@ -284,13 +292,13 @@ def test_a_request_for_nobodys_address_is_evidence_and_goes_where_strangers_may_
 def test_a_denied_connection_becomes_a_record_that_names_its_verdict() -> None:
     rig = Rig()
     rig.connect()
-    rig.packet(1, Reason.DENIED, tcp("10.0.0.1", "10.0.0.2", 23), 1, outcome=Outcome.DENY)
+    rig.packet(1, Reason.DENIED, tcp("10.0.0.1", "10.0.0.2", 23), 1, outcome=DecidedBits.DENY)
     rig.packet(
         1,
         Reason.CONNECTION,
         tcp("10.0.0.1", "10.0.0.2", 22),
         1,
-        outcome=Outcome.ALLOW,
+        outcome=DecidedBits.ALLOW,
         intent=name_number("read"),
     )
     denied, allowed = (message.records[0] for message in rig.told(RecordsSeen))
@@ -302,21 +310,21 @@ def test_what_is_left_of_an_old_connection_is_no_attempt() -> None:
     """A server's late segment comes back the other way, and policy denies it: nobody's fault."""
     rig = Rig()
     rig.connect()
-    rig.packet(1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1, outcome=Outcome.ALLOW)
+    rig.packet(1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1, outcome=DecidedBits.ALLOW)
     late = tcp("10.0.0.2", "10.0.0.1", 40000, sport=22)
     finish = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22, flags=0x11)
     for frame in (late, finish):
-        rig.packet(1, Reason.DENIED, frame, 2, outcome=Outcome.DENY)
+        rig.packet(1, Reason.DENIED, frame, 2, outcome=DecidedBits.DENY)
     assert len(rig.told(RecordsSeen)) == 1
     assert rig.core.watcher.book.stragglers == 2
     probe = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22)
-    rig.packet(1, Reason.DENIED, probe, 2, outcome=Outcome.DENY)
+    rig.packet(1, Reason.DENIED, probe, 2, outcome=DecidedBits.DENY)
     assert len(rig.told(RecordsSeen)) == 2
 
 
 def ended(reply: bool, packets: int) -> bytes:
     ends = ("10.0.0.2", "10.0.0.1", 22, 40000) if reply else ("10.0.0.1", "10.0.0.2", 40000, 22)
-    flags = Outcome.ALLOW << layout.OUTCOME.low | (8 if reply else 0)
+    flags = DecidedBits.ALLOW << layout.OUTCOME.low | (8 if reply else 0)
     fields = match(
         Field("eth_type", 0x800),
         Field("ip_proto", 17),
@@ -331,7 +339,7 @@ def ended(reply: bool, packets: int) -> bytes:
         cookie(Category.COUNT),
         100,
         0,
-        Table.COUNT,
+        RuleTable.COUNT,
         20,
         0,
         15,
@@ -347,7 +355,7 @@ def ended(reply: bool, packets: int) -> bytes:
 def test_both_directions_of_an_ended_connection_are_one_record() -> None:
     rig = Rig()
     rig.connect()
-    rig.packet(1, Reason.CONNECTION, udp("10.0.0.1", "10.0.0.2", 22), 1, outcome=Outcome.ALLOW)
+    rig.packet(1, Reason.CONNECTION, udp("10.0.0.1", "10.0.0.2", 22), 1, outcome=DecidedBits.ALLOW)
     start = rig.told(RecordsSeen)[0].records[0]
     for reply, packets in ((True, 4), (False, 5)):
         buf = ended(reply, packets)

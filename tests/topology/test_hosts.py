@@ -2,7 +2,7 @@
 
 from topology.hosts import (
     MAX_PER_PORT,
-    Expected,
+    ExpectedHost,
     HostTable,
     is_bindable,
     link_local,
@@ -56,7 +56,7 @@ def test_a_discovered_host_moves_only_when_its_old_port_is_down() -> None:
 
 
 def test_a_declared_host_without_a_place_is_found() -> None:
-    hosts = HostTable(expected=(Expected("db", mac="00:00:00:00:00:03", ips=("10.0.0.3",)),))
+    hosts = HostTable(expected=(ExpectedHost("db", mac="00:00:00:00:00:03", ips=("10.0.0.3",)),))
     assert hosts.sighting("00:00:00:00:00:03", "10.0.0.3", 4, 2).learned == Binding(
         "00:00:00:00:00:03", "10.0.0.3", 4, 2, "db"
     )

@@ -25,7 +25,7 @@ from topology.readers.packets import (
     SYN,
     TCP,
     UDP,
-    Packet,
+    CapturedPacket,
     inner_of,
 )
 from topology.readers.reply import is_group, looks_like_reply
@@ -83,13 +83,13 @@ class Assembly:
     def __init__(self) -> None:
         self._flows: dict[Key, _Flow] = {}
         self._ended: OrderedDict[Key, None] = OrderedDict()
-        self._fragmented: OrderedDict[tuple[bytes, bytes, int, int], Packet] = OrderedDict()
+        self._fragmented: OrderedDict[tuple[bytes, bytes, int, int], CapturedPacket] = OrderedDict()
         self._waiting: list[tuple[float, int, FlowRecord]] = []
         self._finished = 0
         self._began: float | None = None
         self._now = self._swept = 0.0
 
-    def take(self, ts: float, packet: Packet) -> Iterator[FlowRecord]:
+    def take(self, ts: float, packet: CapturedPacket) -> Iterator[FlowRecord]:
         """One packet; what it and the time that passed bring to an end."""
         if self._began is None:
             self._began = self._swept = ts
@@ -124,7 +124,7 @@ class Assembly:
 
     # Which connection
 
-    def _fragment(self, packet: Packet) -> Packet | None:
+    def _fragment(self, packet: CapturedPacket) -> CapturedPacket | None:
         """A later fragment with the ports of its first one, if that was seen."""
         assert packet.part is not None
         which = (packet.src, packet.dst, packet.proto, packet.part)
@@ -138,7 +138,7 @@ class Assembly:
             return None
         return first._replace(size=packet.size, flags=first.flags & ACK, inner=b"")
 
-    def _oriented(self, packet: Packet) -> tuple[Key, bool]:
+    def _oriented(self, packet: CapturedPacket) -> tuple[Key, bool]:
         """The connection of a packet, and whether the packet comes from who began it."""
         there, back, is_answer = _keys(packet)
         if is_answer:
@@ -159,7 +159,7 @@ class Assembly:
         reply = looks_like_reply(packet.src_port, packet.dst_port)
         return (back, False) if reply else (there, True)
 
-    def _failed(self, packet: Packet) -> bool:
+    def _failed(self, packet: CapturedPacket) -> bool:
         """Note an ICMP error on the connection that it is about, if that is known."""
         about = inner_of(packet.proto, packet.inner)
         if about is None:
@@ -181,7 +181,7 @@ class Assembly:
 
     # Its life
 
-    def _is_over(self, flow: _Flow, packet: Packet, forward: bool) -> bool:
+    def _is_over(self, flow: _Flow, packet: CapturedPacket, forward: bool) -> bool:
         """Whether the packet begins another connection with the same ports."""
         if self._now - flow.last > flow.idle or self._now - flow.start > LONGEST:
             return True
@@ -191,7 +191,7 @@ class Assembly:
             return True
         return forward and flow.answered and packet.number != flow.number
 
-    def _begin(self, key: Key, packet: Packet, forward: bool) -> _Flow:
+    def _begin(self, key: Key, packet: CapturedPacket, forward: bool) -> _Flow:
         flow = _Flow(key, self._now)
         flow.macs = (packet.src_mac, packet.dst_mac)
         if not forward:
@@ -230,7 +230,7 @@ class Assembly:
             yield heapq.heappop(waiting)[2]
 
 
-def _keys(packet: Packet) -> tuple[Key, Key, bool]:
+def _keys(packet: CapturedPacket) -> tuple[Key, Key, bool]:
     """The connection that the packet's sender began, the one that its target began, and
     whether the packet can only be an answer."""
     src, dst, proto = packet.src, packet.dst, packet.proto
@@ -245,7 +245,7 @@ def _keys(packet: Packet) -> tuple[Key, Key, bool]:
     return (src, dst, told, number, number), (dst, src, told, number, number), asked is not None
 
 
-def _count(flow: _Flow, packet: Packet, forward: bool, now: float) -> None:
+def _count(flow: _Flow, packet: CapturedPacket, forward: bool, now: float) -> None:
     flow.last = now
     if forward:
         flow.out += 1

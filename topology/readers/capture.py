@@ -15,7 +15,7 @@ from typing import IO, NamedTuple
 from topology.readers.assembly import Assembly
 from topology.readers.packets import LINK_TYPES, BadPacket, decode
 from topology.readers.rows import LATEST
-from topology.readers.tally import Tally, TrafficError
+from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord
 
 PCAP = {
@@ -31,7 +31,7 @@ _SECTION, _INTERFACE, _OLD_PACKET, _SIMPLE, _PACKET = 0x0A0D0D0A, 1, 2, 3, 6
 _RESOLUTION, _OFFSET = 9, 14  # options of an interface
 
 
-class Frame(NamedTuple):
+class CapturedFrame(NamedTuple):
     """A packet as captured: seconds since the epoch, where known; bytes; bytes on the wire."""
 
     ts: float | None
@@ -51,7 +51,7 @@ def is_capture(head: bytes) -> bool:
     return head[:4] in PCAP or head[:4] == PCAPNG
 
 
-def read_capture(stream: IO[bytes], tally: Tally) -> Iterator[FlowRecord]:
+def read_capture(stream: IO[bytes], tally: RowCount) -> Iterator[FlowRecord]:
     """The flows in a capture, in the order in which they began."""
     assembly = Assembly()
     number = 0
@@ -75,7 +75,7 @@ def read_capture(stream: IO[bytes], tally: Tally) -> Iterator[FlowRecord]:
         yield record
 
 
-def _frames(stream: IO[bytes], tally: Tally) -> Iterator[Frame]:
+def _frames(stream: IO[bytes], tally: RowCount) -> Iterator[CapturedFrame]:
     magic = _exactly(stream, 4)
     if magic in PCAP:
         return _pcap(stream, *PCAP[magic], tally)
@@ -84,7 +84,7 @@ def _frames(stream: IO[bytes], tally: Tally) -> Iterator[Frame]:
     raise TrafficError(f"{tally.name}: neither pcap nor pcapng")
 
 
-def _pcap(stream: IO[bytes], order: str, unit: float, tally: Tally) -> Iterator[Frame]:
+def _pcap(stream: IO[bytes], order: str, unit: float, tally: RowCount) -> Iterator[CapturedFrame]:
     header = _exactly(stream, 20)
     if len(header) < 20:
         raise TrafficError(f"{tally.name}: the capture ends within its header")
@@ -106,20 +106,20 @@ def _pcap(stream: IO[bytes], order: str, unit: float, tally: Tally) -> Iterator[
         if len(data) < kept:
             _cut(tally)
             return
-        yield Frame(seconds + fraction * unit, link, data, length)
+        yield CapturedFrame(seconds + fraction * unit, link, data, length)
 
 
 class _Pcapng:
     """Blocks of pcapng (draft-ietf-opsawg-pcapng); kinds without packets are passed over."""
 
-    def __init__(self, stream: IO[bytes], tally: Tally) -> None:
+    def __init__(self, stream: IO[bytes], tally: RowCount) -> None:
         self._stream = stream
         self._tally = tally
         self._order = "<"
         self._interfaces: list[_Interface] = []
         self._last: float | None = None
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[CapturedFrame]:
         kind, body = _SECTION, self._section()
         while body is not None:
             frame = None
@@ -168,7 +168,7 @@ class _Pcapng:
             return None
         return body[:-4]
 
-    def _frame(self, kind: int, body: bytes) -> Frame | None:
+    def _frame(self, kind: int, body: bytes) -> CapturedFrame | None:
         """Raises struct.error for a block that is too short for its kind."""
         order = self._order
         if kind == _PACKET:
@@ -179,17 +179,17 @@ class _Pcapng:
             return self._timed(which, high << 32 | low, body[20 : 20 + kept], kept, length)
         if kind == _SIMPLE:
             (length,) = struct.unpack_from(order + "I", body)
-            return Frame(self._last, self._interface(0).link, body[4 : 4 + length], length)
+            return CapturedFrame(self._last, self._interface(0).link, body[4 : 4 + length], length)
         if kind == _INTERFACE:
             self._interfaces.append(self._described(body))
         return None
 
-    def _timed(self, which: int, stamp: int, data: bytes, kept: int, length: int) -> Frame:
+    def _timed(self, which: int, stamp: int, data: bytes, kept: int, length: int) -> CapturedFrame:
         if len(data) < kept:
             raise struct.error
         interface = self._interface(which)
         self._last = stamp / interface.units + interface.offset
-        return Frame(self._last, interface.link, data, length)
+        return CapturedFrame(self._last, interface.link, data, length)
 
     def _interface(self, which: int) -> _Interface:
         if which >= len(self._interfaces):
@@ -217,14 +217,14 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
     return stream.read(size)
 
 
-def _cut(tally: Tally) -> None:
+def _cut(tally: RowCount) -> None:
     """The capture ends in the middle of a packet; those before it are good."""
     tally.packets = (tally.packets or 0) + 1
     tally.rows += 1
     tally.note(tally.packets, "the capture ends in the middle of this packet")
 
 
-def _damaged(tally: Tally, what: str) -> str:
+def _damaged(tally: RowCount, what: str) -> str:
     return (
         f"{tally.name}: the capture is damaged after packet {tally.packets or 0}: {what}; "
         "what comes after cannot be found"

@@ -10,14 +10,14 @@ from itertools import islice
 from typing import Any, TextIO
 
 from topology.readers.rows import NEEDED, BadRow, to_record
-from topology.readers.table import BLOCK, CONTRACT, Row, Table
-from topology.readers.tally import Tally, TrafficError
+from topology.readers.table import BLOCK, CONTRACT, Row, RowFormat
+from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord
 
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-def contract_table(columns: Sequence[str], name: str) -> Table:
+def contract_table(columns: Sequence[str], name: str) -> RowFormat:
     """Raises TrafficError where a needed column is missing. The last of equal names counts."""
     missing = [needed for needed in NEEDED if needed not in columns]
     if missing:
@@ -27,7 +27,7 @@ def contract_table(columns: Sequence[str], name: str) -> Table:
             "nfdump CSV, pcap, pcapng"
         )
     found = {column: at for at, column in enumerate(columns) if column in CONTRACT}
-    return Table(len(columns), {field: (at, CONTRACT[field]()) for field, at in found.items()})
+    return RowFormat(len(columns), {field: (at, CONTRACT[field]()) for field, at in found.items()})
 
 
 def csv_columns(line: str) -> list[str]:
@@ -38,7 +38,7 @@ def csv_columns(line: str) -> list[str]:
         return []
 
 
-def read_contract_csv(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+def read_contract_csv(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
     header = lines.readline()
     table = contract_table(csv_columns(header), tally.name)
     for block, where in csv_blocks(lines, 2, tally):
@@ -46,7 +46,7 @@ def read_contract_csv(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
 
 
 def csv_blocks(
-    lines: TextIO, first: int, tally: Tally
+    lines: TextIO, first: int, tally: RowCount
 ) -> Iterator[tuple[list[Row], Sequence[int]]]:
     """Rows a block at a time, each with the line it begins on; blank lines are no rows."""
     reader = csv.reader(lines)
@@ -84,12 +84,12 @@ def _lines_of(block: Sequence[Row], first: int) -> list[int]:
     return where
 
 
-def read_contract_json(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+def read_contract_json(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
     return read_json(lines, tally, to_record)
 
 
 def read_json(
-    lines: TextIO, tally: Tally, convert: Callable[[dict[str, Any]], FlowRecord]
+    lines: TextIO, tally: RowCount, convert: Callable[[dict[str, Any]], FlowRecord]
 ) -> Iterator[FlowRecord]:
     """One JSON object a line; ``convert`` may raise BadRow."""
     for number, line in enumerate(lines, 1):

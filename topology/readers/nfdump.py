@@ -18,8 +18,8 @@ from topology.readers import rows
 from topology.readers.contract import csv_blocks, csv_columns
 from topology.readers.reply import looks_like_reply
 from topology.readers.rows import BadRow
-from topology.readers.table import Block, Column, Row, Table, counted, remembered, timed
-from topology.readers.tally import Tally, TrafficError
+from topology.readers.table import Block, Column, Row, RowFormat, counted, remembered, timed
+from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord, State
 
 REMEMBERED = 65_536  # connections whose other direction may still come
@@ -104,7 +104,7 @@ def is_nfdump(columns: Sequence[str]) -> bool:
     return {"ts", "sa", "da"} <= names or {"firstseen", "srcaddr", "dstaddr"} <= names
 
 
-def read_nfdump(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+def read_nfdump(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
     first = lines.readline()
     columns = csv_columns(first)
     if not is_nfdump(columns):
@@ -133,14 +133,14 @@ def read_nfdump(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
             yield pairs.oriented(record)
 
 
-def _table(names: Sequence[str]) -> Table:
+def _table(names: Sequence[str]) -> RowFormat:
     columns = {}
     for field, (spellings, reading) in _COLUMNS.items():
         for name in spellings:
             if name in names:
                 columns[field] = names.index(name), reading(name)
                 break
-    return Table(len(names), columns, _settle)
+    return RowFormat(len(names), columns, _settle)
 
 
 def _settle(block: Block) -> None:

@@ -34,7 +34,7 @@ class BadPacket(ValueError):
     """A packet that cannot be read; the message says why."""
 
 
-class Packet(NamedTuple):
+class CapturedPacket(NamedTuple):
     """Addresses and MACs as bytes; ``size`` in bytes from the IP header on.
 
     For ICMP ``src_port`` is the type and ``dst_port`` the code; ``number`` is TCP's
@@ -58,7 +58,7 @@ class Packet(NamedTuple):
     later: bool = False
 
 
-def decode(link: int, data: bytes, length: int) -> Packet | None:
+def decode(link: int, data: bytes, length: int) -> CapturedPacket | None:
     """The packet in a frame of ``length`` bytes on the wire, of which ``data`` was kept.
 
     None for what is no traffic between hosts. Raises :class:`BadPacket`.
@@ -114,7 +114,7 @@ def _by_version(data: bytes, at: int) -> int:
     return {4: 0x0800, 6: 0x86DD}.get(version, 0)
 
 
-def _ipv4(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> Packet | None:
+def _ipv4(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> CapturedPacket | None:
     first, size, part, fragment, proto, src, dst = _unpack_ipv4(data, at)
     header = (first & 15) * 4
     if first >> 4 != 4 or header < 20:
@@ -126,12 +126,12 @@ def _ipv4(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> Packe
     offset = fragment & 0x1FFF
     more = fragment & 0x2000
     if offset:
-        return Packet(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part, True)
+        return CapturedPacket(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part, True)
     ident = part if more else None
     return _transport(data, at + header, at + size, src, dst, proto, size, macs, ident)
 
 
-def _ipv6(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> Packet | None:
+def _ipv6(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> CapturedPacket | None:
     word, payload, proto, src, dst = _unpack_ipv6(data, at)
     if word >> 28 != 6:
         raise BadPacket("not an IPv6 header where one should be")
@@ -147,7 +147,7 @@ def _ipv6(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> Packe
         elif proto == _FRAGMENT:
             proto, offset, ident = struct.unpack_from("!BxHI", data, at)
             if offset & 0xFFF8:
-                return Packet(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", ident, True)
+                return CapturedPacket(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", ident, True)
             part, more = (ident if offset & 1 else None), 8
         else:
             break
@@ -158,23 +158,23 @@ def _ipv6(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> Packe
 def _transport(
     data: bytes, at: int, end: int, src: bytes, dst: bytes, proto: int, size: int,
     macs: tuple[bytes, bytes], part: int | None,
-) -> Packet | None:  # fmt: skip
+) -> CapturedPacket | None:  # fmt: skip
     if proto == TCP:
         _within(at + 20, end)
         sport, dport, number, flags = _unpack_tcp(data, at)
-        return Packet(src, dst, proto, sport, dport, size, flags, number, *macs, b"", part)
+        return CapturedPacket(src, dst, proto, sport, dport, size, flags, number, *macs, b"", part)
     if proto in (UDP, SCTP):
         _within(at + _SHORT, end)
         sport, dport = _unpack_ports(data, at)
-        return Packet(src, dst, proto, sport, dport, size, 0, 0, *macs, b"", part)
+        return CapturedPacket(src, dst, proto, sport, dport, size, 0, 0, *macs, b"", part)
     if proto in (ICMP, ICMPV6):
         _within(at + _SHORT, end)
         kind, code, number = _unpack_icmp(data, at)
         if proto == ICMPV6 and kind in _NEIGHBOURS:
             return None
         inner = data[at + 8 : end] if is_error(proto, kind) else b""
-        return Packet(src, dst, proto, kind, code, size, 0, number, *macs, inner, part)
-    return Packet(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part)
+        return CapturedPacket(src, dst, proto, kind, code, size, 0, number, *macs, inner, part)
+    return CapturedPacket(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part)
 
 
 def _within(wanted: int, end: int) -> None:

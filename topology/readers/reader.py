@@ -13,7 +13,7 @@ from typing import IO, TextIO
 from topology.readers.capture import is_capture, read_capture
 from topology.readers.contract import csv_columns, read_contract_csv, read_contract_json
 from topology.readers.nfdump import is_nfdump, read_nfdump
-from topology.readers.tally import RowProblem, Tally, TrafficError
+from topology.readers.tally import RowCount, RowProblem, TrafficError
 from topology.readers.zeek import read_zeek_json, read_zeek_tsv
 from topology.records import FlowRecord
 
@@ -21,7 +21,7 @@ FORMS = ("auto", "contract", "zeek", "nfdump", "capture")
 _HEAD = 65_536  # bytes within which the form must show
 _GZIP = b"\x1f\x8b"
 _READ_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
-TextReader = Callable[[TextIO, Tally], Iterator[FlowRecord]]
+TextReader = Callable[[TextIO, RowCount], Iterator[FlowRecord]]
 
 
 class RecordReader:
@@ -41,7 +41,7 @@ class RecordReader:
         self.name = "standard input" if str(source) == "-" else str(source)
         self.form = form
         self.size: int | None = None
-        self._tally = Tally(self.name)
+        self._tally = RowCount(self.name)
         self._raw = self._open(source, stdin)
 
     @property

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from topology.making import DEFAULTS, FIELDS, records_of
 from topology.readers import rows
 from topology.readers.rows import LATEST, MOST, BadRow
-from topology.readers.tally import Tally
+from topology.readers.tally import RowCount
 from topology.records import FlowRecord
 
 BLOCK = 512  # rows
@@ -118,7 +118,7 @@ def _needed_moment(cell: Any, name: str) -> float:
     return rows.moment(cell, name)
 
 
-class Table:
+class RowFormat:
     """How rows of one width become records.
 
     ``columns`` gives for a field the cell it is in and how that is read; ``also``
@@ -144,7 +144,7 @@ class Table:
         return records_of(columns)
 
     def take(
-        self, block: Sequence[Row], lines: Sequence[int], tally: Tally
+        self, block: Sequence[Row], lines: Sequence[int], tally: RowCount
     ) -> Iterator[FlowRecord]:
         """The records of rows that stand on these lines; bad rows are noted."""
         if not block:

@@ -21,7 +21,7 @@ class RowProblem:
     reason: str
 
 
-class Tally:
+class RowCount:
     """``rows`` are the records given and the bad rows among them.
 
     In a capture many packets make a record, so the share of bad ones is one of ``packets``.

@@ -12,8 +12,8 @@ from topology.readers import rows
 from topology.readers.contract import read_json
 from topology.readers.reply import is_group
 from topology.readers.rows import BadRow
-from topology.readers.table import BLOCK, Block, Column, Table, counted, remembered, timed
-from topology.readers.tally import Tally, TrafficError
+from topology.readers.table import BLOCK, Block, Column, RowFormat, counted, remembered, timed
+from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord, State
 
 # https://docs.zeek.org/en/master/scripts/base/protocols/conn/main.zeek.html#type-Conn::Info
@@ -89,7 +89,7 @@ def _moment(value: Any, name: str) -> float:
     return rows.moment(value, name)
 
 
-def read_zeek_tsv(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+def read_zeek_tsv(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
     separator, table, number = "\t", None, 1
     while block := list(islice(lines, BLOCK)):
         cells: list[list[str]] = []
@@ -126,7 +126,7 @@ def _separator(line: str) -> str:
         return ""
 
 
-def _table(names: list[str], where: str) -> Table:
+def _table(names: list[str], where: str) -> RowFormat:
     columns = {}
     for field, (spellings, reading) in _COLUMNS.items():
         for name in spellings:
@@ -137,7 +137,7 @@ def _table(names: list[str], where: str) -> Table:
     if missing:
         wanted = ", ".join(_COLUMNS[field][0][0] for field in missing)
         raise TrafficError(f"{where}: no field {wanted}: is this Zeek's conn.log?")
-    return Table(len(names), columns, _settle)
+    return RowFormat(len(names), columns, _settle)
 
 
 def _settle(block: Block) -> None:
@@ -163,7 +163,7 @@ def _code(proto: str, kind: int, code: int) -> int:
     return 0 if kind in _ASKED[proto] else code
 
 
-def read_zeek_json(lines: TextIO, tally: Tally) -> Iterator[FlowRecord]:
+def read_zeek_json(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
     # One row at a time through the columns' own rules, so both forms mean the same.
     return read_json(lines, tally, _from_json)
 

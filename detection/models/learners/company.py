@@ -26,7 +26,7 @@ SHRINK = 10.0  # windows of a service before its own mean outweighs the common o
 MAX_SERVICES = 64
 
 
-class CompanyLearner:
+class CoordinationLearner:
     name = "company"
     every_record = True
 

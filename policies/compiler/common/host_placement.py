@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, groupby
 from operator import itemgetter
 
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.port_guard import (
     ADMIT,
-    Place,
+    AddressOnPort,
     find_rule,
     guard_rules,
     own_link_local,
@@ -39,12 +39,12 @@ class Placement:
     ) -> None:
         self._infrastructure, self._tags = infrastructure, tags or {}
         # How many bindings want a place: a MAC's link-local address is wanted by each of them.
-        self._wanted: dict[Place, int] = {}
+        self._wanted: dict[AddressOnPort, int] = {}
         for place in _places(bindings):
             self._wanted[place] = self._wanted.get(place, 0) + 1
         self._macs: dict[int, Here] = {}
         self._owners: dict[int, Here] = {}
-        self._by_switch: dict[int, list[Place]] = {}
+        self._by_switch: dict[int, list[AddressOnPort]] = {}
         for place in sorted(self._wanted):
             here = (place.switch, place.port)
             self._macs.setdefault(place.mac, here)
@@ -52,7 +52,7 @@ class Placement:
             self._by_switch.setdefault(place.switch, []).append(place)
         self._ways = {mac: self._way(mac) for mac in self._macs}
         self._finds = {number: self._find(number) for number in self._owners}
-        self._guards: dict[int, dict[Place, tuple[Rule, ...]]] = {}
+        self._guards: dict[int, dict[AddressOnPort, tuple[Rule, ...]]] = {}
 
     def common(self) -> Iterator[Rule]:
         """The ways to all hosts, the same on every switch."""
@@ -72,10 +72,10 @@ class Placement:
 
     def change(
         self, gone: Iterable[Binding], come: Iterable[Binding]
-    ) -> tuple[Change, dict[int, Change]]:
+    ) -> tuple[RuleChange, dict[int, RuleChange]]:
         """Follow bindings: what changes on every switch, and on those of the hosts."""
         left, new = self._count(gone, come)
-        touched: dict[int, set[Place]] = {}  # all places of hosts that got or lost one
+        touched: dict[int, set[AddressOnPort]] = {}  # all places of hosts that got or lost one
         before: dict[int, list[Rule]] = {}
         hosts = {place[:3] for place in (*left, *new)}
         for switch in {host[0] for host in hosts}:
@@ -94,7 +94,7 @@ class Placement:
         for place in new:
             insort(self._by_switch[place.switch], place)
             touched[place.switch].add(place)
-        single: dict[int, Change] = {}
+        single: dict[int, RuleChange] = {}
         for switch, held in touched.items():
             fresh = self._guard(sorted(held))
             if switch in self._guards:
@@ -104,9 +104,9 @@ class Placement:
 
     def _count(
         self, gone: Iterable[Binding], come: Iterable[Binding]
-    ) -> tuple[list[Place], list[Place]]:
+    ) -> tuple[list[AddressOnPort], list[AddressOnPort]]:
         """The places that nobody wants any more, and those that somebody wants now."""
-        before: dict[Place, int] = {}
+        before: dict[AddressOnPort, int] = {}
         for step, bindings in ((1, come), (-1, gone)):
             for place in _places(bindings):
                 count = self._wanted.get(place, 0)
@@ -118,7 +118,7 @@ class Placement:
             del self._wanted[place]
         return left, new
 
-    def _lead(self, left: Sequence[Place], new: Sequence[Place]) -> Change:
+    def _lead(self, left: Sequence[AddressOnPort], new: Sequence[AddressOnPort]) -> RuleChange:
         """The ways to places that came or went."""
         macs = {place.mac for place in left}
         numbers = {place.number for place in left}
@@ -171,23 +171,23 @@ class Placement:
             return ()
         return (find_rule(number, *self._owners[number], self._tag_of(number)),)
 
-    def _guard(self, places: Iterable[Place]) -> dict[Place, tuple[Rule, ...]]:
+    def _guard(self, places: Iterable[AddressOnPort]) -> dict[AddressOnPort, tuple[Rule, ...]]:
         """``places`` are sorted, and hold every address of a host or none."""
-        guards: dict[Place, tuple[Rule, ...]] = {}
+        guards: dict[AddressOnPort, tuple[Rule, ...]] = {}
         infrastructure = self._infrastructure
         for (switch, port, mac), own in groupby(places, key=_HOST):
             numbers = [place.number for place in own]
             vlan = self._tags.get((switch, port, mac)) if self._tags else None
             admit = ADMIT if vlan is None else TAGGED_ADMIT
             for number, rules in guard_rules(port, mac, numbers, infrastructure, admit):
-                guards[Place(switch, port, mac, number)] = rules
+                guards[AddressOnPort(switch, port, mac, number)] = rules
             # The last address is IPv6: every MAC has one of its own.
-            guards[Place(switch, port, mac, number)] = (
+            guards[AddressOnPort(switch, port, mac, number)] = (
                 *rules,
                 *client_rules(port, mac, infrastructure, admit),
             )
             for number in numbers if vlan is not None else ():
-                place = Place(switch, port, mac, number)
+                place = AddressOnPort(switch, port, mac, number)
                 guards[place] = tagged(guards[place], vlan or 0)
         return guards
 
@@ -195,12 +195,12 @@ class Placement:
 _HOST = itemgetter(0, 1, 2)
 
 
-def _held(places: Sequence[Place], host: tuple[int, ...]) -> Sequence[Place]:
+def _held(places: Sequence[AddressOnPort], host: tuple[int, ...]) -> Sequence[AddressOnPort]:
     """The places of one host among sorted ones."""
     return places[bisect_left(places, host) : bisect_left(places, (*host[:2], host[2] + 1))]
 
 
-def _places(bindings: Iterable[Binding]) -> Iterator[Place]:
+def _places(bindings: Iterable[Binding]) -> Iterator[AddressOnPort]:
     for binding in bindings:
         place = place_of(binding)
         yield place

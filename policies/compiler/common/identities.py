@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import chain
 
 from policies.compiler.common.aggregate import Aggregate, Key
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.identity_codes import Codes, Ends, codes_of
-from policies.compiler.common.overlaps import Overlaps
+from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.stateful.identity import IdentityRules
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
@@ -19,7 +19,7 @@ from policies.semantics.membership import Membership
 class IdentityChange:
     """``recoded`` are segments with another code, ``met`` those that overlap others than before."""
 
-    rules: Change = Change()
+    rules: RuleChange = RuleChange()
     recoded: frozenset[str] = frozenset()
     met: frozenset[str] = frozenset()
 
@@ -30,7 +30,7 @@ class Identities:
 
     def __init__(self, ends: Ends, membership: Membership) -> None:
         self._ends, self._membership = ends, membership
-        self._overlaps = Overlaps(membership.spans.values())
+        self._overlaps = SegmentOverlaps(membership.spans.values())
         self.together = self._overlaps.together
         self.codes: Codes = codes_of(ends, self.together)
         self._prefixes = Aggregate(membership.spans.items())

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 
-class Overlaps:
+class SegmentOverlaps:
     """``together`` names, for each segment, the segments that share an address with it.
 
     It holds the segment itself, lacks segments without addresses, and is always current: those

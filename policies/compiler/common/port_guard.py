@@ -27,7 +27,7 @@ from policies.compiler.common.rule_parts import (
 )
 from policies.model import ICMPV6, Action, Infrastructure, Policy
 from policies.rules import layout
-from policies.rules.layout import Category, Reason, Table, cookie
+from policies.rules.layout import Category, Reason, RuleTable, cookie
 from policies.rules.rule import (
     Field,
     Goto,
@@ -51,10 +51,10 @@ _NOBODY_ARP, _NOBODY_ND = Field("arp_spa", 0), Field("ipv6_src", 0)
 _ICMPV6 = Field("ip_proto", ICMPV6)
 _SOLICIT, _ADVERTISE = (Field("icmpv6_type", each) for each in (SOLICITATION, ADVERTISEMENT))
 _NO_SLL, _NO_TLL = Field("nd_sll", 0), Field("nd_tll", 0)
-ADMIT: tuple[RuleAction, ...] = (Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))
+ADMIT: tuple[RuleAction, ...] = (Load(layout.FROM_EDGE, 1), Goto(RuleTable.LOCALITY))
 
 
-class Place(NamedTuple):
+class AddressOnPort(NamedTuple):
     """An address on a port: ``number`` is the address as
     `policies.semantics.prefix_sets.number_of` has it."""
 
@@ -92,13 +92,15 @@ def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
     )
 
 
-def place_of(binding: Binding) -> Place:
-    return Place(binding.switch, binding.port, mac_number(binding.mac), number_at(binding.ip))
+def place_of(binding: Binding) -> AddressOnPort:
+    return AddressOnPort(
+        binding.switch, binding.port, mac_number(binding.mac), number_at(binding.ip)
+    )
 
 
-def own_link_local(place: Place) -> Place:
+def own_link_local(place: AddressOnPort) -> AddressOnPort:
     """The ``fe80::`` address that comes with a MAC on a port."""
-    return Place(place.switch, place.port, place.mac, link_local_number(place.mac) | SIX)
+    return AddressOnPort(place.switch, place.port, place.mac, link_local_number(place.mac) | SIX)
 
 
 def guard_rules(
@@ -122,7 +124,11 @@ def guard_rules(
     sha = Field("arp_sha", mac)
     # The link-layer option of neighbour discovery may be left out.
     sll, tll = Field("nd_sll", mac), Field("nd_tll", mac)
-    new, table, seed = Rule, Table.GUARD, mac & 0xFFFF_FFFF  # looked up once, used for every rule
+    new, table, seed = (
+        Rule,
+        RuleTable.GUARD,
+        mac & 0xFFFF_FFFF,
+    )  # looked up once, used for every rule
     for number in numbers:
         address = number & ~SIX
         cause = _BINDING | crc32(number.to_bytes(17, "big"), seed)
@@ -160,7 +166,7 @@ def guard_rules(
         yield number, rules
 
 
-def hosts_on(switch: int, places: Iterable[Place]) -> Iterator[tuple[int, int, list[int]]]:
+def hosts_on(switch: int, places: Iterable[AddressOnPort]) -> Iterator[tuple[int, int, list[int]]]:
     """Port, MAC and all addresses of each host of a switch; ``places`` are sorted."""
     here = (place for place in places if place.switch == switch)
     for (port, mac), own in groupby(here, key=lambda place: (place.port, place.mac)):
@@ -169,7 +175,7 @@ def hosts_on(switch: int, places: Iterable[Place]) -> Iterator[tuple[int, int, l
 
 @lru_cache(maxsize=1 << 17)
 def _found(
-    switch: int, port: int, following: Table, vlan: int | None = None
+    switch: int, port: int, following: RuleTable, vlan: int | None = None
 ) -> tuple[RuleAction, ...]:
     tag = () if vlan is None else (Load(layout.VLAN, vlan),)
     return (Load(layout.OWNER, switch), Load(layout.OWNER_PORT, port), *tag, Goto(following))
@@ -180,10 +186,10 @@ def way_rule(mac: int, switch: int, port: int, vlan: int = 0) -> Rule:
     number = crc32(mac.to_bytes(6, "big"))
     fields = (Field("eth_dst", mac),)
     return Rule(
-        Table.LOCALITY,
+        RuleTable.LOCALITY,
         100,
         fields,
-        _found(switch, port, Table.ARP, vlan or None),
+        _found(switch, port, RuleTable.ARP, vlan or None),
         _FORWARD | number,
     )
 
@@ -195,11 +201,11 @@ def find_rule(number: int, switch: int, port: int, vlan: int | None = None) -> R
     addressed to one of them.
     """
     cause = _FORWARD | crc32(number.to_bytes(17, "big"))
-    found = _found(switch, port, Table.FORWARD, vlan)
+    found = _found(switch, port, RuleTable.FORWARD, vlan)
     if number < SIX:
-        return Rule(Table.ARP, 200, (_REQUEST, Field("arp_tpa", number), _ARP), found, cause)
+        return Rule(RuleTable.ARP, 200, (_REQUEST, Field("arp_tpa", number), _ARP), found, cause)
     fields = (_IPV6, _SOLICIT, _ICMPV6, Field("nd_target", number & ~SIX))
-    return Rule(Table.ND, 200, fields, found, cause)
+    return Rule(RuleTable.ND, 200, fields, found, cause)
 
 
 def owner_fields(switch: int) -> tuple[Field, Field]:
@@ -210,38 +216,38 @@ def owner_fields(switch: int) -> tuple[Field, Field]:
 def local_rules(switch: int, next_ports: Mapping[int, int]) -> Iterator[Rule]:
     """The way to the hosts of every switch that can be reached; to the others there is none."""
     yield Rule(
-        Table.FORWARD, 100, owner_fields(switch), (OutputRegister(layout.OWNER_PORT),), _FORWARD
+        RuleTable.FORWARD, 100, owner_fields(switch), (OutputRegister(layout.OWNER_PORT),), _FORWARD
     )
     for other in sorted(next_ports):
         out = (Output(next_ports[other]),)
-        yield Rule(Table.FORWARD, 100, owner_fields(other), out, _FORWARD)
+        yield Rule(RuleTable.FORWARD, 100, owner_fields(other), out, _FORWARD)
 
 
 def request_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
     """What becomes of ARP and neighbour discovery that no host's own rule takes."""
     arp = (Field("eth_type", ETH_ARP),)
     for table, allowed, answer, kinds, following in (
-        (Table.ARP, infrastructure.arp, (Field("arp_op", 2), *arp), (arp,), Table.ND),
+        (RuleTable.ARP, infrastructure.arp, (Field("arp_op", 2), *arp), (arp,), RuleTable.ND),
         (
-            Table.ND,
+            RuleTable.ND,
             infrastructure.nd,
             neighbour_fields(ADVERTISEMENT),
             (neighbour_fields(SOLICITATION), neighbour_fields(ADVERTISEMENT)),
-            Table.TRACK,
+            RuleTable.TRACK,
         ),
     ):
         if allowed is Action.ALLOW:
             # Answers are unicast; a question nobody here can answer is reported.
             unicast = Field("eth_dst", 0, 1 << 40)
-            yield _base(table, 100, (*answer, unicast), Goto(Table.FORWARD))
+            yield _base(table, 100, (*answer, unicast), Goto(RuleTable.FORWARD))
             for kind in kinds:
                 asked = flags(*kind, flag(layout.FROM_EDGE))
-                report = (Load(layout.REASON, Reason.UNKNOWN_TARGET), Resubmit(Table.REPORT))
+                report = (Load(layout.REASON, Reason.UNKNOWN_TARGET), Resubmit(RuleTable.REPORT))
                 yield _base(table, 10, asked, *report)
         for kind in kinds:
             yield _base(table, 5, kind)
         yield _base(table, 0, (), Goto(following))
 
 
-def _base(table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
+def _base(table: RuleTable, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
     return Rule(table, priority, sorted_match(*fields), actions, cookie(Category.BASE))

@@ -10,14 +10,14 @@ from policies.model import Host, Source
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class PolicyRefusal:
     """``why`` ends with what to do about it."""
 
     source: Source
     why: str
 
 
-def shared_between_vlans(hosts: Iterable[Host]) -> Iterator[Refusal]:
+def shared_between_vlans(hosts: Iterable[Host]) -> Iterator[PolicyRefusal]:
     """MACs and addresses that hosts of different VLANs have.
 
     Nothing is tagged between switches, and an address is known by itself there: the two hosts would
@@ -28,7 +28,7 @@ def shared_between_vlans(hosts: Iterable[Host]) -> Iterator[Refusal]:
         for what in (*([host.mac] if host.mac else []), *host.ips):
             first = owners.setdefault(what, host)
             if first.vlan != host.vlan:
-                yield Refusal(
+                yield PolicyRefusal(
                     host.source,
                     f"{what} of '{host.name}' is also that of '{first.name}' in another VLAN "
                     f"({first.source}), and switches cannot tell them apart: give one of them "
@@ -42,7 +42,7 @@ def refuse_shared(hosts: Iterable[Host]) -> None:
         raise CompileError(f"{refusal.source}: {refusal.why}")
 
 
-def served_on_tagged_ports(hosts: Iterable[Host]) -> Iterator[Refusal]:
+def served_on_tagged_ports(hosts: Iterable[Host]) -> Iterator[PolicyRefusal]:
     """Routers and servers on ports that several VLANs share, which is not made yet."""
     every = tuple(hosts)
     on_port: dict[tuple[int, int], set[int | None]] = {}
@@ -55,7 +55,7 @@ def served_on_tagged_ports(hosts: Iterable[Host]) -> Iterator[Refusal]:
         if host.switch is None or host.port is None:
             continue
         if len(on_port[host.switch, host.port]) > 1:
-            yield Refusal(host.source, served_where_vlans_share(host, host.switch, host.port))
+            yield PolicyRefusal(host.source, served_where_vlans_share(host, host.switch, host.port))
 
 
 def served_where_vlans_share(host: Host, switch: int, port: int) -> str:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policies.compiler.common.aggregate import Aggregate, Key
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.port_guard import ADMIT, mac_number
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
-from policies.compiler.common.special_hosts import Special
+from policies.compiler.common.special_hosts import SpecialHosts
 from policies.model import Host, Network
 from policies.rules import layout
-from policies.rules.layout import Category, Reason, Table, cookie, name_number
+from policies.rules.layout import Category, Reason, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Load, Resubmit, Rule, RuleAction, match
 from policies.semantics.prefix_sets import SIX, number_at, span_of
 from topology.records import Binding
@@ -30,7 +30,7 @@ NEVER_SOURCES = tuple(
     ip_network(text)
     for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
 )
-REPORT: tuple[RuleAction, ...] = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
+REPORT: tuple[RuleAction, ...] = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -90,15 +90,15 @@ def route_rules(
     for network in NEVER_SOURCES:
         key = route_key(network)
         if any(overlap(key, route) for route in router.routes):
-            yield Rule(Table.GUARD, NEVER, match(*own, *source_fields(key)), report, cause)
+            yield Rule(RuleTable.GUARD, NEVER, match(*own, *source_fields(key)), report, cause)
     priority = THROUGH if router.routed else BEHIND
     for key in router.routes:
-        yield Rule(Table.GUARD, priority, match(*own, *source_fields(key)), admit, cause)
+        yield Rule(RuleTable.GUARD, priority, match(*own, *source_fields(key)), admit, cause)
 
 
 def elsewhere_rule(key: Key, report: tuple[RuleAction, ...] = REPORT) -> Rule:
     """Addresses that are bound: they come from their own port, or not at all."""
-    return Rule(Table.GUARD, ELSEWHERE, source_fields(key), report, cookie(Category.BINDING))
+    return Rule(RuleTable.GUARD, ELSEWHERE, source_fields(key), report, cookie(Category.BINDING))
 
 
 def bound_prefixes(bindings: Iterable[Binding]) -> Aggregate[bool]:
@@ -109,10 +109,10 @@ def bound_prefixes(bindings: Iterable[Binding]) -> Aggregate[bool]:
 class Routers:
     """The rules of routers on every switch, kept up with hosts and bindings."""
 
-    def __init__(self, special: Special, bindings: Sequence[Binding]) -> None:
+    def __init__(self, special: SpecialHosts, bindings: Sequence[Binding]) -> None:
         self._take(special, bindings)
 
-    def _take(self, special: Special, bindings: Sequence[Binding]) -> None:
+    def _take(self, special: SpecialHosts, bindings: Sequence[Binding]) -> None:
         found = {_router(host, binding) for host, binding in special.bound() if host.routes}
         self._on: dict[int, list[Router]] = {}
         for router in sorted(found):
@@ -134,7 +134,7 @@ class Routers:
                 if self._concerns(switch, key):
                     yield elsewhere_rule(key)
 
-    def change(self, special: Special, bindings: Sequence[Binding]) -> dict[int, Change]:
+    def change(self, special: SpecialHosts, bindings: Sequence[Binding]) -> dict[int, RuleChange]:
         """Follow other special hosts: what changes on each switch."""
         before = {switch: list(self.rules(switch)) for switch in self._on}
         self._take(special, bindings)
@@ -143,13 +143,13 @@ class Routers:
             for switch in sorted(before.keys() | self._on.keys())
         }
 
-    def lend(self, gone: Iterable[Binding], come: Iterable[Binding]) -> dict[int, Change]:
+    def lend(self, gone: Iterable[Binding], come: Iterable[Binding]) -> dict[int, RuleChange]:
         """Follow ordinary hosts: routers may use other addresses than before."""
         return {} if self._bound is None else self._lend(self._bound, gone, come)
 
     def _lend(
         self, bound: Aggregate[bool], gone: Iterable[Binding], come: Iterable[Binding]
-    ) -> dict[int, Change]:
+    ) -> dict[int, RuleChange]:
         """Other addresses are bound than before."""
         touched: dict[Key, bool | None] = {}
         for step, bindings in ((1, come), (-1, gone)):
@@ -161,7 +161,7 @@ class Routers:
                     del self._counts[number]
         kept = bound.change(touched.items())
         return {
-            switch: Change(
+            switch: RuleChange(
                 tuple(
                     elsewhere_rule(k) for k, v in kept.items() if v and self._concerns(switch, k)
                 ),

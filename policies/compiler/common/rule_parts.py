@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from policies.model import ICMPV6
-from policies.rules.layout import Category, Table, cookie
+from policies.rules.layout import Category, RuleTable, cookie
 from policies.rules.rule import Bits, Field, Rule, RuleAction, match
 
 BASE = cookie(Category.BASE)
@@ -37,7 +37,7 @@ def _exact_when_full(field: Field) -> Field:
     return Field(field.name, field.value) if full else field
 
 
-def rule(table: Table, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
+def rule(table: RuleTable, priority: int, fields: tuple[Field, ...], *actions: RuleAction) -> Rule:
     return Rule(table, priority, match(*fields), actions, BASE)
 
 

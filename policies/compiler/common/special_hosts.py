@@ -12,7 +12,7 @@ def is_special(host: Host) -> bool:
     return bool(host.routes or host.serves)
 
 
-class Special:
+class SpecialHosts:
     """The special hosts with their bindings, kept up as either change."""
 
     def __init__(self, hosts: Sequence[Host], bindings: Iterable[Binding]) -> None:

@@ -13,7 +13,14 @@ from policies.compiler.stateless.multi_table import stateless_rules
 from policies.compiler.stateless.single_table import single_rules
 from policies.model import Policy, Restriction
 from policies.rules import layout
-from policies.rules.layout import Category, PlainTable, SmallTable, Table, category_of, number_of
+from policies.rules.layout import (
+    Category,
+    PlainTable,
+    RuleTable,
+    SmallTable,
+    category_of,
+    number_of,
+)
 from policies.rules.rule import Meter, Rule
 from policies.semantics.membership import Membership
 from topology.records import Binding
@@ -21,16 +28,16 @@ from topology.records import Binding
 SHOWN = 3  # contributors named for a table that is too small
 
 
-class Target(StrEnum):
+class SwitchTarget(StrEnum):
     STATEFUL = "stateful"  # Open vSwitch: tracks connections, has registers
     STATELESS = "stateless"  # plain OpenFlow 1.3 with several tables
     SINGLE = "single"  # one small table
 
 
-TABLES: Mapping[Target, type[IntEnum]] = {
-    Target.STATEFUL: Table,
-    Target.STATELESS: PlainTable,
-    Target.SINGLE: SmallTable,
+TABLES: Mapping[SwitchTarget, type[IntEnum]] = {
+    SwitchTarget.STATEFUL: RuleTable,
+    SwitchTarget.STATELESS: PlainTable,
+    SwitchTarget.SINGLE: SmallTable,
 }
 
 _BOTH = (
@@ -45,10 +52,10 @@ _BOTH = (
     "what an intent let in is cut when the intent goes; `established: keep` has no effect",
     "of machine decisions only `quarantine` is carried out, and what feeds list is not looked at",
 )
-LOSSES: Mapping[Target, tuple[str, ...]] = {
-    Target.STATEFUL: (),
-    Target.STATELESS: _BOTH,
-    Target.SINGLE: (
+LOSSES: Mapping[SwitchTarget, tuple[str, ...]] = {
+    SwitchTarget.STATEFUL: (),
+    SwitchTarget.STATELESS: _BOTH,
+    SwitchTarget.SINGLE: (
         *_BOTH,
         "addresses that no host is bound to are neither reached nor let in",
         "an ARP or ND question reaches every port instead of its owner's alone",
@@ -57,7 +64,7 @@ LOSSES: Mapping[Target, tuple[str, ...]] = {
 
 
 def rules_for(
-    target: Target,
+    target: SwitchTarget,
     policy: Policy,
     membership: Membership,
     view: SwitchView,
@@ -72,9 +79,9 @@ def rules_for(
     ``port_masks`` only matters for plain switches: whether they can match ports
     under a mask. Raises CompileError for a policy that such a switch cannot hold.
     """
-    if target is Target.STATEFUL:
+    if target is SwitchTarget.STATEFUL:
         return Compiler(policy, membership, bindings, now).rules(view, now, restrictions)
-    compile_plain = stateless_rules if target is Target.STATELESS else single_rules
+    compile_plain = stateless_rules if target is SwitchTarget.STATELESS else single_rules
     return compile_plain(
         policy, membership, view, bindings, now, restrictions, port_masks=port_masks
     )
@@ -84,7 +91,7 @@ def rules_for(
 class Form:
     """How one switch is to be given its rules."""
 
-    target: Target = Target.STATEFUL
+    target: SwitchTarget = SwitchTarget.STATEFUL
     port_masks: bool = True
 
 
@@ -110,7 +117,7 @@ class RulesOfAll:
         """All rules of one switch. Raises CompileError as `rules_for` does."""
         form = self._forms.get(view.switch, Form())
         policy, membership, bindings = self._policy, self._membership, self._bindings
-        if form.target is not Target.STATEFUL:
+        if form.target is not SwitchTarget.STATEFUL:
             masks = form.port_masks
             return rules_for(
                 form.target, policy, membership, view, bindings, self._now, port_masks=masks
@@ -140,7 +147,7 @@ class Overflow:
 
 
 def overflows(
-    target: Target, policy: Policy, rules: Iterable[Rule], sizes: int | Mapping[int, int]
+    target: SwitchTarget, policy: Policy, rules: Iterable[Rule], sizes: int | Mapping[int, int]
 ) -> tuple[Overflow, ...]:
     """The tables that the rules do not fit in; ``sizes`` of each table, or one for all.
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, flag, flags, rule
-from policies.compiler.stateful.identity import SOURCE, TARGET, End, address_fields
+from policies.compiler.stateful.identity import SOURCE, TARGET, EndLayout, address_fields
 from policies.model import Address, Network, Restriction
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, Table, cookie, limit_meter
+from policies.rules.layout import Category, DecidedBits, RuleTable, cookie, limit_meter
 from policies.rules.rule import Field, Goto, Load, Meter, Rule, RuleAction, UseMeter, match
 
 MAX_TIMEOUT = 65_535
@@ -22,25 +22,29 @@ QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
 
 def adaptive_rules() -> Iterator[Rule]:
     """What marks do, the same on every switch."""
-    deny = (Load(layout.OUTCOME, Outcome.DENY), Load(layout.BY_DECISION, 1), Goto(Table.OBSERVE))
+    deny = (
+        Load(layout.OUTCOME, DecidedBits.DENY),
+        Load(layout.BY_DECISION, 1),
+        Goto(RuleTable.OBSERVE),
+    )
     for priority, mark in (
         (300, layout.QUARANTINED),
         (250, layout.ISOLATED),
         (200, layout.LISTED),
     ):
-        yield rule(Table.ADAPTIVE, priority, (flag(mark),), *deny)
-    yield rule(Table.ADAPTIVE, 0, (), Goto(Table.POLICY))
+        yield rule(RuleTable.ADAPTIVE, priority, (flag(mark),), *deny)
+    yield rule(RuleTable.ADAPTIVE, 0, (), Goto(RuleTable.POLICY))
     # What the tiers below allow comes by here.
     yield rule(
-        Table.AUDIT,
+        RuleTable.AUDIT,
         100,
         (flag(layout.AUDITED),),
-        Load(layout.OUTCOME, Outcome.WOULD_DENY),
+        Load(layout.OUTCOME, DecidedBits.WOULD_DENY),
         Load(layout.BY_DECISION, 1),
-        Goto(Table.OBSERVE),
+        Goto(RuleTable.OBSERVE),
     )
-    yield rule(Table.AUDIT, 0, (), Goto(Table.OBSERVE))
-    yield rule(Table.LISTING, 0, (), Goto(Table.CONNECTION))
+    yield rule(RuleTable.AUDIT, 0, (), Goto(RuleTable.OBSERVE))
+    yield rule(RuleTable.LISTING, 0, (), Goto(RuleTable.CONNECTION))
 
 
 def protected_rules(networks: Iterable[Network]) -> Iterator[Rule]:
@@ -49,10 +53,10 @@ def protected_rules(networks: Iterable[Network]) -> Iterator[Rule]:
         start = int(network.network_address)
         fields = address_fields(TARGET, start, network.prefixlen, network.version)
         yield Rule(
-            Table.MARK_TARGET,
+            RuleTable.MARK_TARGET,
             PROTECTED,
             flags(flag(layout.ISOLATED), *fields),
-            (Load(layout.ISOLATED, 0), Load(layout.DECISION, 0), Goto(Table.SOURCE)),
+            (Load(layout.ISOLATED, 0), Load(layout.DECISION, 0), Goto(RuleTable.SOURCE)),
             BASE,
         )
 
@@ -100,14 +104,14 @@ def _lasts(restriction: Restriction) -> tuple[float, int]:
     return restriction.expires, restriction.number
 
 
-_Parts = tuple[Table, int, tuple[Field, ...], tuple[RuleAction, ...]]
+_Parts = tuple[RuleTable, int, tuple[Field, ...], tuple[RuleAction, ...]]
 _MARKS = {
-    Table.SOURCE: (Table.MARK_SOURCE, Table.MARK_TARGET),
-    Table.TARGET: (Table.MARK_TARGET, Table.SOURCE),
+    RuleTable.SOURCE: (RuleTable.MARK_SOURCE, RuleTable.MARK_TARGET),
+    RuleTable.TARGET: (RuleTable.MARK_TARGET, RuleTable.SOURCE),
 }
 
 
-def _mark(end: End, priority: int, address: Address, mark: tuple[RuleAction, ...]) -> _Parts:
+def _mark(end: EndLayout, priority: int, address: Address, mark: tuple[RuleAction, ...]) -> _Parts:
     """Mark packets of connections that have an address at one end."""
     table, following = _MARKS[end.table]
     length = 32 if address.version == 4 else 128
@@ -119,5 +123,5 @@ def _limit(number: int, address: Address) -> _Parts:
     """Meter what a host itself sends, where it comes in, and go on."""
     family, name = (ETH_IP, "ip_src") if address.version == 4 else (ETH_IPV6, "ipv6_src")
     fields = (Field("eth_type", family), Field(name, int(address)), flag(layout.FROM_EDGE))
-    actions = (UseMeter(limit_meter(number)), Goto(Table.POLICY))
-    return Table.ADAPTIVE, LIMIT, match(*fields), actions
+    actions = (UseMeter(limit_meter(number)), Goto(RuleTable.POLICY))
+    return RuleTable.ADAPTIVE, LIMIT, match(*fields), actions

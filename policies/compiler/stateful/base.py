@@ -23,7 +23,7 @@ from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout
-from policies.rules.layout import Outcome, Reason, Table
+from policies.rules.layout import DecidedBits, Reason, RuleTable
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -61,15 +61,17 @@ def common_rules() -> Iterator[Rule]:
 def _locality() -> Iterator[Rule]:
     multicast = Field("eth_dst", 1 << 40, 1 << 40)
     answers = (Field("eth_dst", layout.PROBE_MAC), flag(layout.FROM_EDGE))
-    probed = (Load(layout.REASON, Reason.PROBE), Resubmit(Table.REPORT))
-    yield rule(Table.LOCALITY, 400, answers, *probed)
-    yield rule(Table.LOCALITY, 300, (Field("eth_type", ETH_ARP), multicast), Goto(Table.ARP))
+    probed = (Load(layout.REASON, Reason.PROBE), Resubmit(RuleTable.REPORT))
+    yield rule(RuleTable.LOCALITY, 400, answers, *probed)
+    yield rule(
+        RuleTable.LOCALITY, 300, (Field("eth_type", ETH_ARP), multicast), Goto(RuleTable.ARP)
+    )
     for icmp_type in (135, 136):
         fields = (*neighbour_fields(icmp_type), multicast)
-        yield rule(Table.LOCALITY, 300, fields, Goto(Table.ARP))
+        yield rule(RuleTable.LOCALITY, 300, fields, Goto(RuleTable.ARP))
     # Multicast passes only where its frame and its address say the same.
-    yield rule(Table.LOCALITY, 200, (multicast,))
-    yield rule(Table.LOCALITY, 0, (), Goto(Table.ARP))
+    yield rule(RuleTable.LOCALITY, 200, (multicast,))
+    yield rule(RuleTable.LOCALITY, 0, (), Goto(RuleTable.ARP))
 
 
 def _track(zone: int, switch: int) -> Iterator[Rule]:
@@ -77,39 +79,41 @@ def _track(zone: int, switch: int) -> Iterator[Rule]:
     here = owner_fields(switch)
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
-        track = Track(zone, Table.LISTING)
-        yield rule(Table.TRACK, 210, (family, *here), Load(layout.TO_LOCAL, 1), track)
-        yield rule(Table.TRACK, 200, (family, flag(layout.FROM_EDGE)), track)
-    yield rule(Table.TRACK, 100, (flag(layout.FROM_EDGE),))  # neither IP nor ARP
-    yield rule(Table.TRACK, 0, (), Goto(Table.FORWARD))
+        track = Track(zone, RuleTable.LISTING)
+        yield rule(RuleTable.TRACK, 210, (family, *here), Load(layout.TO_LOCAL, 1), track)
+        yield rule(RuleTable.TRACK, 200, (family, flag(layout.FROM_EDGE)), track)
+    yield rule(RuleTable.TRACK, 100, (flag(layout.FROM_EDGE),))  # neither IP nor ARP
+    yield rule(RuleTable.TRACK, 0, (), Goto(RuleTable.FORWARD))
 
 
 def _no_room() -> Iterator[Rule]:
     """What the full connection table of a switch could not take."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
     forgotten = Field(REMEMBERED.field, 0, 1 << REMEMBERED.low)
-    report = (Load(layout.REASON, Reason.FULL), Resubmit(Table.REPORT))
-    yield rule(Table.FORWARD, 290, (new, forgotten), *report)
+    report = (Load(layout.REASON, Reason.FULL), Resubmit(RuleTable.REPORT))
+    yield rule(RuleTable.FORWARD, 290, (new, forgotten), *report)
 
 
 def _decide() -> Iterator[Rule]:
-    yield rule(Table.MARK_SOURCE, 0, (), Goto(Table.MARK_TARGET))
-    yield rule(Table.MARK_TARGET, 0, (), Goto(Table.SOURCE))
-    yield rule(Table.EMERGENCY, 0, (), Goto(Table.ADAPTIVE))
+    yield rule(RuleTable.MARK_SOURCE, 0, (), Goto(RuleTable.MARK_TARGET))
+    yield rule(RuleTable.MARK_TARGET, 0, (), Goto(RuleTable.SOURCE))
+    yield rule(RuleTable.EMERGENCY, 0, (), Goto(RuleTable.ADAPTIVE))
     # A deny goes as far as the stricter mode of its two ends.
     for priority, mode, outcome in (
-        (300, Mode.ENFORCE, Outcome.DENY),
-        (200, Mode.AUDIT, Outcome.WOULD_DENY),
+        (300, Mode.ENFORCE, DecidedBits.DENY),
+        (200, Mode.AUDIT, DecidedBits.WOULD_DENY),
     ):
         for end in (layout.SOURCE_MODE, layout.TARGET_MODE):
             yield rule(
-                Table.MODE,
+                RuleTable.MODE,
                 priority + (1 if end is layout.SOURCE_MODE else 0),
                 (flag(end, mode),),
                 Load(layout.OUTCOME, outcome),
-                Goto(Table.OBSERVE),
+                Goto(RuleTable.OBSERVE),
             )
-    yield rule(Table.MODE, 0, (), Load(layout.OUTCOME, Outcome.OBSERVED), Goto(Table.OBSERVE))
+    yield rule(
+        RuleTable.MODE, 0, (), Load(layout.OUTCOME, DecidedBits.OBSERVED), Goto(RuleTable.OBSERVE)
+    )
 
 
 def _commit(zone: int) -> Iterator[Rule]:
@@ -119,38 +123,38 @@ def _commit(zone: int) -> Iterator[Rule]:
     over = [Load(Bits(layout.PROTO.field, 0, 32), 0)]
     ends = (layout.SOURCE_WIDE, layout.TARGET_WIDE)
     over += [Load(Bits(name, low, 64), 0) for name in ends for low in (0, 64)]
-    commit = Commit(zone, Table.FORWARD, layout.INTENT)
+    commit = Commit(zone, RuleTable.FORWARD, layout.INTENT)
     for eth_type in (ETH_IP, ETH_IPV6):
-        yield rule(Table.COMMIT, 100, (Field("eth_type", eth_type), new), *over, commit)
-    yield rule(Table.COMMIT, 0, (), Goto(Table.FORWARD))
+        yield rule(RuleTable.COMMIT, 100, (Field("eth_type", eth_type), new), *over, commit)
+    yield rule(RuleTable.COMMIT, 0, (), Goto(RuleTable.FORWARD))
 
 
 def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[Rule]:
     """Per port: what a trunk passes on, what an edge port may not, and its metered copies."""
     yield from link_discovery_rules((*edge_ports, *trunks))
     # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
-    yield rule(Table.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
+    yield rule(RuleTable.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
     for port in sorted(trunks):
-        yield rule(Table.GUARD, 400, (Field("in_port", port),), Goto(Table.LOCALITY))
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
+        yield rule(RuleTable.GUARD, 400, (Field("in_port", port),), Goto(RuleTable.LOCALITY))
+    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
     kinds = [match(*neighbour_fields(icmp_type)) for icmp_type in (135, 136)]
     for port in sorted(set(edge_ports) - trunks):
         here = Field("in_port", port)
-        yield Rule(Table.GUARD, 10, (here,), report, BASE)
+        yield Rule(RuleTable.GUARD, 10, (here,), report, BASE)
         # A neighbour advertisement or solicitation passes only by a binding's own rule.
         for eth_type, icmpv6_type, ip_proto in kinds:
             fields = (eth_type, icmpv6_type, here, ip_proto)  # in the order of their names
-            yield Rule(Table.GUARD, 200, fields, report, BASE)
+            yield Rule(RuleTable.GUARD, 200, fields, report, BASE)
 
 
 def link_discovery_rules(ports: Iterable[int]) -> Iterator[Rule]:
     """What it takes to find links, and to copy anything else to the controller."""
     yield rule(
-        Table.GUARD,
+        RuleTable.GUARD,
         500,
         (Field("eth_type", ETH_LLDP),),
         Load(layout.REASON, Reason.LINK),
-        Resubmit(Table.REPORT),
+        Resubmit(RuleTable.REPORT),
     )
     for port in sorted(set(ports)):
-        yield rule(Table.REPORT, 100, (Field("in_port", port),), CopyToController(port))
+        yield rule(RuleTable.REPORT, 100, (Field("in_port", port),), CopyToController(port))

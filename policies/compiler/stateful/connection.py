@@ -15,7 +15,7 @@ from policies.compiler.common.rule_parts import (
 )
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Bits, Field, Goto, Load, Move, Rule
 
 # An ICMP query and its answer are one connection: the answer's type is the query's.
@@ -32,7 +32,7 @@ def connection_rules() -> Iterator[Rule]:
     tuple empty, sees what the switch does.
     """
     tracked = CT_TRK | CT_INV
-    yield rule(Table.CONNECTION, 300, (Field("ct_state", tracked, tracked),))
+    yield rule(RuleTable.CONNECTION, 300, (Field("ct_state", tracked, tracked),))
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
         error = (family, Field("ct_state", CT_TRK | CT_REL, CT_TRK | CT_REL))
@@ -43,14 +43,14 @@ def connection_rules() -> Iterator[Rule]:
             (250, error, "ct_tp_dst"),
         ):
             yield rule(
-                Table.CONNECTION,
+                RuleTable.CONNECTION,
                 priority,
                 fields,
                 *_addresses(eth_type, swapped=False, tracked=True),
                 Move(Bits("ct_nw_proto", 0, 8), layout.PROTO),
                 Move(Bits(port, 0, 16), layout.PORT),
                 Load(layout.RELATED, 1),
-                Goto(Table.MARK_SOURCE),
+                Goto(RuleTable.MARK_SOURCE),
             )
         for reply in (False, True):
             state = Field("ct_state", CT_TRK | (CT_RPL if reply else 0), CT_TRK | CT_RPL)
@@ -59,11 +59,11 @@ def connection_rules() -> Iterator[Rule]:
 
 def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Iterator[Rule]:
     ends = _addresses(eth_type, swapped=reply, tracked=False)
-    after = (Load(layout.REPLY, int(reply)), Goto(Table.MARK_SOURCE))
+    after = (Load(layout.REPLY, int(reply)), Goto(RuleTable.MARK_SOURCE))
     for number, name in ((TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")):
         port = Bits(f"{name}_src" if reply else f"{name}_dst", 0, 16)
         yield rule(
-            Table.CONNECTION,
+            RuleTable.CONNECTION,
             110,
             (*fields, Field("ip_proto", number)),
             *ends,
@@ -78,7 +78,7 @@ def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Itera
     )
     icmp = (*fields, Field("ip_proto", number))
     yield rule(
-        Table.CONNECTION,
+        RuleTable.CONNECTION,
         110,
         icmp,
         *ends,
@@ -89,7 +89,7 @@ def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Itera
     if reply:
         for answer, query in answers.items():
             yield rule(
-                Table.CONNECTION,
+                RuleTable.CONNECTION,
                 120,
                 (*icmp, Field(name, answer)),
                 *ends,
@@ -98,7 +98,7 @@ def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Itera
                 *after,
             )
     yield rule(
-        Table.CONNECTION, 100, fields, *ends, Move(Bits("ip_proto", 0, 8), layout.PROTO), *after
+        RuleTable.CONNECTION, 100, fields, *ends, Move(Bits("ip_proto", 0, 8), layout.PROTO), *after
     )
 
 

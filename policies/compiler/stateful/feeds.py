@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.rule_parts import (
     CT_REL,
     CT_RPL,
@@ -25,7 +25,7 @@ from policies.compiler.stateful.identity import SOURCE, address_fields
 from policies.compiler.stateful.narrow_feeds import narrow_rules
 from policies.model import FeedBlock, Mode
 from policies.rules import layout
-from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Bits, Field, Goto, Load, Move, Resubmit, Rule, RuleAction, match
 from policies.semantics.feed_listings import in_order
 from policies.semantics.prefix_sets import SIX
@@ -41,14 +41,14 @@ class FeedChange:
 
     added: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
     removed: tuple[tuple[_Maker, Sequence[Prefix]], ...] = ()
-    others: Change = Change()
+    others: RuleChange = RuleChange()
 
     def __len__(self) -> int:
         """How many rules come or go."""
         listed = sum(len(prefixes) for _, prefixes in (*self.added, *self.removed))
         return listed + len(self.others.added) + len(self.others.removed)
 
-    def parts(self, size: int) -> Iterator[Change]:
+    def parts(self, size: int) -> Iterator[RuleChange]:
         """The same in changes of at most ``size`` rules."""
         left = chain(
             ((True, rule) for rule in _made(self.added)),
@@ -57,7 +57,7 @@ class FeedChange:
             ((False, rule) for rule in self.others.removed),
         )
         while part := tuple(islice(left, size)):
-            yield Change(
+            yield RuleChange(
                 tuple(rule for new, rule in part if new),
                 tuple(rule for new, rule in part if not new),
             )
@@ -103,9 +103,9 @@ class FeedRules:
                 removed.append((maker, old))
             if now is not None:
                 added.append((now, new))
-        lookups = Change()
+        lookups = RuleChange()
         if bool(before) != bool(self._listed):
-            lookups = Change(_LOOKUPS) if self._listed else Change((), _LOOKUPS)
+            lookups = RuleChange(_LOOKUPS) if self._listed else RuleChange((), _LOOKUPS)
         narrow, self._narrow = self._narrow, tuple(narrow_rules(ordered))
         others = lookups + change_between(narrow, self._narrow)
         return FeedChange(tuple(added), tuple(removed), others)
@@ -134,10 +134,10 @@ def _lookups() -> Iterator[Rule]:
             state = (Field("ct_state", CT_TRK | bit, CT_TRK | bit),)
             looked: list[RuleAction] = []
             for end in ends:
-                looked += [Move(end, target), Resubmit(Table.LISTED)]
+                looked += [Move(end, target), Resubmit(RuleTable.LISTED)]
             fields = match(Field("eth_type", eth_type), *state)
-            actions = (*looked, Goto(Table.CONNECTION))
-            yield Rule(Table.LISTING, priority, fields, actions, cookie(Category.FEED))
+            actions = (*looked, Goto(RuleTable.CONNECTION))
+            yield Rule(RuleTable.LISTING, priority, fields, actions, cookie(Category.FEED))
 
 
 class _Maker:
@@ -174,7 +174,7 @@ class _Maker:
         else:
             length = 128 - ((-wide).bit_length() - 1)
             fields = flags(self._free, *address_fields(SOURCE, start ^ SIX, length, 6))
-        return Rule(Table.LISTED, self._priority, fields, self._actions, self._cause)
+        return Rule(RuleTable.LISTED, self._priority, fields, self._actions, self._cause)
 
 
 _LOOKUPS = tuple(_lookups())

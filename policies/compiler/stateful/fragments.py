@@ -27,7 +27,7 @@ from policies.compiler.common.rule_parts import (
 )
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
-from policies.rules.layout import Outcome, Table
+from policies.rules.layout import DecidedBits, RuleTable
 from policies.rules.rule import Bits, Commit, Field, Goto, Load, Rule, Track
 
 ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1), Field("ip_frag", 3)
@@ -44,31 +44,31 @@ def fragment_rules() -> Iterator[Rule]:
     """What is the same on every switch."""
     for eth_type in (ETH_IP, ETH_IPV6):
         fields = (Field("eth_type", eth_type), _VALID, LATER)
-        yield rule(Table.CONNECTION, 260, fields, Goto(Table.COMMIT))
+        yield rule(RuleTable.CONNECTION, 260, fields, Goto(RuleTable.COMMIT))
     # IPv6 extension headers may push the ports out of the first fragment, so that neither the
     # guard nor anybody else sees who asks for what (RFC 7112 has such packets dropped).
     for proto, port in PORTS.items():
         hidden = (Field("ip_proto", proto), Field(port, 0))
-        yield rule(Table.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
-    yield rule(Table.FORWARD, 300, (Field("ct_state", INVALID, INVALID),))
+        yield rule(RuleTable.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
+    yield rule(RuleTable.FORWARD, 300, (Field("ct_state", INVALID, INVALID),))
 
 
 def waiting_rules(zone: int) -> Iterator[Rule]:
     """Where fragments wait for each other, in a switch's zone. A connection that begins in
     fragments is remembered without its intent: the last fragment to come does not know it."""
-    again = Track(zone, Table.FORWARD)
+    again = Track(zone, RuleTable.FORWARD)
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
-        denied = (family, FIRST, flag(layout.OUTCOME, Outcome.DENY))
+        denied = (family, FIRST, flag(layout.OUTCOME, DecidedBits.DENY))
         query = (ICMP, "icmp_type") if eth_type == ETH_IP else (ICMPV6, "icmpv6_type")
         for proto, name in (*PORTS.items(), query):
             spoilt = Load(Bits(name, 0, 16 if proto in PORTS else 8), _IMPOSSIBLE[name])
             fields = flags(*denied, Field("ip_proto", proto))
-            yield rule(Table.COMMIT, 310, fields, spoilt, again)
+            yield rule(RuleTable.COMMIT, 310, fields, spoilt, again)
         new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
-        yield rule(Table.COMMIT, 210, (family, ANY, new), Commit(zone, Table.FORWARD))
-        yield rule(Table.COMMIT, 200, (family, ANY), again)
-    yield rule(Table.COMMIT, 300, (flag(layout.OUTCOME, Outcome.DENY),))
+        yield rule(RuleTable.COMMIT, 210, (family, ANY, new), Commit(zone, RuleTable.FORWARD))
+        yield rule(RuleTable.COMMIT, 200, (family, ANY), again)
+    yield rule(RuleTable.COMMIT, 300, (flag(layout.OUTCOME, DecidedBits.DENY),))
 
 
 def is_spoilt(packet: Mapping[str, int], before: Mapping[str, int]) -> bool:

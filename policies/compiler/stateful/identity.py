@@ -10,7 +10,7 @@ from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
 from policies.model import ANY, UNKNOWN, Mode
 from policies.rules import layout
-from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Bits, Field, Goto, Load, Rule, RuleAction, match
 from policies.semantics.prefix_sets import SIX
 
@@ -18,28 +18,28 @@ ALL_32 = 0xFFFF_FFFF
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndLayout:
     """Where one end of a connection keeps its address, identity, mode and whether it is known."""
 
-    table: Table
-    following: Table
+    table: RuleTable
+    following: RuleTable
     registers: tuple[str, ...]
     wide: str
     mode: Bits
     known: Bits
 
 
-SOURCE = End(
-    Table.SOURCE,
-    Table.TARGET,
+SOURCE = EndLayout(
+    RuleTable.SOURCE,
+    RuleTable.TARGET,
     layout.SOURCE_REGS,
     layout.SOURCE_WIDE,
     layout.SOURCE_MODE,
     layout.SOURCE_KNOWN,
 )
-TARGET = End(
-    Table.TARGET,
-    Table.EMERGENCY,
+TARGET = EndLayout(
+    RuleTable.TARGET,
+    RuleTable.EMERGENCY,
     layout.TARGET_REGS,
     layout.TARGET_WIDE,
     layout.TARGET_MODE,
@@ -47,7 +47,7 @@ TARGET = End(
 )
 
 
-def end_fields(end: End, names: Collection[str], codes: Codes) -> tuple[Field | None, ...]:
+def end_fields(end: EndLayout, names: Collection[str], codes: Codes) -> tuple[Field | None, ...]:
     """What rules match for "this end is one of ``names``", one after the other; None for any."""
     if ANY in names:
         return (None,)
@@ -61,7 +61,9 @@ def end_fields(end: End, names: Collection[str], codes: Codes) -> tuple[Field | 
     return tuple(found)
 
 
-def address_fields(end: End, prefix_value: int, length: int, version: int) -> tuple[Field, ...]:
+def address_fields(
+    end: EndLayout, prefix_value: int, length: int, version: int
+) -> tuple[Field, ...]:
     """Match an address prefix in an end's registers (before identity replaces it)."""
     if version == 4:
         mask = ALL_32 << (32 - length) & ALL_32
@@ -157,8 +159,8 @@ class IdentityRules:
             self._causes[segments] = cookie(Category.IDENTITY, number)
         cause = self._causes[segments]
         return (
-            Rule(Table.SOURCE, priority, source, actions[0], cause),
-            Rule(Table.TARGET, priority, target, actions[1], cause),
+            Rule(RuleTable.SOURCE, priority, source, actions[0], cause),
+            Rule(RuleTable.TARGET, priority, target, actions[1], cause),
         )
 
     def _actions(self, segments: frozenset[str]) -> tuple[tuple[RuleAction, ...], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from itertools import chain
 
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.identities import IdentityChange
 from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.priorities import Levels
@@ -46,7 +46,7 @@ class Intents:
         codes: Codes,
         identities: IdentityChange,
         now: float,
-    ) -> Change:
+    ) -> RuleChange:
         """Follow a policy with the same defaults, time, and identities that changed.
 
         Raises CompileError when too many intents overlap.

@@ -13,7 +13,7 @@ from policies.compiler.stateful.identity import SOURCE, TARGET, address_fields
 from policies.compiler.stateful.tiers import service_fields
 from policies.model import ONLY_IN, FeedBlock, Mode, NarrowListing
 from policies.rules import layout
-from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Goto, Load, Rule, RuleAction
 from policies.semantics.feed_listings import in_order
 from policies.semantics.prefix_sets import SIX
@@ -22,8 +22,8 @@ from policies.semantics.prefixes import Prefix
 DENIES, RECORDS = 180, 140  # the priorities below which feeds of a mode stand, by name
 RANKS = 40  # feeds told apart by their priority
 _PLACES = {
-    "from": (SOURCE, Table.MARK_SOURCE, Table.MARK_TARGET),
-    "to": (TARGET, Table.MARK_TARGET, Table.SOURCE),
+    "from": (SOURCE, RuleTable.MARK_SOURCE, RuleTable.MARK_TARGET),
+    "to": (TARGET, RuleTable.MARK_TARGET, RuleTable.SOURCE),
 }
 
 
@@ -36,7 +36,7 @@ def narrow_rules(blocks: Iterable[FeedBlock]) -> Iterator[Rule]:
         mark = layout.LISTED if denies else layout.AUDITED
         load = (Load(layout.FEED, number), Load(mark, 1))
         unmarked = [flag(layout.LISTED, 0)] + ([] if denies else [flag(layout.AUDITED, 0)])
-        seen: set[tuple[Table, tuple[Field, ...]]] = set()
+        seen: set[tuple[RuleTable, tuple[Field, ...]]] = set()
         for part in block.narrow:
             _, table, following = _PLACES[part.direction]
             actions: tuple[RuleAction, ...] = (*load, Goto(following))

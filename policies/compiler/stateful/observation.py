@@ -26,7 +26,7 @@ from policies.compiler.common.rule_parts import (
 )
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, Reason, Table, cookie
+from policies.rules.layout import Category, DecidedBits, Reason, RuleTable, cookie
 from policies.rules.rule import (
     Bits,
     Field,
@@ -47,25 +47,31 @@ def observation_rules() -> Iterator[Rule]:
 
 def _direct() -> Iterator[Rule]:
     """The initiator's edge is where a connection is counted and reported."""
-    denied = flag(layout.OUTCOME, Outcome.DENY)
+    denied = flag(layout.OUTCOME, DecidedBits.DENY)
     yield rule(
-        Table.OBSERVE,
+        RuleTable.OBSERVE,
         400,
         flags(denied, flag(layout.FROM_EDGE), flag(layout.REPLY, 0)),
         Load(layout.REASON, Reason.DENIED),
-        Resubmit(Table.REPORT),
-        Goto(Table.COMMIT),
+        Resubmit(RuleTable.REPORT),
+        Goto(RuleTable.COMMIT),
     )
-    yield rule(Table.OBSERVE, 390, (denied,), Goto(Table.COMMIT))
-    yield rule(Table.OBSERVE, 300, (flag(layout.RELATED),), Goto(Table.COMMIT))
+    yield rule(RuleTable.OBSERVE, 390, (denied,), Goto(RuleTable.COMMIT))
+    yield rule(RuleTable.OBSERVE, 300, (flag(layout.RELATED),), Goto(RuleTable.COMMIT))
     for eth_type in (ETH_IP, ETH_IPV6):
         yield from _segments((Field("eth_type", eth_type), Field("ip_proto", TCP)))
     for priority, direction in (
         (210, flags(flag(layout.FROM_EDGE), flag(layout.REPLY, 0))),
         (200, flags(flag(layout.TO_LOCAL), flag(layout.REPLY))),
     ):
-        yield rule(Table.OBSERVE, priority, direction, Resubmit(Table.COUNT), Goto(Table.RECORD))
-    yield rule(Table.OBSERVE, 0, (), Goto(Table.COMMIT))
+        yield rule(
+            RuleTable.OBSERVE,
+            priority,
+            direction,
+            Resubmit(RuleTable.COUNT),
+            Goto(RuleTable.RECORD),
+        )
+    yield rule(RuleTable.OBSERVE, 0, (), Goto(RuleTable.COMMIT))
 
 
 def _segments(tcp: tuple[Field, ...]) -> Iterator[Rule]:
@@ -79,9 +85,9 @@ def _segments(tcp: tuple[Field, ...]) -> Iterator[Rule]:
         (272, (edge, _tcp(TCP_FIN)), Reason.PROGRESS),
         (271, (edge, _tcp(TCP_RST)), Reason.PROGRESS),
     ):
-        report = (Load(layout.REASON, reason), Resubmit(Table.REPORT))
-        yield rule(Table.OBSERVE, priority, (*tcp, *fields), *report, Goto(Table.COMMIT))
-    yield rule(Table.OBSERVE, 270, tcp, Goto(Table.COMMIT))
+        report = (Load(layout.REASON, reason), Resubmit(RuleTable.REPORT))
+        yield rule(RuleTable.OBSERVE, priority, (*tcp, *fields), *report, Goto(RuleTable.COMMIT))
+    yield rule(RuleTable.OBSERVE, 270, tcp, Goto(RuleTable.COMMIT))
 
 
 def _tcp(bit: int) -> Field:
@@ -90,8 +96,8 @@ def _tcp(bit: int) -> Field:
 
 def _record() -> Iterator[Rule]:
     """A first packet is reported; a counting rule is learned wherever there is none."""
-    yield rule(Table.RECORD, 300, (flag(layout.COUNTED),), Goto(Table.COMMIT))
-    report = (Load(layout.REASON, Reason.CONNECTION), Resubmit(Table.REPORT))
+    yield rule(RuleTable.RECORD, 300, (flag(layout.COUNTED),), Goto(RuleTable.COMMIT))
+    report = (Load(layout.REASON, Reason.CONNECTION), Resubmit(RuleTable.REPORT))
     for eth_type in (ETH_IP, ETH_IPV6):
         for number, ports in _countable(eth_type):
             fields = (
@@ -102,10 +108,15 @@ def _record() -> Iterator[Rule]:
             priority = 20 if number is None else 30
             new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
             yield rule(
-                Table.RECORD, 100 + priority, (*fields, new), learn, *report, Goto(Table.COMMIT)
+                RuleTable.RECORD,
+                100 + priority,
+                (*fields, new),
+                learn,
+                *report,
+                Goto(RuleTable.COMMIT),
             )
-            yield rule(Table.RECORD, priority, fields, learn, Goto(Table.COMMIT))
-    yield rule(Table.RECORD, 0, (), Goto(Table.COMMIT))
+            yield rule(RuleTable.RECORD, priority, fields, learn, Goto(RuleTable.COMMIT))
+    yield rule(RuleTable.RECORD, 0, (), Goto(RuleTable.COMMIT))
 
 
 def _countable(eth_type: int) -> Iterator[tuple[int | None, tuple[Bits, ...]]]:
@@ -126,7 +137,7 @@ def _learn(eth_type: int, proto: int | None, ports: tuple[Bits, ...]) -> Learn:
         else LearnConstant(Bits("ip_proto", 0, 8), proto)
     )
     return Learn(
-        table=Table.COUNT,
+        table=RuleTable.COUNT,
         priority=100,
         cookie=cookie(Category.COUNT),
         idle_timeout=layout.COUNT_IDLE,

@@ -14,7 +14,7 @@ from policies.compiler.common.rule_parts import CT_NEW, CT_TRK
 from policies.compiler.stateful.tiers import intent_matches, outcome
 from policies.model import Intent, Policy
 from policies.rules import layout
-from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Rule
 from policies.semantics.retained_intents import bare, resolved
 
@@ -43,4 +43,4 @@ def kept_rules(
         for match in intent_matches(resolved(intent, segments), codes, _OPEN, mark):
             if match not in seen:
                 seen.add(match)
-                yield Rule(Table.POLICY, PRIORITY, match, actions, cause, 0, idle)
+                yield Rule(RuleTable.POLICY, PRIORITY, match, actions, cause, 0, idle)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from zlib import crc32
 
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.port_guard import ADMIT, link_local_number, mac_number
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
-from policies.compiler.common.special_hosts import Special
+from policies.compiler.common.special_hosts import SpecialHosts
 from policies.model import ADVERTISEMENTS, DHCP, ICMPV6, UDP, Action, Host, Infrastructure
 from policies.rules import layout
-from policies.rules.layout import Audience, Category, Reason, Table, cookie
+from policies.rules.layout import Audience, Category, Reason, RuleTable, cookie
 from policies.rules.rule import (
     CopyToController,
     Field,
@@ -90,17 +90,17 @@ def client_rules(
     cause = cookie(Category.BINDING) | crc32(mac.to_bytes(6, "big"))
     rules: tuple[Rule, ...] = ()
     if infrastructure.dhcp is Action.ALLOW:
-        rules += (Rule(Table.GUARD, 210, (_ALL, own, _IP, here, *_ASSIGN), admit, cause),)
+        rules += (Rule(RuleTable.GUARD, 210, (_ALL, own, _IP, here, *_ASSIGN), admit, cause),)
     if infrastructure.nd is Action.ALLOW:
         fields = (_ROUTERS, own, _IPV6, _SOLICIT, here, _ICMPV6, _NOBODY6)
-        rules += (Rule(Table.GUARD, 210, fields, admit, cause),)
+        rules += (Rule(RuleTable.GUARD, 210, fields, admit, cause),)
     return rules
 
 
 def multicast_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
     """Where multicast and broadcast go: an audience, or judged like anything else."""
     multicast = Field("eth_dst", 1 << 40, 1 << 40)
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
+    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
     dhcp = infrastructure.dhcp is Action.ALLOW
     nd = infrastructure.nd is Action.ALLOW
     asked: list[tuple[tuple[Field, ...], bool, Audience]] = [
@@ -111,24 +111,24 @@ def multicast_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
         (routing(ROUTER_ADVERTISEMENT), nd, Audience.EVERYONE),
     ]
     for fields, allowed, audience in asked:
-        to = (_FLOODED, Load(layout.AUDIENCE, audience), Goto(Table.FORWARD))
-        yield rule(Table.LOCALITY, 295, (*fields, multicast), *(to if allowed else ()))
-    everyone = (_FLOODED, Load(layout.AUDIENCE, Audience.EVERYONE), Goto(Table.TRACK))
+        to = (_FLOODED, Load(layout.AUDIENCE, audience), Goto(RuleTable.FORWARD))
+        yield rule(RuleTable.LOCALITY, 295, (*fields, multicast), *(to if allowed else ()))
+    everyone = (_FLOODED, Load(layout.AUDIENCE, Audience.EVERYONE), Goto(RuleTable.TRACK))
     for family, ethernet, address in (
         (ETH_IP, (0x01005E000000, 0xFFFFFF800000), Field("ip_dst", 0xE0000000, 0xF0000000)),
         (ETH_IP, (0xFFFFFFFFFFFF, None), Field("ip_dst", 0xFFFFFFFF)),
         (ETH_IPV6, (0x333300000000, 0xFFFF00000000), Field("ipv6_dst", 0xFF << 120, 0xFF << 120)),
     ):
         frame = Field("eth_dst", *ethernet)
-        yield rule(Table.LOCALITY, 250, (Field("eth_type", family), frame, address), *everyone)
+        yield rule(RuleTable.LOCALITY, 250, (Field("eth_type", family), frame, address), *everyone)
     # Nobody offers addresses or routes but those who are declared to.
     offers = [assigning(six, offer=True) for six in (False, True)]
     for offer in (*offers, routing(ROUTER_ADVERTISEMENT), routing(REDIRECT)):
-        yield rule(Table.GUARD, ROGUE, offer, *report)
+        yield rule(RuleTable.GUARD, ROGUE, offer, *report)
     for offer in offers if dhcp else ():
-        yield rule(Table.ND, 100, offer, Goto(Table.FORWARD))
+        yield rule(RuleTable.ND, 100, offer, Goto(RuleTable.FORWARD))
     for kind in (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, REDIRECT):
-        yield rule(Table.ND, 100, routing(kind), *((Goto(Table.FORWARD),) if nd else ()))
+        yield rule(RuleTable.ND, 100, routing(kind), *((Goto(RuleTable.FORWARD),) if nd else ()))
 
 
 def flood_rules(edges: Iterable[int], trunks: Iterable[int], tree: Iterable[int]) -> Iterator[Rule]:
@@ -136,26 +136,26 @@ def flood_rules(edges: Iterable[int], trunks: Iterable[int], tree: Iterable[int]
     inside = sorted(tree)
     flooded = flag(layout.FLOODED)
     for port in sorted(set(trunks) - set(inside)):
-        yield rule(Table.FORWARD, 210, (flooded, Field("in_port", port)))
+        yield rule(RuleTable.FORWARD, 210, (flooded, Field("in_port", port)))
     along = [Output(port) for port in inside]
     for audience in Audience:
         fields = flags(flooded, flag(layout.AUDIENCE, audience))
         if audience is Audience.EVERYONE:
             ports = (Output(port) for port in sorted({*edges, *inside}))
-            yield rule(Table.FORWARD, 200, fields, *ports, Goto(Table.STATIONS))
+            yield rule(RuleTable.FORWARD, 200, fields, *ports, Goto(RuleTable.STATIONS))
         else:
-            yield rule(Table.FORWARD, 200, fields, *along, Goto(Table.STATIONS))
+            yield rule(RuleTable.FORWARD, 200, fields, *along, Goto(RuleTable.STATIONS))
 
 
 class Stations:
     """The rules of servers and routers, on their own switch and on all."""
 
-    def __init__(self, special: Special, infrastructure: Infrastructure) -> None:
+    def __init__(self, special: SpecialHosts, infrastructure: Infrastructure) -> None:
         self._infrastructure = infrastructure
         self._on: dict[int, list[Station]] = {}
         self._take(special)
 
-    def _take(self, special: Special) -> None:
+    def _take(self, special: SpecialHosts) -> None:
         found = sorted(stations_of(special.bound()))
         self._on = {switch: list(some) for switch, some in groupby(found, lambda each: each.switch)}
 
@@ -167,7 +167,7 @@ class Stations:
         for mac in sorted(macs):
             for six in (False, True):
                 fields = (Field("eth_dst", mac), *assigning(six, offer=False))
-                yield rule(Table.ND, 100, fields, Goto(Table.FORWARD))
+                yield rule(RuleTable.ND, 100, fields, Goto(RuleTable.FORWARD))
 
     def rules(self, switch: int) -> Iterator[Rule]:
         """What the stations of a switch may send, and where those are who are asked for."""
@@ -180,7 +180,7 @@ class Stations:
         ):
             if ports:
                 out = (Output(port) for port in sorted(ports))
-                yield rule(Table.STATIONS, 100, (flag(layout.AUDIENCE, audience),), *out)
+                yield rule(RuleTable.STATIONS, 100, (flag(layout.AUDIENCE, audience),), *out)
 
     def _guard(self, station: Station) -> Iterator[Rule]:
         own = (Field("eth_src", station.mac), Field("in_port", station.port))
@@ -195,14 +195,14 @@ class Stations:
             sender = Field("ipv6_src" if six else "ip_src", number & ~SIX)
             if station.dhcp and self._infrastructure.dhcp is Action.ALLOW:
                 fields = match(*own, sender, *assigning(six, offer=True))
-                yield Rule(Table.GUARD, SERVED, fields, (*told, *ADMIT), cause)
+                yield Rule(RuleTable.GUARD, SERVED, fields, (*told, *ADMIT), cause)
             near = number >= SIX and (number & ~SIX) >> 118 == _LINK_LOCAL
             if station.advertises and near and self._infrastructure.nd is Action.ALLOW:
                 for kind in (ROUTER_ADVERTISEMENT, REDIRECT):
                     fields = match(*own, sender, *routing(kind))
-                    yield Rule(Table.GUARD, SERVED, fields, ADMIT, cause)
+                    yield Rule(RuleTable.GUARD, SERVED, fields, ADMIT, cause)
 
-    def change(self, special: Special) -> tuple[Change, dict[int, Change]]:
+    def change(self, special: SpecialHosts) -> tuple[RuleChange, dict[int, RuleChange]]:
         """Follow other special hosts: what changes on every switch, and on single ones."""
         common = list(self.common())
         before = {switch: list(self.rules(switch)) for switch in self._on}

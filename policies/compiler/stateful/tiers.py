@@ -26,7 +26,7 @@ from policies.model import (
     Tier,
 )
 from policies.rules import layout
-from policies.rules.layout import Category, Outcome, Table, cookie, name_number
+from policies.rules.layout import Category, DecidedBits, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Goto, Load, Rule, RuleAction
 
 TIER_BASE = {
@@ -106,7 +106,9 @@ def service_fields(service: Service) -> tuple[tuple[Field, ...], ...]:
 
 
 def default_rule(action: Action) -> Rule:
-    return Rule(Table.POLICY, 0, (), _outcome(action, 0, Table.AUDIT), cookie(Category.DEFAULT))
+    return Rule(
+        RuleTable.POLICY, 0, (), _outcome(action, 0, RuleTable.AUDIT), cookie(Category.DEFAULT)
+    )
 
 
 def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> Iterator[Rule]:
@@ -115,7 +117,7 @@ def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> 
     ``timeout`` in seconds ends them on the switch itself; 0 for none.
     """
     number = name_number(intent.name)
-    table = Table.EMERGENCY if intent.tier is Tier.EMERGENCY else Table.POLICY
+    table = RuleTable.EMERGENCY if intent.tier is Tier.EMERGENCY else RuleTable.POLICY
     top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
     priority = top + LEVELS - 1 - level
     actions, cause = outcome(intent, number), cookie(Category.INTENT, number)
@@ -153,15 +155,15 @@ def timeout_at(intent: Intent, now: float) -> int | None:
 
 def outcome(intent: Intent, number: int) -> tuple[RuleAction, ...]:
     """What an intent's rules do. What tier ``emergency`` allows, no feed has a say in."""
-    following = Table.OBSERVE if intent.tier is Tier.EMERGENCY else Table.AUDIT
+    following = RuleTable.OBSERVE if intent.tier is Tier.EMERGENCY else RuleTable.AUDIT
     return _outcome(intent.action, number, following)
 
 
-def _outcome(action: Action, number: int, following: Table) -> tuple[RuleAction, ...]:
+def _outcome(action: Action, number: int, following: RuleTable) -> tuple[RuleAction, ...]:
     if action is Action.ALLOW:
         return (
             Load(layout.INTENT, number),
-            Load(layout.OUTCOME, Outcome.ALLOW),
+            Load(layout.OUTCOME, DecidedBits.ALLOW),
             Goto(following),
         )
-    return (Load(layout.INTENT, number), Goto(Table.MODE))
+    return (Load(layout.INTENT, number), Goto(RuleTable.MODE))

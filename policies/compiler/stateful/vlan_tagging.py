@@ -18,7 +18,7 @@ from policies.compiler.common.rule_parts import flag, flags, neighbour_fields, r
 from policies.compiler.stateful.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.model import Host
 from policies.rules import layout
-from policies.rules.layout import Audience, Reason, Table
+from policies.rules.layout import Audience, Reason, RuleTable
 from policies.rules.rule import (
     Bits,
     Field,
@@ -80,8 +80,8 @@ def tagged(rules: Iterable[Rule], vlan: int) -> tuple[Rule, ...]:
 
 def tag_rules() -> Iterator[Rule]:
     """A tag where none belongs is as good as another's address."""
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
-    yield rule(Table.GUARD, STRANGE, (Field("vlan_vid", PRESENT, PRESENT),), *report)
+    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
+    yield rule(RuleTable.GUARD, STRANGE, (Field("vlan_vid", PRESENT, PRESENT),), *report)
 
 
 def tagged_rules(tags: Tags, switch: int) -> Iterator[Rule]:
@@ -90,21 +90,21 @@ def tagged_rules(tags: Tags, switch: int) -> Iterator[Rule]:
     if not here:
         return
     present = Field("vlan_vid", PRESENT, PRESENT)
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(Table.REPORT))
+    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
     serving = (
         *(assigning(six, offer=True) for six in (False, True)),
         *(routing(kind) for kind in (ROUTER_ADVERTISEMENT, REDIRECT)),
     )
     for fields in serving:  # as for hosts without a tag
-        yield rule(Table.GUARD, 203 + RAISE, (*fields, present), *report)
+        yield rule(RuleTable.GUARD, 203 + RAISE, (*fields, present), *report)
     for icmp_type in (135, 136):
-        yield rule(Table.GUARD, 200 + RAISE, (*neighbour_fields(icmp_type), present), *report)
+        yield rule(RuleTable.GUARD, 200 + RAISE, (*neighbour_fields(icmp_type), present), *report)
     for vlan in sorted({vlan for _, vlan in here}):
         out = (PushVlan(), Load(_TAG, vlan), OutputRegister(layout.OWNER_PORT))
         fields = flags(flag(layout.VLAN, vlan))
-        yield rule(Table.FORWARD, 110, (*owner_fields(switch), *fields), *out)
+        yield rule(RuleTable.FORWARD, 110, (*owner_fields(switch), *fields), *out)
     # What goes to everybody has left without a tag; now once more for each VLAN of a port.
     copies: list[RuleAction] = [PushVlan()]
     for port, vlan in dict.fromkeys((port, vlan) for port, vlan in here):
         copies += [Load(_TAG, vlan), Output(port)]
-    yield rule(Table.STATIONS, 100, (flag(layout.AUDIENCE, Audience.EVERYONE),), *copies)
+    yield rule(RuleTable.STATIONS, 100, (flag(layout.AUDIENCE, Audience.EVERYONE),), *copies)

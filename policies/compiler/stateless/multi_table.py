@@ -14,7 +14,7 @@ from itertools import chain, product
 
 from policies.compiler.common.aggregate import Aggregate
 from policies.compiler.common.identity_codes import ends_of
-from policies.compiler.common.overlaps import Overlaps
+from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes, PackedEnd
 from policies.compiler.common.port_guard import guard_rules, hosts_on, own_link_local, place_of
 from policies.compiler.common.priorities import LEVELS, Levels
@@ -80,7 +80,7 @@ def stateless_rules(
     """
     intent_numbers(policy)
     refuse_shared(policy.hosts)
-    together = Overlaps(membership.spans.values()).together
+    together = SegmentOverlaps(membership.spans.values()).together
     codes = PackedCodes(ends_of(policy.intents), together)
     levels = Levels(together)
     living = [i for i in policy.intents if timeout_at(i, now) is not None]

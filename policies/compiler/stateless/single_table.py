@@ -15,7 +15,7 @@ from itertools import chain, product
 from policies.compiler.common.aggregate import Aggregate
 from policies.compiler.common.identity_codes import CompileError
 from policies.compiler.common.port_guard import (
-    Place,
+    AddressOnPort,
     guard_rules,
     hosts_on,
     own_link_local,
@@ -100,7 +100,7 @@ def single_rules(
 
 
 def _units(
-    places: Iterable[Place], membership: Membership, view: SwitchView, shut: set[int]
+    places: Iterable[AddressOnPort], membership: Membership, view: SwitchView, shut: set[int]
 ) -> list[_Unit]:
     """Local addresses one by one, remote ones as prefixes by segments and way."""
     units: list[_Unit] = []
@@ -130,7 +130,7 @@ def _units(
     return units
 
 
-def _control(policy: Policy, view: SwitchView, places: Sequence[Place]) -> Iterator[Rule]:
+def _control(policy: Policy, view: SwitchView, places: Sequence[AddressOnPort]) -> Iterator[Rule]:
     """Link discovery, and how hosts find one another."""
     infrastructure = policy.defaults.infrastructure
     yield _rule(_CONTROL + 1, (Field("eth_type", ETH_LLDP),), *_REPORT)
@@ -156,7 +156,7 @@ def _control(policy: Policy, view: SwitchView, places: Sequence[Place]) -> Itera
                 yield _rule(_NEIGHBOURS, (Field("in_port", trunk), *fields), Output(way))
 
 
-def _asked(place: Place) -> Iterator[Fields]:
+def _asked(place: AddressOnPort) -> Iterator[Fields]:
     """Questions for an address, and answers to the host that has it."""
     if place.number < SIX:
         arp = Field("eth_type", ETH_ARP)
@@ -167,7 +167,7 @@ def _asked(place: Place) -> Iterator[Fields]:
         yield (*neighbour_fields(136), Field("eth_dst", place.mac))
 
 
-def _transit(places: Iterable[Place], view: SwitchView) -> Iterator[Rule]:
+def _transit(places: Iterable[AddressOnPort], view: SwitchView) -> Iterator[Rule]:
     """Packets between two other switches: judged there, passed on here."""
     if len(view.trunks) < 2:
         return

@@ -16,10 +16,10 @@ from policies.model import SCTP, TCP, Action, Connection, Policy
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX, address_at
 from policies.semantics.verdict import Judge
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.differing import label_of
 from policies.verify.forwarding import Forwarding
-from policies.verify.guard import Guard
+from policies.verify.guard import PortSenders
 from policies.verify.packets import (
     ARP,
     BRIDGE_LOCAL,
@@ -64,7 +64,7 @@ class Meaning:
         policy: Policy,
         membership: Membership,
         view: SwitchView,
-        places: Places,
+        places: AttachmentPoints,
         now: float,
         masks: bool = True,
     ) -> None:
@@ -72,7 +72,7 @@ class Meaning:
         self.places, self.now, self.masks = places, now, masks
         self.infrastructure = policy.defaults.infrastructure
         self.judge = Judge(policy, membership)
-        self._guard = Guard(places, view.switch, self.infrastructure)
+        self._guard = PortSenders(places, view.switch, self.infrastructure)
         self._forwarding = Forwarding(places, view)
 
     def way(self, place: tuple[int, int] | None) -> int | None:

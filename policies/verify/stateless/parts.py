@@ -13,7 +13,7 @@ from policies.verify.stateless.fields import Fields, narrowed
 from policies.verify.stateless.meaning import DROPPED, FLOOD, REPORTED, Fate, Meaning, SmallMeaning
 from policies.verify.stateless.senders import Sender, Senders
 from policies.verify.stateless.shapes import Region, Shape, Universe
-from policies.verify.stateless.verdicts import Judged, Words
+from policies.verify.stateless.verdicts import Judged, SegmentVerdicts
 
 
 class Parts:
@@ -23,7 +23,7 @@ class Parts:
         self.meaning = meaning
         self._small = isinstance(meaning, SmallMeaning)
         self._fields = Fields(meaning, universe)
-        self._words = Words(meaning, self._fields)
+        self._words = SegmentVerdicts(meaning, self._fields)
         self._senders = Senders(meaning, self._fields)
         self.atoms, self.senders = self._fields.atoms, self._senders.of
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import Form, Target
+from policies.compiler.common.targets import Form, SwitchTarget
 from policies.model import Connection, Policy
 from policies.rules.layout import Category, category_of
 from policies.rules.rule import Rule
 from policies.rules.simulator import Interpreter
 from policies.semantics.membership import Membership
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.packets import EST, NEW, RPL, original
 from policies.verify.proof import Counterexample, Proof
 from policies.verify.ranges import Undecided
@@ -37,8 +37,8 @@ def prove_plain(
 ) -> Proof:
     """Whether the rules of a switch without connection tracking do with every packet what the
     policy says; up to ``limit`` counterexamples."""
-    small = form.target is Target.SINGLE
-    places = Places.of(bindings, () if small else policy.hosts)
+    small = form.target is SwitchTarget.SINGLE
+    places = AttachmentPoints.of(bindings, () if small else policy.hosts)
     kind = SmallMeaning if small else Meaning
     meaning = kind(policy, membership, view, places, now, form.port_masks)
     return _Proof(meaning, rules, limit).run()

@@ -16,7 +16,7 @@ from policies.verify.stateless.shapes import PORTS, Shape
 Judged = tuple[bool, int, int | None]  # passes, cookie as a first packet, cookie as an answer
 
 
-class Words:
+class SegmentVerdicts:
     """Verdicts between segments, kept once asked for."""
 
     def __init__(self, meaning: Meaning, fields: Fields) -> None:

@@ -7,7 +7,14 @@ import random
 import pytest
 
 from benchmarks.detection.days import DAY, MONDAY, site, workdays
-from benchmarks.detection.episodes import Episode, Stage, campus_sweep, mimicry, poison, sweep
+from benchmarks.detection.episodes import (
+    InjectedEpisode,
+    Stage,
+    campus_sweep,
+    mimicry,
+    poison,
+    sweep,
+)
 from benchmarks.detection.lab_days import inside, sweeps
 from benchmarks.detection.trials import play
 from detection.alerting.alerts import Alert, Scored
@@ -18,7 +25,7 @@ RECORDS = workdays(3, 1, SMALL)
 STAGE = Stage.of(RECORDS, inside)
 
 
-class Told:
+class PortDetector:
     """Scores 1 for records to a port, and alerts on the ``after``-th of them."""
 
     def __init__(self, port: int, after: int = 1) -> None:
@@ -50,20 +57,20 @@ def test_days_are_drawn_from_their_seed_and_in_order() -> None:
 
 def test_a_find_counts_peers_and_seconds_to_the_first_alert() -> None:
     episode = sweep(random.Random(1), STAGE, 10.0, 5985, peers=12)
-    found = play(Told(5985, after=4), [], [episode], inside).finds[0]
+    found = play(PortDetector(5985, after=4), [], [episode], inside).finds[0]
     assert found.peers == 4
     assert found.seconds == episode.records[3].ts - episode.begin
-    missed = play(Told(1), RECORDS, [episode], inside).finds[0]
+    missed = play(PortDetector(1), RECORDS, [episode], inside).finds[0]
     assert not missed.alerted and missed.seconds is None
 
 
 def test_alerts_on_others_are_counted_and_poison_is_neither_found_nor_false() -> None:
     episode = sweep(random.Random(1), STAGE, 10.0, 9999, peers=12)
-    trial = play(Told(445), RECORDS, [episode], inside)
+    trial = play(PortDetector(445), RECORDS, [episode], inside)
     assert len(trial.others) == 1 and not trial.finds[0].alerted
     (source,) = episode.sources
     dose = [STAGE.connect(episode.begin - 5.0, source, SMALL.mail, 9999)]
-    poisoned = play(Told(9999), RECORDS, [episode], inside, dose)
+    poisoned = play(PortDetector(9999), RECORDS, [episode], inside, dose)
     assert poisoned.others == () and poisoned.finds[0].alerted
     assert poisoned.finds[0].peers == 1
     assert len(poisoned.scores) == len(RECORDS) + len(episode.records), "all begin inside"
@@ -71,9 +78,9 @@ def test_alerts_on_others_are_counted_and_poison_is_neither_found_nor_false() ->
 
 def test_recall_at_a_budget_spends_exactly_that_many_other_hosts() -> None:
     episode = sweep(random.Random(2), STAGE, 10.0, 9999, peers=12)
-    trial = play(Told(9999), RECORDS, [episode], inside)
+    trial = play(PortDetector(9999), RECORDS, [episode], inside)
     assert trial.found_at(0) == (True,)
-    blind = play(Told(445), RECORDS, [episode], inside)
+    blind = play(PortDetector(445), RECORDS, [episode], inside)
     users = sum(score == 1.0 for score in blind.tops.values())
     assert blind.found_at(0) == (False,)
     assert blind.found_at(users) == (False,), "it ties with those who score nothing"
@@ -92,7 +99,7 @@ def test_a_sweep_tries_twelve_peers_or_more_from_a_host_without_that_habit(seed:
 def test_sweeps_of_one_pass_do_not_touch_each_other() -> None:
     here = site()
     stage = Stage.of(workdays(1, 1, here), inside)
-    drawn: list[Episode] = sweeps(1, stage, here)
+    drawn: list[InjectedEpisode] = sweeps(1, stage, here)
     sources = [source for episode in drawn for source in episode.sources]
     assert len(set(sources)) == len(drawn) == 5
     for i, episode in enumerate(drawn):

@@ -11,7 +11,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from benchmarks.response.gym import ResponseEnv
-from benchmarks.response.learning import Outcome, containing, interval, play, table_action, train
+from benchmarks.response.learning import DayOutcome, containing, interval, play, table_action, train
 from benchmarks.response.scene import Scene, demo_scene, draw_day
 from response.decisions.action_table import ARMS
 
@@ -70,10 +70,10 @@ def test_intervals_and_what_counts_as_containing() -> None:
     low, high = interval([1.0, 2.0, 3.0, 4.0] * 10)
     assert 2.0 < low < 2.5 < high < 3.0
     found = {
-        "never-block": (Outcome(0, 9, 10),) * 3,
-        "weak": (Outcome(1, 8, 9),) * 3,
-        "strong": (Outcome(5, 4, 1),) * 3,
-        "learner": (Outcome(2, 7, 1),) * 3,
+        "never-block": (DayOutcome(0, 9, 10),) * 3,
+        "weak": (DayOutcome(1, 8, 9),) * 3,
+        "strong": (DayOutcome(5, 4, 1),) * 3,
+        "learner": (DayOutcome(2, 7, 1),) * 3,
     }
     assert containing(found) == ["strong"]
 

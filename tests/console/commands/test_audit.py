@@ -70,16 +70,16 @@ def state(tmp_path: Path) -> Path:
     return tmp_path
 
 
-class Result:
+class CommandResult:
     def __init__(self, code: int, out: str, err: str) -> None:
         self.code, self.out, self.err = code, out, err
 
 
 @pytest.fixture
 def septum(state: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    def call(*arguments: str) -> Result:
+    def call(*arguments: str) -> CommandResult:
         code = run([*arguments, "--state", str(state)])
-        return Result(code, *capsys.readouterr())
+        return CommandResult(code, *capsys.readouterr())
 
     return call
 

@@ -39,7 +39,7 @@ adaptive: {actions: [alert, rate_limit, quarantine], max_hosts: 2, max_share: 1.
 """
 
 
-class Told(Detector):
+class SshDetector(Detector):
     """Alerts on whoever starts a connection to port 22."""
 
     def step(self, record: FlowRecord) -> Scored:
@@ -56,7 +56,7 @@ def state(tmp_path: Path) -> Path:
     (tmp_path / "p.yaml").write_text(POLICY)
     policy = load_policy([tmp_path / "p.yaml"])
     store = Store.open(tmp_path, 1000.0)
-    analysis = Analysis(policy, Membership, Told(), store, Audit(store), 1000.0)
+    analysis = Analysis(policy, Membership, SshDetector(), store, Audit(store), 1000.0)
     for ts, src, dst in ((1001.0, 1, 2), (1002.0, 1, 3), (1003.0, 3, 1)):
         record = FlowRecord(ts, f"10.0.0.{src}", f"10.0.0.{dst}", "tcp", 4, 22, phase="start")
         analysis.step(RecordsSeen((record,)), ts)

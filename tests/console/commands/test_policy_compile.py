@@ -11,7 +11,7 @@ import typer
 from console.commands import policy_compile as compile_command
 from console.errors import CommandError
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import LOSSES, TABLES, Target, overflows, rules_for
+from policies.compiler.common.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
 from policies.language.reader import load_policy
 from policies.semantics.membership import Membership
 from topology.fabric import Fabric
@@ -27,9 +27,9 @@ def run(*words: str) -> None:
     app(["compile", SHOP, "--switch", "1", "--link", "1:77=2:77", *words], standalone_mode=False)
 
 
-@pytest.mark.parametrize("target", list(Target))
+@pytest.mark.parametrize("target", list(SwitchTarget))
 def test_every_target_prints_the_same_rules_in_every_format(
-    target: Target, capsys: pytest.CaptureFixture[str]
+    target: SwitchTarget, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ("--target", target.value, "--at", "0")
     run(*words)
@@ -58,15 +58,17 @@ def test_a_table_that_is_too_small_is_named_with_what_fills_it() -> None:
 def test_only_tables_with_a_size_can_be_too_small() -> None:
     policy = load_policy([SHOP])
     bindings = declared_bindings(policy)
-    rules = rules_for(Target.STATELESS, policy, Membership(policy), SwitchView(1), bindings, 0.0)
-    assert overflows(Target.STATELESS, policy, rules, {}) == ()
-    (only,) = overflows(Target.STATELESS, policy, rules, {9: 5})
+    rules = rules_for(
+        SwitchTarget.STATELESS, policy, Membership(policy), SwitchView(1), bindings, 0.0
+    )
+    assert overflows(SwitchTarget.STATELESS, policy, rules, {}) == ()
+    (only,) = overflows(SwitchTarget.STATELESS, policy, rules, {9: 5})
     assert (only.table, only.size) == ("policy", 5)
     assert all(what.startswith("intent ") for what, _ in only.biggest)
 
 
-@pytest.mark.parametrize("target", list(Target))
-def test_no_rule_names_a_field_twice(target: Target) -> None:
+@pytest.mark.parametrize("target", list(SwitchTarget))
+def test_no_rule_names_a_field_twice(target: SwitchTarget) -> None:
     """OpenFlow refuses a match with a field twice, though `ovs-ofctl` reads it."""
     policy = load_policy([SHOP])
     bindings = declared_bindings(policy)

@@ -13,7 +13,7 @@ from console.commands.policy_verify import register
 from console.errors import CommandError
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.language.reader import load_policy
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.ovs_text import ovs_lines
 from policies.semantics.membership import Membership
 from policies.verify import RuleTextError
@@ -59,7 +59,7 @@ def test_where_no_switch_has_rules_nothing_is_called_proven(tmp_path: Path) -> N
 
 
 def test_a_lost_rule_is_shown_with_packet_intent_and_rule(lines: list[str]) -> None:
-    policy_table = f"table={int(Table.POLICY)},"
+    policy_table = f"table={int(RuleTable.POLICY)},"
     lost = next(i for i, line in enumerate(lines) if policy_table in line and "reg2=" in line)
     given = "\n".join(lines[:lost] + lines[lost + 1 :])
     result = run(SHOP, "--switch", "1", "--rules", "-", given=given)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from detection.alerting.budget import DAY, MOST_RISE, AlertBudget
 from detection.models.calibration import Calibration
-from detection.state.address_scope import EVIDENCE, Place, Territory
-from detection.state.counters import Distinct, Tally
+from detection.state.address_scope import EVIDENCE, AddressScope, Territory
+from detection.state.counters import DecayedCounts, Distinct
 
 
 def test_a_score_tells_how_many_windows_score_lower() -> None:
@@ -58,7 +58,7 @@ def test_too_many_alerts_raise_the_threshold_for_a_day_and_only_so_far() -> None
 
 
 def test_tallies_fade_at_their_own_horizon() -> None:
-    tally = Tally()
+    tally = DecayedCounts()
     for _ in range(10):
         tally.add(1000.0)
     minute, ten, hour, day = tally.at(1060.0)
@@ -81,29 +81,29 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
 @pytest.mark.parametrize(
     ("address", "place"),
     [
-        ("10.1.2.3", Place.INSIDE),
-        ("fd00::1", Place.INSIDE),
-        ("fe80::1", Place.INSIDE),
-        ("8.8.8.8", Place.OUTSIDE),
-        ("2606:4700::1", Place.OUTSIDE),
-        ("224.0.0.251", Place.NOBODY),
-        ("ff02::1", Place.NOBODY),
-        ("255.255.255.255", Place.NOBODY),
-        ("10.1.2.255", Place.NOBODY),
-        ("0.0.0.0", Place.NOBODY),
-        ("127.0.0.1", Place.NOBODY),
-        ("00:11:22:33:44:55", Place.NOBODY),
+        ("10.1.2.3", AddressScope.INSIDE),
+        ("fd00::1", AddressScope.INSIDE),
+        ("fe80::1", AddressScope.INSIDE),
+        ("8.8.8.8", AddressScope.OUTSIDE),
+        ("2606:4700::1", AddressScope.OUTSIDE),
+        ("224.0.0.251", AddressScope.NOBODY),
+        ("ff02::1", AddressScope.NOBODY),
+        ("255.255.255.255", AddressScope.NOBODY),
+        ("10.1.2.255", AddressScope.NOBODY),
+        ("0.0.0.0", AddressScope.NOBODY),
+        ("127.0.0.1", AddressScope.NOBODY),
+        ("00:11:22:33:44:55", AddressScope.NOBODY),
     ],
 )
-def test_places(address: str, place: Place) -> None:
+def test_places(address: str, place: AddressScope) -> None:
     assert Territory().place(address) is place
 
 
 def test_given_networks_are_the_only_ones_inside() -> None:
     territory = Territory(("147.32.0.0/16", "2001:db8::/32"))
-    assert territory.place("147.32.1.1") is Place.INSIDE
-    assert territory.place("2001:db8::5") is Place.INSIDE
-    assert territory.place("10.1.2.3") is Place.OUTSIDE
+    assert territory.place("147.32.1.1") is AddressScope.INSIDE
+    assert territory.place("2001:db8::5") is AddressScope.INSIDE
+    assert territory.place("10.1.2.3") is AddressScope.OUTSIDE
     assert territory.settled
 
 
@@ -111,8 +111,8 @@ def test_the_own_public_network_of_a_border_recording_is_found() -> None:
     territory = Territory()
     for i in range(EVIDENCE):
         territory.notice(f"147.32.80.{i}", f"{20 + i}.1.2.3")
-    assert territory.place("147.32.1.1") is Place.INSIDE
-    assert territory.place("20.1.2.3") is Place.OUTSIDE
+    assert territory.place("147.32.1.1") is AddressScope.INSIDE
+    assert territory.place("20.1.2.3") is AddressScope.OUTSIDE
 
 
 def test_no_public_network_is_found_where_addresses_are_private() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.detection.office import T0, start
 from detection.detector import Detector
-from detection.features.coordination import FADES, MOST, Company
+from detection.features.coordination import FADES, MOST, Coordination
 
 STAFF = [f"10.2.1.{i}" for i in range(1, 41)]
 DESKS = [f"10.2.2.{i}" for i in range(1, 200)]
@@ -17,7 +17,7 @@ FILES = "10.2.9.1"
 
 
 def test_it_is_the_others_that_count_and_each_once() -> None:
-    company = Company()
+    company = Coordination()
     company.reach("tcp/22", "a", 0.0)
     assert company.of("tcp/22", "a", 0.0) == 0.0
     for _ in range(5):
@@ -28,7 +28,7 @@ def test_it_is_the_others_that_count_and_each_once() -> None:
 
 
 def test_it_fades_and_is_over() -> None:
-    company = Company()
+    company = Coordination()
     for i in range(10):
         company.reach("tcp/22", str(i), 0.0)
     fading = [company.of("tcp/22", "0", hours * FADES) or 0.0 for hours in (0, 1, 2, 3)]
@@ -38,7 +38,7 @@ def test_it_fades_and_is_over() -> None:
 
 
 def test_it_remembers_no_more_than_it_should() -> None:
-    company = Company()
+    company = Coordination()
     for i in range(10 * MOST):
         company.reach("tcp/445", str(i), float(i) / 1000.0)
     assert (company.of("tcp/445", str(10 * MOST - 1), 3.0) or 0.0) < MOST

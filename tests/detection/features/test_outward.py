@@ -11,7 +11,7 @@ import pytest
 from benchmarks.detection.office import CLIENTS, OPS, SERVERS, T0, WEB, end
 from detection.alerting.alerts import Alert
 from detection.detector import Detector
-from detection.features.beaconing import Rhythm
+from detection.features.beaconing import VisitRhythm
 from topology.records import FlowRecord
 
 BEGIN = T0 + 10_800.0
@@ -119,7 +119,7 @@ def test_what_was_there_from_the_beginning_is_background() -> None:
 
 
 def test_a_clock_of_whole_minutes_makes_nothing_regular() -> None:
-    rhythm = Rhythm("151.101.3.9", "tcp/443", 0.0)
+    rhythm = VisitRhythm("151.101.3.9", "tcp/443", 0.0)
     for minute in range(1, 200):
         rhythm.visit(60.0 * minute, 60.0)
     assert rhythm.now(60.0 * 199) == 0.0

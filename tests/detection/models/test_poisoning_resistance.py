@@ -15,7 +15,7 @@ from detection.models.baseline import Baseline
 from detection.models.drift import DriftWatch
 from detection.models.learners.base import HostWindow, UseCounts, blank
 from detection.models.learners.ensemble import Ensemble, default_learners
-from detection.models.training_quota import Influence
+from detection.models.training_quota import TrainingQuota
 from detection.state.hosts import HostState
 
 HOUR = 3600.0
@@ -24,7 +24,7 @@ HOUR = 3600.0
 def heard(talkative: int, others: int, hours: int = 3) -> tuple[int, int]:
     """Windows learned of one source that offers ``talkative`` of them an hour, and of 20 others
     that offer ``others`` each, in turn."""
-    shares = Influence()
+    shares = TrainingQuota()
     one, rest = (
         HostState("a", True, 0.0),
         [HostState(str(i), True, 0.0) for i in range(20)],

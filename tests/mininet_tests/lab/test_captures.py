@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mininet_tests.lab.captures import (
     Hostile,
-    Packet,
+    RecordedFrame,
     hostile_arrived,
     hostile_sent,
     parse_frame,
@@ -63,7 +63,9 @@ def test_every_classic_form_is_read(order: str, nano: bool) -> None:
     ]
     packets = list(read_pcap(pcap(frames, order, nano)))
     assert [round(p.ts, 6) for p in packets] == [10.25, 11.5, 12.0, 13.0]
-    assert packets[0] == Packet(packets[0].ts, MAC, "10.0.0.1", "10.0.0.2", "tcp", 40000, 22, 5)
+    assert packets[0] == RecordedFrame(
+        packets[0].ts, MAC, "10.0.0.1", "10.0.0.2", "tcp", 40000, 22, 5
+    )
     assert (packets[1].src, packets[1].dport, packets[1].payload) == ("fd00::1", 80, 0)
     assert (packets[2].proto, packets[2].dst) == ("arp", "10.0.0.9")
     assert (packets[3].proto, packets[3].dport, packets[3].payload) == ("udp", 53, 3)
@@ -111,8 +113,10 @@ HOSTILE = Hostile(
 )
 
 
-def packet(ts: float, src: str, dst: str, sport: int, dport: int, payload: int = 0) -> Packet:
-    return Packet(ts, MAC, src, dst, "tcp", sport, dport, payload)
+def packet(
+    ts: float, src: str, dst: str, sport: int, dport: int, payload: int = 0
+) -> RecordedFrame:
+    return RecordedFrame(ts, MAC, src, dst, "tcp", sport, dport, payload)
 
 
 def test_hostile_is_what_only_the_attacker_asks_for() -> None:
@@ -120,13 +124,13 @@ def test_hostile_is_what_only_the_attacker_asks_for() -> None:
     assert not HOSTILE.sent(packet(101, WEB, APP, 5, 8080))
     assert not HOSTILE.sent(packet(99, WEB, DB, 5, 445))
     assert not HOSTILE.sent(packet(101, APP, DB, 5, 445))
-    assert HOSTILE.sent(Packet(101, MAC, WEB, "10.0.9.1", "arp"))
-    assert not HOSTILE.sent(Packet(101, MAC, WEB, DB, "arp"))
+    assert HOSTILE.sent(RecordedFrame(101, MAC, WEB, "10.0.9.1", "arp"))
+    assert not HOSTILE.sent(RecordedFrame(101, MAC, WEB, DB, "arp"))
 
 
 def test_sent_and_arrived_are_told_apart() -> None:
     first, second = packet(101, WEB, APP, 5, 22), packet(102, WEB, DB, 6, 445)
-    asking = Packet(100.5, MAC, WEB, "10.0.9.1", "arp")
+    asking = RecordedFrame(100.5, MAC, WEB, "10.0.9.1", "arp")
     assert hostile_sent(HOSTILE, [second, asking, first]) == [asking, first, second]
     arrived = hostile_arrived(HOSTILE, {"app": [first, asking], "db": [asking]})
     assert arrived == [("app", first)]

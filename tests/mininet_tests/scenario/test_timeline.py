@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from detection.alerting.alerts import Alert, Contribution
-from mininet_tests.scenario.actions import Outcome
-from mininet_tests.scenario.attack import AttackLog, Step
+from mininet_tests.scenario.actions import RequestResult
+from mininet_tests.scenario.attack import AttackLog, AttackStep
 from mininet_tests.scenario.report import as_json, headline, show
 from mininet_tests.scenario.schedule import Request
 from mininet_tests.scenario.timeline import (
     Containment,
-    Result,
-    Seen,
+    HostileTraffic,
+    ScenarioResult,
     Share,
     containment_of,
     phase_of,
@@ -28,7 +28,7 @@ from response.decisions.decision import Decision, InstalledRule
 
 def outcome(start: float, end: float, ok: bool = True, client: str = "c", server: str = "s") -> Any:
     request = Request(start, "p", "http", client, server, "10.0.0.1", 80)
-    return Outcome(request, ok, start, end, "" if ok else "refused")
+    return RequestResult(request, ok, start, end, "" if ok else "refused")
 
 
 def decision(target: str = "web1", ts: float = 101.0, state: Any = "active") -> Decision:
@@ -43,10 +43,10 @@ ALERT = Alert(
     "a1", 100.9, "web1", "scan", "T1046", 0.9999, 0.99, 3.0,
     (Contribution("new peers", 9, 0, 2, 3.0),), (), (0, 1), "m/1",
 )  # fmt: skip
-STEP = Step(100.0, 103.0, "sweep", "17 addresses", True, "ended")
+STEP = AttackStep(100.0, 103.0, "sweep", "17 addresses", True, "ended")
 LOG = AttackLog(100.0, 110.0, (STEP,), (), ())
-SEEN = Seen(100.1, 50, 101.1, "app1", 7, {"app1": 100.8})
-GOOD = Result(
+SEEN = HostileTraffic(100.1, 50, 101.1, "app1", 7, {"app1": 100.8})
+GOOD = ScenarioResult(
     attack=LOG,
     seen=SEEN,
     attacker="web1",
@@ -98,7 +98,7 @@ def test_a_proposal_against_another_host_harms_nobody_during_an_attack() -> None
 
 
 def test_a_benign_day_allows_no_decision_at_all() -> None:
-    quiet = Result(None, None, None, None, (), (Share("all", 10, 0, 0),), ())
+    quiet = ScenarioResult(None, None, None, None, (), (Share("all", 10, 0, 0),), ())
     assert problems(quiet) == ()
     assert problems(replace(quiet, decisions=(decision("db1", state="proposed"),)))
     assert problems(replace(quiet, shares=(Share("all", 10, 2, 0),)))

@@ -37,7 +37,7 @@ from policies.model import (
     Verdict,
 )
 from policies.rules import layout
-from policies.rules.layout import Category, Reason, Table, category_of, name_number
+from policies.rules.layout import Category, Reason, RuleTable, category_of, name_number
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule, UseMeter
 from policies.rules.simulator import Interpreter, Passage
@@ -295,7 +295,7 @@ def test_spoofed_sources_do_not_leave_the_guard() -> None:
     packet = packet_of(connection, victim, receiver, in_port=sender.port)
     passage = switches[1].run(packet, NEW)
     assert passage.outputs == []
-    assert passage.rules[0].table == Table.GUARD
+    assert passage.rules[0].table == RuleTable.GUARD
     assert passage.fields["reg0"] >> layout.REASON.low & 15 == layout.Reason.GUARD
 
 

@@ -67,7 +67,7 @@ def policy_of(*special: Host, infrastructure: Infrastructure = USUAL) -> Policy:
     )
 
 
-class Net:
+class FloodedFabric:
     def __init__(self, policy: Policy, links: set[tuple[int, int]]) -> None:
         self.fabric = Fabric.of(Link(a, 10 + b, b, 10 + a) for a, b in links)
         bindings = declared_bindings(policy)
@@ -113,7 +113,7 @@ def mdns(source: Host, group: str = "224.0.0.251", target: int = 0x01005E0000FB)
     return frame(source, target, **fields, udp_src=5353, udp_dst=5353)
 
 
-def near(net: Net, switch: int) -> set[tuple[int, int]]:
+def near(net: FloodedFabric, switch: int) -> set[tuple[int, int]]:
     joined = {switch, *net.fabric.next_ports(switch)}
     return {(each, port) for each in joined for port in PORTS}
 
@@ -124,7 +124,7 @@ def near(net: Net, switch: int) -> set[tuple[int, int]]:
 def test_an_allowed_group_reaches_everybody_once_and_a_denied_one_nobody(
     links: set[tuple[int, int]],
 ) -> None:
-    net = Net(policy_of(), links)
+    net = FloodedFabric(policy_of(), links)
     for sender in ((1, 1), (3, 2)):
         found = net.reached(mdns(host(*sender)), sender)
         assert found == Counter(near(net, sender[0]) - {sender})
@@ -147,7 +147,7 @@ def test_who_asks_for_an_address_reaches_the_servers_and_nobody_else(
     links: set[tuple[int, int]],
 ) -> None:
     servers = [replace(host(*place), serves=("dhcp",)) for place in ((2, 1), (3, 2))]
-    net = Net(policy_of(*servers), links)
+    net = FloodedFabric(policy_of(*servers), links)
     asked = net.reached(dhcp(host(1, 1)), (1, 1))
     assert asked == Counter(near(net, 1) & {(2, 1), (3, 2)})
     assert not net.reached(dhcp(host(1, 2)), (1, 1)), "another host's MAC"
@@ -158,7 +158,7 @@ def test_who_asks_for_an_address_reaches_the_servers_and_nobody_else(
     rogue = dhcp(host(1, 1), udp_src=67, udp_dst=68, ip_src=int(host(1, 1).ips[0]))
     assert not net.reached(rogue, (1, 1))
     shut = Infrastructure(dhcp=Action.DENY)
-    closed = Net(policy_of(*servers, infrastructure=shut), links)
+    closed = FloodedFabric(policy_of(*servers, infrastructure=shut), links)
     assert not closed.reached(dhcp(host(1, 1)), (1, 1)) and not closed.reached(offer, (2, 1))
 
 
@@ -177,7 +177,7 @@ def test_routers_are_asked_and_heard_and_nobody_else_advertises(
     links: set[tuple[int, int]],
 ) -> None:
     router = replace(host(2, 2), routes=(ip_network("2000::/3"),))
-    net = Net(policy_of(router), links)
+    net = FloodedFabric(policy_of(router), links)
     everybody = near(net, 2)
     asked = net.reached(routing(host(1, 1), 133, 0x333300000002), (1, 1))
     assert asked == Counter(near(net, 1) & {(2, 2)})

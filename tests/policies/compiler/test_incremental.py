@@ -31,7 +31,7 @@ from policies.model import (
     Service,
     Tier,
 )
-from policies.rules.layout import Category, Table, category_of, cookie, name_number
+from policies.rules.layout import Category, RuleTable, category_of, cookie, name_number
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
@@ -305,7 +305,7 @@ def test_a_switch_is_its_own_owner(switch: int) -> None:
     policy = Policy("p", (), SEGMENTS)
     view = SwitchView(switch, (1,))
     rules = compile_switch(policy, Membership(policy), view, (), NOW)
-    forward = [rule for rule in rules if rule.table == Table.FORWARD and rule.priority == 100]
+    forward = [rule for rule in rules if rule.table == RuleTable.FORWARD and rule.priority == 100]
     assert [tuple(field.value for field in rule.match) for rule in forward] == [
         (switch >> 32, switch & 0xFFFF_FFFF)
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
-from policies.compiler.common.targets import LOSSES, Target
+from policies.compiler.common.targets import LOSSES, SwitchTarget
 from policies.language.errors import PolicyError
 from policies.language.switches_file import Switches, SwitchSetting, read_switches
 from topology.records import Link
@@ -38,24 +38,24 @@ def test_a_switch_takes_from_the_default_what_it_does_not_say(tmp_path: Path) ->
         'links: ["1:9=0x2a:8"]\n',
     )
     one, other, third = (settings.of(switch) for switch in (1, 42, 3))
-    assert (one.target, one.port_masks) == (Target.STATELESS, False)
-    sizes = one.sizes(Target.STATELESS)
+    assert (one.target, one.port_masks) == (SwitchTarget.STATELESS, False)
+    sizes = one.sizes(SwitchTarget.STATELESS)
     assert sizes[9] == 2000 and set(sizes.values()) == {2000, 4000} and len(sizes) == 13
-    assert (other.target, other.port_masks, other.sizes(Target.SINGLE)) == (
-        Target.SINGLE,
+    assert (other.target, other.port_masks, other.sizes(SwitchTarget.SINGLE)) == (
+        SwitchTarget.SINGLE,
         True,
         {0: 900},
     )
-    assert third.kind is None and third.target is Target.STATEFUL
+    assert third.kind is None and third.target is SwitchTarget.STATEFUL
     assert settings.links == (Link(1, 9, 42, 8),)
 
 
 def test_nothing_said_is_nothing_limited(tmp_path: Path) -> None:
     for text in ("", "{}", "default: {}"):
         setting = read(tmp_path, text).of(7)
-        assert setting.target is Target.STATEFUL
-        assert setting.sizes(Target.STATEFUL) == {}
-        assert set(SwitchSetting().sizes(Target.SINGLE, 5).values()) == {5}
+        assert setting.target is SwitchTarget.STATEFUL
+        assert setting.sizes(SwitchTarget.STATEFUL) == {}
+        assert set(SwitchSetting().sizes(SwitchTarget.SINGLE, 5).values()) == {5}
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_commands_follow_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     words = ["--switches", str(file)]
     assert run(["policy", "check", SHOP, *words]) == 0
     out = capsys.readouterr().out
-    for target in (Target.STATELESS, Target.SINGLE):
+    for target in (SwitchTarget.STATELESS, SwitchTarget.SINGLE):
         assert all(loss in out for loss in LOSSES[target])
     assert "switch 1 needs " in out and "in table policy, which holds 3 (most are for intent" in out
     assert "'app-to-db' cannot keep established connections on switches 1, 2" in out

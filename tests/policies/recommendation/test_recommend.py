@@ -18,7 +18,7 @@ from policies.language.reader import read_policy
 from policies.model import Action, Host, Policy
 from policies.recommendation import Recommendation, policy_text, recommend
 from policies.review.lint import check_policy
-from policies.review.recorded_traffic import Traffic, traffic_of
+from policies.review.recorded_traffic import RecordedTraffic, traffic_of
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from topology.records import FlowRecord
@@ -84,7 +84,7 @@ def built(found: Recommendation, hosts: Sequence[Host] = ()) -> Policy:
     return result.policy
 
 
-def admitted(policy: Policy, traffic: Traffic) -> float:
+def admitted(policy: Policy, traffic: RecordedTraffic) -> float:
     """The share of connections that a policy allows."""
     judge = Judge(policy, Membership(policy))
     allowed = total = 0

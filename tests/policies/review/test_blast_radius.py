@@ -20,7 +20,7 @@ from policies.model import (
     Selector,
     Service,
 )
-from policies.review.blast_radius import Reach, blast_radius
+from policies.review.blast_radius import BlastRadius, blast_radius
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from tests.support.random_policies import HOSTS, NOW, SERVICES, policies
@@ -55,7 +55,7 @@ def reachable(policy: Policy) -> dict[tuple[str, str], set[tuple[int, int, int]]
 def test_by_class_is_as_host_by_host(old: Policy, new: Policy, left: int) -> None:
     new = replace(new, hosts=HOSTS[:left])
     before, after = reachable(old), reachable(new)
-    assert blast_radius(old, new, (), NOW) == Reach(
+    assert blast_radius(old, new, (), NOW) == BlastRadius(
         len(HOSTS),
         len(before),
         len(after),

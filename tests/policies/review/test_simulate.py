@@ -16,7 +16,7 @@ from console.cli import run
 from policies.language.reader import load_policy
 from policies.model import Connection, Policy
 from policies.review.recorded_traffic import (
-    Traffic,
+    RecordedTraffic,
     TrafficReader,
     connections,
     read_traffic,
@@ -74,7 +74,7 @@ def judge(policy: Policy) -> Judge:
     return Judge(policy, Membership(policy))
 
 
-def recorded(tmp_path: Path, rows: str = ROWS) -> Traffic:
+def recorded(tmp_path: Path, rows: str = ROWS) -> RecordedTraffic:
     return read_traffic(write(tmp_path, HEADER + rows, "f.csv"))
 
 
@@ -93,7 +93,7 @@ def test_connections_are_counted_by_what_a_policy_can_tell_apart(
 
 
 def test_cells_and_records_and_gzip_count_alike(tmp_path: Path) -> None:
-    def plain(traffic: Traffic) -> Any:
+    def plain(traffic: RecordedTraffic) -> Any:
         def order(one: tuple[Connection, Any]) -> str:
             return str(one[0])
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from policies.compiler import Compiler, SwitchView, Update, declared_bindings
-from policies.compiler.common.changes import Change, change_between
+from policies.compiler.common.changes import RuleChange, change_between
 from policies.language.reader import load_policy
 from policies.model import Host, Policy
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Bits, Field, Goto, Load, Output, OutputRegister, Rule, match
 from policies.semantics.membership import Membership
 from policies.verify import Prover
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.index import TableIndex
 from policies.verify.owners import Owners
 from topology.records import Binding
@@ -67,7 +67,7 @@ class Single:
 
     def flood(self) -> Rule:
         """The rule that sends to every port."""
-        floods = (rule for rule in self.rules if rule.table == Table.FORWARD)
+        floods = (rule for rule in self.rules if rule.table == RuleTable.FORWARD)
         return max(floods, key=lambda rule: len(rule.actions))
 
 
@@ -98,7 +98,7 @@ def test_a_router_that_may_send_nothing_is_noticed(tmp_path: Path, number: int) 
     (own,) = (
         rule
         for rule in single.rules
-        if rule.table == Table.GUARD
+        if rule.table == RuleTable.GUARD
         and {"in_port", "eth_src", "eth_type"} == {each.name for each in rule.match}
         and Field("in_port", 10 + number) in rule.match
         and Field("eth_type", 0x0800) in rule.match
@@ -113,7 +113,7 @@ def test_what_is_let_in_without_the_mark_of_a_host_s_packet_is_noticed(single: S
     letting = [
         rule
         for rule in single.rules
-        if rule.table == Table.GUARD
+        if rule.table == RuleTable.GUARD
         and Field("in_port", 2) in rule.match
         and {"arp_sha", "nd_sll", "nd_tll"} & {each.name for each in rule.match}
         and "arp_tpa" not in {each.name for each in rule.match}  # asks for itself alone
@@ -147,11 +147,13 @@ def test_what_a_flood_becomes_for_a_new_port_is_proven(single: Single, wrong: in
     change = single.compiler.update(policy, membership, bindings, NOW)
     rules = single.compiler.rules(view, NOW)
     if wrong is not None:
-        flood = max((r for r in rules if r.table == Table.FORWARD), key=lambda r: len(r.actions))
+        flood = max(
+            (r for r in rules if r.table == RuleTable.FORWARD), key=lambda r: len(r.actions)
+        )
         actions = tuple(each for each in flood.actions if each != Output(wrong))
         rules = tuple(swapped(rules, flood, replace(flood, actions=actions)))
     own = change_between(_after(single.rules, change), rules)
-    whole = Update(change.everywhere, {1: change.single.get(1, Change()) + own})
+    whole = Update(change.everywhere, {1: change.single.get(1, RuleChange()) + own})
     proof = single.prover.update(policy, membership, bindings, whole, views={1: view})
     assert proof.holds is (wrong is None)
     if wrong is None:
@@ -173,7 +175,7 @@ VIEW = SwitchView(1, (1,), frozenset({90, 91}), {2: 90, 3: 90, 4: 91})
 
 def _way(owner: int, *actions: Output | OutputRegister) -> Rule:
     high, low = layout.OWNER_REGS
-    return Rule(Table.FORWARD, 100, match(Field(high, 0), Field(low, owner)), actions, 0)
+    return Rule(RuleTable.FORWARD, 100, match(Field(high, 0), Field(low, owner)), actions, 0)
 
 
 WAYS = (_way(1, OutputRegister(layout.OWNER_PORT)), _way(2, Output(90)), _way(3, Output(90)))
@@ -197,10 +199,12 @@ def test_switches_with_the_same_way_are_alike() -> None:
     [
         _way(2, Output(91)),  # another way
         replace(_way(2, Output(90)), cookie=1),
-        replace(_way(3), table=Table.OBSERVE),  # one more rule about one of them
-        Rule(Table.AUDIT, 5, (Field(layout.OWNER_REGS[1], 0, 1),), (Goto(Table.RECORD),), 0),
-        Rule(Table.LOCALITY, 5, (), (Load(Bits(layout.OWNER_REGS[1], 0, 1), 1),), 0),
-        Rule(Table.AUDIT, 5, (), (OutputRegister(Bits(layout.OWNER_REGS[1], 0, 16)),), 0),
+        replace(_way(3), table=RuleTable.OBSERVE),  # one more rule about one of them
+        Rule(
+            RuleTable.AUDIT, 5, (Field(layout.OWNER_REGS[1], 0, 1),), (Goto(RuleTable.RECORD),), 0
+        ),
+        Rule(RuleTable.LOCALITY, 5, (), (Load(Bits(layout.OWNER_REGS[1], 0, 1), 1),), 0),
+        Rule(RuleTable.AUDIT, 5, (), (OutputRegister(Bits(layout.OWNER_REGS[1], 0, 16)),), 0),
     ],
 )
 def test_a_rule_that_tells_two_switches_apart_is_heeded(rule: Rule) -> None:
@@ -219,7 +223,7 @@ def test_links_tell_switches_apart_whatever_the_rules_say() -> None:
 
 def test_an_address_at_several_places_is_at_the_first_of_those_that_are_left() -> None:
     mac, number = 0x02_00_00_00_00_01, 10 << 24 | 1
-    places = Places()
+    places = AttachmentPoints()
     there = [Binding("02:00:00:00:00:01", "10.0.0.1", switch, 1) for switch in (3, 1, 2)]
     for binding in there:
         places.add(binding)

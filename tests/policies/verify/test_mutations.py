@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks.policy.mutations import mutations
 from benchmarks.policy.oracle import Oracle
-from benchmarks.policy.packets import Probe
+from benchmarks.policy.packets import ProbePacket
 from policies.compiler import Compiler, SwitchView, declared_bindings
 from policies.language.reader import load_policy
 from policies.model import Policy
-from policies.rules.layout import Category, Table, category_of, cookie, name_number
+from policies.rules.layout import Category, RuleTable, category_of, cookie, name_number
 from policies.rules.rule import Field, Rule, Track, match
 from policies.semantics.membership import Membership
 from policies.verify import Prover
@@ -60,7 +60,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
     return load_policy([path])
 
 
-class Network:
+class MutatedSwitch:
     """Switch 1 of a policy's two switches."""
 
     def __init__(self, policy: Policy) -> None:
@@ -80,11 +80,11 @@ class Network:
 
 
 @pytest.fixture(scope="module")
-def network(policy: Policy) -> Network:
-    return Network(policy)
+def network(policy: Policy) -> MutatedSwitch:
+    return MutatedSwitch(policy)
 
 
-def test_the_compiler_s_rules_hold(network: Network) -> None:
+def test_the_compiler_s_rules_hold(network: MutatedSwitch) -> None:
     proof = network.prover().prove({1: network.rules})
     assert proof.counterexamples == ()
     assert proof.unproven == ()
@@ -93,7 +93,9 @@ def test_the_compiler_s_rules_hold(network: Network) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, seed: int) -> None:
+def test_a_fault_is_found_exactly_when_it_changes_something(
+    network: MutatedSwitch, seed: int
+) -> None:
     oracle = network.oracle(seed)
     found = 0
     for kind, rules, (rule, after) in mutations(network.rules, Random(seed), 14):
@@ -102,7 +104,7 @@ def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, se
         for example in proof.counterexamples:
             found += 1
             if not example.tied:
-                probe = Probe(dict(example.packet), example.ct_state, example.counted)
+                probe = ProbePacket(dict(example.packet), example.ct_state, example.counted)
                 assert oracle.differs(rules, probe), told
         if not proof.counterexamples:
             assert oracle.shown(rules, rule, after) is None, told
@@ -110,12 +112,12 @@ def test_a_fault_is_found_exactly_when_it_changes_something(network: Network, se
     assert found >= 4
 
 
-def test_the_oracle_knows_a_change_from_none(network: Network) -> None:
+def test_the_oracle_knows_a_change_from_none(network: MutatedSwitch) -> None:
     oracle = network.oracle(1)
     denying = next(
         each
         for each in network.rules
-        if each.table == Table.POLICY
+        if each.table == RuleTable.POLICY
         and each.cookie == cookie(Category.INTENT, name_number("shut"))
     )
     without = [each for each in network.rules if each is not denying]
@@ -125,12 +127,12 @@ def test_the_oracle_knows_a_change_from_none(network: Network) -> None:
     assert oracle.shown([*without, same], denying, same) is None
 
 
-def test_a_rule_that_a_mask_widens_is_shown_by_a_packet_beside_it(network: Network) -> None:
+def test_a_rule_that_a_mask_widens_is_shown_by_a_packet_beside_it(network: MutatedSwitch) -> None:
     """Offers that are flooded without a verdict, from one more port than servers use."""
     offer = next(
         each
         for each in network.rules
-        if each.table == Table.LOCALITY and Field("udp_src", 67) in each.match
+        if each.table == RuleTable.LOCALITY and Field("udp_src", 67) in each.match
     )
     fields = [each for each in offer.match if each.name != "udp_src"]
     wider = replace(offer, match=match(*fields, Field("udp_src", 67, 0xDFFF)))
@@ -140,7 +142,7 @@ def test_a_rule_that_a_mask_widens_is_shown_by_a_packet_beside_it(network: Netwo
     assert network.oracle(1).shown(rules, offer, wider) is not None
 
 
-def test_tracking_in_another_switch_s_zone_is_noticed(network: Network) -> None:
+def test_tracking_in_another_switch_s_zone_is_noticed(network: MutatedSwitch) -> None:
     tracking = [each for each in network.rules if any(isinstance(a, Track) for a in each.actions)]
     assert len(tracking) > 2
     for rule in tracking:
@@ -151,7 +153,7 @@ def test_tracking_in_another_switch_s_zone_is_noticed(network: Network) -> None:
         assert "tracked in another switch's zone" in example.differences
 
 
-def test_attribution_counts(network: Network) -> None:
+def test_attribution_counts(network: MutatedSwitch) -> None:
     rules = [
         Rule(r.table, r.priority, r.match, r.actions, r.cookie ^ 1)
         if category_of(r.cookie) == Category.INTENT
@@ -164,13 +166,13 @@ def test_attribution_counts(network: Network) -> None:
     assert example.rule is not None and category_of(example.rule.cookie) == Category.INTENT
 
 
-def test_a_fragment_shows_a_fault_in_the_rules_about_fragments(network: Network) -> None:
+def test_a_fragment_shows_a_fault_in_the_rules_about_fragments(network: MutatedSwitch) -> None:
     """Each of a few kinds taken away."""
     about = [rule for rule in network.rules if any(each.name == "ip_frag" for each in rule.match)]
     kinds = {(rule.table, rule.priority) for rule in about}
     assert kinds == {
-        *((Table.CONNECTION, priority) for priority in (260, 130)),
-        *((Table.COMMIT, priority) for priority in (310, 210, 200)),
+        *((RuleTable.CONNECTION, priority) for priority in (260, 130)),
+        *((RuleTable.COMMIT, priority) for priority in (310, 210, 200)),
     }
     oracle = network.oracle(1)
     for table, priority in sorted(kinds):
@@ -180,11 +182,11 @@ def test_a_fragment_shows_a_fault_in_the_rules_about_fragments(network: Network)
         assert proof.counterexamples, gone
         (example, *_) = proof.counterexamples
         assert example.packet["ip_frag"] and not example.traceable, gone
-        probe = Probe(dict(example.packet), example.ct_state, example.counted)
+        probe = ProbePacket(dict(example.packet), example.ct_state, example.counted)
         assert oracle.differs(rules, probe), gone
 
 
-def test_a_connection_that_is_not_remembered_must_not_pass(network: Network) -> None:
+def test_a_connection_that_is_not_remembered_must_not_pass(network: MutatedSwitch) -> None:
     (told,) = (r for r in network.rules if any(each.name == "ct_label" for each in r.match))
     rules = [each for each in network.rules if each is not told]
     (example, *_) = network.prover().prove({1: rules}).counterexamples

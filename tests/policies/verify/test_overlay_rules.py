@@ -13,7 +13,7 @@ from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
 from policies.compiler.common.rule_parts import BASE, flag
 from policies.model import Envelope, FeedBlock, Mode, Policy, Restriction, Selector
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.ovs_text import ovs_lines
 from policies.rules.rule import Goto, Load, Rule
 from policies.semantics.membership import Membership
@@ -77,13 +77,13 @@ def test_every_lost_or_changed_rule_is_named() -> None:
         Category.FEED,
         Category.KEPT,
     }
-    fixed = (Table.ADAPTIVE, Table.AUDIT, Table.MARK_TARGET)
+    fixed = (RuleTable.ADAPTIVE, RuleTable.AUDIT, RuleTable.MARK_TARGET)
     own = [rule for rule in rules if rule.table in fixed and not is_beside(rule)]
     for rule in (*beside, *own):
         left = [each for each in rules if each is not rule]
         (fault,) = faults(rules, left)
         assert fault.startswith("missing: ")
-        altered = replace(rule, actions=(Goto(Table.RECORD),))
+        altered = replace(rule, actions=(Goto(RuleTable.RECORD),))
         (fault,) = faults(rules, [*left, altered])
         assert fault.startswith("altered: ")
 
@@ -97,8 +97,8 @@ def test_more_than_was_asked_for_is_named() -> None:
 
 def test_a_rule_that_sets_or_asks_for_a_mark_elsewhere_is_named() -> None:
     _, rules = everything()
-    sets = Rule(Table.POLICY, 5, (), (Load(layout.QUARANTINED, 1), Goto(Table.MODE)), BASE)
-    asks = Rule(Table.EMERGENCY, 5, (flag(layout.AUDITED, 0),), (Goto(Table.AUDIT),), BASE)
+    sets = Rule(RuleTable.POLICY, 5, (), (Load(layout.QUARANTINED, 1), Goto(RuleTable.MODE)), BASE)
+    asks = Rule(RuleTable.EMERGENCY, 5, (flag(layout.AUDITED, 0),), (Goto(RuleTable.AUDIT),), BASE)
     shuffled = [*rules, sets, asks]
     Random(1).shuffle(shuffled)
     assert len([each for each in faults(rules, shuffled) if each.startswith("concerns")]) == 2

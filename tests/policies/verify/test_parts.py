@@ -155,8 +155,8 @@ def test_classes_and_boxes_say_of_any_address_what_rules_and_policy_do() -> None
         classes = [end.class_of(number) for end, number in zip(ends, (src, dst), strict=True)]
         registers = SOURCE.put(src) | TARGET.put(dst)
         packet = {"eth_type": 0x86DD if six else 0x0800}
-        run = machine.run_from(layout.Table.MARK_SOURCE, packet, registers, 0, 0)
-        entry = run.entries[layout.Table.EMERGENCY]
+        run = machine.run_from(layout.RuleTable.MARK_SOURCE, packet, registers, 0, 0)
+        entry = run.entries[layout.RuleTable.EMERGENCY]
         for end, which in zip(ends, classes, strict=True):
             assert entry & end.end.own == end.classes.own[which]
         proto, port = random.choice([(6, 22), (6, 502), (17, 53), (6, 443), (47, 0)])

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from policies.compiler import Compiler, SwitchView, Update, declared_bindings
-from policies.compiler.common.changes import Change
+from policies.compiler.common.changes import RuleChange
 from policies.language.reader import load_policy
 from policies.model import Action, Host, Intent, Policy, Service
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.rule import Field, Goto, Load, Output, Rule, match
 from policies.semantics.membership import Membership
 from policies.verify import Proof, Prover, prove
@@ -27,7 +27,7 @@ EXAMPLES = Path(__file__).parents[3] / "policies" / "examples"
 NOW = 1_800_000_000.0
 
 
-class Net:
+class WiredSwitches:
     """All switches of a policy, with cables in a row."""
 
     def __init__(self, policy: Policy) -> None:
@@ -63,18 +63,18 @@ class Net:
 
 
 @pytest.fixture
-def shop() -> Net:
-    return Net(load_policy([EXAMPLES / "shop.yaml"]))
+def shop() -> WiredSwitches:
+    return WiredSwitches(load_policy([EXAMPLES / "shop.yaml"]))
 
 
 @pytest.mark.parametrize("name", ["office", "plant.yaml"])
 def test_the_examples_are_proven(name: str) -> None:
-    net = Net(load_policy([EXAMPLES / name]))
+    net = WiredSwitches(load_policy([EXAMPLES / name]))
     proof = net.prover.prove(net.rules)
     assert proof.holds, (proof.counterexamples, proof.unproven)
 
 
-def test_rules_of_another_policy_do_not_hold(shop: Net) -> None:
+def test_rules_of_another_policy_do_not_hold(shop: WiredSwitches) -> None:
     shut = replace(shop.policy.intents[0], action=Action.DENY)
     policy = replace(shop.policy, intents=(shut, *shop.policy.intents[1:]))
     proof = Prover(policy, shop.membership, shop.views, shop.bindings, NOW).prove(shop.rules)
@@ -85,9 +85,9 @@ def test_rules_of_another_policy_do_not_hold(shop: Net) -> None:
     assert example.in_port == example.packet["in_port"]
 
 
-def test_one_more_thing_that_a_port_may_send_is_noticed(shop: Net) -> None:
+def test_one_more_thing_that_a_port_may_send_is_noticed(shop: WiredSwitches) -> None:
     """All own addresses still work, so that only the borrowed one shows it."""
-    guard = next(r for r in shop.rules[1] if r.table == Table.GUARD and r.priority == 190)
+    guard = next(r for r in shop.rules[1] if r.table == RuleTable.GUARD and r.priority == 190)
     (port,) = (each.value for each in guard.match if each.name == "in_port")
     other = next(each for each in shop.bindings if each.port != port and "." in each.ip)
     fields = [each for each in guard.match if each.name not in ("ip_src", "ipv6_src", "eth_type")]
@@ -98,9 +98,9 @@ def test_one_more_thing_that_a_port_may_send_is_noticed(shop: Net) -> None:
     assert example.in_port == port
 
 
-def test_a_back_door_beside_all_tables_is_noticed(shop: Net) -> None:
+def test_a_back_door_beside_all_tables_is_noticed(shop: WiredSwitches) -> None:
     door = Rule(
-        Table.LOCALITY,
+        RuleTable.LOCALITY,
         65_000,
         match(Field("eth_type", 0x0800), Field("ip_proto", 6), Field("tcp_dst", 31_337)),
         (Output(1),),
@@ -111,10 +111,10 @@ def test_a_back_door_beside_all_tables_is_noticed(shop: Net) -> None:
     assert proof.counterexamples or proof.unproven
 
 
-def test_a_door_for_one_hidden_address_is_noticed(shop: Net) -> None:
+def test_a_door_for_one_hidden_address_is_noticed(shop: WiredSwitches) -> None:
     """An identity for an address that no segment and no other rule names."""
     known = next(
-        r for r in shop.rules[1] if r.table == Table.TARGET and r.priority == 132 and r.match
+        r for r in shop.rules[1] if r.table == RuleTable.TARGET and r.priority == 132 and r.match
     )
     hidden = match(Field("eth_type", 0x0800), Field("reg12", int(ip_address("203.0.113.77"))))
     added = replace(known, match=hidden)
@@ -124,17 +124,17 @@ def test_a_door_for_one_hidden_address_is_noticed(shop: Net) -> None:
     assert str(example.connection.dst) == "203.0.113.77"
 
 
-def test_two_rules_of_one_priority_are_noticed(shop: Net) -> None:
-    allow = next(r for r in shop.rules[1] if r.table == Table.POLICY and r.priority)
+def test_two_rules_of_one_priority_are_noticed(shop: WiredSwitches) -> None:
+    allow = next(r for r in shop.rules[1] if r.table == RuleTable.POLICY and r.priority)
     wider = replace(
         allow,
         match=tuple(each for each in allow.match if each.name != "reg2"),
-        actions=(Load(layout.INTENT, 1), Goto(Table.MODE)),
+        actions=(Load(layout.INTENT, 1), Goto(RuleTable.MODE)),
     )
     assert not shop.proven(1, (*shop.rules[1], wider)).holds
 
 
-def test_rules_of_an_expired_intent_do_not_hold(shop: Net) -> None:
+def test_rules_of_an_expired_intent_do_not_hold(shop: WiredSwitches) -> None:
     from datetime import UTC, datetime
 
     ended = replace(shop.policy.intents[0], expires=datetime.fromtimestamp(NOW - 1, UTC))
@@ -180,7 +180,7 @@ CHANGES = [_more, _fewer, _relabelled, _guest]
 
 
 @pytest.mark.parametrize("changed", CHANGES)
-def test_a_change_is_followed(shop: Net, changed: Callable[[Policy], Policy]) -> None:
+def test_a_change_is_followed(shop: WiredSwitches, changed: Callable[[Policy], Policy]) -> None:
     everything = shop.prover.prove(shop.rules)
     proof, _ = shop.follow(changed(shop.policy))
     assert proof.holds
@@ -191,7 +191,7 @@ def test_a_change_is_followed(shop: Net, changed: Callable[[Policy], Policy]) ->
 
 @pytest.mark.parametrize("changed", CHANGES)
 def test_a_rule_forgotten_in_a_change_is_found(
-    shop: Net, changed: Callable[[Policy], Policy]
+    shop: WiredSwitches, changed: Callable[[Policy], Policy]
 ) -> None:
     """Each rule of the change in turn does not reach the switches."""
     policy = changed(shop.policy)
@@ -200,8 +200,8 @@ def test_a_rule_forgotten_in_a_change_is_found(
     change = shop.compiler.update(policy, membership, bindings, NOW)
     for lost in change.everywhere.added[:2]:
         kept = tuple(rule for rule in change.everywhere.added if rule is not lost)
-        faulty = Update(Change(kept, change.everywhere.removed), change.single)
-        net = Net(shop.policy)
+        faulty = Update(RuleChange(kept, change.everywhere.removed), change.single)
+        net = WiredSwitches(shop.policy)
         assert net.prover.prove(net.rules).holds
         proof = net.prover.update(policy, membership, bindings, faulty)
         fresh = Prover(policy, membership, net.views, bindings, NOW)
@@ -220,12 +220,12 @@ def _after(rules: tuple[Rule, ...], change: Update, switch: int) -> list[Rule]:
     return list(known.values())
 
 
-def test_after_a_fault_the_next_right_change_holds_again(shop: Net) -> None:
+def test_after_a_fault_the_next_right_change_holds_again(shop: WiredSwitches) -> None:
     shop.prover.prove(shop.rules)
     policy = _more(shop.policy)
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     change = shop.compiler.update(policy, membership, bindings, NOW)
-    forgotten = Update(Change(), {})
+    forgotten = Update(RuleChange(), {})
     assert not shop.prover.update(policy, membership, bindings, forgotten).holds
     assert shop.prover.update(policy, membership, bindings, change).holds

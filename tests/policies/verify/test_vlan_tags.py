@@ -11,7 +11,7 @@ import pytest
 from policies.compiler import Compiler, SwitchView, declared_bindings
 from policies.model import Defaults, Host, Intent, Mode, Policy, Segment, Selector, Service
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Field, Load, Output, PopVlan, PushVlan, Rule
 from policies.semantics.membership import Membership
 from policies.verify import Proof, Prover
@@ -58,7 +58,7 @@ VIEWS = {
 }
 
 
-class Network:
+class TaggedSwitch:
     def __init__(self, policy: Policy = POLICY) -> None:
         self.policy, self.bindings = policy, declared_bindings(policy)
         self.membership = Membership(policy, self.bindings)
@@ -74,11 +74,11 @@ class Network:
 
 
 @pytest.fixture(scope="module")
-def network() -> Network:
-    return Network()
+def network() -> TaggedSwitch:
+    return TaggedSwitch()
 
 
-def test_a_network_with_tagged_ports_is_proven(network: Network) -> None:
+def test_a_network_with_tagged_ports_is_proven(network: TaggedSwitch) -> None:
     proof = network.prover().prove(network.rules)
     assert proof.counterexamples == () and proof.unproven == ()
     assert proof.holds
@@ -93,7 +93,7 @@ def _faults(rules: tuple[Rule, ...]) -> Iterator[tuple[Rule, Rule | None]]:
         } & {*rule.match}:
             continue  # a question for the host's own address leaves by no port
         tag = next((each for each in rule.match if each.name == "vlan_vid"), None)
-        if tag is not None and tag.mask is None and rule.table == Table.GUARD:
+        if tag is not None and tag.mask is None and rule.table == RuleTable.GUARD:
             rest = tuple(each for each in rule.match if each is not tag)
             yield rule, replace(rule, match=rest)
             other = tuple(
@@ -108,25 +108,25 @@ def _faults(rules: tuple[Rule, ...]) -> Iterator[tuple[Rule, Rule | None]]:
             if isinstance(action, PopVlan | PushVlan):
                 yield rule, replace(rule, actions=(*before, *after))
             elif isinstance(action, Load) and action.target in (layout.VLAN, TAG):
-                if rule.table < Table.FORWARD and Load(layout.OWNER, 1) not in rule.actions:
+                if rule.table < RuleTable.FORWARD and Load(layout.OWNER, 1) not in rule.actions:
                     continue  # another switch tags the frame
                 wrong = replace(action, value=20 if action.value == 10 else 10)
                 yield rule, replace(rule, actions=(*before, wrong, *after))
-        if rule.table == Table.STATIONS and PushVlan() in rule.actions:
+        if rule.table == RuleTable.STATIONS and PushVlan() in rule.actions:
             last = max(i for i, each in enumerate(rule.actions) if isinstance(each, Output))
             yield rule, replace(rule, actions=rule.actions[:last])
 
 
 TAG = next(
     action.target
-    for rule in Network().rules[1]
+    for rule in TaggedSwitch().rules[1]
     for action in rule.actions
     if isinstance(action, Load) and action.target.field == "vlan_vid"
 )
 
 
 @pytest.mark.parametrize("part", range(3))
-def test_what_is_wrong_with_a_tag_is_noticed(network: Network, part: int) -> None:
+def test_what_is_wrong_with_a_tag_is_noticed(network: TaggedSwitch, part: int) -> None:
     rules = network.rules[1]
     faults = list(_faults(rules))
     assert len(faults) > 200
@@ -136,11 +136,11 @@ def test_what_is_wrong_with_a_tag_is_noticed(network: Network, part: int) -> Non
         assert not proof.holds, (rule, wrong)
 
 
-def test_a_counterexample_says_which_tag_was_wrong(network: Network) -> None:
+def test_a_counterexample_says_which_tag_was_wrong(network: TaggedSwitch) -> None:
     (way,) = (
         rule
         for rule in network.rules[1]
-        if rule.table == Table.FORWARD and Load(TAG, 10) in rule.actions
+        if rule.table == RuleTable.FORWARD and Load(TAG, 10) in rule.actions
     )
     actions = tuple(Load(TAG, 11) if each == Load(TAG, 10) else each for each in way.actions)
     rest = [each for each in network.rules[1] if each is not way]
@@ -148,14 +148,14 @@ def test_a_counterexample_says_which_tag_was_wrong(network: Network) -> None:
     assert "VLAN 11" in example.differences[0] and "VLAN 10" in example.differences[0]
 
 
-def test_a_host_s_other_vlan_is_followed(network: Network) -> None:
+def test_a_host_s_other_vlan_is_followed(network: TaggedSwitch) -> None:
     prover = network.prover()
     assert prover.prove(network.rules).holds
     moved = tuple(replace(each, vlan=40) if each.name == "h3" else each for each in HOSTS)
     policy = replace(POLICY, hosts=moved)
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
-    change = Network().compiler.update(policy, membership, bindings, NOW)
+    change = TaggedSwitch().compiler.update(policy, membership, bindings, NOW)
     assert prover.update(policy, membership, bindings, change).holds
     nothing = type(change)(type(change.everywhere)(), {})
     assert not prover.update(POLICY, network.membership, network.bindings, nothing).holds

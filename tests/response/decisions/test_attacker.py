@@ -62,7 +62,7 @@ def envelopes(draw: st.DrawFn) -> Envelope:
     )
 
 
-class Judgement:
+class EnvelopeCheck:
     """What must hold after every step, and what the switches would have by now."""
 
     def __init__(self, street: Street, envelope: Envelope) -> None:
@@ -116,7 +116,7 @@ class Judgement:
 
 
 def play(street: Street, envelope: Envelope, steps: Iterable[tuple[object, ...]]) -> None:
-    judged, now = Judgement(street, envelope), 1000.0
+    judged, now = EnvelopeCheck(street, envelope), 1000.0
     for step, number in zip(steps, itertools.count()):
         now += 1.0
         match step:

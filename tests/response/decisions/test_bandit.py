@@ -27,9 +27,9 @@ from policies.model import (
 from policies.semantics.membership import Membership
 from response.decisions.action_table import ARMS, arms_of, fixed_action
 from response.decisions.bandit import HEADER, ActionLearner, Context
-from response.decisions.exposure import Reach
+from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost
-from response.decisions.rewards import Case, habits_of, reward_of
+from response.decisions.rewards import RewardCase, habits_of, reward_of
 from response.ipc.messages import Ask, RecordsSeen
 from tests.support.street import make_alert
 from topology.graph import CommunicationGraph
@@ -106,8 +106,8 @@ def test_a_foreign_snapshot_runs_nothing() -> None:
         ActionLearner.restore(b"nothing")
 
 
-def case(**more: Any) -> Case:
-    made = Case(
+def case(**more: Any) -> RewardCase:
+    made = RewardCase(
         "d1", 0.0, "h", ("10.0.0.1",), "quarantine", "quarantine", (), 10, 0,
         (("10.0.0.9", "10.0.0.1", "tcp/80"), ("10.0.0.1", "10.0.0.8", "udp/53")), "d1",
     )  # fmt: skip
@@ -212,7 +212,7 @@ def test_what_was_learned_about_actions_outlives_a_restart(tmp_path: Path) -> No
     assert "fixed table again" in str(broken.problem)
 
 
-def reach_of(mode: Mode = Mode.ENFORCE, **more: Any) -> tuple[Reach, HostDirectory]:
+def reach_of(mode: Mode = Mode.ENFORCE, **more: Any) -> tuple[Exposure, HostDirectory]:
     def segment(name: str, *hosts: str) -> Segment:
         return Segment(name, tuple(Selector(host=h) for h in hosts), mode)
 
@@ -233,7 +233,7 @@ def reach_of(mode: Mode = Mode.ENFORCE, **more: Any) -> tuple[Reach, HostDirecto
         **more,
     )  # fmt: skip
     hosts = HostDirectory(policy, ())
-    return Reach(policy, Membership(policy), hosts.all()), hosts
+    return Exposure(policy, Membership(policy), hosts.all()), hosts
 
 
 def test_host_pairs_left_under_each_action() -> None:

@@ -9,9 +9,9 @@ from policies.model import Feed, Mode, Policy
 from policies.semantics.membership import Membership
 from response.feeds.admission import guard_of
 from response.feeds.archive import FeedArchive
-from response.feeds.keeper import Answer, FeedRecord, Keeper, shown
+from response.feeds.keeper import FeedRecord, Keeper, SourceReply, shown
 from response.feeds.load import Loaded, load
-from response.feeds.outcome import Outcome, dumps, loads
+from response.feeds.outcome import FeedRefresh, dumps, loads
 
 FEED = Feed("drop", "/feeds/drop.txt", "cidr-list", Mode.ENFORCE, refresh=100)
 GUARD = guard_of(Policy("p"), Membership(Policy("p")), ())
@@ -24,7 +24,7 @@ def loaded(text: str = "8.8.8.0/24\n127.0.0.1\nnonsense\n") -> Loaded:
 def fetched(keeper: Keeper, now: float, text: str = "8.8.8.8\n") -> FeedRecord:
     work = keeper.due(now)
     assert work is not None and work.fetch
-    record = keeper.done(work, Answer(False, "tag", None, "d1"), loaded(text), now)
+    record = keeper.done(work, SourceReply(False, "tag", None, "d1"), loaded(text), now)
     assert record is not None
     return record
 
@@ -34,7 +34,7 @@ def test_a_feed_is_due_at_once_then_every_refresh() -> None:
     work = keeper.due(0.0)
     assert work is not None and work.fetch and work.record.etag is None
     assert keeper.due(0.0) is None, "it is being fetched already"
-    keeper.done(work, Answer(False, "tag", "date", "d1"), loaded(), 1.0)
+    keeper.done(work, SourceReply(False, "tag", "date", "d1"), loaded(), 1.0)
     assert keeper.due(100.0) is None
     again = keeper.due(101.0)
     assert again is not None
@@ -58,7 +58,7 @@ def test_a_failure_keeps_what_was_good_and_is_tried_again_less_and_less_often() 
     assert keeper.records()[0].age(86_400.0) == "aged out"
     work = keeper.due(now)
     assert work is not None
-    back = keeper.done(work, Answer(True, "tag"), loaded(), now)
+    back = keeper.done(work, SourceReply(True, "tag"), loaded(), now)
     assert back is not None
     assert (back.age(now), back.error, back.digest) == ("fresh", None, "d1")
 
@@ -78,7 +78,7 @@ def test_a_restart_goes_on_with_what_was_kept() -> None:
     assert again.gone == ("gone",)
     work = again.due(50.0)
     assert work is not None and not work.fetch, "from what was kept, without asking anybody"
-    after = again.done(work, Answer(True), loaded(), 50.0)
+    after = again.done(work, SourceReply(True), loaded(), 50.0)
     assert after is not None
     assert (after.etag, after.good_at, after.due_at) == ("tag", 0.0, 100.0)
     late = Keeper([FEED], {"drop": record}, listed=["drop"])
@@ -93,13 +93,13 @@ def test_another_policy() -> None:
     assert keeper.use([replace(FEED, mode=Mode.AUDIT)]) == ()
     work = keeper.due(1.0)
     assert work is not None and not work.fetch
-    keeper.done(work, Answer(True), loaded(), 1.0)
+    keeper.done(work, SourceReply(True), loaded(), 1.0)
     assert keeper.mode("drop") is Mode.AUDIT
     assert keeper.use([replace(FEED, path="/feeds/other.txt")]) == ("drop",)
     work = keeper.due(2.0)
     assert work is not None and work.fetch and work.record.etag is None
     assert keeper.use([]) == ("drop",)
-    assert keeper.done(work, Answer(False), loaded(), 3.0) is None, "too late: nobody wants it"
+    assert keeper.done(work, SourceReply(False), loaded(), 3.0) is None, "too late: nobody wants it"
     assert keeper.records() == ()
 
 
@@ -107,7 +107,7 @@ def test_entries_that_begin_or_end_are_judged_at_their_time() -> None:
     keeper = Keeper([FEED], {})
     work = keeper.due(0.0)
     assert work is not None
-    keeper.done(work, Answer(False), replace(loaded(), changes_at=40.0), 0.0)
+    keeper.done(work, SourceReply(False), replace(loaded(), changes_at=40.0), 0.0)
     assert keeper.due(39.0) is None
     work = keeper.due(40.0)
     assert work is not None and not work.fetch
@@ -141,11 +141,11 @@ def test_who_asks_while_it_is_being_fetched_gets_it_fetched_again() -> None:
     work = keeper.due(0.0)
     assert work is not None
     keeper.refresh(["drop"])
-    first = keeper.done(work, Answer(False), loaded(), 2.0)
+    first = keeper.done(work, SourceReply(False), loaded(), 2.0)
     assert first is not None and first.tried_at == 0.0, "asked of its source before"
     again = keeper.due(2.0)
     assert again is not None and again.fetch
-    second = keeper.done(again, Answer(False), loaded(), 3.0)
+    second = keeper.done(again, SourceReply(False), loaded(), 3.0)
     assert second is not None and second.due_at == 103.0
 
 
@@ -160,10 +160,10 @@ def test_who_asks_while_it_is_being_judged_again_gets_it_fetched() -> None:
         if fails:
             keeper.failed(work, "what was kept cannot be used", 2.0)
         else:
-            keeper.done(work, Answer(True), loaded(), 2.0)
+            keeper.done(work, SourceReply(True), loaded(), 2.0)
         asked = keeper.due(2.0)
         assert asked is not None and asked.fetch
-        keeper.done(asked, Answer(False), loaded(), 3.0)
+        keeper.done(asked, SourceReply(False), loaded(), 3.0)
         assert keeper.due(3.0) is None
 
 
@@ -171,7 +171,7 @@ def test_the_archive_gives_back_what_it_keeps(tmp_path: Path) -> None:
     keeper = Keeper([FEED], {})
     work = keeper.due(0.0)
     assert work is not None
-    record = keeper.done(work, Answer(False, "tag"), loaded(), 0.0)
+    record = keeper.done(work, SourceReply(False, "tag"), loaded(), 0.0)
     assert record is not None
     assert (record.refused_count, record.bad_count, record.in_force) == (1, 1, 1)
     archive = FeedArchive(tmp_path)
@@ -188,6 +188,8 @@ def test_the_archive_gives_back_what_it_keeps(tmp_path: Path) -> None:
 
 
 def test_an_outcome_survives_the_way_from_the_child() -> None:
-    outcome = Outcome(None, Answer(False, "tag", None, "ab"), loaded("8.8.8.8:53\n9.9.9.9\n::9\n"))
+    outcome = FeedRefresh(
+        None, SourceReply(False, "tag", None, "ab"), loaded("8.8.8.8:53\n9.9.9.9\n::9\n")
+    )
     assert loads(dumps(outcome)) == outcome
-    assert loads(dumps(Outcome("no"))) == Outcome("no")
+    assert loads(dumps(FeedRefresh("no"))) == FeedRefresh("no")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from policies.model import Service
 from policies.semantics.prefixes import Prefix, prefix_of
-from response.feeds.entries import Entry, FeedError, Reading, prefixes_of
+from response.feeds.entries import Entry, FeedError, FeedReading, prefixes_of
 from response.feeds.read import read_feed
 from response.feeds.stix_pattern import UnusableError, terms_of
 
@@ -19,11 +19,11 @@ def at(text: str) -> Prefix:
     return prefix_of(ip_network(text))
 
 
-def read(text: str, form: str) -> Reading:
+def read(text: str, form: str) -> FeedReading:
     return read_feed(text.encode(), form)
 
 
-def networks(reading: Reading) -> list[str]:
+def networks(reading: FeedReading) -> list[str]:
     return [entry.text for entry in reading.entries]
 
 

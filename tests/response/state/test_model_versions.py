@@ -12,7 +12,15 @@ from detection.detector import Detector
 from detection.models.champion import Champion
 from response.audit.log import Audit
 from response.ipc.messages import Ask
-from response.state.model_versions import BEFORE, DAILY, HOURLY, KEPT, NEWEST, Models, number_of
+from response.state.model_versions import (
+    BEFORE,
+    DAILY,
+    HOURLY,
+    KEPT,
+    NEWEST,
+    ModelVersions,
+    number_of,
+)
 from response.state.store import Store
 
 
@@ -21,7 +29,7 @@ class Desk:
         self.store = Store.open(directory, 1000.0)
         self.audit = Audit(self.store)
         self.champion = Champion(Detector())
-        self.models = Models(self.store, self.audit, self.champion)
+        self.models = ModelVersions(self.store, self.audit, self.champion)
         self.now = 1000.0
 
     def ask(self, what: str, subject: str = "", **more: float) -> tuple[bool, str]:

@@ -8,7 +8,7 @@ import pytest
 
 from policies.language.errors import PolicyError
 from policies.language.reader import load_policy, read_policy
-from policies.language.sources import Copy
+from policies.language.sources import CopiedSources
 from response.ipc.messages import PolicyEvents
 from response.state.policy_versions import Pending, VersionError, Versions, at_start
 
@@ -71,7 +71,7 @@ def test_a_directory_is_kept_too(versions: Versions, policy: Path) -> None:
 def test_a_copy_with_an_error_has_the_same_messages(policy: Path) -> None:
     policy.write_text(TEXT.replace("to: web", "to: wbe"))
     read = read_policy([policy])
-    again = read_policy([policy], Copy(read.contents))
+    again = read_policy([policy], CopiedSources(read.contents))
     assert read.diagnostics == again.diagnostics and read.errors
 
 

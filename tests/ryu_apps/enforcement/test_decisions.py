@@ -9,7 +9,7 @@ import pytest
 
 from policies.model import Envelope, FeedBlock, Mode
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of, cookie, limit_meter, name_number
+from policies.rules.layout import Category, RuleTable, category_of, cookie, limit_meter, name_number
 from policies.semantics.prefixes import fewest, prefix_of
 from response.decisions.decision import Decision, InstalledRule
 from response.ipc.messages import Enforce, ListFeed, Release, RulesConfirmed, SwitchChanged
@@ -37,11 +37,11 @@ def test_every_action_is_confirmed_with_its_tables_and_undone_exactly() -> None:
     rig = Rig(LIMITED)
     switch = rig.connect()
     before, meters = dict(switch.rules), dict(switch.meters)
-    marks = (Table.MARK_SOURCE, Table.MARK_TARGET)
+    marks = (RuleTable.MARK_SOURCE, RuleTable.MARK_TARGET)
     for number, action, tables in (
         (5, "quarantine", marks),
         (6, "isolate", marks[:1]),
-        (7, "rate_limit", (Table.ADAPTIVE,)),
+        (7, "rate_limit", (RuleTable.ADAPTIVE,)),
     ):
         held = replace(HOLD, id=f"d-{number}", number=number, action=action)  # type: ignore[arg-type]
         decide(rig, held)
@@ -208,8 +208,8 @@ def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
     sent = late.flow_mods
     rig.later(1.0)
     assert late.flow_mods == sent
-    assert {key for key in late.rules if key[0] == Table.LISTED} == {
-        key for key in switch.rules if key[0] == Table.LISTED
+    assert {key for key in late.rules if key[0] == RuleTable.LISTED} == {
+        key for key in switch.rules if key[0] == RuleTable.LISTED
     }
 
 

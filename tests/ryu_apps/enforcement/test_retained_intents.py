@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from policies.model import Intent
 from policies.rules import layout
-from policies.rules.layout import Category, Table, category_of
+from policies.rules.layout import Category, RuleTable, category_of
 from policies.semantics.retained_intents import Keeping
 from ryu_apps.core import FLOW_REMOVED
 from ryu_apps.effects import Remember
@@ -57,7 +57,7 @@ def test_a_removed_intent_leaves_one_rule_until_no_switch_uses_it() -> None:
     apply(rig)
     for switch in switches:
         ((table, priority, _),) = kept(switch)
-        assert (table, priority < 12_000) == (Table.POLICY, True)
+        assert (table, priority < 12_000) == (RuleTable.POLICY, True)
     assert remembered(rig).kept and rig.core.desired.names[layout.name_number("read")] == "read"
     idle(rig, switches[0])
     assert remembered(rig).kept and kept(switches[1])

@@ -27,7 +27,7 @@ defaults: {mode: enforce}
 """
 
 
-class Running:
+class RestartedController:
     """A controller's policies over a state directory; `start` again is a restart."""
 
     def __init__(self, directory: Path) -> None:
@@ -63,11 +63,11 @@ class Running:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Running:
-    return Running(tmp_path)
+def running(tmp_path: Path) -> RestartedController:
+    return RestartedController(tmp_path)
 
 
-def test_apply_is_on_disk_before_anything_is_carried_out(running: Running) -> None:
+def test_apply_is_on_disk_before_anything_is_carried_out(running: RestartedController) -> None:
     second = running.keep("second")
     seen: list[int | None] = []
     running.rollout = Rollout(
@@ -84,7 +84,7 @@ def test_apply_is_on_disk_before_anything_is_carried_out(running: Running) -> No
 
 
 def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
-    running: Running,
+    running: RestartedController,
 ) -> None:
     second = running.keep("second")
     running.rollout.apply(second, "ana", 60.0, 5.0)
@@ -98,7 +98,7 @@ def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
     )  # fmt: skip
 
 
-def test_what_is_confirmed_stays(running: Running) -> None:
+def test_what_is_confirmed_stays(running: RestartedController) -> None:
     running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
     assert running.rollout.confirm("ben", 30.0)["was_pending"]
     assert not running.rollout.confirm("ben", 31.0)["was_pending"]
@@ -110,7 +110,7 @@ def test_what_is_confirmed_stays(running: Running) -> None:
 
 @pytest.mark.parametrize("restart", [None, 30.0, 65.0, 1000.0])
 def test_what_nobody_confirms_goes_back_whoever_died(
-    running: Running, restart: float | None
+    running: RestartedController, restart: float | None
 ) -> None:
     running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
     if restart is not None:
@@ -125,7 +125,7 @@ def test_what_nobody_confirms_goes_back_whoever_died(
     assert running.told().count("reverted") == 1
 
 
-def test_one_thing_at_a_time(running: Running) -> None:
+def test_one_thing_at_a_time(running: RestartedController) -> None:
     running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
     with pytest.raises(RolloutError, match="waits to be confirmed"):
         running.rollout.apply(running.keep("third"), "ana", None, 6.0)
@@ -137,7 +137,7 @@ def test_one_thing_at_a_time(running: Running) -> None:
     assert "reverted" not in running.told()
 
 
-def test_rolling_back_goes_one_by_one_or_to_a_version(running: Running) -> None:
+def test_rolling_back_goes_one_by_one_or_to_a_version(running: RestartedController) -> None:
     second, third = running.keep("second"), running.keep("third")
     running.rollout.apply(second, "ana", None, 5.0)
     running.rollout.apply(third, "ana", None, 6.0)
@@ -150,7 +150,7 @@ def test_rolling_back_goes_one_by_one_or_to_a_version(running: Running) -> None:
     assert running.rollout.roll_back(None, "ana", 11.0)["policy"] == "first"
 
 
-def test_what_is_staged_changes_nothing_until_it_is_applied(running: Running) -> None:
+def test_what_is_staged_changes_nothing_until_it_is_applied(running: RestartedController) -> None:
     with pytest.raises(RolloutError, match="nothing is staged"):
         running.rollout.apply(None, "ana", None, 4.0)
     second = running.keep("second")
@@ -164,7 +164,7 @@ def test_what_is_staged_changes_nothing_until_it_is_applied(running: Running) ->
 
 
 def test_what_cannot_be_done_changes_nothing(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RestartedController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = running.versions.standing()
     assert not answered(lambda: running.rollout.apply(99, "ana", None, 5.0))["ok"]
@@ -189,7 +189,7 @@ def test_what_cannot_be_done_changes_nothing(
 
 
 def test_a_way_back_that_fails_is_said_and_tried_again(
-    running: Running, monkeypatch: pytest.MonkeyPatch
+    running: RestartedController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
 
@@ -214,7 +214,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("what", ["apply", "confirm", "roll back", "revert"])
 @pytest.mark.parametrize("step", range(12))
 def test_killed_at_any_step_the_next_start_finds_one_whole_policy(
-    running: Running, monkeypatch: pytest.MonkeyPatch, what: str, step: int
+    running: RestartedController, monkeypatch: pytest.MonkeyPatch, what: str, step: int
 ) -> None:
     """What goes to disk goes there by these calls; the process dies before the n-th of them."""
     second = running.keep("second")

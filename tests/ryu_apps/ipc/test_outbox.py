@@ -2,9 +2,9 @@
 
 from response.ipc.messages import HostsChanged, RecordsSeen, SpoofsSeen
 from ryu_apps.ipc.analysis_link import MAX_EVIDENCE, Outbox
-from topology.records import FlowRecord, SpoofSeen
+from topology.records import FlowRecord, SpoofedPacket
 
-SPOOF = SpoofsSeen((SpoofSeen(1.0, 1, 1, "00:00:00:00:00:01", None, "x"),))
+SPOOF = SpoofsSeen((SpoofedPacket(1.0, 1, 1, "00:00:00:00:00:01", None, "x"),))
 
 
 def seen(number: int) -> RecordsSeen:

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from policies.rules.layout import Category, Table, category_of, cookie
+from policies.rules.layout import Category, RuleTable, category_of, cookie
 from response.ipc.messages import Enforce, SwitchChanged
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
@@ -37,7 +37,7 @@ def added(switch: FakeSwitch) -> None:
 def altered(switch: FakeSwitch) -> None:
     key = first(switch, Category.INTENT)
     value, hard, _ = switch.rules[key]
-    switch.rules[key] = (value, hard, struct.pack("!HHBxxx", 1, 8, Table.FORWARD))
+    switch.rules[key] = (value, hard, struct.pack("!HHBxxx", 1, 8, RuleTable.FORWARD))
 
 
 def with_another_cookie(switch: FakeSwitch) -> None:
@@ -99,7 +99,7 @@ def test_a_changed_meter_is_put_back() -> None:
 def test_a_right_switch_is_left_alone() -> None:
     rig = Rig()
     switch = rig.connect()
-    switch.rules[Table.COUNT, 7, match_bytes(())] = (cookie(Category.COUNT), 0, b"")
+    switch.rules[RuleTable.COUNT, 7, match_bytes(())] = (cookie(Category.COUNT), 0, b"")
     rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
     sent = switch.flow_mods
     for _ in range(10):

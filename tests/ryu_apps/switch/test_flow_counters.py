@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import struct
 
-from policies.rules.layout import Category, Table, cookie, name_number
+from policies.rules.layout import Category, RuleTable, cookie, name_number
 from ryu_apps.core import MULTIPART
 from ryu_apps.ipc.control_socket import traffic_of
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
-from ryu_apps.switch.flow_counters import Carried, Traffic
+from ryu_apps.switch.flow_counters import Carried, SwitchCounters
 from tests.ryu_apps.test_core import POLICY, Rig
 
 INTENT = POLICY.intents[0].name
 WEB = cookie(Category.INTENT, name_number(INTENT))
 
 
-def read(rig: Rig) -> Traffic:
+def read(rig: Rig) -> SwitchCounters:
     rig.now += 1.0
     rig.carry_out(rig.core.read_traffic())
     return rig.core.sessions[1].traffic
@@ -29,7 +29,7 @@ def test_counters_are_added_up_by_intent() -> None:
     assert rules > 0
     switch.carried = {WEB: (7, 900), cookie(Category.DEFAULT): (2, 120)}
     for number in range(3):
-        key = (Table.COUNT, 100, match_bytes((struct.pack("!IH", 0x80001C02, number),)))
+        key = (RuleTable.COUNT, 100, match_bytes((struct.pack("!IH", 0x80001C02, number),)))
         switch.rules[key] = (cookie(Category.COUNT), 0, b"")
     switch.carried[cookie(Category.COUNT)] = (5, 400)
     tally = read(rig).tally
@@ -51,7 +51,7 @@ def test_an_intent_that_nothing_has_used_is_named_all_the_same() -> None:
 
 
 def test_half_an_answer_changes_nothing_and_an_old_one_is_not_taken() -> None:
-    traffic = Traffic()
+    traffic = SwitchCounters()
     (xid,) = struct.unpack_from("!I", traffic.ask(), 4)
     entry = struct.pack("!HBxIIHHHHxxxxQQQHHI", 56, 0, 0, 0, 0, 0, 0, 0, WEB, 1, 60, 1, 4, 0)
 

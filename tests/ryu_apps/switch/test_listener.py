@@ -17,7 +17,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from benchmarks.openflow_load import FakeSwitch, message
+from benchmarks.openflow_load import LoadSwitch, message
 from console.clients.controller import ask_controller
 from mininet_tests.lab.controller import ROOT, Controller, ControllerOptions, free_port
 from ryu_apps.runtime import controller
@@ -26,9 +26,9 @@ from ryu_apps.switch.listener import (
     MOST_MALFORMED,
     MOST_STRANGERS_FROM,
     READ_BLOCK,
-    Connection,
     Pace,
     Refused,
+    SwitchConnection,
 )
 
 POLICY = ROOT / "policies" / "examples" / "shop.yaml"
@@ -78,7 +78,9 @@ def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyP
         heard.append("message")
         return True
 
-    connection = Connection(ours, ("192.0.2.1", 1), tap, lambda: heard.append("pause"), Refused())
+    connection = SwitchConnection(
+        ours, ("192.0.2.1", 1), tap, lambda: heard.append("pause"), Refused()
+    )
     connection.unreplied_echo_requests += [1, 2]
     theirs.sendall(message(10, 1, bytes(100)) * 3)
     theirs.close()
@@ -146,7 +148,7 @@ def hostile(chance: random.Random) -> bytes:
 def test_hostile_input_never_takes_the_controller_or_its_switches_away(tmp_path: Path) -> None:
     chance = random.Random(5)
     with running(tmp_path, switches=1) as controller:
-        switch = FakeSwitch(("127.0.0.1", controller.options.of_port), dpid=42)
+        switch = LoadSwitch(("127.0.0.1", controller.options.of_port), dpid=42)
         switch.connect()
         switch.settle()
         before = memory(controller.pid)
@@ -177,7 +179,7 @@ def test_a_crowd_of_strangers_leaves_room_for_switches(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         address = ("127.0.0.1", controller.options.of_port)
         until(controller, 20, lambda: status(controller))
-        switch = FakeSwitch(address, dpid=42)
+        switch = LoadSwitch(address, dpid=42)
         switch.connect()
         switch.settle()
         crowd = [socket.create_connection(address, 5) for _ in range(3 * MOST_STRANGERS_FROM)]
@@ -186,7 +188,7 @@ def test_a_crowd_of_strangers_leaves_room_for_switches(tmp_path: Path) -> None:
         until(controller, 20, lambda: "no OpenFlow handshake" in controller.log)
         for each in crowd:
             each.close()
-        late = FakeSwitch(address, dpid=43)
+        late = LoadSwitch(address, dpid=43)
 
         def connects() -> bool:
             """As switches do: again after a moment when it did not work."""
@@ -205,7 +207,7 @@ def test_a_switch_that_only_talks_nonsense_is_put_out(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         address = ("127.0.0.1", controller.options.of_port)
         until(controller, 20, lambda: status(controller))
-        switch = FakeSwitch(address, dpid=42)
+        switch = LoadSwitch(address, dpid=42)
         switch.connect()
         switch.settle()
         switch._out += message(12, 1, b"x") * MOST_MALFORMED

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies.compiler import CompileError
-from policies.compiler.common.targets import Form, Target
+from policies.compiler.common.targets import Form, SwitchTarget
 from policies.language.switches_file import Switches, SwitchSetting
 from policies.model import TCP, Host, Intent, Service
 from policies.rules.layout import Category, category_of
@@ -50,22 +50,22 @@ def as_compiled(rig: Rig, switch: FakeSwitch) -> bool:
 @pytest.mark.parametrize(
     ("switch", "target"),
     [
-        (FakeSwitch(1), Target.STATEFUL),
-        (FakeSwitch(1, tables=8), Target.SINGLE),
-        (plain(), Target.STATELESS),
-        (plain(tables=12), Target.SINGLE),
-        (plain(tables=1), Target.SINGLE),
+        (FakeSwitch(1), SwitchTarget.STATEFUL),
+        (FakeSwitch(1, tables=8), SwitchTarget.SINGLE),
+        (plain(), SwitchTarget.STATELESS),
+        (plain(tables=12), SwitchTarget.SINGLE),
+        (plain(tables=1), SwitchTarget.SINGLE),
     ],
 )
-def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: Target) -> None:
+def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: SwitchTarget) -> None:
     rig = Rig()
     rig.connect(1, switch)
     session = rig.core.sessions[1]
     assert session.kind.target is target
     assert session.phase is Phase.READY and not session.problem
     assert as_compiled(rig, switch)
-    assert switch.fragments == (3 if target is Target.STATEFUL else 1), "matched, or dropped"
-    assert bool(told(rig, "limited")) == (target is not Target.STATEFUL)
+    assert switch.fragments == (3 if target is SwitchTarget.STATEFUL else 1), "matched, or dropped"
+    assert bool(told(rig, "limited")) == (target is not SwitchTarget.STATEFUL)
     sent = switch.flow_mods
     again = Rig()
     again.connect(1, switch)
@@ -73,10 +73,10 @@ def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: Target)
 
 
 def test_the_installations_file_has_the_last_word() -> None:
-    setting = SwitchSetting(Target.SINGLE, port_masks=False)
+    setting = SwitchSetting(SwitchTarget.SINGLE, port_masks=False)
     rig = Rig(admission=Admission(settings=Switches(own={1: setting})))
     switch = rig.connect()
-    assert rig.core.sessions[1].kind.form == Form(Target.SINGLE, False)
+    assert rig.core.sessions[1].kind.form == Form(SwitchTarget.SINGLE, False)
     assert as_compiled(rig, switch)
 
 
@@ -210,7 +210,7 @@ def test_a_switch_that_refuses_its_rules_gets_simpler_ones() -> None:
     rig = Rig()
     rig.connect(1, switch)
     rig.later(SETTLE)
-    assert rig.core.sessions[1].kind.target is Target.STATELESS
+    assert rig.core.sessions[1].kind.target is SwitchTarget.STATELESS
     assert as_compiled(rig, switch) and not rig.core.sessions[1].problem
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ryu_apps.openflow.ethernet import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Frame
-from ryu_apps.telemetry.tcp_tracker import DOUBT, LINGER, UNANSWERED, WINDOW, SegmentBook
+from ryu_apps.telemetry.tcp_tracker import DOUBT, LINGER, UNANSWERED, WINDOW, TcpTracker
 from topology.records import FlowRecord
 
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
@@ -41,8 +41,8 @@ def record(ts: float = 100.0) -> FlowRecord:
     return FlowRecord(ts, CLIENT, SERVER, "tcp", 4000, 80, phase="start", verdict="allow")
 
 
-def opened(now: float = 100.0) -> SegmentBook:
-    book = SegmentBook()
+def opened(now: float = 100.0) -> TcpTracker:
+    book = TcpTracker()
     assert book.opened(record(now), SYN, now) is None
     return book
 
@@ -112,13 +112,13 @@ def test_a_reset_ends_a_connection_and_one_without_a_word_never_came_about(sent:
 
 
 def test_an_answer_may_be_heard_before_its_opening() -> None:
-    book = SegmentBook()
+    book = TcpTracker()
     assert book.progress(SYN_ACK, 99.9) is None
     assert book.opened(record(), SYN, 100.0) is None
     book.progress(closing(5, 6), 101.0)
     end = book.progress(closing_back(6, 5), 101.1)
     assert end is not None and (end.bytes_out, end.bytes_in) == (5, 6)
-    other = SegmentBook()
+    other = TcpTracker()
     assert other.progress(REFUSAL, 99.9) is None
     end = other.opened(record(), SYN, 100.0)
     assert end is not None and end.state == "rejected"
@@ -138,7 +138,7 @@ def test_any_segments_in_any_order_end_a_connection_at_most_once() -> None:
     random = Random(4)
     kinds = [SYN_ACK, REFUSAL, closing(3, 4), closing_back(4, 3), closing(3, 4, flags=TCP_RST)]
     for _ in range(500):
-        book, ends, now = SegmentBook(), 0, 100.0
+        book, ends, now = TcpTracker(), 0, 100.0
         at = random.randrange(6)
         for step in range(8):
             now += random.random() * 4

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from detection.detector import Detector, DetectorSettings
 from detection.features.catalogue import EDGE_COUNT
 from detection.models.learners.edges import RECENT, EdgeLearner, EdgeSight, bins_of
-from detection.state.edges import DAY, INWARD, KEPT, OUTWARD, WITHIN, Contact, Edge, EdgeBook, Party
+from detection.state.edges import (
+    DAY,
+    INWARD,
+    KEPT,
+    OUTWARD,
+    WITHIN,
+    Contact,
+    Edge,
+    EdgeStore,
+    Party,
+)
 from detection.state.host_registry import SILENT
 from tests.detection.models.learners.test_conformance import sight
 from topology.records import FlowRecord
@@ -85,7 +95,7 @@ def test_a_surge_of_a_host_under_alert_becomes_no_habit() -> None:
 
 
 def test_a_full_book_forgets_what_was_idle_longest() -> None:
-    book = EdgeBook(100)
+    book = EdgeStore(100)
     for i in range(1_000):
         book.meet(f"10.0.{i % 7}.1", f"10.1.{i // 250}.{i % 250}", WITHIN, float(i))
         assert len(book) <= 100
@@ -95,7 +105,7 @@ def test_a_full_book_forgets_what_was_idle_longest() -> None:
 
 
 def test_a_book_keeps_nothing_of_what_it_forgot() -> None:
-    book = EdgeBook(1_000)
+    book = EdgeStore(1_000)
     for i in range(5_000):
         stranger = f"198.51.{i // 250}.{i % 250}"
         book.meet(stranger, "10.0.0.1", INWARD, float(i))
@@ -107,7 +117,7 @@ def test_a_book_keeps_nothing_of_what_it_forgot() -> None:
 
 
 def test_a_visitor_is_rare_again_when_its_other_hosts_are_forgotten() -> None:
-    book = EdgeBook(1_000)
+    book = EdgeStore(1_000)
     for i in range(5):
         book.meet(f"10.0.0.{i}", "198.51.100.1", OUTWARD, float(i))
     book.forget_before(3.0)

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.compiler import Change, Compiler, SwitchView, Update, declared_bindings
+from policies.compiler import Compiler, RuleChange, SwitchView, Update, declared_bindings
 from policies.compiler.common.routers import BEHIND, ELSEWHERE, NEVER, THROUGH
-from policies.compiler.common.targets import Target, rules_for
+from policies.compiler.common.targets import SwitchTarget, rules_for
 from policies.compiler.stateful.probe_packets import NEW, binding_of, packet_of
 from policies.model import (
     TCP,
@@ -28,7 +28,7 @@ from policies.model import (
     Service,
 )
 from policies.rules import layout
-from policies.rules.layout import Table
+from policies.rules.layout import RuleTable
 from policies.rules.rule import Goto, Load, Rule
 from policies.rules.simulator import Interpreter
 from policies.semantics.membership import Membership
@@ -125,9 +125,9 @@ def may_send(gateway: Host, address: object, hosts: tuple[Host, ...]) -> bool:
 
 
 @settings(max_examples=80, deadline=None)
-@given(routers, known, st.sampled_from(ADDRESSES), st.sampled_from(list(Target)[:2]))
+@given(routers, known, st.sampled_from(ADDRESSES), st.sampled_from(list(SwitchTarget)[:2]))
 def test_a_router_sends_from_what_is_behind_it_and_nothing_else(
-    gateway: Host, hosts: tuple[Host, ...], address: object, target: Target
+    gateway: Host, hosts: tuple[Host, ...], address: object, target: SwitchTarget
 ) -> None:
     policy = policy_of(gateway, *hosts, host(99, "10.9.9.9", port=7))
     bindings = declared_bindings(policy)
@@ -200,7 +200,7 @@ def test_routers_are_proven_and_a_change_beside_them_is_followed() -> None:
     change = compiler.update(more, membership, bindings, NOW)
     kept = tuple(r for r in change.single[1].added if r.priority != ELSEWHERE)
     assert len(kept) < len(change.single[1].added)
-    single = dict(change.single) | {1: Change(kept, change.single[1].removed)}
+    single = dict(change.single) | {1: RuleChange(kept, change.single[1].removed)}
     lent = prover.update(more, membership, bindings, Update(change.everywhere, single))
     assert not lent.holds and lent.counterexamples
 
@@ -217,14 +217,16 @@ def test_faults_in_what_routers_may_send_are_found(what: str, switch: int, prior
     policy = shop(host(31, "8.8.8.8", port=3), host(32, "10.0.1.9", port=4))
     view, compiler = views(policy)[switch], compiler_of(policy)
     rules = list(compiler.rules(view))
-    bound = {rule for rule in rules if rule.table == Table.GUARD and rule.priority == priority}
+    bound = {rule for rule in rules if rule.table == RuleTable.GUARD and rule.priority == priority}
     rule = next(each for each in rules if each in bound)
     rules.remove(rule)
     if what == "admitting":
         if priority == BEHIND:
             rules.append(replace(rule, actions=()))
         else:
-            rules.append(replace(rule, actions=(Load(layout.FROM_EDGE, 1), Goto(Table.LOCALITY))))
+            rules.append(
+                replace(rule, actions=(Load(layout.FROM_EDGE, 1), Goto(RuleTable.LOCALITY)))
+            )
     elif what != "gone":
         rules.append(replace(rule, priority=300 if what == "higher" else 5))
     bindings = declared_bindings(policy)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import Form, RulesOfAll, Target
+from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
 from policies.model import Policy
 from policies.rules.layout import PlainTable, category_of
@@ -25,7 +25,7 @@ from policies.rules.rule import Field, Goto, Rule
 from policies.rules.simulator import Interpreter
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
-from policies.verify.attachment_points import Places
+from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.proof import Proof
 from policies.verify.stateless import prove_plain
 from policies.verify.stateless.atoms import Atoms
@@ -40,7 +40,7 @@ from topology.records import Link
 pytestmark = pytest.mark.thorough
 
 FABRIC = Fabric.of([Link(1, 9, 2, 9), Link(2, 8, 3, 8)])
-PLAIN = (Target.STATELESS, Target.SINGLE)
+PLAIN = (SwitchTarget.STATELESS, SwitchTarget.SINGLE)
 EXAMPLES = Path(__file__).parents[4] / "policies/examples"
 
 
@@ -74,7 +74,7 @@ def policy(tmp_path_factory: pytest.TempPathFactory) -> Policy:
 
 @pytest.mark.parametrize("target", PLAIN)
 @pytest.mark.parametrize("masks", [True, False])
-def test_what_is_compiled_is_proven(policy: Policy, target: Target, masks: bool) -> None:
+def test_what_is_compiled_is_proven(policy: Policy, target: SwitchTarget, masks: bool) -> None:
     form = Form(target, masks)
     for switch in (1, 2, 3):
         found = proof(policy, form, switch, rules_of(policy, form, switch))
@@ -85,14 +85,14 @@ def test_what_is_compiled_is_proven(policy: Policy, target: Target, masks: bool)
 @pytest.mark.parametrize("target", PLAIN)
 @settings(max_examples=15, deadline=None)
 @given(policy=policies(), switch=st.sampled_from([1, 2]))
-def test_any_policy_s_rules_are_proven(target: Target, policy: Policy, switch: int) -> None:
+def test_any_policy_s_rules_are_proven(target: SwitchTarget, policy: Policy, switch: int) -> None:
     form = Form(target)
     found = proof(policy, form, switch, rules_of(policy, form, switch))
     assert found.holds, (found.counterexamples, found.unproven)
 
 
 @pytest.mark.parametrize("target", PLAIN)
-def test_rules_read_back_are_proven(target: Target) -> None:
+def test_rules_read_back_are_proven(target: SwitchTarget) -> None:
     shop = load_policy([EXAMPLES / "shop.yaml"])
     form = Form(target)
     rules = rules_of(shop, form, 1)
@@ -107,7 +107,7 @@ def test_a_port_s_swapped_answer_passes_and_its_question_does_not(policy: Policy
     """The meaning itself, said once by hand."""
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
-    places = Places.of(bindings, policy.hosts)
+    places = AttachmentPoints.of(bindings, policy.hosts)
     meaning = Meaning(policy, membership, view_of(policy, 1), places, NOW)
     packet = {
         "in_port": 1, "eth_src": 0x0101, "eth_dst": 0x0301, "eth_type": 0x0800, "ip_proto": 17,
@@ -137,7 +137,7 @@ def effect(rules: Interpreter, packet: dict[str, int], named: bool) -> tuple[obj
 
 def near(rule: Rule, policy: Policy, random: Random) -> Iterator[dict[str, int]]:
     """Packets that a rule is about, for all that hosts may be and send."""
-    places = Places.of(declared_bindings(policy), policy.hosts)
+    places = AttachmentPoints.of(declared_bindings(policy), policy.hosts)
     macs, numbers = list(places.macs), sorted(places.numbers)
     wanted = {field.name: field for field in rule.match}
     six = wanted["eth_type"].value == 0x86DD if "eth_type" in wanted else None
@@ -212,10 +212,12 @@ def _only_its_own(packet: dict[str, int]) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("target", PLAIN)
-def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(policy: Policy, target: Target) -> None:
+def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(
+    policy: Policy, target: SwitchTarget
+) -> None:
     form, random = Form(target), Random(11)
     rules = rules_of(policy, form, 1)
-    named = target is Target.STATELESS
+    named = target is SwitchTarget.STATELESS
     right = Interpreter(rules)
     changing = found = 0
     for kind, mutant, (rule, after) in mutations(
@@ -237,7 +239,7 @@ def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(policy: Policy, targe
 
 
 def test_a_rule_that_sends_packets_back_is_not_followed(policy: Policy) -> None:
-    form = Form(Target.STATELESS)
+    form = Form(SwitchTarget.STATELESS)
     rules = rules_of(policy, form, 1)
     back = Rule(PlainTable.POLICY, 60_000, (), (Goto(PlainTable.POLICY),), 0)
     answer = proof(policy, form, 1, (*rules, back))
@@ -245,7 +247,7 @@ def test_a_rule_that_sends_packets_back_is_not_followed(policy: Policy) -> None:
 
 
 def test_a_field_that_nobody_knows_is_named(policy: Policy) -> None:
-    form = Form(Target.STATELESS)
+    form = Form(SwitchTarget.STATELESS)
     rules = rules_of(policy, form, 1)
     odd = Rule(PlainTable.POLICY, 60_000, (Field("ip_dscp", 3),), (), 0)
     answer = proof(policy, form, 1, (*rules, odd))
