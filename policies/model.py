@@ -194,6 +194,9 @@ class Envelope:
     source: Source = NOWHERE
 
 
+FEED_FORMATS = ("cidr-list", "csv", "json", "stix2")
+
+
 @dataclass(frozen=True, slots=True)
 class Feed:
     """Refresh in seconds; ``path`` is a file or a URL."""

@@ -14,6 +14,7 @@ from rich.table import Table
 from analysis.feed_fetcher import MAX_SECONDS
 from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
+from console.commands.feeds_check import check_feed
 from console.errors import NO, CommandError
 from policies.language.errors import printable
 from response.feeds.archive import FeedArchive
@@ -33,6 +34,7 @@ def register(app: typer.Typer) -> None:
     )
     feeds.command("list")(list_feeds)
     feeds.command("refresh")(refresh)
+    feeds.command("check")(check_feed)
     app.add_typer(feeds, name="feeds")
 
 

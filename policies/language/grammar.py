@@ -20,7 +20,7 @@ from policies.language.kinds import (
     Record,
     ValueKind,
 )
-from policies.model import ADVERTISEMENTS, DHCP, Action, Adapt, Mode, Tier
+from policies.model import ADVERTISEMENTS, DHCP, FEED_FORMATS, Action, Adapt, Mode, Tier
 
 API_VERSION = "septum/v1"
 KIND = "SegmentPolicy"
@@ -205,7 +205,7 @@ FEED = Record(
         Key("path", _text, "a file beside the policy, or an http(s) address", required=True),
         Key(
             "format",
-            OneOf({word: word for word in ("cidr-list", "csv", "stix2")}),
+            OneOf({word: word for word in FEED_FORMATS}),
             "how it is written",
             required=True,
         ),

@@ -138,6 +138,20 @@ def _plain_prefix(found: re.Match[str]) -> Prefix | None:
     return (number, -size) if size and not number & (size - 1) else None
 
 
+_WITH_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9-]+)")
+
+
+def endpoint_of(text: str) -> tuple[str, Service | None]:
+    """An address and, from ``192.0.2.1:443`` or ``[2001:db8::1]:443``, its one TCP port.
+
+    The address is not looked at. Raises ValueError for a port that is none.
+    """
+    found = _WITH_PORT.fullmatch(text)
+    if found is None:
+        return text, None
+    return found[1] or found[2], port_of(found[3])
+
+
 def port_of(text: str, proto: str = "") -> Service:
     """A service from a port (``443``, ``8000-8010``, empty) and a protocol (``tcp`` if left out).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from response.feeds.entries import FeedError, FeedReading
+from response.feeds.json_rows import read_json
 from response.feeds.lists import read_list
 from response.feeds.stix import read_bundle
 from response.feeds.table import read_table
@@ -12,6 +13,7 @@ from response.feeds.table import read_table
 _READERS: dict[str, Callable[[str], FeedReading]] = {
     "cidr-list": read_list,
     "csv": read_table,
+    "json": read_json,
     "stix2": read_bundle,
 }
 MAX_BAD_SHARE = 0.5

@@ -1,4 +1,4 @@
-"""STIX 2.1 bundles: the indicators in them that name addresses, networks and ports."""
+"""STIX 2.0 and 2.1 bundles: the indicators in them that name addresses, networks and ports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from response.feeds.entries import Entry, FeedError, FeedReading
 from response.feeds.stix_pattern import UnusableError, terms_of
 from response.feeds.table import seconds_of
 
-_HARMLESS = frozenset({"benign"})
+_HARMFUL = frozenset(
+    {"malicious-activity", "compromised", "anomalous-activity", "attribution", "anonymization"}
+)
 
 
 def read_bundle(text: str) -> FeedReading:
@@ -56,8 +58,7 @@ def _take(reading: FeedReading, number: int, identifier: str, item: dict[str, An
     if item.get("revoked") is True:
         reading.passed_over.add(number, identifier, "revoked")
         return
-    kinds = item.get("indicator_types")
-    if isinstance(kinds, list) and kinds and set(map(str, kinds)) <= _HARMLESS:
+    if _benign(item):
         reading.passed_over.add(number, identifier, "it marks what is benign")
         return
     if item.get("pattern_type", "stix") != "stix":
@@ -83,6 +84,15 @@ def _take(reading: FeedReading, number: int, identifier: str, item: dict[str, An
         prefix, end = prefix_of(term.network), term.direction
         for service in term.services():
             reading.add(Entry(number, prefix, service, end, confidence, starts, ends))
+
+
+def _benign(item: dict[str, Any]) -> bool:
+    """STIX 2.1 says it in ``indicator_types``, 2.0 in ``labels``, beside others or alone."""
+    words: set[str] = set()
+    for key in ("indicator_types", "labels"):
+        found = item.get(key)
+        words |= set(map(str, found)) if isinstance(found, list) else set()
+    return "benign" in words and not words & _HARMFUL
 
 
 def _confidence(value: Any) -> int | None:

@@ -232,9 +232,10 @@ def _network(path: str, value: str) -> Network:
 
 
 def _ports(operator: str, value: str) -> list[Term]:
-    if not value.isdecimal():
+    digits = value[1:-1] if value.startswith("'") else value  # MISP writes ports as texts
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= 5):
         raise UnusableError("no port")
-    number = int(value)
+    number = int(digits)
     ranges = {
         "=": [(number, number)], "==": [(number, number)],
         ">": [(number + 1, 0xFFFF)], ">=": [(number, 0xFFFF)],
