@@ -17,7 +17,14 @@ from typing import IO, Annotated
 import typer
 
 from console.errors import CommandError
-from console.options.recording import Flows, Form, progress, tell_bad_rows
+from console.options.recording import (
+    Flows,
+    Form,
+    NoDecapsulate,
+    progress,
+    tell_bad_rows,
+    tell_notes,
+)
 from detection.alerting.alerts import Alert
 from detection.detector import Detector, DetectorSettings
 from topology.readers import RecordReader
@@ -71,6 +78,7 @@ def detect(
     seed: Seed = 0,
     alert_budget: Budget = 5.0,
     form: Form = "auto",
+    no_decapsulate: NoDecapsulate = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the learners over recorded flows: a score for every record, alerts with their reasons.
@@ -82,7 +90,7 @@ def detect(
 
         septum detect --flows flows.csv.gz --scores scores.csv --alerts alerts.jsonl
     """
-    reader = RecordReader(flows, form=form)
+    reader = RecordReader(flows, form=form, decapsulate=not no_decapsulate)
     detector = Detector(_settings(internal or [], alert_budget), seed)
     found: list[Alert] = []
     numbers = RowNumbers()
@@ -160,6 +168,7 @@ def _report(reader: RecordReader, found: list[Alert], as_json: bool) -> None:
         typer.echo(json.dumps(summary, indent=1))
         return
     tell_bad_rows(reader.name, reader.bad, reader.problems)
+    tell_notes(reader.name, reader.notes)
     for alert in found:
         main = ", ".join(c.feature for c in alert.features[:3])
         typer.echo(

@@ -11,7 +11,7 @@ import typer
 
 from console.errors import CommandError
 from console.options.policy import count, present, print_json
-from console.options.recording import Flows, Form, recorded
+from console.options.recording import Flows, Form, NoDecapsulate, recorded
 from policies.language import scalars
 from policies.language.errors import printable
 from policies.language.reader import load_policy
@@ -48,6 +48,7 @@ def recommend_policy(
     ] = 0.005,
     mode: Annotated[str, typer.Option("--mode", help="Mode of the policy's defaults.")] = "audit",
     form: Form = "auto",
+    no_decapsulate: NoDecapsulate = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print figures and what was left out as JSON.")
     ] = False,
@@ -69,7 +70,9 @@ def recommend_policy(
         raise CommandError(f"--rare {rare}: a share from 0 to 1")
     networks = [_network(text) for text in inside or ()]
     hosts = _hosts(inventory) if inventory else ()
-    traffic = recorded(flows, form)
+    traffic = recorded(flows, form, not no_decapsulate)
+    if not traffic.carried and not traffic.blocked:
+        raise CommandError(f"{printable(flows)}: no connection in it to recommend a policy from")
     found = recommend(traffic, hosts, networks, rare)
     include = _include(inventory, output) if inventory else None
     name = output.stem if output and output.stem else "recommended"

@@ -11,7 +11,7 @@ import typer
 from console.commands.policy_trace import service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
-from console.options.recording import Flows, Form, recorded
+from console.options.recording import Flows, Form, NoDecapsulate, recorded
 from policies.language import scalars
 from policies.language.errors import closest, printable
 from policies.model import ANY, Policy
@@ -52,6 +52,7 @@ def simulate_traffic(
         typer.Option("--accept", help="A pair that may be cut, FROM,TO: host, address, segment."),
     ] = None,
     form: Form = "auto",
+    no_decapsulate: NoDecapsulate = False,
     as_json: Json = False,
     at: At = None,
 ) -> None:
@@ -71,7 +72,7 @@ def simulate_traffic(
     if against:
         old = loaded(against)
         before = Judge(old, Membership(old))
-    traffic = recorded(flows, form)
+    traffic = recorded(flows, form, not no_decapsulate)
     found = simulate(traffic, Judge(candidate, membership), moment(at), before)
     refused: tuple[Cut, ...] = ()
     if refuse_days is not None:

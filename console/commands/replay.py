@@ -14,7 +14,14 @@ import typer
 from console.clients.state_directory import moment, opened
 from console.errors import NO, CommandError
 from console.options.policy import Json, count, loaded, print_json
-from console.options.recording import Flows, Form, progress, tell_bad_rows
+from console.options.recording import (
+    Flows,
+    Form,
+    NoDecapsulate,
+    progress,
+    tell_bad_rows,
+    tell_notes,
+)
 from console.replay.compare import Compared, comparison, digest, tell
 from console.replay.pipeline import Enforced, Replay, ReplayModels
 from console.views.decision_story import as_json_value
@@ -68,6 +75,7 @@ def replay(
         int | None, typer.Option(help="Compare with learners of this seed.")
     ] = None,
     form: Form = "auto",
+    no_decapsulate: NoDecapsulate = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole pipeline over recorded traffic: verdicts, learning, decisions, their rules.
@@ -87,7 +95,7 @@ def replay(
     sides = [ReplaySource(loaded(policy), _models(seed, model), state)]
     if against or against_model is not None or against_seed is not None:
         sides.append(_second(sides[0], against, against_model, against_seed))
-    reader = RecordReader(flows, form=form)
+    reader = RecordReader(flows, form=form, decapsulate=not no_decapsulate)
     compared = Compared()
     with ExitStack() as stack:
         advance = stack.enter_context(progress(reader, "replaying"))
@@ -98,6 +106,7 @@ def replay(
         checksum = digest(done) if done is not None else ""
         both = comparison(played[0], played[1], compared) if len(played) == 2 else None
     tell_bad_rows(reader.name, reader.bad, reader.problems)
+    tell_notes(reader.name, reader.notes)
     if len(sides) == 2:
         _tell_both(both, reader, as_json)
         raise typer.Exit(NO if both is not None and not both["same"] else 0)

@@ -28,6 +28,14 @@ Form = Annotated[
     str,
     typer.Option("--format", help=f"What --flows holds: {', '.join(FORMS)}. auto: look at it."),
 ]
+NoDecapsulate = Annotated[
+    bool,
+    typer.Option(
+        "--no-decapsulate",
+        help="Of a capture, take tunnels (GRE, ERSPAN, VXLAN, …) as traffic between their ends,"
+        " not for the packets inside.",
+    ),
+]
 
 
 class RecordingProgress(Protocol):
@@ -63,10 +71,17 @@ def tell_bad_rows(name: str, bad: int, problems: Sequence[RowProblem]) -> None:
         typer.echo(f"and {bad - len(problems)} more bad rows", err=True)
 
 
-def recorded(flows: str, form: str) -> RecordedTraffic:
-    """All of a recording, counted, with a bar meanwhile and its bad rows told."""
-    reader = TrafficReader(flows, form)
+def tell_notes(name: str, notes: Sequence[str]) -> None:
+    """What else is to be said of a recording, on standard error."""
+    for note in notes:
+        typer.echo(printable(f"{name}: {note}"), err=True)
+
+
+def recorded(flows: str, form: str, decapsulate: bool = True) -> RecordedTraffic:
+    """Count all of a recording, with a progress bar; report bad rows on standard error."""
+    reader = TrafficReader(flows, form, decapsulate)
     with progress(reader, "reading") as advance:
         traffic = reader.read(advance)
     tell_bad_rows(reader.name, traffic.bad, traffic.problems)
+    tell_notes(reader.name, reader.notes)
     return traffic

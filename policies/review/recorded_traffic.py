@@ -60,9 +60,9 @@ class TrafficReader:
     While it is read, ``position`` of ``size`` bytes are done (None: of how many is not known).
     """
 
-    def __init__(self, source: str | Path, form: str = "auto") -> None:
+    def __init__(self, source: str | Path, form: str = "auto", decapsulate: bool = True) -> None:
         self._source = source
-        self._records = RecordReader(source, form=form)
+        self._records = RecordReader(source, form=form, decapsulate=decapsulate)
         self._raw: IO[bytes] | None = None
         self.name = self._records.name
         self.size = self._records.size
@@ -70,6 +70,11 @@ class TrafficReader:
     @property
     def position(self) -> int:
         return self._records.position if self._raw is None else self._raw.tell()
+
+    @property
+    def notes(self) -> list[str]:
+        """As of `RecordReader`."""
+        return self._records.notes
 
     def read(self, advance: Callable[[], None] = lambda: None) -> RecordedTraffic:
         """Count all of it; ``advance`` is called now and then. Raises TrafficError."""

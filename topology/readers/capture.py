@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import IO, NamedTuple
 
 from topology.readers.assembly import Assembly
-from topology.readers.packets import LINK_TYPES, BadPacket, decode
+from topology.readers.link_layers import LINK_TYPES, BadPacket, UnknownPacket
+from topology.readers.packets import FrameDecoder
 from topology.readers.rows import LATEST
 from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord
@@ -51,9 +52,16 @@ def is_capture(head: bytes) -> bool:
     return head[:4] in PCAP or head[:4] == PCAPNG
 
 
-def read_capture(stream: IO[bytes], tally: RowCount) -> Iterator[FlowRecord]:
-    """The flows in a capture, in the order in which they began."""
+def read_capture(
+    stream: IO[bytes], tally: RowCount, decapsulate: bool = True
+) -> Iterator[FlowRecord]:
+    """The flows in a capture, in the order in which they began.
+
+    With ``decapsulate``, those inside tunnels and mirrored traffic, not those between its ends.
+    Raises `TrafficError` for a damaged capture, and for one of which no packet is understood.
+    """
     assembly = Assembly()
+    decoder = FrameDecoder(decapsulate, tally.layers)
     number = 0
     for frame in _frames(stream, tally):
         number += 1
@@ -61,7 +69,10 @@ def read_capture(stream: IO[bytes], tally: RowCount) -> Iterator[FlowRecord]:
         try:
             if frame.ts is None or not 0 <= frame.ts < LATEST:
                 raise BadPacket("the packet has no time")
-            packet = decode(frame.link, frame.data, frame.length)
+            packet = decoder.decode(frame.link, frame.data, frame.length)
+        except UnknownPacket as problem:
+            tally.unknown[str(problem)] += 1
+            continue
         except BadPacket as problem:
             tally.rows += 1
             tally.note(number, str(problem))
@@ -73,6 +84,9 @@ def read_capture(stream: IO[bytes], tally: RowCount) -> Iterator[FlowRecord]:
     for record in assembly.rest():
         tally.rows += 1
         yield record
+    if number and tally.unknown.total() == number:
+        kinds = ", ".join(f"{times} of {kind}" for kind, times in tally.unknown.most_common(5))
+        raise TrafficError(f"{tally.name}: none of its packets is of a kind that is read: {kinds}")
 
 
 def _frames(stream: IO[bytes], tally: RowCount) -> Iterator[CapturedFrame]:
@@ -88,7 +102,7 @@ def _pcap(stream: IO[bytes], order: str, unit: float, tally: RowCount) -> Iterat
     header = _exactly(stream, 20)
     if len(header) < 20:
         raise TrafficError(f"{tally.name}: the capture ends within its header")
-    link = struct.unpack(order + "I", header[16:])[0] & 0x0FFF_FFFF  # above: length of the FCS
+    link, check = _link_of(struct.unpack(order + "I", header[16:])[0])
     if link not in LINK_TYPES:
         raise TrafficError(
             f"{tally.name}: packets of link type {link} cannot be read; capture on Ethernet, "
@@ -106,7 +120,12 @@ def _pcap(stream: IO[bytes], order: str, unit: float, tally: RowCount) -> Iterat
         if len(data) < kept:
             _cut(tally)
             return
-        yield CapturedFrame(seconds + fraction * unit, link, data, length)
+        yield CapturedFrame(seconds + fraction * unit, link, data, max(0, length - check))
+
+
+def _link_of(field: int) -> tuple[int, int]:
+    """The link type and the bytes of the frame check sequence that each frame ends with."""
+    return field & 0xFFFF, (field >> 28) * 2 if field & 0x0400_0000 else 0
 
 
 class _Pcapng:

@@ -8,30 +8,31 @@ between hosts and give nothing.
 from __future__ import annotations
 
 import struct
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-NULL, ETHERNET, LOOP, SLL, IPV4, IPV6, SLL2 = 0, 1, 108, 113, 228, 229, 276
-RAW = frozenset({12, 14, 101, IPV4, IPV6})
-LINK_TYPES = frozenset({NULL, ETHERNET, LOOP, SLL, SLL2}) | RAW
+from topology.readers.link_layers import (
+    IP4,
+    IP6,
+    MAX_LAYERS,
+    BadPacket,
+    Start,
+    ip_start,
+)
+from topology.readers.tunnels import ENVELOPES, UDP_ENVELOPES, inside, inside_datagram
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-_TAGS = frozenset({0x8100, 0x88A8, 0x9100, 0x9200})
-_MPLS = frozenset({0x8847, 0x8848})
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _OPTIONS = 0, 43, 44, 51, 60
 _NEIGHBOURS = frozenset({130, 131, 132, 133, 134, 135, 136, 137, 143})
 _SHORT = 8  # bytes of a header that carry ports, or type, code and identifier
 
-_unpack_ethernet = struct.Struct("!6s6sH").unpack_from
 _unpack_ipv4 = struct.Struct("!BxHHHxBxx4s4s").unpack_from
 _unpack_ipv6 = struct.Struct("!IHBx16s16s").unpack_from
 _unpack_ports = struct.Struct("!HH").unpack_from
 _unpack_tcp = struct.Struct("!HHIxxxxxB").unpack_from
 _unpack_icmp = struct.Struct("!BBxxH").unpack_from
-
-
-class BadPacket(ValueError):
-    """A packet that cannot be read; the message says why."""
 
 
 class CapturedPacket(NamedTuple):
@@ -40,7 +41,8 @@ class CapturedPacket(NamedTuple):
     For ICMP ``src_port`` is the type and ``dst_port`` the code; ``number`` is TCP's
     sequence number or the identifier of an ICMP echo; ``inner`` is the head of
     the packet that an ICMP error is about. ``part`` identifies the fragments of a
-    packet; ``later`` ones have no ports.
+    packet; ``later`` ones have no ports. ``payload`` is where in the frame what the packet
+    carries begins.
     """
 
     src: bytes
@@ -56,62 +58,57 @@ class CapturedPacket(NamedTuple):
     inner: bytes = b""
     part: int | None = None
     later: bool = False
+    payload: int = 0
 
 
-def decode(link: int, data: bytes, length: int) -> CapturedPacket | None:
-    """The packet in a frame of ``length`` bytes on the wire, of which ``data`` was kept.
+@dataclass(slots=True)
+class FrameDecoder:
+    """Reads captured frames; ``layers`` counts the headers that packets were found behind.
 
-    None for what is no traffic between hosts. Raises :class:`BadPacket`.
+    Without ``decapsulate`` a tunnel's packets are traffic between its ends.
     """
-    try:
-        at, kind, macs = _link(link, data)
-        if kind == 0x0800:
-            return _ipv4(data, at, length, macs)
-        if kind == 0x86DD:
-            return _ipv6(data, at, length, macs)
+
+    decapsulate: bool = True
+    layers: Counter[str] = field(default_factory=Counter)
+
+    def decode(self, link: int, data: bytes, length: int) -> CapturedPacket | None:
+        """The packet in a frame of ``length`` bytes on the wire, of which ``data`` was kept.
+
+        None for what is no traffic between hosts. Raises `BadPacket` for what cannot be read,
+        and `UnknownPacket` for what nobody here knows.
+        """
+        try:
+            start = ip_start(link, data, self.layers)
+            for _ in range(MAX_LAYERS):
+                packet = _packet(data, start, length)
+                if packet is None or not self.decapsulate:
+                    return packet
+                further = self._inside(data, packet)
+                if further is None:
+                    return packet
+                start = further
+        except (struct.error, IndexError):
+            raise BadPacket(
+                "cut off within its headers" if len(data) < length else "shorter than its headers"
+            ) from None
+        raise BadPacket(f"more than {MAX_LAYERS} packets around it")
+
+    def _inside(self, data: bytes, packet: CapturedPacket) -> Start | None:
+        if packet.later:
+            return None
+        if packet.proto in ENVELOPES:
+            return inside(data, packet.payload, packet.proto, self.layers)
+        if packet.proto == UDP and packet.dst_port in UDP_ENVELOPES:
+            return inside_datagram(data, packet.payload + 8, packet.dst_port, self.layers)
         return None
-    except (struct.error, IndexError):
-        raise BadPacket(
-            "cut off within its headers" if len(data) < length else "shorter than its headers"
-        ) from None
 
 
-_NO_MACS = (b"", b"")
-
-
-def _link(link: int, data: bytes) -> tuple[int, int, tuple[bytes, bytes]]:
-    """Where the payload begins, its Ethernet type, and source and target MAC."""
-    macs = _NO_MACS
-    if link == ETHERNET:
-        target, source, kind = _unpack_ethernet(data)
-        at, macs = 14, (source, target)
-    elif link in RAW:
-        return 0, _by_version(data, 0), macs
-    elif link == SLL:
-        (kind,) = struct.unpack_from("!H", data, 14)
-        at = 16
-    elif link == SLL2:
-        (kind,) = struct.unpack_from("!H", data, 0)
-        data[19]  # raises IndexError where the header is cut
-        at = 20
-    elif link in (NULL, LOOP):
-        return 4, _by_version(data, 4), macs
-    else:
-        raise BadPacket(f"link type {link} cannot be read")
-    while kind in _TAGS:
-        (kind,) = struct.unpack_from("!H", data, at + 2)
-        at += 4
-    if kind in _MPLS:
-        while not data[at + 2] & 1:  # until the bottom of the stack
-            at += 4
-        at += 4
-        kind = _by_version(data, at)
-    return at, kind, macs
-
-
-def _by_version(data: bytes, at: int) -> int:
-    version = data[at] >> 4
-    return {4: 0x0800, 6: 0x86DD}.get(version, 0)
+def _packet(data: bytes, start: Start, length: int) -> CapturedPacket | None:
+    if start.kind == IP4:
+        return _ipv4(data, start.at, length, start.macs)
+    if start.kind == IP6:
+        return _ipv6(data, start.at, length, start.macs)
+    return None
 
 
 def _ipv4(data: bytes, at: int, length: int, macs: tuple[bytes, bytes]) -> CapturedPacket | None:
@@ -162,11 +159,15 @@ def _transport(
     if proto == TCP:
         _within(at + 20, end)
         sport, dport, number, flags = _unpack_tcp(data, at)
-        return CapturedPacket(src, dst, proto, sport, dport, size, flags, number, *macs, b"", part)
+        return CapturedPacket(
+            src, dst, proto, sport, dport, size, flags, number, *macs, b"", part, False, at
+        )  # fmt: skip
     if proto in (UDP, SCTP):
         _within(at + _SHORT, end)
         sport, dport = _unpack_ports(data, at)
-        return CapturedPacket(src, dst, proto, sport, dport, size, 0, 0, *macs, b"", part)
+        return CapturedPacket(
+            src, dst, proto, sport, dport, size, 0, 0, *macs, b"", part, False, at
+        )  # fmt: skip
     if proto in (ICMP, ICMPV6):
         _within(at + _SHORT, end)
         kind, code, number = _unpack_icmp(data, at)
@@ -174,7 +175,7 @@ def _transport(
             return None
         inner = data[at + 8 : end] if is_error(proto, kind) else b""
         return CapturedPacket(src, dst, proto, kind, code, size, 0, number, *macs, inner, part)
-    return CapturedPacket(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part)
+    return CapturedPacket(src, dst, proto, 0, 0, size, 0, 0, *macs, b"", part, False, at)
 
 
 def _within(wanted: int, end: int) -> None:

@@ -31,15 +31,21 @@ class RecordReader:
     file's name. After (and while) reading: ``rows`` given or bad, ``bad`` among
     them, the first 20 ``problems``, and ``position`` in ``size`` bytes of
     the file for a progress display (``size`` is None for standard input).
+    ``decapsulate`` reads the packets inside tunnels and mirrored traffic of a capture.
     """
 
     def __init__(
-        self, source: str | Path, stdin: IO[bytes] | None = None, form: str = "auto"
+        self,
+        source: str | Path,
+        stdin: IO[bytes] | None = None,
+        form: str = "auto",
+        decapsulate: bool = True,
     ) -> None:
         if form not in FORMS:
             raise TrafficError(f"{form} is no form of recording; choose one of {', '.join(FORMS)}")
         self.name = "standard input" if str(source) == "-" else str(source)
         self.form = form
+        self.decapsulate = decapsulate
         self.size: int | None = None
         self._tally = RowCount(self.name)
         self._raw = self._open(source, stdin)
@@ -60,6 +66,17 @@ class RecordReader:
     def packets(self) -> int | None:
         """Packets read of a capture; None for every other form."""
         return self._tally.packets
+
+    @property
+    def notes(self) -> list[str]:
+        """What else is to be said of a capture: packets inside others, kinds that are not read."""
+        inside = [
+            f"{_packets(times)} read inside {kind}" for kind, times in self._tally.layers.items()
+        ]
+        return inside + [
+            f"{_packets(times)} of {kind} not understood"
+            for kind, times in self._tally.unknown.most_common()
+        ]
 
     @property
     def position(self) -> int:
@@ -107,7 +124,7 @@ class RecordReader:
         stream = io.BufferedReader(_Again(head, plain), _HEAD)
         if self.form == "capture" or (self.form == "auto" and is_capture(head)):
             self._tally.packets = 0
-            yield from read_capture(stream, self._tally)
+            yield from read_capture(stream, self._tally, self.decapsulate)
             return
         while b"\n" not in head.lstrip() and len(head) < _HEAD:
             more = _some(plain)
@@ -134,6 +151,10 @@ class RecordReader:
         if form == "nfdump":
             return read_nfdump
         return read_contract_json if is_json else read_contract_csv
+
+
+def _packets(number: int) -> str:
+    return "1 packet" if number == 1 else f"{number} packets"
 
 
 def _form_of(beginning: str) -> str:

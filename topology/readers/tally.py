@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 BAD_SHARE = 0.10
@@ -25,6 +26,8 @@ class RowCount:
     """``rows`` are the records given and the bad rows among them.
 
     In a capture many packets make a record, so the share of bad ones is one of ``packets``.
+    Packets of kinds that are not read are neither rows nor bad: ``unknown`` counts them by kind,
+    and ``layers`` those that were read inside others, by what was around them.
     """
 
     def __init__(self, name: str) -> None:
@@ -34,6 +37,8 @@ class RowCount:
         self.before = 0  # blank lines that the first line read came after
         self.packets: int | None = None
         self.problems: list[RowProblem] = []
+        self.unknown: Counter[str] = Counter()
+        self.layers: Counter[str] = Counter()
 
     def note(self, line: int, reason: str) -> None:
         """One more bad row, already counted in ``rows``. Raises TrafficError at too many."""

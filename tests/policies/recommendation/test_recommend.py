@@ -266,7 +266,7 @@ def test_wrong_words_are_one_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "f.csv").write_text("ts,src_ip,dst_ip\n1,10.0.0.1,10.0.0.2\n")
+    (tmp_path / "f.csv").write_text("ts,src_ip,dst_ip,proto,dst_port\n1,10.0.0.1,10.0.0.2,tcp,22\n")
     assert run(["policy", "recommend", "--flows", "f.csv", *more]) == 2
     said = capsys.readouterr().err
     assert words in said and said.count("\n") == 1
