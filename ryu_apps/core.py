@@ -11,7 +11,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies.compiler.common.targets import SwitchTarget
+from policies.compiler.targets import SwitchTarget
 from policies.model import FeedBlock, Policy
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of

@@ -23,7 +23,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.policy.generator import generate, links
 from benchmarks.runner import Benchmark, Figure, Target, median
 from policies.compiler import Compiler, SwitchView, declared_bindings
-from policies.compiler.common.expansion import host_by_host
+from policies.compiler.expansion import host_by_host
 from policies.language.reader import load_policy
 from policies.model import TCP, Host, Intent, Policy, Service
 from policies.review.lint import check_policy
@@ -39,7 +39,7 @@ RUNS = 5
 CHANGES = 15
 SWITCHES = 8
 MEGABYTE = 1024  # in the unit of ru_maxrss
-MEASURE_MEMORY = "from benchmarks.policy_scale import print_peak; print_peak()"
+MEASURE_MEMORY = "from benchmarks.policy.scale import print_peak; print_peak()"
 
 
 @cache

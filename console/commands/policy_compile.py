@@ -13,7 +13,7 @@ from console.errors import NO, CommandError
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Paths, loaded, moment
 from policies.compiler import declared_bindings
-from policies.compiler.common.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
+from policies.compiler.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
 from policies.rules.ovs_text import json_rule, ovs_lines
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership

@@ -17,7 +17,7 @@ from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from console.views.overlay_rules import rules_beside
 from policies.compiler import declared_bindings
-from policies.compiler.common.targets import TABLES, Form, RulesOfAll, SwitchTarget
+from policies.compiler.targets import TABLES, Form, RulesOfAll, SwitchTarget
 from policies.model import Policy
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule

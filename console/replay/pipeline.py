@@ -15,7 +15,7 @@ from ipaddress import ip_address
 
 from analysis.pipeline import Analysis
 from detection.detector import Detector
-from policies.compiler.common.port_guard import declared_bindings
+from policies.compiler.common.host_addresses import declared_bindings
 from policies.compiler.stateful.adaptive import restriction_rules
 from policies.model import (
     PROTOCOL_NUMBERS,

@@ -9,7 +9,7 @@ from console.options.network import DescribedSwitches
 from policies.compiler import CompileError, declared_bindings, intent_numbers
 from policies.compiler.common.identity_codes import assign_codes, ends_of
 from policies.compiler.common.refusals import served_on_tagged_ports, shared_between_vlans
-from policies.compiler.common.targets import LOSSES, Overflow, RulesOfAll, SwitchTarget, overflows
+from policies.compiler.targets import LOSSES, Overflow, RulesOfAll, SwitchTarget, overflows
 from policies.language.errors import Diagnostic
 from policies.model import NOWHERE, Policy, Source
 from policies.semantics.membership import Membership

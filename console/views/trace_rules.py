@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
-from policies.compiler.stateful.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
+from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.model import Connection, Policy
 from policies.rules.layout import Category, category_of
 from policies.rules.ovs_text import json_rule, ovs_text

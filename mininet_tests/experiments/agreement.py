@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from mininet_tests.experiments.traced import final_flow
 from mininet_tests.lab.lab import Lab, said
 from policies.compiler import declared_bindings
-from policies.compiler.stateful.probe_packets import binding_of, packet_of
+from policies.compiler.probe_packets import binding_of, packet_of
 from policies.model import (
     ICMP,
     ICMPV6,

@@ -15,8 +15,8 @@ from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from mininet_tests.experiments.agreement import draw
 from mininet_tests.experiments.traced import Bridge
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
-from policies.compiler.stateful.probe_packets import PORT_NAMES, binding_of, packet_of
+from policies.compiler.probe_packets import PORT_NAMES, binding_of, packet_of
+from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
 from policies.model import Policy
 from policies.rules.rule import Rule

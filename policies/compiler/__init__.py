@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from policies.compiler.common.changes import RuleChange, Update, change_between
-from policies.compiler.common.identity_codes import CompileError
-from policies.compiler.common.port_guard import declared_bindings
-from policies.compiler.compiler import Compiler, SwitchView, view_change, view_rules
+from policies.compiler.common.host_addresses import declared_bindings
+from policies.compiler.common.intent_rules import intent_numbers
+from policies.compiler.common.refusals import CompileError
+from policies.compiler.common.switch_view import SwitchView
+from policies.compiler.compiler import Compiler, view_change, view_rules
 from policies.compiler.stateful.feeds import FeedRules
-from policies.compiler.stateful.tiers import intent_numbers
 from policies.model import FeedBlock, Policy, Restriction
 from policies.rules import layout
 from policies.rules.rule import Meter, Rule

@@ -8,49 +8,33 @@ what stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from policies.compiler.common.changes import RuleChange, Update, change_between
-from policies.compiler.common.host_placement import Placement
-from policies.compiler.common.identities import Identities
 from policies.compiler.common.identity_codes import Ends, ends_of
-from policies.compiler.common.port_guard import local_rules, request_rules
+from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.refusals import refuse_shared
-from policies.compiler.common.routers import Routers
-from policies.compiler.common.sequence_diff import differences
-from policies.compiler.common.special_hosts import SpecialHosts, is_special
+from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
 from policies.compiler.stateful.base import base_rules, common_rules, port_rules
+from policies.compiler.stateful.host_placement import Placement
+from policies.compiler.stateful.identities import Identities
 from policies.compiler.stateful.intents import Intents
+from policies.compiler.stateful.locality import local_rules, request_rules
 from policies.compiler.stateful.retained import kept_rules
+from policies.compiler.stateful.routers import Routers
+from policies.compiler.stateful.special_hosts import SpecialHosts, is_special
 from policies.compiler.stateful.stations import Stations, flood_rules, multicast_rules
-from policies.compiler.stateful.tiers import intent_numbers
 from policies.compiler.stateful.vlan_tagging import tag_rules, tagged_rules, tags_of
 from policies.model import Intent, Policy, Restriction
 from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.retained_intents import resolved
+from policies.semantics.sequence_diff import differences
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
-
-
-@dataclass(frozen=True, slots=True)
-class SwitchView:
-    """One switch as the fabric sees it.
-
-    ``trunks`` are ports to other switches, ``next_ports`` the port towards each
-    of them; every other port in ``ports`` is an edge port, where hosts are. ``tree`` are the
-    trunks that multicast and broadcast take, None for all.
-    """
-
-    switch: int
-    ports: tuple[int, ...] = ()
-    trunks: frozenset[int] = frozenset()
-    next_ports: Mapping[int, int] = field(default_factory=dict)
-    tree: frozenset[int] | None = None
 
 
 class Compiler:

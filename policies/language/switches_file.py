@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from policies.compiler.common.targets import TABLES, Form, SwitchTarget
+from policies.compiler.targets import TABLES, Form, SwitchTarget
 from policies.language import scalars
 from policies.language.errors import Findings, PolicyError, split_lines
 from policies.language.kinds import Key, Many, NameTable, Number, OneOf, ParsedText, Read, Record

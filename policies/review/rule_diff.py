@@ -12,7 +12,7 @@ from policies.compiler import (
     declared_bindings,
     view_rules,
 )
-from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
+from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.model import Policy
 from policies.semantics.membership import Membership
 

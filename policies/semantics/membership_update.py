@@ -10,7 +10,6 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from policies.compiler.common.sequence_diff import differences
 from policies.model import Host, Policy, Segment, Selector
 from policies.semantics.membership import (
     Membership,
@@ -21,6 +20,7 @@ from policies.semantics.membership import (
     discovered_host,
 )
 from policies.semantics.prefix_sets import SIX, address_at, number_at, number_of
+from policies.semantics.sequence_diff import differences
 from topology.records import Binding
 
 _LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10

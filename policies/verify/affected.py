@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
-from policies.compiler.common.sequence_diff import differences
 from policies.model import Intent, Policy
 from policies.rules import layout
 from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
+from policies.semantics.sequence_diff import differences
 from policies.verify.attachment_points import (
     AttachmentPoints,
     number_of_text,

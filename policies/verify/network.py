@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import Form, SwitchTarget
+from policies.compiler.targets import Form, SwitchTarget
 from policies.model import Policy
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from policies.compiler import RuleChange
-from policies.compiler.common.targets import SwitchTarget
+from policies.compiler.targets import SwitchTarget
 from response.decisions.decision import Decision
 from response.ipc.messages import Command, Enforce, ListFeed, Order
 from ryu_apps.effects import Effect, Log

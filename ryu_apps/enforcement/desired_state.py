@@ -18,9 +18,9 @@ from policies.compiler import (
     declared_bindings,
     intent_numbers,
 )
-from policies.compiler.common.targets import Form, SwitchTarget, rules_for
 from policies.compiler.stateful.adaptive import limit_meters, restriction_rules
 from policies.compiler.stateful.feeds import FeedChange
+from policies.compiler.targets import Form, SwitchTarget, rules_for
 from policies.model import Envelope, FeedBlock, Intent, Policy, Restriction
 from policies.rules.layout import Category, category_of, name_number, number_of
 from policies.rules.rule import Meter, Rule

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from policies.compiler import CompileError, RuleChange, SwitchView, Update, meters, view_change
-from policies.compiler.common.targets import Overflow, SwitchTarget, overflows, plain_meters
+from policies.compiler.targets import Overflow, SwitchTarget, overflows, plain_meters
 from policies.rules.rule import Meter, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from policies.compiler import CompileError
-from policies.compiler.common.targets import SwitchTarget
 from policies.compiler.stateful.base import link_discovery_rules
+from policies.compiler.targets import SwitchTarget
 from policies.rules.rule import Field, Rule
 from ryu_apps.effects import Effect, Log, Remember, Send
 from ryu_apps.enforcement.desired_state import DesiredState

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
 
-from policies.compiler.common.targets import TABLES, SwitchTarget
+from policies.compiler.targets import TABLES, SwitchTarget
 from policies.rules.layout import PlainTable, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import MULTIPART_SIZE, Malformed, multipart_more

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import SwitchTarget
+from policies.compiler.targets import SwitchTarget
 from policies.rules import layout
 from policies.rules.layout import PlainTable, Reason
 from response.ipc.messages import HostsChanged, RecordsSeen, SpoofsSeen

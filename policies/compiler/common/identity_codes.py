@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+from policies.compiler.common.refusals import CompileError
 from policies.model import ANY, UNKNOWN, Intent
 from policies.rules import layout
 from policies.rules.layout import name_number
@@ -29,10 +30,6 @@ WORTH = 100  # rules that a list must save to get a bit
 LISTS = 64  # lists with a bit
 
 Names = frozenset[str]
-
-
-class CompileError(Exception):
-    """A policy that is valid but does not fit the rule tables; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 
-from policies.compiler.common.identity_codes import CompileError, Ends, codes_apart, segments_of
+from policies.compiler.common.identity_codes import Ends, codes_apart, segments_of
+from policies.compiler.common.refusals import CompileError
 from policies.model import ANY, UNKNOWN, Mode
 from policies.rules import layout
 from policies.rules.rule import Bits

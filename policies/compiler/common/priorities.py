@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from policies.compiler.common.identity_codes import CompileError
+from policies.compiler.common.refusals import CompileError
 from policies.model import ANY, UNKNOWN, Action, Intent, Service, Tier
 
 LEVELS = 8_000  # priorities of one action in one tier

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from policies.compiler.common.identity_codes import CompileError
 from policies.model import Host, Source
+
+
+class CompileError(Exception):
+    """A policy that is valid but does not fit the rule tables; the text says what to change."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from policies.compiler.common.intent_rules import MAX_TIMEOUT
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, flag, flags, rule
-from policies.compiler.stateful.identity import SOURCE, TARGET, EndLayout, address_fields
+from policies.compiler.stateful.identities import SOURCE, TARGET, EndLayout, address_fields
 from policies.model import Address, Network, Restriction
 from policies.rules import layout
 from policies.rules.layout import Category, DecidedBits, RuleTable, cookie, limit_meter
 from policies.rules.rule import Field, Goto, Load, Meter, Rule, RuleAction, UseMeter, match
 
-MAX_TIMEOUT = 65_535
 QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policies.compiler.common.port_guard import owner_fields
 from policies.compiler.common.rule_parts import (
     BASE,
     CT_NEW,
@@ -20,6 +19,7 @@ from policies.compiler.common.rule_parts import (
 from policies.compiler.stateful.adaptive import adaptive_rules
 from policies.compiler.stateful.connection import connection_rules
 from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
+from policies.compiler.stateful.locality import owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout

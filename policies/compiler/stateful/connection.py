@@ -13,14 +13,11 @@ from policies.compiler.common.rule_parts import (
     ETH_IPV6,
     rule,
 )
+from policies.compiler.common.services import ICMP_ANSWERS, ICMPV6_ANSWERS
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
 from policies.rules.layout import RuleTable
 from policies.rules.rule import Bits, Field, Goto, Load, Move, Rule
-
-# An ICMP query and its answer are one connection: the answer's type is the query's.
-ICMP_ANSWERS = {0: 8, 14: 13, 16: 15, 18: 17}
-ICMPV6_ANSWERS = {129: 128}
 
 
 def connection_rules() -> Iterator[Rule]:

@@ -21,7 +21,7 @@ from policies.compiler.common.rule_parts import (
     flag,
     flags,
 )
-from policies.compiler.stateful.identity import SOURCE, address_fields
+from policies.compiler.stateful.identities import SOURCE, address_fields
 from policies.compiler.stateful.narrow_feeds import narrow_rules
 from policies.model import FeedBlock, Mode
 from policies.rules import layout

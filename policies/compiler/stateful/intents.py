@@ -1,21 +1,34 @@
-"""The rules of all intents, kept up as intents come, change, expire and go."""
+"""Intents and the default as rules, kept up as intents come, change, expire and go."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from itertools import chain
+from functools import lru_cache
+from itertools import chain, product
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.identities import IdentityChange
 from policies.compiler.common.identity_codes import Codes
+from policies.compiler.common.intent_rules import priority_of, timeout_at
 from policies.compiler.common.priorities import Levels
-from policies.compiler.stateful.tiers import default_rule, intent_rules, timeout_at
-from policies.model import Intent, Policy
-from policies.rules.rule import Rule
+from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flags
+from policies.compiler.common.services import merged, port_masks
+from policies.compiler.stateful.identities import SOURCE, TARGET, IdentityChange, end_fields
+from policies.model import (
+    ICMP,
+    ICMPV6,
+    Action,
+    Intent,
+    Policy,
+    Service,
+    Tier,
+)
+from policies.rules import layout
+from policies.rules.layout import Category, DecidedBits, RuleTable, cookie, name_number
+from policies.rules.rule import Field, Goto, Load, Rule, RuleAction
 
 
 class Intents:
-    """``codes`` and ``together`` as `policies.compiler.common.identities.Identities` has them."""
+    """``codes`` and ``together`` as `policies.compiler.stateful.identities.Identities` has them."""
 
     def __init__(
         self,
@@ -93,3 +106,72 @@ def _timeouts(policy: Policy, now: float) -> dict[str, int]:
     """Seconds that the switch itself gives the rules of every living intent, 0 for ever."""
     found = ((intent.name, timeout_at(intent, now)) for intent in policy.intents)
     return {name: timeout for name, timeout in found if timeout is not None}
+
+
+@lru_cache(maxsize=1 << 14)
+def service_fields(service: Service) -> tuple[tuple[Field, ...], ...]:
+    """What rules match for a service, in the register that holds the responder's port."""
+    if service.proto is None:
+        return ((),)
+    family = {ICMP: ETH_IP, ICMPV6: ETH_IPV6}.get(service.proto)
+    ahead = () if family is None else (Field("eth_type", family),)
+    proto = service.proto << layout.PROTO.low
+    proto_mask = 0xFF << layout.PROTO.low
+    if service.low is None or service.high is None:
+        return ((*ahead, Field(layout.PROTO.field, proto, proto_mask)),)
+    return tuple(
+        (*ahead, Field(layout.PORT.field, proto | value, proto_mask | mask))
+        for value, mask in port_masks(service.low, service.high)
+    )
+
+
+def default_rule(action: Action) -> Rule:
+    return Rule(
+        RuleTable.POLICY, 0, (), _outcome(action, 0, RuleTable.AUDIT), cookie(Category.DEFAULT)
+    )
+
+
+def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> Iterator[Rule]:
+    """An intent's rules, ``level`` below the top of its tier and action.
+
+    ``timeout`` in seconds ends them on the switch itself; 0 for none.
+    """
+    number = name_number(intent.name)
+    table = RuleTable.EMERGENCY if intent.tier is Tier.EMERGENCY else RuleTable.POLICY
+    priority = priority_of(intent, level)
+    actions, cause = outcome(intent, number), cookie(Category.INTENT, number)
+    for fields in intent_matches(intent, codes):
+        yield Rule(table, priority, fields, actions, cause, timeout)
+
+
+def intent_matches(intent: Intent, codes: Codes, *also: Field) -> Iterator[tuple[Field, ...]]:
+    """What an intent's rules match, each once, and ``also`` in every one of them."""
+    seen: set[tuple[Field, ...]] = set()
+    services = [fields for each in merged(intent.services) for fields in service_fields(each)]
+    sources, targets = (
+        end_fields(end, names, codes)
+        for end, names in ((SOURCE, intent.sources), (TARGET, intent.targets))
+    )
+    for ends in product(sources, targets):
+        present = [end for end in ends if end is not None]
+        for service in services:
+            fields = flags(*also, *present, *service)
+            if fields not in seen:
+                seen.add(fields)
+                yield fields
+
+
+def outcome(intent: Intent, number: int) -> tuple[RuleAction, ...]:
+    """What an intent's rules do. What tier ``emergency`` allows, no feed has a say in."""
+    following = RuleTable.OBSERVE if intent.tier is Tier.EMERGENCY else RuleTable.AUDIT
+    return _outcome(intent.action, number, following)
+
+
+def _outcome(action: Action, number: int, following: RuleTable) -> tuple[RuleAction, ...]:
+    if action is Action.ALLOW:
+        return (
+            Load(layout.INTENT, number),
+            Load(layout.OUTCOME, DecidedBits.ALLOW),
+            Goto(following),
+        )
+    return (Load(layout.INTENT, number), Goto(RuleTable.MODE))

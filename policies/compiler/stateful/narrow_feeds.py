@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies.compiler.common.rule_parts import flag, flags
-from policies.compiler.stateful.identity import SOURCE, TARGET, address_fields
-from policies.compiler.stateful.tiers import service_fields
+from policies.compiler.stateful.identities import SOURCE, TARGET, address_fields
+from policies.compiler.stateful.intents import service_fields
 from policies.model import ONLY_IN, FeedBlock, Mode, NarrowListing
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie, name_number

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.rule_parts import CT_NEW, CT_TRK
-from policies.compiler.stateful.tiers import intent_matches, outcome
+from policies.compiler.stateful.intents import intent_matches, outcome
 from policies.model import Intent, Policy
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie, name_number

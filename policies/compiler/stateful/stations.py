@@ -13,9 +13,10 @@ from itertools import groupby
 from zlib import crc32
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.port_guard import ADMIT, link_local_number, mac_number
+from policies.compiler.common.host_addresses import link_local_number, mac_number
+from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
-from policies.compiler.common.special_hosts import SpecialHosts
+from policies.compiler.stateful.special_hosts import SpecialHosts
 from policies.model import ADVERTISEMENTS, DHCP, ICMPV6, UDP, Action, Host, Infrastructure
 from policies.rules import layout
 from policies.rules.layout import Audience, Category, Reason, RuleTable, cookie

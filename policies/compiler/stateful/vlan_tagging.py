@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from policies.compiler.common.identity_codes import CompileError
-from policies.compiler.common.port_guard import ADMIT, mac_number, owner_fields
-from policies.compiler.common.refusals import served_where_vlans_share
+from policies.compiler.common.host_addresses import mac_number
+from policies.compiler.common.port_guard import ADMIT
+from policies.compiler.common.refusals import CompileError, served_where_vlans_share
 from policies.compiler.common.rule_parts import flag, flags, neighbour_fields, rule
+from policies.compiler.stateful.locality import owner_fields
 from policies.compiler.stateful.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.model import Host
 from policies.rules import layout

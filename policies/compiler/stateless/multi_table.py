@@ -13,11 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, product
 
 from policies.compiler.common.aggregate import Aggregate
+from policies.compiler.common.host_addresses import hosts_on, own_link_local, place_of
 from policies.compiler.common.identity_codes import ends_of
+from policies.compiler.common.intent_rules import (
+    MAX_TIMEOUT,
+    intent_numbers,
+    priority_of,
+    timeout_at,
+)
 from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes, PackedEnd
-from policies.compiler.common.port_guard import guard_rules, hosts_on, own_link_local, place_of
-from policies.compiler.common.priorities import LEVELS, Levels
+from policies.compiler.common.port_guard import guard_rules
+from policies.compiler.common.priorities import Levels
 from policies.compiler.common.refusals import refuse_shared
 from policies.compiler.common.routers import (
     bound_prefixes,
@@ -33,8 +40,7 @@ from policies.compiler.common.rule_parts import (
     ETH_LLDP,
     neighbour_fields,
 )
-from policies.compiler.compiler import SwitchView
-from policies.compiler.stateful.tiers import MAX_TIMEOUT, TIER_BASE, intent_numbers, timeout_at
+from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateless.service_matches import Fields, never_replies, service_matches
 from policies.model import Action, Infrastructure, Intent, Mode, Policy, Restriction, Tier
 from policies.rules import layout
@@ -273,7 +279,7 @@ def _intent(
 ) -> Iterator[Rule]:
     """An intent's rules for packets to the responder, and for those back."""
     emergency = intent.tier is Tier.EMERGENCY
-    top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
+    priority = priority_of(intent, level)
     cause = cookie(Category.INTENT, name_number(intent.name))
     timeout = timeout_at(intent, now) or 0
     for reply in (False, True):
@@ -293,7 +299,7 @@ def _intent(
             ends = (Field("metadata", value, mask),) if mask else ()
             for service in services:
                 fields = match(*ends, *service)
-                yield Rule(table, top + LEVELS - 1 - level, fields, actions, cause, timeout)
+                yield Rule(table, priority, fields, actions, cause, timeout)
 
 
 def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:

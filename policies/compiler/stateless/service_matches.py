@@ -11,8 +11,7 @@ from functools import lru_cache
 from itertools import product
 
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
-from policies.compiler.stateful.connection import ICMP_ANSWERS, ICMPV6_ANSWERS
-from policies.compiler.stateful.tiers import merged, port_masks
+from policies.compiler.common.services import ICMP_ANSWERS, ICMPV6_ANSWERS, merged, port_masks
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Service
 from policies.rules.rule import Field, match
 

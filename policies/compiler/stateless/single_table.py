@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from itertools import chain, product
 
 from policies.compiler.common.aggregate import Aggregate
-from policies.compiler.common.identity_codes import CompileError
-from policies.compiler.common.port_guard import (
+from policies.compiler.common.host_addresses import (
     AddressOnPort,
-    guard_rules,
     hosts_on,
     own_link_local,
     place_of,
 )
-from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.intent_rules import MAX_TIMEOUT, intent_numbers
+from policies.compiler.common.port_guard import guard_rules
+from policies.compiler.common.refusals import CompileError, refuse_shared
 from policies.compiler.common.rule_parts import ETH_ARP, ETH_LLDP, neighbour_fields
-from policies.compiler.compiler import SwitchView
-from policies.compiler.stateful.tiers import MAX_TIMEOUT, intent_numbers
+from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateless.multi_table import prefix_fields
 from policies.compiler.stateless.resolved_pairs import Between, Passing, Resolver
 from policies.compiler.stateless.service_matches import Fields, never_replies, service_matches

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from policies.compiler import SwitchView
-from policies.compiler.common.targets import Form, SwitchTarget
+from policies.compiler.targets import Form, SwitchTarget
 from policies.model import Connection, Policy
 from policies.rules.layout import Category, category_of
 from policies.rules.rule import Rule

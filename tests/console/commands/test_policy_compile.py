@@ -11,7 +11,7 @@ import typer
 from console.commands import policy_compile as compile_command
 from console.errors import CommandError
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
+from policies.compiler.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
 from policies.language.reader import load_policy
 from policies.semantics.membership import Membership
 from topology.fabric import Fabric

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
+from policies.compiler.common.host_addresses import link_local
 from policies.compiler.common.identity_codes import Ends, assign_codes
-from policies.compiler.common.port_guard import link_local
 from policies.compiler.common.rule_parts import CT_EST, CT_INV, CT_REL, CT_TRK
-from policies.compiler.stateful.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
-from policies.compiler.stateful.tiers import port_masks
+from policies.compiler.common.services import port_masks
+from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.model import (
     ANY,
     TCP,

@@ -18,8 +18,8 @@ from policies.compiler import (
     view_change,
     view_rules,
 )
-from policies.compiler.common.port_guard import link_local
-from policies.compiler.stateful.probe_packets import NEW
+from policies.compiler.common.host_addresses import link_local
+from policies.compiler.probe_packets import NEW
 from policies.model import (
     UDP,
     Action,

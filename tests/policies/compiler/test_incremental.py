@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from policies.compiler import Compiler, SwitchView, compile_switch, declared_bindings
 from policies.compiler.common.aggregate import Aggregate, Key
 from policies.compiler.common.priorities import Levels, service_meets
-from policies.compiler.stateful.tiers import merged
+from policies.compiler.common.services import merged
 from policies.model import (
     ANY,
     TCP,

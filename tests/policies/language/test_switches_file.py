@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
-from policies.compiler.common.targets import LOSSES, SwitchTarget
+from policies.compiler.targets import LOSSES, SwitchTarget
 from policies.language.errors import PolicyError
 from policies.language.switches_file import Switches, SwitchSetting, read_switches
 from topology.records import Link

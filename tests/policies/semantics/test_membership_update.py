@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.compiler.common.sequence_diff import differences
 from policies.model import Host, Policy, Segment, Selector
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
+from policies.semantics.sequence_diff import differences
 from topology.records import Binding
 
 ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.1.2", "fd00::1", "fd00::2")

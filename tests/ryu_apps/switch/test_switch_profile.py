@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from policies.compiler import CompileError
-from policies.compiler.common.targets import Form, SwitchTarget
+from policies.compiler.targets import Form, SwitchTarget
 from policies.language.switches_file import Switches, SwitchSetting
 from policies.model import TCP, Host, Intent, Service
 from policies.rules.layout import Category, category_of

@@ -9,7 +9,8 @@ from ipaddress import ip_address
 import pytest
 
 from policies.compiler import Compiler, SwitchView, declared_bindings
-from policies.compiler.common.identity_codes import Codes, CompileError, Ends, codes_of, ends_of
+from policies.compiler.common.identity_codes import Codes, Ends, codes_of, ends_of
+from policies.compiler.common.refusals import CompileError
 from policies.model import (
     ANY,
     TCP,

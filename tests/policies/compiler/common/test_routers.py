@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from policies.compiler import Compiler, RuleChange, SwitchView, Update, declared_bindings
 from policies.compiler.common.routers import BEHIND, ELSEWHERE, NEVER, THROUGH
-from policies.compiler.common.targets import SwitchTarget, rules_for
-from policies.compiler.stateful.probe_packets import NEW, binding_of, packet_of
+from policies.compiler.probe_packets import NEW, binding_of, packet_of
+from policies.compiler.targets import SwitchTarget, rules_for
 from policies.model import (
     TCP,
     Connection,

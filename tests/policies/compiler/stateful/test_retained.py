@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
-from policies.compiler.stateful.probe_packets import binding_of, packet_of
+from policies.compiler.probe_packets import binding_of, packet_of
 from policies.model import (
     ANY,
     TCP,

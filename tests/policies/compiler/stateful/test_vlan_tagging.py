@@ -10,7 +10,7 @@ import pytest
 
 from console.cli import run
 from policies.compiler import CompileError, Compiler, SwitchView, declared_bindings
-from policies.compiler.stateful.probe_packets import NEW, binding_of, packet_of
+from policies.compiler.probe_packets import NEW, binding_of, packet_of
 from policies.model import TCP, Connection, Defaults, Host, Intent, Mode, Policy, Service
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import PopVlan, PushVlan

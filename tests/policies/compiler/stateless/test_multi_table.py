@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policies.compiler import CompileError, SwitchView, declared_bindings
 from policies.compiler.common.identity_codes import Ends
 from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes
-from policies.compiler.stateful.probe_packets import binding_of, packet_of
+from policies.compiler.probe_packets import binding_of, packet_of
 from policies.compiler.stateless.multi_table import stateless_rules
 from policies.model import (
     ANY,

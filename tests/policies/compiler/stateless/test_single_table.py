@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import CompileError, SwitchView, declared_bindings
-from policies.compiler.stateful.probe_packets import binding_of, packet_of
+from policies.compiler.probe_packets import binding_of, packet_of
 from policies.compiler.stateless import single_table as single
 from policies.compiler.stateless.single_table import single_rules
 from policies.model import (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.common.targets import Form, RulesOfAll, SwitchTarget
+from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
 from policies.model import Policy
 from policies.rules.layout import PlainTable, category_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from policies.compiler.stateful.tiers import merged, service_fields
+from policies.compiler.common.services import merged
+from policies.compiler.stateful.intents import service_fields
 from policies.model import ANY, UNKNOWN, Policy
 from policies.semantics.membership import Membership
 

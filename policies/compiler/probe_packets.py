@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from policies.compiler.common.port_guard import mac_number
+from policies.compiler.common.host_addresses import mac_number
 from policies.compiler.common.rule_parts import (
     CT_EST,
     CT_NEW,

@@ -8,15 +8,9 @@ from itertools import chain, groupby
 from operator import itemgetter
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.port_guard import (
-    ADMIT,
-    AddressOnPort,
-    find_rule,
-    guard_rules,
-    own_link_local,
-    place_of,
-    way_rule,
-)
+from policies.compiler.common.host_addresses import AddressOnPort, own_link_local, place_of
+from policies.compiler.common.port_guard import ADMIT, guard_rules
+from policies.compiler.stateful.locality import find_rule, way_rule
 from policies.compiler.stateful.stations import client_rules
 from policies.compiler.stateful.vlan_tagging import TAGGED_ADMIT, Tags, tagged
 from policies.model import Action, Infrastructure

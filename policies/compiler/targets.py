@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
-from policies.compiler.compiler import Compiler, SwitchView
-from policies.compiler.stateful.tiers import intent_numbers
+from policies.compiler.common.intent_rules import intent_numbers
+from policies.compiler.common.switch_view import SwitchView
+from policies.compiler.compiler import Compiler
 from policies.compiler.stateless.multi_table import stateless_rules
 from policies.compiler.stateless.single_table import single_rules
 from policies.model import Policy, Restriction

@@ -1,0 +1,69 @@
+"""Where addresses are: on which port of which switch, with which MAC, the link-local ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv6Address
+from itertools import groupby
+from typing import NamedTuple
+
+from policies.model import Policy
+from policies.semantics.prefix_sets import SIX, number_at
+from topology.gc_tuning import collection_paused
+from topology.records import Binding
+
+
+class AddressOnPort(NamedTuple):
+    """An address on a port: ``number`` is the address as
+    `policies.semantics.prefix_sets.number_of` has it."""
+
+    switch: int
+    port: int
+    mac: int
+    number: int
+
+
+def mac_number(mac: str) -> int:
+    return int(mac.replace(":", ""), 16)
+
+
+def link_local_number(mac: int) -> int:
+    """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
+    flipped = mac ^ 0x0200_0000_0000
+    return 0xFE80 << 112 | (flipped >> 24) << 40 | 0xFFFE << 24 | flipped & 0xFF_FFFF
+
+
+def link_local(mac: str) -> IPv6Address:
+    return IPv6Address(link_local_number(mac_number(mac)))
+
+
+@collection_paused()
+def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
+    """The bindings that a policy declares completely: MAC, address and port are all given.
+
+    Where no address is, the one of its MAC stands: the host may ask a server for others.
+    """
+    return tuple(
+        Binding(host.mac, str(address), host.switch, host.port, host.name)
+        for host in policy.hosts
+        if host.mac is not None and host.switch is not None and host.port is not None
+        for address in host.ips or (link_local(host.mac),)
+    )
+
+
+def place_of(binding: Binding) -> AddressOnPort:
+    return AddressOnPort(
+        binding.switch, binding.port, mac_number(binding.mac), number_at(binding.ip)
+    )
+
+
+def own_link_local(place: AddressOnPort) -> AddressOnPort:
+    """The ``fe80::`` address that comes with a MAC on a port."""
+    return AddressOnPort(place.switch, place.port, place.mac, link_local_number(place.mac) | SIX)
+
+
+def hosts_on(switch: int, places: Iterable[AddressOnPort]) -> Iterator[tuple[int, int, list[int]]]:
+    """Port, MAC and all addresses of each host of a switch; ``places`` are sorted."""
+    here = (place for place in places if place.switch == switch)
+    for (port, mac), own in groupby(here, key=lambda place: (place.port, place.mac)):
+        yield port, mac, [place.number for place in own]

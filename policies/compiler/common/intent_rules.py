@@ -1,0 +1,55 @@
+"""What an intent's rules have in common on every kind of switch: priority, cookie number, time.
+
+Deny stands above allow in each tier, tiers stand above one another, and where
+two intents of one tier and action can meet in one packet the earlier name
+stands above the later, so that every packet counts for the intent that the
+verdict names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from policies.compiler.common.priorities import LEVELS
+from policies.compiler.common.refusals import CompileError
+from policies.model import Action, Intent, Policy, Tier
+from policies.rules.layout import name_number
+
+TIER_BASE = {
+    Tier.EMERGENCY: 44_000,
+    Tier.SECURITY: 44_000,
+    Tier.APPLICATION: 28_000,
+    Tier.BASELINE: 12_000,
+}
+MAX_TIMEOUT = 65_535
+
+
+def intent_numbers(policy: Policy) -> Mapping[int, str]:
+    """Cookie number of every intent. Raises CompileError when two names collide."""
+    numbers: dict[int, str] = {}
+    for intent in policy.intents:
+        number = name_number(intent.name)
+        if number in numbers:
+            raise CompileError(
+                f"intents {numbers[number]} and {intent.name} hash to the same number; "
+                f"rename one of them ({intent.source})"
+            )
+        numbers[number] = intent.name
+    return numbers
+
+
+def priority_of(intent: Intent, level: int) -> int:
+    """The priority of an intent's rules, ``level`` below the top of its tier and action."""
+    top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
+    return top + LEVELS - 1 - level
+
+
+def timeout_at(intent: Intent, now: float) -> int | None:
+    """Seconds until the switch itself must end an intent's rules, 0 while its end is beyond the
+    switch's timer or there is none; None for an intent that has ended."""
+    if intent.expires is None:
+        return 0
+    remaining = intent.expires.timestamp() - now
+    if remaining <= 0:
+        return None
+    return max(1, round(remaining)) if remaining <= MAX_TIMEOUT else 0
