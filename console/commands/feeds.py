@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from analysis.feed_fetcher import MAX_SECONDS
 from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.commands.feeds_check import check_feed
 from console.errors import NO, CommandError
+from console.views.tables import print_table
 from policies.language.errors import printable
 from response.feeds.archive import FeedArchive
 from response.feeds.keeper import FeedRecord
@@ -140,19 +139,18 @@ def _records(state: Path, name: str | None) -> list[FeedRecord]:
 
 
 def _table(found: list[FeedRecord], now: float) -> None:
-    table = Table(
-        "feed", "mode", "state", "entries", "in force", "prefixes", "refused", "unread",
-        "last good", "from",
+    print_table(
+        ("feed", "mode", "state", "entries", "in force", "prefixes", "refused", "unread",
+         "last good", "from"),
+        (
+            (each.name, each.mode, each.age(now),
+             str(each.entries), str(each.in_force), str(each.prefixes),
+             str(each.refused_count), str(each.bad_count),
+             "never" if each.good_at is None else moment(each.good_at)[:-4],
+             each.shown)
+            for each in found
+        ),
     )  # fmt: skip
-    for each in found:
-        table.add_row(
-            each.name, each.mode, each.age(now),
-            str(each.entries), str(each.in_force), str(each.prefixes),
-            str(each.refused_count), str(each.bad_count),
-            "never" if each.good_at is None else moment(each.good_at)[:-4],
-            printable(each.shown),
-        )  # fmt: skip
-    Console(soft_wrap=True).print(table)
     for each in found:
         if each.error is not None:
             again = moment(each.due_at)[:-4]

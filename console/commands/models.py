@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.errors import NO, CommandError
+from console.views.tables import print_table
 from response.ipc.messages import Answer, Ask
 from response.state.model_versions import BEFORE, DAILY, HOURLY, KEPT, NEWEST, ROWS
 
@@ -63,11 +62,18 @@ def list_models(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     if not found:
         typer.echo("no snapshots yet; the analysis keeps one every five minutes")
         return
-    table = Table("id", "taken (UTC)", "kept as", "size")
-    for each in found:
-        size = f"{int(str(each['bytes'])) / 1e6:.1f} MB"
-        table.add_row(str(each["id"]), moment(float(str(each["ts"])))[:-4], str(each["kept"]), size)
-    Console().print(table)
+    print_table(
+        ("id", "taken (UTC)", "kept as", "size"),
+        (
+            (
+                str(each["id"]),
+                moment(float(str(each["ts"])))[:-4],
+                str(each["kept"]),
+                f"{int(str(each['bytes'])) / 1e6:.1f} MB",
+            )
+            for each in found
+        ),
+    )
 
 
 def health(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:

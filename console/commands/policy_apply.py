@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, State, moment, opened, who_asks
 from console.errors import NO, CommandError
 from console.options.policy import Json, present, print_json
+from console.views.tables import print_table
 from policies.language.errors import PolicyError, printable, render
 from policies.language.reader import read_policy
 from policies.language.scalars import duration
@@ -172,13 +171,14 @@ def versions(
     if as_json:
         print_json([{**_short(each), "standing": marks.get(each.number)} for each in found])
         return
-    table = Table("version", "standing", "when", "who", "digest", "reach", "note")
-    for each in found:
-        table.add_row(
-            str(each.number), marks.get(each.number, ""), moment(each.ts)[:-4],
-            printable(each.by), each.digest[:12], each.reach, printable(each.note),
-        )  # fmt: skip
-    Console(soft_wrap=True).print(table)
+    print_table(
+        ("version", "standing", "when", "who", "digest", "reach", "note"),
+        (
+            (str(each.number), marks.get(each.number, ""), moment(each.ts)[:-4],
+             each.by, each.digest[:12], each.reach, each.note)
+            for each in found
+        ),
+    )  # fmt: skip
 
 
 def _kept(paths: Sequence[str], note: str, state: Path) -> tuple[PolicyVersion, BlastRadius]:

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from console.clients.analysis_socket import ask_analysis
 from console.clients.controller import ask_controller
@@ -17,6 +15,7 @@ from console.clients.state_directory import moment, who_asks
 from console.commands.feeds import feed_data, feed_line, records_of
 from console.commands.models import caution_line, learned_line, model_health
 from console.errors import NO, CommandError
+from console.views.tables import print_table
 from policies.language.errors import printable
 from response.ipc.messages import Ask
 
@@ -132,21 +131,23 @@ def switches(
     if as_json:
         typer.echo(json.dumps(answer["switches"], indent=1))
         return
-    columns = ("switch", "kind", "state", "rules", "flow-mods", "refused", "trunks", "drifts")
-    table = Table(*columns, "checked")
-    for each in answer["switches"]:
-        table.add_row(
-            str(each["switch"]),
-            each["kind"],
-            each["phase"],
-            str(each["rules"]),
-            str(each["flow_mods"]),
-            str(each["failures"]),
-            ", ".join(str(port) for port in each["trunks"]) or "none",
-            str(each["drifts"]),
-            each["last_check"] or each["difference"],
-        )
-    Console().print(table)
+    print_table(
+        ("switch", "kind", "state", "rules", "flow-mods", "refused", "trunks", "drifts", "checked"),
+        (
+            (
+                str(each["switch"]),
+                each["kind"],
+                each["phase"],
+                str(each["rules"]),
+                str(each["flow_mods"]),
+                str(each["failures"]),
+                ", ".join(str(port) for port in each["trunks"]) or "none",
+                str(each["drifts"]),
+                each["last_check"] or each["difference"],
+            )
+            for each in answer["switches"]
+        ),
+    )
     for each in answer["switches"]:
         if each["problem"]:
             typer.echo(f"switch {each['switch']}: {each['problem']}")
