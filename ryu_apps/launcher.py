@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 from policies.compiler import CompileError
+from policies.compiler.switches_file import Switches, read_switches
 from policies.language.errors import PolicyError
-from policies.language.switches_file import Switches, read_switches
 from response.state.policy_versions import VersionError, Versions, at_start
 from response.state.store import Store
 from ryu_apps import runtime

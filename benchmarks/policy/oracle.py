@@ -12,9 +12,9 @@ from random import Random
 
 from benchmarks.policy.packets import Draw, ProbePacket
 from policies.compiler import SwitchView
-from policies.compiler.stateful.fragments import is_spoilt
 from policies.model import Policy
 from policies.rules import layout
+from policies.rules.conntrack import is_untrackable
 from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.rule import Commit, CopyToController, Learn, Load, Rule, RuleAction, Track
 from policies.rules.simulator import Interpreter, Passage, matches
@@ -64,7 +64,7 @@ class TracingSimulator(Interpreter):
             case Track(zone) if not fields["ct_state"]:
                 self._events.append(("track", zone))
             case Track(zone):
-                self._events.append(("wait", zone, is_spoilt(fields, self._came)))
+                self._events.append(("wait", zone, is_untrackable(fields, self._came)))
             case Learn():
                 self._events.append(action)
 

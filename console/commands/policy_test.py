@@ -13,8 +13,8 @@ from console.commands.policy_trace import TraceAnswer, answer_data, service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from policies.language.errors import printable
+from policies.language.packet_queries import PolicyTestResult, run_tests
 from policies.semantics.membership import Membership
-from policies.semantics.packet_queries import PolicyTestResult, run_tests
 from policies.semantics.verdict import Judge
 
 

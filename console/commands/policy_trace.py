@@ -15,9 +15,9 @@ from console.errors import CommandError
 from console.options.policy import At, Json, Paths, loaded, moment, print_json
 from console.views.trace_rules import RuleMet, RuleTrace
 from policies.language.errors import printable
+from policies.language.packet_queries import QuestionError, Questions, verdict_data
 from policies.model import Connection, Service, Verdict
 from policies.semantics.membership import Membership
-from policies.semantics.packet_queries import QuestionError, Questions, verdict_data
 from policies.semantics.verdict import Judge
 
 

@@ -11,8 +11,8 @@ import typer
 
 from console.errors import CommandError
 from policies.compiler import SwitchView
+from policies.compiler.switches_file import Switches, SwitchSetting, link, read_switches
 from policies.language.errors import printable
-from policies.language.switches_file import Switches, SwitchSetting, link, read_switches
 from policies.model import Policy
 from topology.fabric import Fabric
 from topology.records import Link

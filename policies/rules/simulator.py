@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from policies.compiler.stateful.fragments import INVALID, is_spoilt
+from policies.rules.conntrack import INVALID, is_untrackable
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -113,7 +113,9 @@ class Interpreter:
                 case Resubmit(other):
                     self._table(other, passage, ct_state)
                 case Track(_, other):
-                    spoilt = passage.fields["ct_state"] and is_spoilt(passage.fields, passage.came)
+                    spoilt = passage.fields["ct_state"] and is_untrackable(
+                        passage.fields, passage.came
+                    )
                     passage.fields["ct_state"] = INVALID if spoilt else ct_state
                     following = other
                 case Commit(_, other):

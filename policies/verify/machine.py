@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 
-from policies.compiler.stateful.fragments import INVALID, is_spoilt
+from policies.rules.conntrack import INVALID, is_untrackable
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -189,7 +189,7 @@ class Machine:
                     run.counting = run.counting or learn is not None
                     self._step(table, fields, ct_state, counted, run)
             case Track(zone, table):
-                spoilt = fields["ct_state"] and is_spoilt(fields, run.packet)
+                spoilt = fields["ct_state"] and is_untrackable(fields, run.packet)
                 fields["ct_state"] = INVALID if spoilt else ct_state & ~FULL_TABLE
                 run.tracks.append(zone)
                 return table

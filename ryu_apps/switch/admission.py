@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, field
 
 from policies.compiler import CompileError
+from policies.compiler.switches_file import Switches
 from policies.compiler.targets import Overflow, SwitchTarget
-from policies.language.switches_file import Switches
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow.messages import set_fragments

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from policies.compiler.switches_file import SwitchSetting
 from policies.compiler.targets import LOSSES, TABLES, Form, SwitchTarget
-from policies.language.switches_file import SwitchSetting
 from policies.rules.rule import CopyToController, Rule, RuleAction, UseMeter
 from ryu_apps.switch.capabilities import Features
 

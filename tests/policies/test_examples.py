@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
+from policies.language.packet_queries import QuestionError, Questions, run_tests
 from policies.language.reader import load_policy, read_policy
 from policies.review.lint import check_policy
 from policies.semantics.membership import Membership
-from policies.semantics.packet_queries import QuestionError, Questions, run_tests
 from policies.semantics.verdict import Judge
 
 EXAMPLES = Path(__file__).parents[2] / "policies" / "examples"

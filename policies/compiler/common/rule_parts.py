@@ -9,8 +9,6 @@ from policies.rules.rule import Bits, Field, Rule, RuleAction, match
 BASE = cookie(Category.BASE)
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
 TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
-# ct_state bits as Open vSwitch numbers them
-CT_NEW, CT_EST, CT_REL, CT_RPL, CT_INV, CT_TRK = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 
 
 def flag(bits: Bits, value: int = 1) -> Field:

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from policies.compiler.common.rule_parts import (
     BASE,
-    CT_NEW,
-    CT_TRK,
     ETH_ARP,
     ETH_IP,
     ETH_IPV6,
@@ -23,6 +21,7 @@ from policies.compiler.stateful.locality import owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout
+from policies.rules.conntrack import CT_NEW, CT_TRK
 from policies.rules.layout import DecidedBits, Reason, RuleTable
 from policies.rules.rule import (
     REMEMBERED,

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from policies.compiler.common.rule_parts import (
-    CT_INV,
-    CT_REL,
-    CT_RPL,
-    CT_TRK,
-    ETH_IP,
-    ETH_IPV6,
-    rule,
-)
+from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, rule
 from policies.compiler.common.services import ICMP_ANSWERS, ICMPV6_ANSWERS
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
+from policies.rules.conntrack import CT_INV, CT_REL, CT_RPL, CT_TRK
 from policies.rules.layout import RuleTable
 from policies.rules.rule import Bits, Field, Goto, Load, Move, Rule
 

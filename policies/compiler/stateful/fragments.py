@@ -13,43 +13,38 @@ The switch must match first fragments by their ports (``set-frags nx-match``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from policies.compiler.common.rule_parts import (
-    CT_INV,
+from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.model import ICMP, ICMPV6
+from policies.rules import layout
+from policies.rules.conntrack import (
+    ANY_FRAGMENT,
     CT_NEW,
     CT_TRK,
-    ETH_IP,
-    ETH_IPV6,
-    flag,
-    flags,
-    rule,
+    FIRST_FRAGMENT,
+    INVALID,
+    LATER_FRAGMENT,
+    PORTS,
+    UNTRACKABLE,
 )
-from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
-from policies.rules import layout
 from policies.rules.layout import DecidedBits, RuleTable
 from policies.rules.rule import Bits, Commit, Field, Goto, Load, Rule, Track
 
-ANY, FIRST, LATER = Field("ip_frag", 1, 1), Field("ip_frag", 1), Field("ip_frag", 3)
-PORTS = {TCP: "tcp_dst", UDP: "udp_dst", SCTP: "sctp_dst"}
-NO_TYPE = 255  # reserved in ICMP and ICMPv6, and tracked by nobody
-_IMPOSSIBLE = dict.fromkeys(PORTS.values(), 0) | dict.fromkeys(
-    ("icmp_type", "icmpv6_type"), NO_TYPE
-)
-INVALID = CT_TRK | CT_INV  # what tracking says of a packet that `is_spoilt`, and of all its pieces
 _VALID = Field("ct_state", CT_TRK, INVALID)
 
 
 def fragment_rules() -> Iterator[Rule]:
     """What is the same on every switch."""
     for eth_type in (ETH_IP, ETH_IPV6):
-        fields = (Field("eth_type", eth_type), _VALID, LATER)
+        fields = (Field("eth_type", eth_type), _VALID, LATER_FRAGMENT)
         yield rule(RuleTable.CONNECTION, 260, fields, Goto(RuleTable.COMMIT))
     # IPv6 extension headers may push the ports out of the first fragment, so that neither the
     # guard nor anybody else sees who asks for what (RFC 7112 has such packets dropped).
     for proto, port in PORTS.items():
-        hidden = (Field("ip_proto", proto), Field(port, 0))
-        yield rule(RuleTable.CONNECTION, 130, (Field("eth_type", ETH_IPV6), FIRST, *hidden))
+        ports = (Field("ip_proto", proto), Field(port, 0))
+        hidden = (Field("eth_type", ETH_IPV6), FIRST_FRAGMENT, *ports)
+        yield rule(RuleTable.CONNECTION, 130, hidden)
     yield rule(RuleTable.FORWARD, 300, (Field("ct_state", INVALID, INVALID),))
 
 
@@ -59,22 +54,14 @@ def waiting_rules(zone: int) -> Iterator[Rule]:
     again = Track(zone, RuleTable.FORWARD)
     for eth_type in (ETH_IP, ETH_IPV6):
         family = Field("eth_type", eth_type)
-        denied = (family, FIRST, flag(layout.OUTCOME, DecidedBits.DENY))
+        denied = (family, FIRST_FRAGMENT, flag(layout.OUTCOME, DecidedBits.DENY))
         query = (ICMP, "icmp_type") if eth_type == ETH_IP else (ICMPV6, "icmpv6_type")
         for proto, name in (*PORTS.items(), query):
-            spoilt = Load(Bits(name, 0, 16 if proto in PORTS else 8), _IMPOSSIBLE[name])
+            untrackable = Load(Bits(name, 0, 16 if proto in PORTS else 8), UNTRACKABLE[name])
             fields = flags(*denied, Field("ip_proto", proto))
-            yield rule(RuleTable.COMMIT, 310, fields, spoilt, again)
+            yield rule(RuleTable.COMMIT, 310, fields, untrackable, again)
         new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
-        yield rule(RuleTable.COMMIT, 210, (family, ANY, new), Commit(zone, RuleTable.FORWARD))
-        yield rule(RuleTable.COMMIT, 200, (family, ANY), again)
+        begins = (family, ANY_FRAGMENT, new)
+        yield rule(RuleTable.COMMIT, 210, begins, Commit(zone, RuleTable.FORWARD))
+        yield rule(RuleTable.COMMIT, 200, (family, ANY_FRAGMENT), again)
     yield rule(RuleTable.COMMIT, 300, (flag(layout.OUTCOME, DecidedBits.DENY),))
-
-
-def is_spoilt(packet: Mapping[str, int], before: Mapping[str, int]) -> bool:
-    """Whether rules have made a first fragment, and with it its whole packet, one that cannot be
-    tracked; ``before`` is the packet as it came."""
-    if packet.get("ip_frag") != FIRST.value:
-        return False
-    names = [name for name, none in _IMPOSSIBLE.items() if packet.get(name) == none]
-    return any(before.get(name) != packet[name] for name in names)

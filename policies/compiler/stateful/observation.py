@@ -13,8 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.compiler.common.rule_parts import (
-    CT_NEW,
-    CT_TRK,
     ETH_IP,
     ETH_IPV6,
     TCP_FIN,
@@ -26,6 +24,7 @@ from policies.compiler.common.rule_parts import (
 )
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
 from policies.rules import layout
+from policies.rules.conntrack import CT_NEW, CT_TRK
 from policies.rules.layout import Category, DecidedBits, Reason, RuleTable, cookie
 from policies.rules.rule import (
     Bits,

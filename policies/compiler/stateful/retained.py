@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from policies.compiler.common.identity_codes import Codes
-from policies.compiler.common.rule_parts import CT_NEW, CT_TRK
 from policies.compiler.stateful.intents import intent_matches, outcome
 from policies.model import Intent, Policy
 from policies.rules import layout
+from policies.rules.conntrack import CT_NEW, CT_TRK
 from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Rule
 from policies.semantics.retained_intents import bare, resolved

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.common.host_addresses import link_local
 from policies.compiler.common.identity_codes import Ends, assign_codes
-from policies.compiler.common.rule_parts import CT_EST, CT_INV, CT_REL, CT_TRK
 from policies.compiler.common.services import port_masks
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.model import (
@@ -37,6 +36,7 @@ from policies.model import (
     Verdict,
 )
 from policies.rules import layout
+from policies.rules.conntrack import CT_EST, CT_INV, CT_REL, CT_TRK
 from policies.rules.layout import Category, Reason, RuleTable, category_of, name_number
 from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule, UseMeter

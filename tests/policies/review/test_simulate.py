@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.cli import run
+from policies.language.packet_queries import Questions
 from policies.language.reader import load_policy
 from policies.model import Connection, Policy
 from policies.review.recorded_traffic import (
@@ -24,7 +25,6 @@ from policies.review.recorded_traffic import (
 )
 from policies.review.simulate import simulate
 from policies.semantics.membership import Membership
-from policies.semantics.packet_queries import Questions
 from policies.semantics.verdict import Judge
 from topology.readers import TrafficError, read_records
 

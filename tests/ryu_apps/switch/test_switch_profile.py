@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from policies.compiler import CompileError
+from policies.compiler.switches_file import Switches, SwitchSetting
 from policies.compiler.targets import Form, SwitchTarget
-from policies.language.switches_file import Switches, SwitchSetting
 from policies.model import TCP, Host, Intent, Service
 from policies.rules.layout import Category, category_of
 from response.ipc.messages import Enforce, HostsChanged, Release, RulesConfirmed, SwitchChanged

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
+from policies.compiler.switches_file import Switches, SwitchSetting, read_switches
 from policies.compiler.targets import LOSSES, SwitchTarget
 from policies.language.errors import PolicyError
-from policies.language.switches_file import Switches, SwitchSetting, read_switches
 from topology.records import Link
 
 SHOP = str(Path(__file__).parents[3] / "policies/examples/shop.yaml")
