@@ -139,9 +139,9 @@ def bridge() -> Iterator[socket.socket]:
 @contextmanager
 def driven(policy: Policy, door: socket.socket) -> Iterator[Driven]:
     """A fresh core, connected; what an earlier one wrote is on the switch still."""
-    core = Core.of(policy, b"bench")
+    core = Core(policy, b"bench")
     core.start((), (), ())
-    core.desired.prepare(time.time())
+    core.desired_state.prepare(time.time())
     found = Driven(core, door)
     found.connect()
     try:

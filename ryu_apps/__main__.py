@@ -1,6 +1,6 @@
 """The controller process: ``python -m ryu_apps SETTINGS`` with the settings as one JSON object.
 
-``septum run`` checks what it was told and turns into this. It is a program of
+``septum run`` checks its options and turns into this. It is a program of
 its own because eventlet must patch the standard library before anything else
 is imported.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 
 from ryu_apps.runtime import patch_standard_library
 
@@ -18,9 +19,10 @@ from response.state.store import StoreError  # noqa: E402
 from ryu_apps.launcher import LaunchError, LaunchSettings, launch  # noqa: E402
 
 
-def main() -> int:
+def main(start: Callable[[LaunchSettings], None] = launch) -> int:
+    """``start`` runs the controller with its settings."""
     try:
-        launch(LaunchSettings.from_json(sys.argv[1]))
+        start(LaunchSettings.from_json(sys.argv[1]))
     except (LaunchError, StoreError, OSError) as error:
         if os.environ.get("SEPTUM_DEBUG"):
             raise

@@ -1,4 +1,4 @@
-"""The Ryu application: a shim that turns events into calls of `Core` and carries out effects."""
+"""The Ryu application: turns events into calls of `Core`, and carries out the effects."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from response.ipc.messages import Message, OwnAddresses, Ready, Reply
 from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
 from response.state.store import StoreError
+from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.enforcement.rollout import Rollout
@@ -44,27 +45,25 @@ TICK = 0.05  # seconds
 LOOK_AROUND_EVERY = 3.0
 SAVE_AGAIN = 1.0
 PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
-FEATURES_REPLY, TABLES_AT = 6, 20
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
 MAX_PORT = 0xFFFF_FF00
-MOST_TABLES = 254
 Greeting = Callable[[], list[Message]]
-Heard = Callable[[Reply], None]
+ReplyReceived = Callable[[Reply], None]
 
 
 @dataclass(frozen=True, slots=True)
 class AppSettings:
-    """``link_of`` makes the way to the analysis from the messages that greet it and what hears
-    its replies; None runs without one (forwarding and policy only)."""
+    """``link_of`` makes the link to the analysis from the messages that greet it and a function
+    that takes its replies; None runs without one (forwarding and policy only)."""
 
     state: Path
-    link_of: Callable[[Greeting, Heard], AnalysisLink | InlineAnalysis] | None
+    link_of: Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None
     ready_file: Path | None = None
     expect_switches: int = 0
 
 
 class Outgoing:
-    """Bytes for one switch, sent in order without making anybody wait."""
+    """Bytes for one switch, sent in order; sending never blocks the caller."""
 
     def __init__(self, datapath: Any) -> None:
         self.datapath = datapath
@@ -101,14 +100,14 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.addresses: set[str] = set()  # that switches connect from
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
-            self.link = settings.link_of(self._greeting, self._heard)
-        self.rollout = Rollout(core, Versions(settings.state), self.carry_out)
-        self.control = ControlServer(settings.state, self)
+            self.link = settings.link_of(self._greeting, self._reply_received)
+        self.rollout = Rollout(core.apply_policy, Versions(settings.state), self.carry_out)
+        self.control = ControlServer(settings.state, partial(handle, self))
         self.faults = 0  # exceptions that no message should raise
         self._announced_ready = False
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
-        self.listener = Listener(self._tap, self._tell_gathered)
+        self.listener = Listener(self._tap, self._send_collected)
 
     def start(self) -> None:
         super().start()
@@ -119,24 +118,24 @@ class SeptumApp(Application):  # type: ignore[misc]
             store.links(),
             store.active_decisions(now),
             tuple(listed.block for listed in store.feed_blocks()),
-            self._kept_before(),
+            self._retained_before(),
         )
-        self.core.desired.prepare(now)
+        self.core.desired_state.prepare(now)
         collect_rarely()
         if self.link is not None:
             self.threads.append(hub.spawn(self.link.serve))
         self.threads.append(hub.spawn(self._clock))
         self.threads.append(hub.spawn(self.control.serve))
 
-    def _kept_before(self) -> keeping.Keeping:
+    def _retained_before(self) -> keeping.Keeping:
         try:
             return keeping.read(self.store.meta(keeping.STORED_AS))
         except ValueError as error:
-            LOG.error("what intents kept before is lost: %s", error)
+            LOG.error("the retained intents of the last run are lost: %s", error)
             return keeping.Keeping()
 
     def shut_down(self) -> None:
-        """Stop doing; switches keep their rules, and the analysis ends when its socket closes."""
+        """Stop; switches keep their rules, and the analysis ends when its socket closes."""
         self.control.close()
         if self.link is not None:
             self.link.close()
@@ -167,12 +166,12 @@ class SeptumApp(Application):  # type: ignore[misc]
                     LOG.log(level, "%s", text)
 
     def _save(self) -> None:
-        """Write down what a restart must know; a store that is busy or full is tried again."""
+        """Save what a restart must know; a store that is busy or full is tried again."""
         for what, save in list(self._unsaved.items()):
             try:
                 save()
             except (sqlite3.Error, StoreError) as error:
-                LOG.warning("%s cannot be written down yet: %s", what, error)
+                LOG.warning("%s cannot be saved yet: %s", what, error)
                 self._save_at = time.monotonic() + SAVE_AGAIN
                 return
             del self._unsaved[what]
@@ -186,15 +185,14 @@ class SeptumApp(Application):  # type: ignore[misc]
             return
         known = self.outgoing.get(datapath.id)
         if event.state == MAIN_DISPATCHER:
-            datapath.welcomed()
+            datapath.handshake_done()
             self.outgoing[datapath.id] = Outgoing(datapath)
             ports = {
                 number: bytes.fromhex(port.hw_addr.replace(":", ""))
                 for number, port in datapath.ports.items()
                 if number < MAX_PORT
             }
-            tables = getattr(datapath, "n_tables", MOST_TABLES)
-            self.carry_out(self.core.switch_up(datapath.id, ports, time.time(), tables))
+            self.carry_out(self.core.switch_up(datapath.id, ports, time.time(), datapath.tables))
             self.addresses.add(datapath.address[0])
             self.carry_out([Tell(OwnAddresses(tuple(sorted(self.addresses))))])
         elif known is not None and known.datapath is datapath:
@@ -220,8 +218,6 @@ class SeptumApp(Application):  # type: ignore[misc]
 
     def _tap(self, datapath: Any, kind: int, xid: int, buf: bytes) -> bool:
         """Messages the core reads from bytes; True when Ryu need not parse them."""
-        if kind == FEATURES_REPLY and len(buf) > TABLES_AT:
-            datapath.n_tables = buf[TABLES_AT]
         if datapath.id is None or datapath.state != MAIN_DISPATCHER:
             return False
         known = self.outgoing.get(datapath.id)
@@ -239,19 +235,19 @@ class SeptumApp(Application):  # type: ignore[misc]
             LOG.exception("message of type %d from switch %d", kind, datapath.id)
         return True
 
-    def _tell_gathered(self) -> None:
-        self.carry_out(self.core.gathered())
+    def _send_collected(self) -> None:
+        self.carry_out(self.core.collected())
 
     # -- the analysis ---------------------------------------------------------
 
     def _greeting(self) -> list[Message]:
-        """What an analysis that just started must know."""
+        """The first messages for an analysis that just started."""
         own = OwnAddresses(tuple(sorted(self.addresses)))
         return [*self.core.greeting(time.time()), own, self.rollout.events()]
 
-    def _heard(self, message: Reply) -> None:
+    def _reply_received(self, message: Reply) -> None:
         if not isinstance(message, Ready):
-            self.carry_out(self.core.orders.order(message, time.time()))
+            self.carry_out(self.core.decisions.order(message, time.time()))
 
     # -- time -----------------------------------------------------------------
 
@@ -274,15 +270,15 @@ class SeptumApp(Application):  # type: ignore[misc]
             hub.sleep(TICK)
 
     def _is_ready(self) -> bool:
-        """All expected switches have their rules confirmed, and the analysis listens."""
+        """Whether all expected switches have confirmed their rules, and the analysis is ready."""
         sessions = self.core.sessions.values()
-        right = [
+        confirmed = [
             each
             for each in sessions
             if each.phase is Phase.READY and each.idle and not each.problem
         ]
         return (
-            len(right) >= self.settings.expect_switches
-            and len(right) == len(self.core.sessions)
+            len(confirmed) >= self.settings.expect_switches
+            and len(confirmed) == len(self.core.sessions)
             and (self.link is None or self.link.ready)
         )

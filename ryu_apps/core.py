@@ -1,21 +1,19 @@
 """The controller's core: what happened on the switches in, effects out. It knows no library.
 
-It keeps every switch equal to the compiled policy, tells the analysis what was
-seen, and carries out the analysis's decisions. Every method takes ``now`` and
-returns the effects in the order in which they must be carried out.
+It keeps every switch equal to the compiled policy, sends what was observed to the
+analysis, and carries out the analysis's decisions. Every method takes ``now`` (seconds
+since the epoch) and returns the effects in the order in which they must be carried out.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from policies.compiler.targets import SwitchTarget
 from policies.model import FeedBlock, Policy
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of
-from policies.rules.rule import Field, Rule
 from policies.semantics.retained_intents import Keeping
 from response.decisions.decision import Decision
 from response.ipc.messages import (
@@ -27,63 +25,60 @@ from response.ipc.messages import (
 )
 from ryu_apps.effects import Effect, Log, Remember, Send, Tell
 from ryu_apps.enforcement.decisions import DecisionSender
-from ryu_apps.enforcement.desired_state import DesiredState, digest_of
+from ryu_apps.enforcement.desired_state import DesiredState
+from ryu_apps.enforcement.policy_state import PolicyState
 from ryu_apps.enforcement.reconciler import Reconciler
-from ryu_apps.fabric.link_discovery import Cabling
-from ryu_apps.openflow import decode, ethernet
+from ryu_apps.enforcement.switch_lifecycle import SwitchLifecycle
+from ryu_apps.fabric.host_discovery import HostDiscovery
+from ryu_apps.fabric.link_discovery import LinkDiscovery
+from ryu_apps.fabric.network_state import NetworkChange, NetworkState
+from ryu_apps.openflow import decode
 from ryu_apps.openflow.messages import EXPERIMENTER
-from ryu_apps.switch import drift
-from ryu_apps.switch.admission import Admission, fragments
-from ryu_apps.switch.bundle_writer import Confirmed, error_code
-from ryu_apps.switch.roles import ROLE_REPLY, owner_of
-from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
-from ryu_apps.switch.table_reader import TableReading
+from ryu_apps.switch.admission import Admission
+from ryu_apps.switch.roles import ROLE_REPLY
+from ryu_apps.switch.session import Phase, Session
 from ryu_apps.telemetry.packet_in import PacketInHandler
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
-LLDP = Field("eth_type", ethernet.ETH_LLDP)
-EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are looked at
+EXPIRY_CHECK = 60.0  # seconds: how often intents' ends are checked
 
 
-@dataclass(slots=True)
 class Core:
-    """``secret`` signs link discovery frames."""
+    """``secret`` signs link discovery frames; ``files`` and ``version`` name the policy."""
 
-    desired: DesiredState
-    watcher: PacketInHandler
-    admission: Admission = field(default_factory=Admission)
-    sessions: dict[int, Session] = field(default_factory=dict)
-    upkeep: Reconciler = field(init=False)
-    orders: DecisionSender = field(init=False)
-    cabling: Cabling = field(init=False)
-    _next_expiry_check: float = 0.0
-    _kept_on_disk: Keeping = field(default_factory=Keeping)
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         policy: Policy,
         secret: bytes,
         files: tuple[str, ...] = (),
         admission: Admission | None = None,
-    ) -> Core:
-        desired = DesiredState(policy, files, digest_of(policy))
-        return cls(desired, PacketInHandler(desired, secret), admission or Admission())
+        version: int = 0,
+    ) -> None:
+        network = self.network = NetworkState()
+        self.sessions: dict[int, Session] = {}
+        self.admission = admission or Admission()
+        self.desired_state = DesiredState(network, PolicyState.of(policy, files, version))
+        self.reconciler = Reconciler(self.desired_state, self.admission.owner, self.sessions)
+        self.decisions = DecisionSender(self.reconciler)
+        self.links = LinkDiscovery(network, secret)
+        self.hosts = HostDiscovery(network, self._can_probe, self.reconciler.views)
+        self.packet_in = PacketInHandler(self.links, self.hosts, self.intent_names)
+        self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links)
+        self.malformed = 0  # messages of switches that could not be read
+        self._next_expiry_check = 0.0
+        self._saved_retained = Keeping()
 
-    def __post_init__(self) -> None:
-        links, owner = self.watcher.links, self.admission.owner
-        self.upkeep = Reconciler(self.desired, links, owner, self.sessions)
-        self.orders = DecisionSender(self.upkeep)
-        self.cabling = Cabling(self.desired, self.watcher, self.upkeep)
-        self.watcher.can_ask = self._can_ask
-
-    def _can_ask(self, switch: int) -> bool:
-        """Whether a switch is there to pass questions on and answers back."""
+    def _can_probe(self, switch: int) -> bool:
+        """Whether a switch is there to pass probes on and answers back."""
         session = self.sessions.get(switch)
         if session is None or session.phase is not Phase.READY:
             return False
-        return session.kind.target is SwitchTarget.STATEFUL
+        return session.profile.target is SwitchTarget.STATEFUL
+
+    def intent_names(self) -> Mapping[int, str]:
+        """Names of intents by number, retained ones included."""
+        return self.desired_state.policy_state.intent_names
 
     # -- starting and policies ------------------------------------------------
 
@@ -93,17 +88,17 @@ class Core:
         links: Iterable[Link],
         decisions: Iterable[Decision],
         feeds: Iterable[FeedBlock] = (),
-        keeping: Keeping | None = None,
+        retained: Keeping | None = None,
     ) -> None:
         """Take back what an earlier run knew."""
-        self.desired.restore(bindings, links, decisions, feeds, keeping)
+        self.desired_state.restore(bindings, links, decisions, feeds, retained)
 
     def greeting(self, now: float) -> list[Message]:
-        """What an analysis that just started must hear before anything else."""
-        desired = self.desired
+        """What an analysis that just started must receive before anything else."""
+        state = self.desired_state.policy_state
         return [
-            PolicyApplied(now, desired.files, desired.digest, version=desired.version),
-            HostsChanged(desired.hosts.bindings()),
+            PolicyApplied(now, state.files, state.digest, version=state.version),
+            HostsChanged(self.network.hosts.bindings()),
         ]
 
     def apply_policy(
@@ -111,23 +106,27 @@ class Core:
     ) -> list[Effect]:
         """Put another policy in force, as a difference, on every ready switch.
 
-        ``version`` is its number among those kept. Raises CompileError, and changes nothing,
+        ``version`` is its number among those stored. Raises CompileError, and changes nothing,
         when it does not fit.
         """
-        update = self.desired.exchange(policy, files, now, lambda: self.upkeep.check_room(now))
-        self.desired.version = version
-        told: list[Effect] = [Tell(message) for message in self.greeting(now)]
-        switches = tuple(sorted(session.switch for session in self.upkeep.ready()))
+        update = self.desired_state.replace_policy(
+            policy, files, version, now, lambda: self.reconciler.check_room(now)
+        )
+        switches = tuple(sorted(session.switch for session in self.reconciler.ready()))
         realised = Tell(PolicyConfirmed(version, switches))
-        return [*self._keeping(), *told, *self.upkeep.bring_all(update, now, lambda at: [realised])]
+        return [
+            *self._save_retained(),
+            *(Tell(message) for message in self.greeting(now)),
+            *self.reconciler.bring_all(update, now, lambda at: [realised]),
+        ]
 
-    def _keeping(self) -> list[Effect]:
-        """Have written down what a restart must know of kept intents, where that has changed."""
-        keeping = self.desired.keeping
-        if keeping == self._kept_on_disk:
+    def _save_retained(self) -> list[Effect]:
+        """Save the retained intents for a restart, where they have changed."""
+        retained = self.desired_state.policy_state.retained
+        if retained == self._saved_retained:
             return []
-        self._kept_on_disk = keeping
-        return [Remember(keeping=keeping)]
+        self._saved_retained = retained
+        return [Remember(keeping=retained)]
 
     # -- switches -------------------------------------------------------------
 
@@ -154,9 +153,9 @@ class Core:
     def switch_down(self, switch: int, now: float) -> list[Effect]:
         if self.sessions.pop(switch, None) is None:
             return []
-        self.watcher.links.lost(switch)
+        self.network.switch_disconnected(switch)
         return [
-            *self.upkeep.reroute(now),
+            *self.reconciler.reroute(now),
             Log(logging.WARNING, f"switch {switch} disconnected; its rules stay in force"),
             Tell(SwitchChanged(now, switch, "disconnected", "its rules stay in force")),
         ]
@@ -166,7 +165,20 @@ class Core:
     ) -> list[Effect]:
         """A port appeared, changed or (``mac`` None) went away."""
         session = self.sessions.get(switch)
-        return [] if session is None else self.cabling.port_changed(session, port, mac, up, now)
+        if session is None:
+            return []
+        change = self.links.port_changed(session, port, mac, up)
+        return [*self._follow(change, now), *self.links.announce(session)]
+
+    def _follow(self, change: NetworkChange, now: float) -> list[Effect]:
+        """What a change of the network changes on the switches."""
+        if change.hosts_changed:
+            rules = self.reconciler.reconcile_all(now, change.afterwards)
+        elif change.links_changed:
+            rules = self.reconciler.reroute(now)
+        else:
+            rules = []
+        return [*change.effects, *rules]
 
     # -- messages -------------------------------------------------------------
 
@@ -178,180 +190,92 @@ class Core:
         try:
             return self._message(session, kind, xid, buf, now)
         except decode.Malformed as error:
-            lost = self.watcher.lost
-            lost.malformed += 1
-            if lost.malformed & lost.malformed - 1:
-                return []  # told at the first, second, fourth, … so that a log does not fill up
-            text = f"switch {switch} sent malformed messages, {lost.malformed} by now: {error}"
+            self.malformed += 1
+            if self.malformed & self.malformed - 1:
+                return []  # logged at the first, second, fourth, … so that a log does not fill up
+            text = f"switch {switch} sent malformed messages, {self.malformed} by now: {error}"
             return [Log(logging.WARNING, text)]
 
     def _message(
         self, session: Session, kind: int, xid: int, buf: bytes, now: float
     ) -> list[Effect]:
         if kind == PACKET_IN:
-            return self._packet(session, decode.packet_in(buf), now)
+            change = self.packet_in.packet(session, decode.packet_in(buf), now)
+            return self._follow(change, now)
         if kind == FLOW_REMOVED:
-            removed = decode.flow_removed(buf)
-            if category_of(removed.cookie) == Category.COUNT:
-                self.watcher.ended(session.switch, removed, now)
-                return []
-            session.flow_removed(removed)
-            if category_of(removed.cookie) == Category.KEPT:
-                return self._let_go(removed.cookie, now)
-            return []
+            return self._flow_removed(session, decode.flow_removed(buf), now)
         if kind == BARRIER:
-            return self._barrier(session, xid, now)
-        if kind == ROLE_REPLY and session.role.asked(xid):
-            more = session.role.answered(buf)
-            return [Send(session.switch, more)] if more else []
+            return self.lifecycle.barrier(session, xid, now)
+        if kind == ROLE_REPLY:
+            return self.lifecycle.role_reply(session, xid, buf)
         if kind == EXPERIMENTER:
             return self.admission.demoted(session, buf, now)
         if kind == ERROR:
-            return self._error(session, xid, buf, now)
+            return self.lifecycle.error(session, xid, buf, now)
         if kind == MULTIPART:
-            held_back = session.losses.total
-            reading = session.multipart(xid, buf, now)
-            if session.losses.total > held_back:
-                self.watcher.book.segments.doubt(now)
-            return [] if reading is None else self._read(session, reading, now)
+            lost = session.telemetry_loss.total
+            effects = self.lifecycle.multipart(session, xid, buf, now)
+            if session.telemetry_loss.total > lost:
+                self.packet_in.flow_tracker.tcp_tracker.copies_lost(now)
+            return effects
         return []
 
-    def _barrier(self, session: Session, xid: int, now: float) -> list[Effect]:
-        if session.probe is not None and (features := session.probe.done(xid)) is not None:
-            return self.admission.understood(session, features, now)
-        effects = session.barrier(xid, now)
-        return effects + self._look_at_refusal(session, now)
-
-    def _error(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
-        if session.probe is not None and session.probe.refuse(xid):
+    def _flow_removed(
+        self, session: Session, removed: decode.FlowRemoved, now: float
+    ) -> list[Effect]:
+        category = category_of(removed.cookie)
+        if category == Category.COUNT:
+            self.packet_in.flow_ended(session.switch, removed, now)
             return []
-        kind, code = error_code(buf)
-        if session.role.asked(xid):
-            more = session.role.refused(kind, code)
-            return [Send(session.switch, more)] if more else []
-        if session.reading is None or not session.reading.asked(xid):
-            return session.error(xid, buf, now) + self._look_at_refusal(session, now)
-        if session.phase is Phase.READING:
-            session.retry_at = now + RETRY_AFTER
-        return drift.unread(session, f"it answered with error {kind}/{code}", now)
-
-    def _look_at_refusal(self, session: Session, now: float) -> list[Effect]:
-        """What a refused change says of the switch beyond that change."""
-        refusal, session.refusal = session.refusal, None
-        if refusal is None:
+        session.flow_removed(removed)
+        if category != Category.KEPT:
             return []
-        if refusal.slave:
-            whose = "a controller that made itself master"
-            return self.admission.stand_by(session, whose, now)
-        return self.admission.weaken(session, refusal, now)
-
-    def _read(self, session: Session, reading: TableReading, now: float) -> list[Effect]:
-        """A switch has said what it holds."""
-        if session.phase is Phase.READING:
-            session.settle(reading, now)
-            ours, another = self.admission.admit(session, reading, now)
-            if not ours:
-                return another
-            claim = Send(session.switch, session.role.claim())
-            return [*another, claim, *self.cabling.discover(session, now)]
-        if session.phase is not Phase.READY:
-            return []
-        owner = owner_of(reading.found.values())
-        if owner not in (None, self.admission.owner):
-            return self.admission.stand_by(session, f"controller {owner:012x}", now)
-
-        def desired() -> tuple[Rule, ...]:
-            return self.upkeep.rules(session, now)
-
-        def repair(then: Confirmed) -> list[Effect]:
-            return self.upkeep.reconcile(session, now, then)
-
-        return drift.judge(session, reading, desired, repair, now)
+        # A retained intent's rule ended for want of traffic; the last one takes the intent along.
+        for each in self.sessions.values():
+            if any(rule.cookie == removed.cookie for rule in each.installed.values()):
+                return []
+        self.desired_state.release_intent(number_of(removed.cookie))
+        return self.reconciler.reconcile_all(now)
 
     def check(self, now: float) -> list[Effect]:
-        """Compare every ready switch with the policy itself, now; `Session.checked` will say."""
-        ready = self.upkeep.ready()
+        """Compare every ready switch with the policy itself, into `Session.checked`."""
+        ready = self.reconciler.ready()
         return [effect for session in ready for effect in session.check(now, thorough=True)]
 
-    def read_traffic(self) -> list[Effect]:
-        """Ask every ready switch for its counters; `Session.traffic` will say."""
-        return [Send(each.switch, each.traffic.ask()) for each in self.upkeep.ready()]
+    def read_counters(self) -> list[Effect]:
+        """Ask every ready switch for its counters, into `Session.flow_counters`."""
+        ready = self.reconciler.ready()
+        return [Send(session.switch, session.flow_counters.ask()) for session in ready]
 
-    def _packet(self, session: Session, copy: decode.PacketIn, now: float) -> list[Effect]:
-        if copy.fields.get("in_port") not in session.ports:
-            self.watcher.lost.unreadable_frames += 1
-            return []
-        target = session.kind.target
-        seen = self.watcher.packet(session.switch, copy, self.upkeep.views, now, target)
-        changed: list[Effect] = []
-        if seen.rules_changed:
-            changed = self.upkeep.reconcile_all(now, seen.afterwards)
-        elif seen.rerouted:
-            changed = self.upkeep.reroute(now)
-        return [*seen.effects, *changed]
-
-    def gathered(self) -> list[Effect]:
+    def collected(self) -> list[Effect]:
         """Connections seen since the last call; call when no more messages are at hand."""
-        return self.watcher.gathered()
+        return self.packet_in.collected()
 
     # -- time -----------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """Call a few times a second: settles, retries, and ends what is overdue."""
-        effects = self.upkeep.settled(now)
+        """Settle, retry and end whatever is due; call a few times a second."""
+        effects = self.reconciler.settled(now)
         for session in list(self.sessions.values()):
-            if session.phase is Phase.SETTLING and now >= session.settled_at:
-                effects += self.upkeep.reconcile(session, now)
-                if session.switch in self.desired.avoid:
-                    effects += self.upkeep.reroute(now)  # paths may lead through it again
-            elif session.phase is Phase.ASKING:
-                if session.probe is not None and session.probe.late(now):
-                    text = f"switch {session.switch} does not say what it can do: asked again"
-                    effects += [Log(logging.WARNING, text), *session.ask(now)]
-            elif session.read_failed(now):
-                session.retry_at = 0.0
-                if session.reading is not None:
-                    effects += drift.unread(session, "no answer in time", now)
-                text = f"switch {session.switch}: reading its rules again"
-                effects += [Log(logging.WARNING, text), *session.read(now)]
-            else:
-                effects += drift.look(session, now)
-        effects += self.cabling.silent(now)
-        effects += self.watcher.overdue(now)
-        moves = self.watcher.settle_moves(now)
-        effects += moves.effects
-        if moves.rules_changed:
-            effects += self.upkeep.reconcile_all(now)
-        decisions = self.desired.decisions
-        over = [each for each in decisions.values() if each.expires <= now]
-        for decision in over:
-            effects += self.orders.end(decision, now)
-        effects += self.orders.send_listed(now)
+            effects += self.lifecycle.tick(session, now)
+        ready = {session.switch for session in self.reconciler.ready()}
+        effects += self._follow(self.links.expire(ready, now), now)
+        effects += self.packet_in.expire(now)
+        effects += self._follow(self.hosts.settle_moves(now), now)
+        effects += self.decisions.end_expired(now)
+        effects += self.decisions.send_listed(now)
         if now >= self._next_expiry_check:
             effects += self._expire_intents(now)
-        return effects + self._keeping()
-
-    def _let_go(self, cause: int, now: float) -> list[Effect]:
-        """A kept intent's rule ended for want of traffic; the last one takes the intent along."""
-        for session in self.sessions.values():
-            if any(rule.cookie == cause for rule in session.installed.values()):
-                return []
-        self.desired.let_go(number_of(cause))
-        return self.upkeep.reconcile_all(now)
+        return effects + self._save_retained()
 
     def look_around(self) -> list[Effect]:
-        """Ask again which links there are and what was lost, and say again how fragments are to be
-        treated; call every few seconds."""
-        effects: list[Effect] = []
-        for session in self.upkeep.ready():
-            effects += self.cabling.announce(session)
-            effects.append(Send(session.switch, session.losses.ask()))
-            effects += fragments(session)
-        return effects
+        """Ask every ready switch what nobody reports unasked; call every few seconds."""
+        ready = self.reconciler.ready()
+        return [effect for session in ready for effect in self.lifecycle.look_around(session)]
 
     def _expire_intents(self, now: float) -> list[Effect]:
-        """Intents near their end get a timer on the switch, and leave after it."""
+        """Give intents near their end a timer on the switch, and remove ended ones."""
         self._next_expiry_check = now + EXPIRY_CHECK
-        if all(intent.expires is None for intent in self.desired.policy.intents):
+        if all(intent.expires is None for intent in self.desired_state.policy.intents):
             return []
-        return self.upkeep.reconcile_all(now)
+        return self.reconciler.reconcile_all(now)

@@ -14,7 +14,7 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -25,11 +25,11 @@ from policies.language.errors import PolicyError
 from response.state.policy_versions import VersionError, Versions, at_start
 from response.state.store import Store
 from ryu_apps import runtime
-from ryu_apps.app import AppSettings, Greeting, Heard, SeptumApp
+from ryu_apps.app import AppSettings, Greeting, ReplyReceived, SeptumApp
 from ryu_apps.core import Core
-from ryu_apps.enforcement.desired_state import check_fits
+from ryu_apps.enforcement.policy_state import check_fits
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
-from ryu_apps.ipc.analysis_link import AnalysisLink
+from ryu_apps.ipc.analysis_link import AnalysisLink, AnalysisProgram
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.listener import TlsFiles
 
@@ -42,7 +42,7 @@ class LaunchError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LaunchSettings:
-    """What ``septum run`` was told. ``analysis`` is ``process``, ``inline`` or ``none``."""
+    """The options of ``septum run``. ``analysis`` is ``process``, ``inline`` or ``none``."""
 
     policy_paths: tuple[str, ...]
     state: str
@@ -69,8 +69,13 @@ class LaunchSettings:
         return cls(**{**values, "policy_paths": tuple(values["policy_paths"]), "tls": tls})
 
 
-def launch(settings: LaunchSettings) -> None:
-    """Run until told to stop (SIGTERM, SIGINT).
+def launch(
+    settings: LaunchSettings,
+    application: type[SeptumApp] = SeptumApp,
+    analysis: AnalysisProgram | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT. Experiments run another ``application``, or another
+    ``analysis`` process, whose arguments are filled in.
 
     Raises LaunchError, StoreError or OSError before anything is changed.
     """
@@ -101,17 +106,18 @@ def launch(settings: LaunchSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop.raise_it)
     admission = Admission(_owner(state), _switches(settings.switches), settings.takeover)
-    core = Core.of(policy, _secret(state), version.paths, admission)
-    core.desired.version = version.number
     try:
         check_fits(policy, time.time())
+        core = Core(policy, _secret(state), version.paths, admission, version.number)
     except CompileError as error:
         raise LaunchError(str(error)) from error
     store = Store.open(state, time.time(), patience=STORE_PATIENCE)
-    app_settings = AppSettings(state, _link_of(settings), ready_file, settings.expect_switches)
+    app_settings = AppSettings(
+        state, _link_of(settings, analysis), ready_file, settings.expect_switches
+    )
     try:
         runtime.run_application(
-            SeptumApp,
+            application,
             partial(_listen, settings, tls),
             stop.is_raised,
             core=core,
@@ -146,8 +152,8 @@ def _listen(settings: LaunchSettings, tls: ssl.SSLContext | None, app: SeptumApp
 
 
 def _link_of(
-    settings: LaunchSettings,
-) -> Callable[[Greeting, Heard], AnalysisLink | InlineAnalysis] | None:
+    settings: LaunchSettings, analysis: AnalysisProgram | None
+) -> Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None:
     """How the app reaches the analysis."""
     if settings.analysis == "none":
         return None
@@ -172,7 +178,8 @@ def _link_of(
         arguments += ["--policy", path]
     if not settings.adapt:
         arguments.append("--no-adapt")
-    return partial(AnalysisLink, arguments)
+    program = replace(analysis or AnalysisProgram(), arguments=tuple(arguments))
+    return partial(AnalysisLink, program)
 
 
 class StopFlag:

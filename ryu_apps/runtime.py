@@ -78,7 +78,7 @@ class Handshakes(ofp_handler.OFPHandler):  # type: ignore[misc]
 def run_application(
     app: type, listen: Callable[[Any], None], stopping: Callable[[], bool], **settings: Any
 ) -> None:
-    """Run one application until ``stopping()``; ``listen`` is told it and must not wait.
+    """Run one application until ``stopping()``; ``listen`` receives it and must not block.
 
     The application's ``shut_down()`` is called at the end.
     """

@@ -65,7 +65,7 @@ def blocked_lab() -> Iterator[tuple[Lab, Driven]]:
         door = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         target = f"tcp:127.0.0.1:{door.getsockname()[1]}"
         lab = stack.enter_context(Lab(plan_from_policy(policy, ()), target))
-        core = Core.of(policy, b"bench")
+        core = Core(policy, b"bench")
         core.start((), (), ())
         switch = Driven(core, door)
         switch.connect()
@@ -96,10 +96,10 @@ def waits() -> tuple[float, ...]:
             while select.select([heard.stdout], [], [], 0)[0]:
                 heard.stdout.readline()  # a pause of the sender's own
             before = time.monotonic()
-            switch.carry_out(switch.core.orders.command(Enforce(decision), time.time()))
+            switch.carry_out(switch.core.decisions.command(Enforce(decision), time.time()))
             _turn(switch, 0.1)
             found.append(max(0.0, float(heard.stdout.readline()) - before))
-            switch.carry_out(switch.core.orders.command(Release(decision, "bench"), time.time()))
+            switch.carry_out(switch.core.decisions.command(Release(decision, "bench"), time.time()))
             _turn(switch, 0.1)
     return tuple(found)
 

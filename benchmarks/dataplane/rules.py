@@ -62,7 +62,7 @@ def pushed() -> tuple[Pushed, ...]:
             with _up(door) as switch:
                 session = switch.core.sessions[DPID]
                 took, sent = switch.confirmed - switch.sent, session.counters.flow_mods
-                rules = switch.core.upkeep.rules(session, time.time())
+                rules = switch.core.reconciler.rules(session, time.time())
             path = Path(name) / "flows.txt"
             path.write_text("".join(f"{ovs_text(rule)}\n" for rule in rules))
             empty(meters=False)

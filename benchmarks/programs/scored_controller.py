@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 
 def main() -> int:
     """Everything is imported here: the runtime patches the standard library of who imports it."""
     from ryu_apps.__main__ import main as controller
-    from ryu_apps.ipc.analysis_link import AnalysisLink
+    from ryu_apps.ipc.analysis_link import AnalysisProgram
+    from ryu_apps.launcher import launch
 
-    AnalysisLink.module = "benchmarks.programs.scored_analysis"
-    return controller()
+    analysis = AnalysisProgram(module="benchmarks.programs.scored_analysis")
+    return controller(partial(launch, analysis=analysis))
 
 
 if __name__ == "__main__":

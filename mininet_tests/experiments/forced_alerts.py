@@ -10,56 +10,60 @@ after the alert is the product's own.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ryu_apps.app import SeptumApp
 
 ACCUSED, FLOOD = "accused", "flood"
 
 
 def controller(settings: str) -> int:
     from ryu_apps.__main__ import main  # patches the standard library before anything else
-    from ryu_apps.ipc import analysis_link
+    from ryu_apps.app import SeptumApp
+    from ryu_apps.ipc.analysis_link import AnalysisProgram
+    from ryu_apps.launcher import launch
+    from ryu_apps.runtime import hub
 
-    analysis_link.AnalysisLink.module = "mininet_tests.experiments.forced_alerts_analysis"
-    analysis_link.RESTART_AFTER = 0.05
-    _flood_when_told(Path(json.loads(settings)["state"]))
+    class FloodingApp(SeptumApp):
+        """Sends the records that the file `FLOOD` asks for, beside its work."""
+
+        def start(self) -> None:
+            super().start()
+            self.threads.append(hub.spawn(_flood, self))
+
+    analysis = AnalysisProgram(
+        module="mininet_tests.experiments.forced_alerts_analysis", restart_after=0.05
+    )
     sys.argv[1:] = [settings]
-    return main()
+    return main(partial(launch, application=FloodingApp, analysis=analysis))
 
 
-def _flood_when_told(state: Path) -> None:
-    """Once the file `FLOOD` says so (``addresses a_second seconds``), records that accuse go the
+def _flood(app: SeptumApp) -> None:
+    """Once the file `FLOOD` is there (``addresses a_second seconds``), send records that accuse the
     way that seen connections go: one by one into the queue to the analysis."""
     from response.ipc.messages import RecordsSeen
-    from ryu_apps import app as app_module
-    from ryu_apps.app import SeptumApp
     from ryu_apps.runtime import hub
     from topology.records import FlowRecord
 
-    usual = SeptumApp.start
-
-    def flood(app: SeptumApp) -> None:
-        while not (state / FLOOD).exists():
-            hub.sleep(0.05)
-        count, rate, seconds = map(int, (state / FLOOD).read_text().split())
-        assert app.link is not None
-        began = time.monotonic()
-        for number in range(rate * seconds):
-            address = f"10.1.{number % count // 250}.{number % count % 250 + 1}"
-            record = FlowRecord(
-                time.time(), address, "10.0.0.250", "tcp", 4, 22, phase="start",
-                intent="accused:0.9995:3",
-            )  # fmt: skip
-            app.link.tell(RecordsSeen((record,)))
-            hub.sleep(max(0.0, began + number / rate - time.monotonic()))
-
-    def start(app: SeptumApp) -> None:
-        usual(app)
-        app.threads.append(hub.spawn(flood, app))
-
-    vars(app_module)["SeptumApp"].start = start
+    asked = app.settings.state / FLOOD
+    while not asked.exists():
+        hub.sleep(0.05)
+    count, rate, seconds = map(int, asked.read_text().split())
+    assert app.link is not None
+    began = time.monotonic()
+    for number in range(rate * seconds):
+        address = f"10.1.{number % count // 250}.{number % count % 250 + 1}"
+        record = FlowRecord(
+            time.time(), address, "10.0.0.250", "tcp", 4, 22, phase="start",
+            intent="accused:0.9995:3",
+        )  # fmt: skip
+        app.link.tell(RecordsSeen((record,)))
+        hub.sleep(max(0.0, began + number / rate - time.monotonic()))
 
 
 def accuse(state: Path, address: str, score: float, hops: int) -> None:

@@ -1,4 +1,4 @@
-"""What a switch confirms of machine decisions: the rules that it has of each, and no others."""
+"""Confirmations of machine decisions: the rules of each that a switch has, and no others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policies.rules.rule import Rule
 from response.decisions.decision import Decision, InstalledRule, id_of
 from response.ipc.messages import RulesConfirmed, SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
-from ryu_apps.enforcement.desired_state import DecisionRules, by_decision
+from ryu_apps.enforcement.decision_state import DecisionRules, by_decision
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.session import Session
 
@@ -20,41 +20,41 @@ MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
 
 def confirmation(switch: int, decided: DecisionRules) -> Callable[[float], list[Effect]]:
     def confirmed(now: float) -> list[Effect]:
-        told: list[Effect] = []
+        effects: list[Effect] = []
         for name, _, placed, gone in decided.parts:
             if placed:
-                told.append(Tell(RulesConfirmed(now, name, installed(switch, placed))))
+                effects.append(Tell(RulesConfirmed(now, name, installed(switch, placed))))
             if gone:
-                told.append(Tell(RulesConfirmed(now, name, installed(switch, gone), True)))
-        return told
+                effects.append(Tell(RulesConfirmed(now, name, installed(switch, gone), True)))
+        return effects
 
     return confirmed
 
 
-def plain_confirmation(
+def whole_confirmation(
     session: Session, decided: DecisionRules, held: Decision | None
 ) -> Callable[[float], list[Effect]]:
-    """For a switch of another kind, whose rules are made as a whole: what it really has."""
+    """For a switch whose rules are compiled as a whole: the rules that it really has."""
     before = _carried(session)
 
     def confirmed(now: float) -> list[Effect]:
         after = _carried(session)
-        told: list[Effect] = []
+        effects: list[Effect] = []
         for name, number, _, _ in decided.parts:
             mine = after.get(number, set())
             if gone := before.get(number, set()) - mine:
-                told.append(Tell(RulesConfirmed(now, name, tuple(sorted(gone, key=repr)), True)))
+                effects.append(Tell(RulesConfirmed(now, name, tuple(sorted(gone, key=repr)), True)))
             if mine:
-                told.append(Tell(RulesConfirmed(now, name, tuple(sorted(mine, key=repr)))))
+                effects.append(Tell(RulesConfirmed(now, name, tuple(sorted(mine, key=repr)))))
         if held is not None and held.number not in after:
-            what = session.kind.target.value
+            what = session.profile.target.value
             text = (
                 f"switch {session.switch} ({what} rules) cannot {held.action}: "
                 f"{held.id} is not in force there"
             )
-            told.append(Log(logging.ERROR, text))
-            told.append(Tell(SwitchChanged(now, session.switch, "failed", text)))
-        return told
+            effects.append(Log(logging.ERROR, text))
+            effects.append(Tell(SwitchChanged(now, session.switch, "failed", text)))
+        return effects
 
     return confirmed
 
@@ -87,9 +87,9 @@ def placed(
 
 
 @dataclass(slots=True)
-class Ended:
-    """Decisions that ended and whose rules switches had confirmed: a switch that is away then
-    says when it is back that it has none of them left."""
+class EndedDecisions:
+    """Decisions that ended and whose rules switches had confirmed: for a switch that is away then,
+    it is confirmed when it is back that it has none of them left."""
 
     _decisions: dict[str, Decision] = field(default_factory=dict)
 
@@ -118,9 +118,9 @@ class Ended:
 
     def none_left(self, switch: int, now: float) -> list[Effect]:
         """Of decisions that ended while a switch could not be asked: it has no rule of them now."""
-        told: list[Effect] = []
+        effects: list[Effect] = []
         for decision in self._decisions.values():
             here = tuple(rule for rule in decision.rules if rule.switch == switch)
             if here:
-                told.append(Tell(RulesConfirmed(now, decision.id, here, True)))
-        return told
+                effects.append(Tell(RulesConfirmed(now, decision.id, here, True)))
+        return effects

@@ -1,4 +1,4 @@
-"""Carries out what the analysis wants of switches: machine decisions, and what feeds list."""
+"""Orders of the analysis carried out on switches: machine decisions, and what feeds list."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from policies.compiler.targets import SwitchTarget
 from response.decisions.decision import Decision
 from response.ipc.messages import Command, Enforce, ListFeed, Order
 from ryu_apps.effects import Effect, Log
-from ryu_apps.enforcement.confirmations import confirmation, plain_confirmation
+from ryu_apps.enforcement.confirmations import confirmation, whole_confirmation
 from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.openflow.encode import wire_key, wire_rule
 
@@ -21,8 +21,9 @@ FEED_PART = 2_000  # rules of feeds that are sent at once
 class DecisionSender:
     """Call `send_listed` a few times a second."""
 
-    def __init__(self, upkeep: Reconciler) -> None:
-        self._upkeep = upkeep
+    def __init__(self, reconciler: Reconciler) -> None:
+        self._reconciler = reconciler
+        self._decisions = reconciler.desired_state.decision_state
         self._listed: deque[Iterator[RuleChange]] = deque()  # changes of feeds, still to be sent
         self._behind: set[int] = set()  # switches to be compared when all is sent
 
@@ -33,9 +34,9 @@ class DecisionSender:
         return self.command(order, now)
 
     def list_feed(self, listed: ListFeed, now: float) -> list[Effect]:
-        """Know what a feed lists now; of its rules only the difference is sent."""
+        """Take over what a feed lists now; of its rules only the difference is sent."""
         try:
-            change = self._upkeep.desired.list_feed(listed.block)
+            change = self._decisions.list_feed(listed.block)
         except ValueError as error:
             return [Log(logging.ERROR, f"feed {listed.feed}: not taken: {error}")]
         if change:
@@ -51,29 +52,31 @@ class DecisionSender:
                 self._listed.popleft()
         if part is None:
             late, self._behind = self._behind, set()
-            behind = [session for session in self._upkeep.ready() if session.switch in late]
-            return [effect for session in behind for effect in self._upkeep.reconcile(session, now)]
+            behind = [session for session in self._reconciler.ready() if session.switch in late]
+            return [
+                effect for session in behind for effect in self._reconciler.reconcile(session, now)
+            ]
         added = [wire_rule(rule) for rule in part.added]
         removed = [wire_key(rule) for rule in part.removed]
         effects: list[Effect] = []
-        for session in self._upkeep.ready():
-            if self._upkeep.may_change(session, part):
+        for session in self._reconciler.ready():
+            if self._reconciler.may_change(session, part):
                 effects += session.exchange(added, removed, "feeds", now)
-            elif session.kind.target is SwitchTarget.STATEFUL:
+            elif session.profile.target is SwitchTarget.STATEFUL:
                 self._behind.add(session.switch)
         return effects
 
     def command(self, command: Command, now: float) -> list[Effect]:
         """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
         decision, held = command.decision, isinstance(command, Enforce)
-        self._upkeep.ended.note(decision, held)
-        decided = self._upkeep.desired.decide(decision, held, now)
-        limits = self._upkeep.desired.limits(now)
+        self._reconciler.ended.note(decision, held)
+        decided = self._decisions.decide(decision, held, now)
+        limits = self._reconciler.desired_state.limits(now)
         effects: list[Effect] = []
-        for session in self._upkeep.ready():
-            if session.kind.target is not SwitchTarget.STATEFUL:
-                plain = plain_confirmation(session, decided, decision if held else None)
-                effects += self._upkeep.reconcile(session, now, plain)
+        for session in self._reconciler.ready():
+            if session.profile.target is not SwitchTarget.STATEFUL:
+                whole = whole_confirmation(session, decided, decision if held else None)
+                effects += self._reconciler.reconcile(session, now, whole)
                 continue
             confirm = confirmation(session.switch, decided)
             # A rule may name a meter only while it exists, and neither can ride in a bundle.
@@ -82,13 +85,18 @@ class DecisionSender:
             effects += session.drop_meters(limits)
         return effects
 
-    def end(self, decision: Decision, now: float) -> list[Effect]:
-        """Forget a decision whose time is over, with what its switches may still have of it."""
-        change = self._upkeep.desired.decide(decision, False, now).change
-        limits = self._upkeep.desired.limits(now)
+    def end_expired(self, now: float) -> list[Effect]:
+        """Forget decisions that have expired; call often."""
+        expired = self._decisions.expired(now)
+        return [effect for decision in expired for effect in self._end(decision, now)]
+
+    def _end(self, decision: Decision, now: float) -> list[Effect]:
+        """Forget a decision that has expired, and remove what switches may still have of it."""
+        change = self._decisions.decide(decision, False, now).change
+        limits = self._reconciler.desired_state.limits(now)
         effects: list[Effect] = []
-        for session in self._upkeep.ready():
-            if session.kind.target is SwitchTarget.STATEFUL:
+        for session in self._reconciler.ready():
+            if session.profile.target is SwitchTarget.STATEFUL:
                 effects += session.put(change, f"the end of decision {decision.id}", now)
                 effects += session.drop_meters(limits)
         return effects

@@ -1,20 +1,22 @@
-"""Keeps every ready switch equal to the compiled policy: what changed, or all that differs."""
+"""Reconciliation of every ready switch with the compiled policy: what changed, or what differs."""
 
 from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from policies.compiler import CompileError, RuleChange, SwitchView, Update, meters, view_change
+from policies.compiler.stateful.base import link_discovery_rules
 from policies.compiler.targets import Overflow, SwitchTarget, overflows, plain_meters
-from policies.rules.rule import Meter, Rule
+from policies.rules.rule import Field, Meter, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
-from ryu_apps.enforcement.confirmations import Ended, placed
+from ryu_apps.enforcement.confirmations import EndedDecisions, placed
 from ryu_apps.enforcement.desired_state import DesiredState
-from ryu_apps.fabric.link_state import LinkWatch
+from ryu_apps.openflow import ethernet
 from ryu_apps.switch.admission import cannot_be_made, too_small
 from ryu_apps.switch.bundle_writer import Confirmed
 from ryu_apps.switch.roles import owner_rule
@@ -23,38 +25,41 @@ from ryu_apps.switch.session import CHECK_EVERY, Phase, Session
 # Seconds from a switch's confirmation until its cached decisions follow too: Open vSwitch answers
 # a barrier first and revalidates its datapath flows after it.
 CACHES_FOLLOW = 0.1
+LLDP = Field("eth_type", ethernet.ETH_LLDP)
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """``owner`` is our own number, which a rule on every switch carries."""
+    """``owner`` is our own number, which a rule on every switch carries; ``sessions`` are all
+    connected switches."""
 
-    desired: DesiredState
-    links: LinkWatch
+    desired_state: DesiredState
     owner: int
-    sessions: dict[int, Session] = field(default_factory=dict)
-    ended: Ended = field(default_factory=Ended)
+    sessions: Mapping[int, Session]
+    ended: EndedDecisions = field(default_factory=EndedDecisions)
     _afterwards: deque[tuple[float, tuple[Effect, ...]]] = field(default_factory=deque)
 
     def view(self, session: Session) -> SwitchView:
-        return self.desired.view(session.switch, session.ports)
+        return self.desired_state.network.view(session.switch, session.ports)
 
     def rules(self, session: Session, now: float) -> tuple[Rule, ...]:
-        """Everything that a switch should have. Raises CompileError where it cannot be said."""
-        rules = self.desired.rules(self.view(session), now, session.kind.form)
+        """Everything that a switch should have. Raises CompileError where that cannot be made."""
+        rules = self.desired_state.rules(self.view(session), now, session.profile.form)
         return (*rules, owner_rule(self.owner))
 
     def _overflows(self, session: Session, rules: Sequence[Rule]) -> tuple[Overflow, ...]:
         """Tables of a switch that are too small for the rules."""
-        room = session.kind.room
+        room = session.profile.room
         if room is None or len(rules) <= room:
             return ()
-        return overflows(session.kind.target, self.desired.policy, rules, session.kind.sizes)
+        return overflows(
+            session.profile.target, self.desired_state.policy, rules, session.profile.sizes
+        )
 
     def check_room(self, now: float) -> None:
         """Raises CompileError where a connected switch cannot hold its rules."""
         for session in self.ready():
-            if session.kind.room is None and session.kind.target is SwitchTarget.STATEFUL:
+            if session.profile.room is None and session.profile.target is SwitchTarget.STATEFUL:
                 continue
             if found := self._overflows(session, self.rules(session, now)):
                 raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
@@ -67,19 +72,19 @@ class Reconciler:
 
     def reconcile_all(self, now: float, afterwards: tuple[Effect, ...] = ()) -> list[Effect]:
         """Bring every ready switch to the desired rules; when all act on them, ``afterwards``."""
-        self.desired.hosts_changed()
-        before = self.desired.problem
-        effects = self.bring_all(self.desired.update(now), now, self._once_followed(afterwards))
-        if self.desired.problem and self.desired.problem != before:
-            text = f"new hosts are left out: {self.desired.problem}"
+        self.desired_state.hosts_changed()
+        before = self.desired_state.problem
+        effects = self.bring_all(
+            self.desired_state.update(now), now, self._once_followed(afterwards)
+        )
+        if self.desired_state.problem and self.desired_state.problem != before:
+            text = f"new hosts are left out: {self.desired_state.problem}"
             effects.insert(0, Log(logging.ERROR, text))
         return effects
 
     def reroute(self, now: float) -> list[Effect]:
-        """Ports, links or switches are others: only the ways that this changes are sent."""
-        fabric = self.desired.fabric
-        known = {switch for link in fabric.links for switch in (link.switch, link.peer_switch)}
-        self.desired.avoid = frozenset(self.links.away & known)
+        """Ports, links or switches have changed: send what differs in the paths."""
+        self.desired_state.network.update_detours()
         return self.bring_all(Update(RuleChange(), {}), now)
 
     def _once_followed(self, afterwards: tuple[Effect, ...]) -> Confirmed:
@@ -95,8 +100,8 @@ class Reconciler:
     def bring_all(
         self, update: Update | None, now: float, then: Confirmed = lambda at: []
     ) -> list[Effect]:
-        """Send every ready switch what changed; ``then`` says what follows when the last one has
-        confirmed it."""
+        """Send every ready switch what changed; ``then`` gives the effects for when the last one
+        has confirmed it."""
         ready = self.ready()
         waiting = {session.switch for session in ready}
 
@@ -114,7 +119,7 @@ class Reconciler:
         ]
 
     def settled(self, now: float) -> list[Effect]:
-        """What waited for changes that every switch acts on by now. Call often."""
+        """Effects that waited for changes which every switch acts on by now. Call often."""
         effects: list[Effect] = []
         while self._afterwards and self._afterwards[0][0] <= now:
             effects += self._afterwards.popleft()[1]
@@ -136,9 +141,9 @@ class Reconciler:
     def may_change(self, session: Session, change: RuleChange) -> bool:
         """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
         are those of a switch that has a problem or might be full."""
-        room = session.kind.room
+        room = session.profile.room
         fits = room is None or len(session.installed) + len(change.added) <= room
-        return session.kind.target is SwitchTarget.STATEFUL and fits and not session.problem
+        return session.profile.target is SwitchTarget.STATEFUL and fits and not session.problem
 
     def reconcile(
         self, session: Session, now: float, then: Confirmed | None = None
@@ -149,7 +154,7 @@ class Reconciler:
         session.phase, session.view = Phase.READY, view
         if first:
             session.check_at = now + CHECK_EVERY
-            self.links.back(session.switch)
+            self.desired_state.network.switch_connected(session.switch)
         try:
             rules = self.rules(session, now)
         except CompileError as error:
@@ -164,18 +169,36 @@ class Reconciler:
             if not first:
                 return [] if then is None else then(at)
             text = session.last_difference
+            decisions = self.desired_state.decision_state.decisions
             return [
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
                 Tell(SwitchChanged(at, session.switch, "reconciled", text)),
-                *placed(session.switch, rules, self.desired.decisions, at),
-                *self.ended.gone(session.switch, difference.excess, self.desired.decisions, at),
+                *placed(session.switch, rules, decisions, at),
+                *self.ended.gone(
+                    session.switch,
+                    difference.excess,
+                    decisions,
+                    at,
+                ),
             ]
 
         effects = session.set_meters(self.meters(session, now))
         effects += session.reconcile(difference, now, confirmed)
-        return effects + session.drop_meters(self.desired.limits(now))
+        return effects + session.drop_meters(self.desired_state.limits(now))
 
     def meters(self, session: Session, now: float) -> tuple[Meter, ...]:
-        if session.kind.target is SwitchTarget.STATEFUL:
-            return (*meters(self.view(session)), *self.desired.limits(now))
+        if session.profile.target is SwitchTarget.STATEFUL:
+            return (*meters(self.view(session)), *self.desired_state.limits(now))
         return plain_meters()
+
+    def permit_link_discovery(self, session: Session, now: float) -> list[Effect]:
+        """Write the rules that let discovery frames through, before the first comparison."""
+        needed: tuple[Rule, ...] = ()
+        if session.profile.target is SwitchTarget.STATEFUL:
+            needed = tuple(link_discovery_rules(self.view(session).ports))
+        else:
+            with suppress(CompileError):  # which the first comparison reports
+                rules = self.rules(session, now)
+                needed = tuple(rule for rule in rules if LLDP in rule.match)
+        meters = session.set_meters(self.meters(session, now))
+        return [*meters, *session.ensure(needed, "link discovery", now)]

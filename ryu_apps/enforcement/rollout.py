@@ -1,8 +1,8 @@
 """Policies put in force on the running controller: staged, applied, confirmed, taken back.
 
-What holds is written down before a switch hears of it. An apply that is to be confirmed goes
-back by itself when nobody does, whoever died in between: the deadline is on disk, and is looked
-at by the clock and at every start.
+What is in force is stored before anything is sent to a switch. An apply that is to be confirmed is
+reverted when nobody confirms it, whichever process died in between: the deadline is on disk, and is
+checked by the clock and at every start.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from policies.language.errors import PolicyError, render
 from policies.model import Policy
 from response.ipc.messages import PolicyEvents
 from response.state.policy_versions import Pending, PolicyVersion, Standing, VersionError, Versions
-from ryu_apps.core import Core
 from ryu_apps.effects import Effect, Log, Tell
-from ryu_apps.enforcement.desired_state import check_fits
+from ryu_apps.enforcement.policy_state import check_fits
 
 MAX_WITHIN = 7 * 86_400.0  # seconds
 TRY_AGAIN = 30.0  # seconds after a way back that failed
@@ -28,6 +27,8 @@ CONTROLLER = "septum"
 
 Answer = dict[str, Any]
 CarryOut = Callable[[list[Effect]], None]
+ApplyPolicy = Callable[[Policy, tuple[str, ...], float, int], list[Effect]]
+"""Policy, files, time and version to the effects that put it in force. Raises CompileError."""
 
 
 class RolloutError(Exception):
@@ -35,8 +36,8 @@ class RolloutError(Exception):
 
 
 class Rollout:
-    def __init__(self, core: Core, versions: Versions, carry_out: CarryOut) -> None:
-        self._core = core
+    def __init__(self, apply: ApplyPolicy, versions: Versions, carry_out: CarryOut) -> None:
+        self._apply = apply
         self._versions = versions
         self._carry_out = carry_out
         self._standing = versions.standing()
@@ -138,7 +139,7 @@ class Rollout:
         before, now_holds = self._standing, after.told(now, what, number, by, said)
         self._versions.stand(now_holds)
         try:
-            effects = self._core.apply_policy(policy, version.paths, now, number)
+            effects = self._apply(policy, version.paths, now, number)
         except CompileError:
             self._versions.stand(before)
             raise

@@ -1,14 +1,13 @@
-"""Did a host move, or does somebody pretend to be it? Its old port is asked.
+"""Whether a host moved or is being impersonated: its old port is probed.
 
-A discovered host that shows up elsewhere is believed when its old port has no
+A discovered host that appears elsewhere is believed when its old port has no
 link, or when nobody answers there any more. An answer from the old port makes
-the newcomer a spoof. Declared hosts do not move, so nobody asks for them.
+the claimant a spoof. Declared hosts do not move, so they are never probed.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
@@ -19,85 +18,81 @@ from ryu_apps.openflow.ethernet import ETH_ARP, ETH_IPV6
 from topology.hosts import HostTable, link_local
 from topology.records import Binding
 
-ASK_EVERY = 0.3  # seconds
+PROBE_EVERY = 0.3  # seconds
 PATIENCE = 1.0  # seconds that the old port has to answer
-QUIET = 5.0  # seconds after an answer in which newcomers are spoofs without asking again
-MOST = 1_000  # questions at a time
+QUIET = 5.0  # seconds after an answer in which claimants are spoofs without another probe
+MAX_CHALLENGES = 1_000  # at a time
 
 _MAC = PROBE_MAC.to_bytes(6, "big")
 _OWN_SIX = IPv6Address(link_local(_MAC.hex(":")))
 
 
 @dataclass(slots=True)
-class Question:
-    """Whether ``known`` is still where it was; ``newcomer`` is who claims to be it elsewhere."""
+class Challenge:
+    """Whether ``known`` is still where it was; ``claimant`` claims to be it elsewhere. Times in
+    seconds since the epoch."""
 
     known: Binding
-    newcomer: Binding
+    claimant: Binding
     addresses: tuple[str, ...]
-    asked: float
+    probed: float
     until: float
     answered: float | None = None
 
 
 @dataclass(slots=True)
-class Moves:
-    """The questions that are open, by the port and MAC that they ask."""
+class HostMobility:
+    """The challenges that are open, by the switch, port and MAC that they probe."""
 
-    open: dict[tuple[int, int, str], Question] = field(default_factory=dict)
+    open: dict[tuple[int, int, str], Challenge] = field(default_factory=dict)
 
-    def doubt(
-        self,
-        hosts: HostTable,
-        known: Binding,
-        newcomer: Binding,
-        now: float,
-        xids: Iterator[int],
+    def challenge(
+        self, hosts: HostTable, known: Binding, claimant: Binding, now: float
     ) -> list[Send] | None:
-        """Ask the old port; None when it answered a moment ago, or when there is no room to ask."""
+        """Probe the old port; None when it answered a moment ago, or too many are being probed."""
         key = (known.switch, known.port, known.mac)
-        question = self.open.get(key)
-        if question is not None:
-            return None if question.answered is not None else []
-        if len(self.open) >= MOST:
+        challenge = self.open.get(key)
+        if challenge is not None:
+            return None if challenge.answered is not None else []
+        if len(self.open) >= MAX_CHALLENGES:
             return None
-        there = hosts.addresses_of(known.mac, (known.switch, known.port))
-        self.open[key] = Question(known, newcomer, there, now, now + PATIENCE)
-        return [_ask(self.open[key], xids)]
+        addresses = hosts.addresses_of(known.mac, (known.switch, known.port))
+        self.open[key] = Challenge(known, claimant, addresses, now, now + PATIENCE)
+        return [_probes(self.open[key])]
 
-    def answered(self, switch: int, port: int, mac: str, now: float) -> Question | None:
-        """Somebody answered; the question, the first time."""
-        question = self.open.get((switch, port, mac))
-        if question is None or question.answered is not None:
+    def answered(self, switch: int, port: int, mac: str, now: float) -> Challenge | None:
+        """A probe was answered; the challenge that this decides, the first time."""
+        challenge = self.open.get((switch, port, mac))
+        if challenge is None or challenge.answered is not None:
             return None
-        question.answered = now
-        return question
+        challenge.answered = now
+        return challenge
 
-    def due(self, now: float, xids: Iterator[int]) -> tuple[list[Send], list[Question]]:
-        """What to ask again, and the questions that nobody answered."""
-        asks, unanswered = [], []
-        for key, question in list(self.open.items()):
-            if question.answered is not None:
-                if now - question.answered > QUIET:
+    def due(self, now: float) -> tuple[list[Send], list[Challenge]]:
+        """Probes to repeat, and the challenges whose time ran out without an answer."""
+        probes, unanswered = [], []
+        for key, challenge in list(self.open.items()):
+            if challenge.answered is not None:
+                if now - challenge.answered > QUIET:
                     del self.open[key]
-            elif now >= question.until:
+            elif now >= challenge.until:
                 del self.open[key]
-                unanswered.append(question)
-            elif now - question.asked >= ASK_EVERY:
-                question.asked = now
-                asks.append(_ask(question, xids))
-        return asks, unanswered
+                unanswered.append(challenge)
+            elif now - challenge.probed >= PROBE_EVERY:
+                challenge.probed = now
+                probes.append(_probes(challenge))
+        return probes, unanswered
 
 
-def _ask(question: Question, xids: Iterator[int]) -> Send:
-    known = question.known
-    frames = (probe(known.mac, address) for address in question.addresses)
-    data = b"".join(messages.packet_out(next(xids), frame, (known.port,)) for frame in frames)
+def _probes(challenge: Challenge) -> Send:
+    known = challenge.known
+    frames = (probe(known.mac, address) for address in challenge.addresses)
+    data = b"".join(messages.packet_out(frame, (known.port,)) for frame in frames)
     return Send(known.switch, data)
 
 
 def probe(mac: str, ip: str) -> bytes:
-    """A question for one host alone whose answer comes to the controller: ARP from nobody
+    """An Ethernet frame for one host alone whose answer comes to the controller: an ARP probe
     (RFC 5227), or a neighbour solicitation."""
     target, address = bytes.fromhex(mac.replace(":", "")), ip_address(ip)
     if isinstance(address, IPv4Address):

@@ -1,8 +1,8 @@
-"""Finding links and hosts: what to send, and what a frame says about its sender."""
+"""Frames that find links and hosts, and what a received frame claims about its sender."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from policies.compiler import SwitchView
 from ryu_apps.effects import Send
@@ -23,9 +23,10 @@ NOBODY, NOBODY6 = "0.0.0.0", "::"
 WHOLE_FRAME = 128  # copies are cut at this length; shorter ones are complete
 
 
-def announcement(switch: int, port: int, mac: bytes, secret: bytes, xid: int) -> bytes:
+def announcement(switch: int, port: int, mac: bytes, secret: bytes) -> bytes:
+    """A packet-out of a signed LLDP frame."""
     frame = lldp_frame(switch, port, mac, secret)
-    return messages.packet_out(xid, frame, (port,))
+    return messages.packet_out(frame, (port,))
 
 
 SERVING = {
@@ -39,7 +40,7 @@ SERVING = {
 def claimed_address(frame: Frame) -> str | None:
     """The address that a frame claims as its sender's own; None when it claims none.
 
-    Who has no address yet has the link-local one of its MAC.
+    Hosts without an address use the link-local address of their MAC.
     """
     if frame.eth_type not in (ETH_IP, ETH_ARP, ETH_IPV6):
         return None
@@ -53,7 +54,7 @@ def claimed_address(frame: Frame) -> str | None:
 
 
 def pretence(frame: Frame) -> str | None:
-    """What a frame that no rule admits pretends beside its sender's address; None for nothing."""
+    """What else a frame that no rule admits falsely claims to be, as a reason; None for nothing."""
     if frame.vlan is not None:
         return f"a tag of VLAN {frame.vlan}, which the host has not on this port"
     if (served := SERVING.get((frame.proto or "", frame.ports))) is not None:
@@ -68,7 +69,6 @@ def search(
     hosts: HostTable,
     asker: tuple[int, int],
     data: bytes,
-    xids: Iterator[int],
 ) -> list[Send]:
     """Pass a request for an unknown address on to ports where undeclared hosts may be."""
     if len(data) >= WHOLE_FRAME:
@@ -84,12 +84,12 @@ def search(
             and (switch, port) != asker
         ]
         if ports:
-            sends.append(Send(switch, messages.packet_out(next(xids), data, ports)))
+            sends.append(Send(switch, messages.packet_out(data, ports)))
     return sends
 
 
-def replay(switch: int, port: int, data: bytes, xids: Iterator[int]) -> list[Send]:
+def replay(switch: int, port: int, data: bytes) -> list[Send]:
     """Run a newly found host's first packet through the rules that now admit it."""
     if len(data) >= WHOLE_FRAME:
         return []
-    return [Send(switch, messages.packet_out(next(xids), data, (TABLE_PORT,), in_port=port))]
+    return [Send(switch, messages.packet_out(data, (TABLE_PORT,), in_port=port))]

@@ -1,4 +1,4 @@
-"""Which cables there are: signed frames that arrived, and what became of them since.
+"""Which links there are: signed frames that arrived, and when each link's last one did.
 
 A port is a trunk only while signed frames of another switch arrive there, and
 never where a host is known: a host that repeats such a frame must not turn its
@@ -18,8 +18,9 @@ LINK_TIMEOUT = 10.0  # seconds without a frame, three of which should have come
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
-    """What a signed frame means: another fabric, or a ``problem`` (told once per pair of ports)."""
+class LinkFrameResult:
+    """What a signed frame means: another fabric, or a ``problem`` (reported once per pair of
+    ports)."""
 
     fabric: Fabric | None = None
     problem: str = ""
@@ -28,18 +29,18 @@ class Heard:
 
 @dataclass(slots=True)
 class LinkWatch:
-    """When each cable was last heard of, and which switches are to be gone around."""
+    """When each link's last frame arrived (``latest``, seconds), and the pairs of ports whose
+    problem has been ``reported``."""
 
-    silent_since: dict[Cable, float] = field(default_factory=dict)
-    away: set[int] = field(default_factory=set)
-    told: set[tuple[Place, Place]] = field(default_factory=set)
+    latest: dict[Cable, float] = field(default_factory=dict)
+    reported: set[tuple[Place, Place]] = field(default_factory=set)
 
-    def heard(
+    def received(
         self, fabric: Fabric, hosts: HostTable, sender: Place, here: Place, now: float
-    ) -> Heard:
-        """A frame that ``sender`` signed came in at ``here``."""
+    ) -> LinkFrameResult:
+        """A frame that ``sender`` signed arrived at ``here``."""
         if sender == here:
-            return Heard(forged=True)  # our own frame, sent back
+            return LinkFrameResult(forged=True)  # our own frame, sent back
         if sender[0] == here[0]:
             text = f"switch {here[0]}: ports {sender[1]} and {here[1]} are cabled to each other"
             return self._once(sender, here, text + "; nothing is sent over it")
@@ -52,35 +53,28 @@ class LinkWatch:
                 )
                 return self._once(sender, here, text, forged=True)
         link = Link(*sender, *here)
-        self.silent_since[cable_of(link)] = now
+        self.latest[cable_of(link)] = now
         after = fabric.with_link(link)
-        return Heard(None if after == fabric else after)
+        return LinkFrameResult(None if after == fabric else after)
 
-    def _once(self, sender: Place, here: Place, text: str, forged: bool = False) -> Heard:
-        if (sender, here) in self.told:
-            return Heard(forged=forged)
-        self.told.add((sender, here))
-        return Heard(problem=text, forged=forged)
+    def _once(self, sender: Place, here: Place, text: str, forged: bool = False) -> LinkFrameResult:
+        if (sender, here) in self.reported:
+            return LinkFrameResult(forged=forged)
+        self.reported.add((sender, here))
+        return LinkFrameResult(problem=text, forged=forged)
 
     def overdue(self, fabric: Fabric, connected: Collection[int], now: float) -> list[Link]:
-        """Links that fell silent although both their switches are there to speak and hear.
+        """Links without a frame for too long although both their switches are connected.
 
-        What a switch without its controller forwards cannot be told: its cables stay.
+        What a switch without its controller forwards is not known: its links stay.
         """
-        there: dict[Cable, float] = {}
+        latest: dict[Cable, float] = {}
         silent = []
         for link in fabric.links:
             cable = cable_of(link)
             if link.switch in connected and link.peer_switch in connected:
-                since = there[cable] = self.silent_since.get(cable, now)
+                since = latest[cable] = self.latest.get(cable, now)
                 if now - since > LINK_TIMEOUT:
                     silent.append(link)
-        self.silent_since = there
+        self.latest = latest
         return silent
-
-    def lost(self, switch: int) -> None:
-        """A switch lost its controller: it may be forwarding or dead, so paths go around it."""
-        self.away.add(switch)
-
-    def back(self, switch: int) -> None:
-        self.away.discard(switch)

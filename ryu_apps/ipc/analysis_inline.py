@@ -1,7 +1,7 @@
 """The analysis in the controller's own process: for tests and tiny networks.
 
 The same code as in the process of its own, but the controller waits while it
-thinks, and nobody can ask it anything (``septum decisions approve`` and the like
+works, and nobody can ask it anything (``septum decisions approve`` and the like
 need the process).
 """
 
@@ -22,7 +22,7 @@ TICK = 0.25  # seconds
 
 
 class InlineAnalysis:
-    """Stands where an `AnalysisLink` stands."""
+    """Takes the place of an `AnalysisLink`."""
 
     pid = None
     restarts = 0
@@ -32,12 +32,12 @@ class InlineAnalysis:
         composed: Composed,
         follower: PolicyFollower,
         greeting: Callable[[], list[Message]],
-        heard: Callable[[Reply], None],
+        reply_received: Callable[[Reply], None],
     ) -> None:
         self._analysis, self._audit = composed.analysis, composed.audit
         self._follower = follower
         self._greeting = greeting
-        self._heard = heard
+        self._reply_received = reply_received
         self.outbox = Outbox()
         self.ready = False
         self._wake = hub.Event()
@@ -47,29 +47,29 @@ class InlineAnalysis:
         self._wake.set()
 
     def serve(self) -> None:
-        """Think about what was told, until killed."""
+        """Process messages as they come, until killed."""
         for command in self._analysis.start(time.time()):
-            self._heard(command)
+            self._reply_received(command)
         for message in self._greeting():
-            self._think(message)
+            self._step(message)
         self.ready = True
         while True:
             self._wake.wait(TICK)
             self._wake.clear()
             for message in self.outbox.take():
-                self._think(message)
+                self._step(message)
             for command in self._analysis.tick(time.time()):
-                self._heard(command)
+                self._reply_received(command)
             self._audit.seal(time.time())
 
-    def _think(self, message: Message) -> None:
+    def _step(self, message: Message) -> None:
         commands = list(self._analysis.step(message, time.time()))
         if isinstance(message, PolicyApplied):
             policy = self._follower.follow(message)
             if policy is not None:
                 commands += self._analysis.use_policy(policy, time.time())
         for command in commands:
-            self._heard(command)
+            self._reply_received(command)
 
     def close(self) -> None:
         self._analysis.finish(time.time())

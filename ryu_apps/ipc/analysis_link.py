@@ -1,7 +1,7 @@
 """The controller's side of the analysis: a process of its own, fed through a bounded queue.
 
-The controller never waits for it. Records that find the queue full push the
-oldest out, and the gap is counted and reported with the next message; commands
+The controller never waits for it. When the queue is full, the oldest records are
+dropped, and the gap is counted and reported with the next message; commands
 are never dropped. A process that ends is started again.
 """
 
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 
@@ -24,7 +24,6 @@ from ryu_apps.runtime import hub
 LOG = logging.getLogger("septum.analysis")
 MAX_EVIDENCE = 20_000  # records and spoofs that wait
 BATCH = 500  # messages joined to one at most
-RESTART_AFTER = 1.0  # seconds
 
 
 Evidence = RecordsSeen | SpoofsSeen
@@ -94,24 +93,32 @@ def _weight(message: Message) -> int:
     return len(message.spoofs) if isinstance(message, SpoofsSeen) else 0
 
 
+@dataclass(frozen=True, slots=True)
+class AnalysisProgram:
+    """The Python ``module`` that is run as the analysis, with ``arguments`` after the socket's, and
+    again ``restart_after`` seconds after it ended."""
+
+    arguments: tuple[str, ...] = ()
+    module: str = "analysis.process"
+    restart_after: float = 1.0
+
+
 class AnalysisLink:
-    """Starts, feeds, hears and restarts the analysis process.
+    """Starts, feeds and restarts the analysis process, and receives its replies.
 
-    ``greeting`` gives the messages that a fresh process must hear first;
-    ``heard`` takes what it says. ``arguments`` follow the name of the ``module`` that is run.
+    ``greeting`` gives the messages that a fresh process must receive first;
+    ``reply_received`` takes each reply.
     """
-
-    module = "analysis.process"
 
     def __init__(
         self,
-        arguments: Sequence[str],
+        program: AnalysisProgram,
         greeting: Callable[[], list[Message]],
-        heard: Callable[[Reply], None],
+        reply_received: Callable[[Reply], None],
     ) -> None:
-        self._arguments = list(arguments)
+        self._program = program
         self._greeting = greeting
-        self._heard = heard
+        self._reply_received = reply_received
         self.outbox = Outbox()
         self.restarts = 0
         self.ready = False
@@ -138,7 +145,7 @@ class AnalysisLink:
             self.ready = False
             self.restarts += 1
             LOG.error("the analysis ended; starting it again (enforcement is not affected)")
-            hub.sleep(RESTART_AFTER)
+            hub.sleep(self._program.restart_after)
 
     def close(self) -> None:
         """Close the process's socket, at which it ends by itself; if it does not, end it."""
@@ -154,10 +161,10 @@ class AnalysisLink:
         command = [
             sys.executable,
             "-m",
-            self.module,
+            self._program.module,
             "--socket-fd",
             str(theirs.fileno()),
-            *self._arguments,
+            *self._program.arguments,
         ]
         os.set_inheritable(theirs.fileno(), True)
         with theirs:
@@ -181,14 +188,14 @@ class AnalysisLink:
                 data = connection.recv(65536)
                 messages = decoder.feed(data) if data else []
             except (OSError, FramingError) as error:
-                LOG.error("the analysis cannot be understood: %s", error)
+                LOG.error("the analysis sent what cannot be read: %s", error)
                 return
             if not data:
                 return
             for message in messages:
                 if isinstance(message, Ready):
                     self.ready = True
-                self._heard(message)  # type: ignore[arg-type]
+                self._reply_received(message)  # type: ignore[arg-type]
 
     def _write(self, connection: socket.socket) -> None:
         while True:
@@ -204,7 +211,7 @@ class AnalysisLink:
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
-        """Wait for the process; one that does not end by itself is told to."""
+        """Wait for the process; one that does not end by itself is terminated."""
         for signal_it in (None, process.terminate, process.kill):
             if signal_it is not None:
                 signal_it()

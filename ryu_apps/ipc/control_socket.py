@@ -1,4 +1,4 @@
-"""The controller's own door for people: one JSON line in, one JSON line out, on a local socket.
+"""The local control socket: one JSON line in, one JSON line out.
 
 The socket lies in the state directory and only its owner may open it.
 """
@@ -8,54 +8,31 @@ from __future__ import annotations
 import json
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from analysis.local_socket import CONTROLLER_SOCKET, listen_locally
-from policies.rules.ovs_text import ovs_text
-from response.decisions.hold import HOLD
-from response.state.interfaces import StateStore
-from ryu_apps.core import Core
-from ryu_apps.effects import Effect
-from ryu_apps.enforcement.rollout import Rollout, answered
-from ryu_apps.ipc.analysis_inline import InlineAnalysis
-from ryu_apps.ipc.analysis_link import AnalysisLink
-from ryu_apps.openflow.describe import rule_text
-from ryu_apps.runtime import LIBRARY, hub
-from ryu_apps.switch.flow_counters import Carried
-from ryu_apps.switch.listener import Listener
-from ryu_apps.switch.session import Phase, Session
-from ryu_apps.switch.table_reader import TIMEOUT as READING_TIMEOUT
-from ryu_apps.telemetry.conntrack_exhaustion import Crowd
+from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.control")
 MAX_REQUEST = 64 * 1024
 TIMEOUT = 10.0
-CHECK_PAUSE = 0.01
-JUST_BEFORE = 3.0  # seconds
 
-
-class RunningController(Protocol):
-    """What people ask about: a controller at work."""
-
-    core: Core
-    store: StateStore
-    link: AnalysisLink | InlineAnalysis | None
-    listener: Listener
-    faults: int
-    rollout: Rollout
-
-    def carry_out(self, effects: Iterable[Effect]) -> None: ...
+Request = dict[str, Any]
+Handle = Callable[[Request], dict[str, Any]]
+"""Answers one request. May raise ValueError, KeyError or TypeError for a malformed one."""
 
 
 class ControlServer:
-    def __init__(self, state: Path, app: RunningController) -> None:
+    """Answers requests on the socket of a ``state`` directory with ``handle``."""
+
+    def __init__(self, state: Path, handle: Handle) -> None:
         self._state = state
-        self._app = app
+        self._handle = handle
 
     def serve(self) -> None:
+        """Answer until killed, each connection in a green thread of its own."""
         listener = listen_locally(self._state, CONTROLLER_SOCKET, backlog=8)
         while True:
             connection, _ = listener.accept()
@@ -68,14 +45,13 @@ class ControlServer:
         with connection:
             connection.settimeout(TIMEOUT)
             try:
-                request = json.loads(_read_line(connection))
-                answer = handle(self._app, request)
+                answer = self._handle(json.loads(_read_line(connection)))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 answer = {"ok": False, "error": f"not a request: {error}"}
             try:
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:
-                LOG.debug("the asker left before the answer")
+                LOG.debug("the client left before the answer")
 
 
 def _read_line(connection: socket.socket) -> bytes:
@@ -86,199 +62,3 @@ def _read_line(connection: socket.socket) -> bytes:
             break
         data += more
     return data
-
-
-def handle(app: RunningController, request: dict[str, Any]) -> dict[str, Any]:
-    """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
-    `policy_request`."""
-    what = request["do"]
-    if what == "status":
-        return {"ok": True, **status(app)}
-    if what == "check":
-        return {"ok": True, "switches": check(app)}
-    if what == "traffic":
-        return {"ok": True, "switches": traffic(app)}
-    if what == "rules":
-        session = app.core.sessions[int(request["switch"])]
-        rules = app.core.upkeep.rules(session, time.time())
-        return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
-    if what in ("stage", "apply", "confirm", "rollback"):
-        return policy_request(app.rollout, request)
-    return {"ok": False, "error": f"unknown request {what!r}"}
-
-
-def policy_request(rollout: Rollout, request: dict[str, Any]) -> dict[str, Any]:
-    """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
-    asks. What cannot be done changes nothing."""
-    by, now = str(request["by"]), time.time()
-    number = request.get("version")
-    version = None if number is None else int(number)
-    within = request.get("confirm_within")
-    if request["do"] == "stage":
-        return answered(lambda: rollout.stage(int(request["version"]), by, now))
-    if request["do"] == "apply":
-        seconds = None if within is None else float(within)
-        return answered(lambda: rollout.apply(version, by, seconds, now))
-    if request["do"] == "confirm":
-        return answered(lambda: rollout.confirm(by, now))
-    return answered(lambda: rollout.roll_back(version, by, now))
-
-
-def check(app: RunningController) -> list[dict[str, Any]]:
-    """Read every connected switch now and compare it with the policy; waits for the answers."""
-    asked = time.time()
-    app.carry_out(app.core.check(asked))
-    _wait_for(app, asked, lambda session: None if (c := session.checked) is None else c.at)
-    return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
-
-
-def _wait_for(app: RunningController, asked: float, at: Callable[[Session], float | None]) -> None:
-    """Until every ready switch has answered since ``asked``, or is late."""
-    while time.time() - asked < READING_TIMEOUT + 1:
-        ready = [s for s in app.core.sessions.values() if s.phase is Phase.READY]
-        if all((answered := at(session)) is not None and answered >= asked for session in ready):
-            return
-        hub.sleep(CHECK_PAUSE)
-
-
-def traffic(app: RunningController) -> list[dict[str, Any]]:
-    """What each switch's rules have carried; waits for the answers."""
-    asked = time.time()
-    app.carry_out(app.core.read_traffic())
-    _wait_for(app, asked, lambda session: session.traffic.at)
-    names = app.core.desired.names
-    return [
-        traffic_of(session, names, asked) for _, session in sorted(dict(app.core.sessions).items())
-    ]
-
-
-def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict[str, Any]:
-    """One switch's counters, by intent: also of those that nothing has used."""
-    found = session.traffic
-    if session.phase is not Phase.READY or found.at is None or found.at < asked:
-        late = session.phase is Phase.READY
-        return {
-            "switch": session.switch,
-            "failure": "no answer in time" if late else "not ready yet",
-        }
-
-    def data(carried: Carried) -> dict[str, int]:
-        return {"packets": carried.packets, "bytes": carried.octets}
-
-    tally = found.tally
-    return {
-        "switch": session.switch,
-        "failure": None,
-        "intents": {
-            name: data(tally.intents.get(number, Carried()))
-            for number, name in sorted(names.items(), key=lambda each: each[1])
-        },
-        "default": data(tally.default),
-        "connections": {"counted": tally.connections.rules, **data(tally.connections)},
-    }
-
-
-def _checked(session: Session, asked: float) -> dict[str, Any]:
-    """One switch's comparison. A fault that was put right just before the question counts too:
-    whoever asks after a change of their own must not be told that there was none."""
-    answer: dict[str, Any] = {"switch": session.switch, "state": "right", "failure": None}
-    checked, repaired = session.checked, None
-    if session.phase is not Phase.READY or checked is None or checked.at < asked:
-        failure = "no answer in time" if session.phase is Phase.READY else "not ready yet"
-        failure = session.problem if session.phase is Phase.STANDBY else failure
-        return {**answer, "state": "unread", "failure": failure}
-    if checked.failure:
-        return {**answer, "state": "unread", "failure": checked.failure}
-    drifted = session.drifted
-    if checked.right and drifted is not None and asked - drifted.at < JUST_BEFORE:
-        checked, repaired = drifted, round(asked - drifted.at, 1)
-    difference = checked.difference
-    return {
-        **answer,
-        "state": "right" if checked.right else "drift",
-        "repaired_seconds_ago": repaired,
-        "right": difference.proper,
-        "missing": [rule_text(rule) for rule in difference.missing],
-        "extra": [rule_text(rule) for rule in difference.excess],
-        "altered": [rule_text(rule) for rule in difference.altered],
-        "meters": list(checked.meters),
-    }
-
-
-def _full(crowd: Crowd | None) -> dict[str, Any] | None:
-    """A connection table that is full, or was within the last minute."""
-    if crowd is None or not crowd.full:
-        return None
-    return {"denied": crowd.count, "latest": crowd.latest}
-
-
-def status(app: RunningController) -> dict[str, Any]:
-    core: Core = app.core
-    desired, watcher = core.desired, core.watcher
-    link, refused = app.link, app.listener.refused
-    return {
-        "policy": {
-            "name": desired.policy.name,
-            "files": desired.files,
-            "digest": desired.digest,
-            "version": desired.version,
-            "rollout": app.rollout.standing(),
-        },
-        "switches": [
-            {
-                "switch": session.switch,
-                "phase": session.phase.value,
-                "kind": session.kind.target.value,
-                "description": session.kind.description,
-                "limits": list(session.kind.limits),
-                "problem": session.problem,
-                "ports": sorted(session.ports),
-                "trunks": sorted(desired.fabric.trunks(session.switch)),
-                "rules": len(session.installed),
-                "flow_mods": session.counters.flow_mods,
-                "bundles": session.counters.bundles,
-                "failures": session.counters.failures,
-                "difference": session.last_difference,
-                "checks": session.counters.checks,
-                "drifts": session.counters.drifts,
-                "unread": session.counters.unread,
-                "last_check": None if session.checked is None else session.checked.summary(),
-                "last_drift": None if session.drifted is None else session.drifted.summary(),
-                "counted_connections": session.losses.counting,
-                "table_full": _full(watcher.crowding.crowds.get(session.switch)),
-            }
-            for _, session in sorted(core.sessions.items())
-        ],
-        "hosts": [
-            {"mac": each.mac, "ip": each.ip, "switch": each.switch, "port": each.port}
-            | ({"host": each.host} if each.host else {})
-            for each in desired.hosts.bindings()
-        ],
-        "library": LIBRARY,
-        "problem": desired.problem,
-        "decisions": sorted(desired.decisions),
-        "hold": app.store.meta(HOLD),
-        "lost": {
-            "records": 0 if link is None else link.outbox.lost_in_all,
-            "copies_held_back_by_meters": sum(
-                session.losses.total for session in core.sessions.values()
-            ),
-            "switches_that_count_no_more": sum(
-                session.losses.full for session in core.sessions.values()
-            ),
-            "connections_denied_by_full_tables": sum(
-                crowd.total for crowd in watcher.crowding.crowds.values()
-            ),
-            "starts_forgotten": watcher.book.forgotten + watcher.book.segments.forgotten,
-            "stragglers": watcher.book.stragglers,
-            "malformed_messages": watcher.lost.malformed,
-            "unreadable_frames": watcher.lost.unreadable_frames,
-            "forged_lldp": watcher.lost.forged_lldp,
-            "connections_refused": refused.too_many + refused.no_handshake + refused.tls,
-            "messages_not_understood": refused.malformed,
-            "faults": app.faults,
-        },
-        "analysis": None
-        if link is None
-        else {"pid": link.pid, "ready": link.ready, "restarts": link.restarts},
-    }

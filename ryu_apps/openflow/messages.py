@@ -27,6 +27,9 @@ ALL_TABLES = 0xFF
 METER_ADD, METER_MODIFY, METER_DELETE = 0, 1, 2
 METER_PACKETS, METER_BURST = 2, 4
 
+NO_REPLY = 0
+"""Transaction id of messages whose replies, errors included, nobody waits for."""
+
 _HEADER = struct.Struct("!BBHI")
 
 
@@ -112,9 +115,8 @@ def meter_delete(xid: int, number: int) -> bytes:
     return message(METER_MOD, xid, struct.pack("!HHI", METER_DELETE, 0, number))
 
 
-def packet_out(
-    xid: int, frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT
-) -> bytes:
+def packet_out(frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT) -> bytes:
+    """Send a whole frame out of ports, as if it had come in on ``in_port``. No reply follows."""
     actions = b"".join(struct.pack("!HHIHxxxxxx", 0, 16, port, 0) for port in ports)
     body = struct.pack("!IIHxxxxxx", 0xFFFF_FFFF, in_port, len(actions))
-    return message(PACKET_OUT, xid, body + actions + frame)
+    return message(PACKET_OUT, NO_REPLY, body + actions + frame)

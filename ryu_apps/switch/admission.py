@@ -12,10 +12,10 @@ from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow.messages import set_fragments
 from ryu_apps.switch.bundle_writer import SwitchRefusal, xids
-from ryu_apps.switch.capabilities import Features
+from ryu_apps.switch.capabilities import SwitchCapabilities
 from ryu_apps.switch.roles import SLAVE, owner_of, role_status
 from ryu_apps.switch.session import Phase, Session
-from ryu_apps.switch.switch_profile import kind_of, weaker
+from ryu_apps.switch.switch_profile import profile_of, weaker
 from ryu_apps.switch.table_reader import TableReading
 
 BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST = 2, 3, 4, 1
@@ -37,30 +37,34 @@ class Admission:
         """The first questions."""
         return [Send(session.switch, session.role.ask()), *session.ask(now)]
 
-    def understood(self, session: Session, features: Features, now: float) -> list[Effect]:
-        """The switch has said what it can do: it gets the rules of its kind."""
-        kind = kind_of(features, self.settings.of(session.switch))
-        session.know(kind)
-        said = f"{kind.target} rules ({kind.description or 'no description'})"
-        effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {said}")]
+    def probed(
+        self, session: Session, capabilities: SwitchCapabilities, now: float
+    ) -> list[Effect]:
+        """The switch's capabilities are known: it gets the rules of its profile."""
+        profile = profile_of(capabilities, self.settings.of(session.switch))
+        session.use_profile(profile)
+        what = f"{profile.target} rules ({profile.description or 'no description'})"
+        effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {what}")]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
     def weaken(self, session: Session, refusal: SwitchRefusal, now: float) -> list[Effect]:
-        """A switch that takes none of its rules gets those of a less capable kind."""
+        """A switch that takes none of its rules gets those of a less capable profile."""
         fresh = not session.confirmed and session.phase in (Phase.SETTLING, Phase.READY)
-        kind = weaker(session.kind, str(refusal)) if fresh else None
-        if kind is None or refusal.kind not in UNDERSTOOD_NOT or refusal.slave:
+        profile = weaker(session.profile, str(refusal)) if fresh else None
+        if profile is None or refusal.kind not in UNDERSTOOD_NOT or refusal.slave:
             return []
-        session.know(kind)
+        before = session.profile.target
+        session.use_profile(profile)
         session.retry_at = 0.0
-        text = f"switch {session.switch} does not understand its rules; it gets {kind.target} ones"
+        rejected = f"switch {session.switch} rejected {before} rules"
+        text = f"{rejected}; falling back to {profile.target} rules"
         effects: list[Effect] = [Log(logging.WARNING, text)]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
     def admit(
         self, session: Session, reading: TableReading, now: float
     ) -> tuple[bool, list[Effect]]:
-        """The switch has said what it holds: whether we write it, and what to tell of that."""
+        """The switch has listed its rules: whether we write it, and what to report of that."""
         switch, found = session.switch, owner_of(reading.found.values())
         if found == self.owner:
             self._others.pop(switch, None)
@@ -78,7 +82,7 @@ class Admission:
         ]
 
     def stand_by(self, session: Session, whose: str, now: float) -> list[Effect]:
-        """Another controller writes this switch: stay out until somebody says otherwise."""
+        """Another controller writes this switch: stay out until it connects again."""
         if session.phase is Phase.STANDBY:
             return []
         self._others[session.switch] = whose
@@ -91,19 +95,19 @@ class Admission:
         ]
 
     def demoted(self, session: Session, buf: bytes, now: float) -> list[Effect]:
-        """A message of the switch's own kind: it may say that another is master now."""
+        """An experimenter message: it may be a role status that makes another controller master."""
         if role_status(buf) != SLAVE or session.role.wanted == SLAVE:
             return []
         return self.stand_by(session, "a controller that made itself master", now)
 
 
 def limits(session: Session, now: float) -> list[Effect]:
-    """Say what a switch cannot do."""
-    if not session.kind.limits:
+    """Report what a switch cannot do."""
+    if not session.profile.limits:
         return []
-    text = "; ".join(session.kind.limits)
+    text = "; ".join(session.profile.limits)
     return [
-        Log(logging.WARNING, f"switch {session.switch} has {session.kind.target} rules: {text}"),
+        Log(logging.WARNING, f"switch {session.switch} has {session.profile.target} rules: {text}"),
         Tell(SwitchChanged(now, session.switch, "limited", text)),
     ]
 
@@ -135,5 +139,5 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
 def fragments(session: Session) -> list[Effect]:
     """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
     says so, so it is said again now and then, in case somebody else has said otherwise."""
-    drop = session.kind.target is not SwitchTarget.STATEFUL
+    drop = session.profile.target is not SwitchTarget.STATEFUL
     return [Send(session.switch, set_fragments(next(xids), drop=drop))]

@@ -1,4 +1,4 @@
-"""Changes on their way to one switch: atomic where it can, in safe order where it cannot.
+"""Pending changes of one switch: atomic where it takes bundles, in a safe order where not.
 
 With bundles a change is one bundle and a barrier: all of it or nothing. Without,
 what is new is written first, then a barrier; what is old goes only after the
@@ -61,7 +61,7 @@ class SwitchRefusal:
 
 
 @dataclass(slots=True)
-class BundleChange:
+class PendingChange:
     """``before`` are the rules that altered ones take the place of. A ``tight`` change finds no
     room for new rules beside the old ones: everything is dropped while it is made."""
 
@@ -95,7 +95,7 @@ class BundleChange:
 
 
 @dataclass(slots=True)
-class Counters:
+class WriteCounters:
     """Since the switch connected; shown by ``septum switches``."""
 
     flow_mods: int = 0
@@ -107,12 +107,12 @@ class Counters:
 
 
 @dataclass(slots=True)
-class Writer:
+class BundleWriter:
     switch: int
     atomic: bool = True
-    counters: Counters = field(default_factory=Counters)
-    _sent: dict[int, BundleChange] = field(default_factory=dict)
-    _waiting: deque[BundleChange] = field(default_factory=deque)
+    counters: WriteCounters = field(default_factory=WriteCounters)
+    _sent: dict[int, PendingChange] = field(default_factory=dict)
+    _waiting: deque[PendingChange] = field(default_factory=deque)
 
     @property
     def idle(self) -> bool:
@@ -123,40 +123,40 @@ class Writer:
         self._sent.clear()
         self._waiting.clear()
 
-    def send(self, change: BundleChange) -> list[Effect]:
+    def send(self, change: PendingChange) -> list[Effect]:
         if not self.atomic and self._sent:
             self._waiting.append(change)
             return []
         return self._start(change)
 
-    def _start(self, change: BundleChange) -> list[Effect]:
+    def _start(self, change: PendingChange) -> list[Effect]:
         difference = change.difference
         self.counters.flow_mods += difference.changes
         if self.atomic and difference.changes:
             self.counters.bundles += 1
-            xid = self._on_its_way(change)
+            xid = self._pending_xid(change)
             data = messages.bundle(xid, xid & 0x00FF_FFFF, difference.flow_mods())
             return [Send(self.switch, data + messages.barrier(xid))]
         change.plan()
         return self._step(change)
 
-    def _step(self, change: BundleChange) -> list[Effect]:
+    def _step(self, change: PendingChange) -> list[Effect]:
         added, removed = change.steps.popleft()
         bodies = [flow_mod(rule, ADD) for rule in added]
         bodies += [flow_mod(rule, DELETE_STRICT) for rule in removed]
-        return self._write(self._on_its_way(change), bodies)
+        return self._write(self._pending_xid(change), bodies)
 
     def _write(self, xid: int, bodies: Iterable[bytes]) -> list[Effect]:
         """Single flow-mods and a barrier, all under one transaction number."""
         data = [messages.message(messages.FLOW_MOD, xid, body) for body in bodies]
         return [Send(self.switch, b"".join(data) + messages.barrier(xid))]
 
-    def _on_its_way(self, change: BundleChange) -> int:
+    def _pending_xid(self, change: PendingChange) -> int:
         xid = next(xids)
         self._sent[xid] = change
         return xid
 
-    def refuse(self, xid: int, buf: bytes) -> BundleChange | None:
+    def refuse(self, xid: int, buf: bytes) -> PendingChange | None:
         """An error: the change that it ends, if it ends one. A change that is written rule by
         rule ends at its barrier."""
         change = self._sent.get(xid)
@@ -169,7 +169,7 @@ class Writer:
         self.forget()
         return change
 
-    def barrier(self, xid: int, now: float) -> tuple[list[Effect], BundleChange | None]:
+    def barrier(self, xid: int, now: float) -> tuple[list[Effect], PendingChange | None]:
         """The switch has done all that came before: what follows, and the change that failed."""
         change = self._sent.pop(xid, None)
         if change is None:

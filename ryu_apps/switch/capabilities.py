@@ -43,7 +43,7 @@ class TableFeatures:
 
 
 @dataclass(frozen=True, slots=True)
-class Features:
+class SwitchCapabilities:
     """``meters`` None: not known. ``refused`` are the questions that were answered by an error."""
 
     tables: int = 0
@@ -161,13 +161,13 @@ class CapabilityProbe:
         if name is not None and not multipart_more(buf):
             del self._asked[xid]
 
-    def done(self, xid: int) -> Features | None:
+    def done(self, xid: int) -> SwitchCapabilities | None:
         """What the switch can do, when ``xid`` is the end of the answers."""
         if xid != self._barrier:
             return None
         refused = frozenset({*self._refused, *(set(self._asked.values()) - {"bundles"})})
         meters = 0 if "meters" in refused else self._meters
-        return Features(
+        return SwitchCapabilities(
             self.tables,
             self._listed,
             meters,

@@ -1,4 +1,4 @@
-"""Looking after ready switches: what others change on them is found, told and put right."""
+"""Drift of ready switches: what others change on them is found, reported and repaired."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Desired = Callable[[], Iterable[Rule]]
 Repair = Callable[[Confirmed], list[Effect]]
 
 
-def look(session: Session, now: float) -> list[Effect]:
-    """Call a few times a second for a ready switch: reads it again when that is due."""
+def check_when_due(session: Session, now: float) -> list[Effect]:
+    """Read a ready switch again when that is due; call a few times a second."""
     if session.phase is not Phase.READY or session.unsure:
         return []
     if session.reading is not None:
@@ -29,7 +29,7 @@ def look(session: Session, now: float) -> list[Effect]:
 
 
 def unread(session: Session, why: str, now: float) -> list[Effect]:
-    """A reading failed. That says nothing about the rules, so nothing is repaired."""
+    """A reading failed. Its rules may be right all the same, so nothing is repaired."""
     before = session.checked
     failure = f"its rules could not be read: {why}"
     session.reading = None
@@ -37,7 +37,7 @@ def unread(session: Session, why: str, now: float) -> list[Effect]:
     session.counters.unread += 1
     session.checked = Checked(now, NOTHING, failure=failure)
     if before is not None and before.failure:
-        return []  # said once already
+        return []  # reported already
     text = f"switch {session.switch}: {failure}"
     return [Log(logging.WARNING, text), Tell(SwitchChanged(now, session.switch, "unread", failure))]
 

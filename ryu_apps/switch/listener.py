@@ -1,9 +1,9 @@
-"""Taking switches' connections: in the clear or under TLS, within limits, and read with care.
+"""Connections from switches: plain TCP or TLS, limited in number, and read defensively.
 
-What comes in may be anything. A message that cannot be understood is counted
+Received bytes may be anything. A message that cannot be parsed is counted
 and dropped; a stream whose lengths cannot be right, or that is not OpenFlow
-1.3, ends. Who does not finish the handshake in time is put out, and only so
-many may try at once.
+1.3, ends. A connection that does not finish the handshake in time is closed, and only so
+many may be in it at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from ryu_apps.runtime import DEAD_DISPATCHER, controller, hub, ofp_event, ofprot
 from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
 
 LOG = logging.getLogger("septum.listener")
-HELLO, ERROR = 0, 1
+HELLO, ERROR, FEATURES_REPLY = 0, 1, 6
+TABLES_AT = 20  # where a features reply has its number of tables
+MOST_TABLES = 254
 VERSION = 4
 READ_BLOCK = 16_384  # bytes: some hundred packet copies, two milliseconds' work
 BUSY = 512 * 1024  # bytes a second, some 2,000 packet copies, from which on reading waits
@@ -77,17 +79,25 @@ class Unreadable(Exception):
 class SwitchConnection(controller.Datapath):  # type: ignore[misc]
     """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
     known switch first; what it takes (returns True for) is not parsed into objects at all.
-    ``paused()`` is called when no more messages are at hand."""
+    ``paused()`` is called when no more messages are at hand. Call ``handshake_done()`` once the
+    handshake is. ``tables`` is how many tables the switch announced."""
 
     def __init__(
-        self, sock: Any, address: Any, tap: Tap, paused: Callable[[], None], refused: Refused
+        self,
+        sock: Any,
+        address: Any,
+        tap: Tap,
+        paused: Callable[[], None],
+        handshake_done: Callable[[], None],
+        refused: Refused,
     ) -> None:
         super().__init__(sock, address)
         self.socket.settimeout(SOCKET_TIMEOUT)
         self._tap, self._paused, self._refused = tap, paused, refused
         self._until = time.monotonic() + HANDSHAKE_WITHIN
         self._malformed = 0
-        self.welcomed: Callable[[], None] = lambda: None
+        self.handshake_done = handshake_done
+        self.tables = MOST_TABLES
 
     def _recv_loop(self) -> None:
         rest = b""
@@ -143,6 +153,8 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         return data[at:]
 
     def _handle(self, version: int, kind: int, xid: int, message: bytes) -> None:
+        if kind == FEATURES_REPLY and len(message) > TABLES_AT:
+            self.tables = message[TABLES_AT]
         try:
             if self._tap(self, kind, xid, message):
                 return
@@ -190,7 +202,7 @@ class TlsFiles:
 
 @dataclass(slots=True)
 class Listener:
-    """Takes connections on one or more doors until the process ends; see `SwitchConnection`."""
+    """Accepts connections on one or more addresses, until the process ends."""
 
     tap: Tap
     paused: Callable[[], None]
@@ -201,14 +213,14 @@ class Listener:
     def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen on an address. Raises OSError."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        door = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        hub.spawn(self._serve, door, tls)
+        server = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        hub.spawn(self._serve, server, tls)
 
-    def _serve(self, door: socket.socket, tls: ssl.SSLContext | None) -> None:
+    def _serve(self, server: socket.socket, tls: ssl.SSLContext | None) -> None:
         while True:
             try:
-                sock, address = door.accept()
-            except OSError as error:  # such as too many open files: who is there goes on
+                sock, address = server.accept()
+            except OSError as error:  # such as too many open files: existing connections continue
                 LOG.error("a connection cannot be taken: %s", error)
                 hub.sleep(1.0)
                 continue
@@ -238,9 +250,7 @@ class Listener:
             if tls is not None:
                 sock = self._secured(sock, address, tls)
             if sock is not None:
-                connection = SwitchConnection(sock, address, self.tap, self.paused, self.refused)
-                connection.welcomed = known
-                connection.serve()
+                SwitchConnection(sock, address, self.tap, self.paused, known, self.refused).serve()
         except OSError as error:
             LOG.info("connection from %s ended: %s", address[0], error)
         finally:
@@ -250,7 +260,7 @@ class Listener:
                 sock.close()
 
     def _secured(self, sock: Any, address: Any, tls: ssl.SSLContext) -> Any:
-        """The socket under TLS; None for who has no valid certificate."""
+        """The socket under TLS; None for a peer without a valid certificate."""
         try:
             sock.settimeout(TLS_WITHIN)
             return tls.wrap_socket(sock, server_side=True)

@@ -23,15 +23,21 @@ from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
-from ryu_apps.switch.bundle_writer import BundleChange as PendingChange
-from ryu_apps.switch.bundle_writer import Confirmed, Counters, SwitchRefusal, Writer, xids
+from ryu_apps.switch.bundle_writer import (
+    BundleWriter,
+    Confirmed,
+    PendingChange,
+    SwitchRefusal,
+    WriteCounters,
+    xids,
+)
 from ryu_apps.switch.capabilities import CapabilityProbe
 from ryu_apps.switch.flow_counters import SwitchCounters
 from ryu_apps.switch.reconcile import RuleDifference, compare
 from ryu_apps.switch.roles import ControllerRole
 from ryu_apps.switch.switch_profile import SwitchProfile
 from ryu_apps.switch.table_reader import TableReading
-from ryu_apps.switch.telemetry_loss import Losses
+from ryu_apps.switch.telemetry_loss import TelemetryLoss
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
 RETRY_AFTER = 2.0  # seconds, and twice as long each time
@@ -78,11 +84,11 @@ class Session:
     tables: int = 254
     view: SwitchView | None = None  # that its rules were last made for
     phase: Phase = Phase.READING
-    kind: SwitchProfile = field(default_factory=SwitchProfile)
+    profile: SwitchProfile = field(default_factory=SwitchProfile)
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
-    losses: Losses = field(default_factory=Losses)
-    traffic: SwitchCounters = field(default_factory=SwitchCounters)
+    telemetry_loss: TelemetryLoss = field(default_factory=TelemetryLoss)
+    flow_counters: SwitchCounters = field(default_factory=SwitchCounters)
     settled_at: float = 0.0
     retry_at: float = 0.0
     problem: str = ""  # why it does not have the rules that it should
@@ -94,16 +100,16 @@ class Session:
     probe: CapabilityProbe | None = None
     role: ControllerRole = field(default_factory=ControllerRole)
     confirmed: bool = False  # it has taken a whole set of rules
-    writer: Writer = field(init=False)
+    writer: BundleWriter = field(init=False)
     refusal: SwitchRefusal | None = None  # the last, until it is looked at
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
     _refusals: int = 0  # in a row
 
     def __post_init__(self) -> None:
-        self.writer = Writer(self.switch)
+        self.writer = BundleWriter(self.switch)
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> WriteCounters:
         return self.writer.counters
 
     @property
@@ -128,10 +134,19 @@ class Session:
         self.reading, self.retry_at = None, 0.0
         self.writer.forget()
 
-    def know(self, kind: SwitchProfile) -> None:
-        """Work with the switch as one of a kind from now on."""
-        self.kind, self.probe = kind, None
-        self.writer.atomic = kind.bundles
+    def use_profile(self, profile: SwitchProfile) -> None:
+        """Write the switch's rules by a profile from now on."""
+        self.profile, self.probe = profile, None
+        self.writer.atomic = profile.bundles
+
+    def port_changed(self, port: int, mac: bytes | None) -> bool:
+        """Take over a port's MAC, None when it went away; whether that is new."""
+        before = self.ports.get(port)
+        if mac is None:
+            self.ports.pop(port, None)
+        else:
+            self.ports[port] = mac
+        return before != mac
 
     def read(self, now: float) -> list[Effect]:
         """Ask for everything the switch has; `multipart` takes the answers."""
@@ -153,8 +168,8 @@ class Session:
         if self.probe is not None:
             self.probe.take(xid, buf)
         if reading is None or not reading.asked(xid):
-            if not self.losses.take(xid, buf):
-                self.traffic.take(xid, buf, now)
+            if not self.telemetry_loss.take(xid, buf):
+                self.flow_counters.take(xid, buf, now)
             return None
         reading.take(xid, buf)
         reading.since = now
@@ -180,7 +195,7 @@ class Session:
     def set_meters(self, meters: Iterable[Meter]) -> list[Effect]:
         """Meters cannot ride in a bundle, so they go first."""
         data = b""
-        for meter in meters if self.kind.meters else ():
+        for meter in meters if self.profile.meters else ():
             known = self.meters.get(meter.number)
             if known == (meter.rate, meter.burst):
                 continue
@@ -193,7 +208,7 @@ class Session:
 
     def wire(self, rules: Iterable[Rule]) -> Iterator[WireRule]:
         """Rules as this switch gets them."""
-        return map(wire_rule, self.kind.fitted(rules))
+        return map(wire_rule, self.profile.fitted(rules))
 
     def difference(self, desired: Iterable[Rule]) -> RuleDifference:
         """Between what the switch has and ``desired``."""
@@ -263,7 +278,7 @@ class Session:
     ) -> list[Effect]:
         if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
-        tight = not self.kind.bundles and self._lacks_room(difference)
+        tight = not self.profile.bundles and self._lacks_room(difference)
         replaced = (self.installed.get(r.key) for r in (*difference.missing, *difference.altered))
         before = tuple(rule for rule in replaced if rule is not None)
         for rule in (*difference.missing, *difference.altered):
@@ -284,13 +299,13 @@ class Session:
 
     def _lacks_room(self, difference: RuleDifference) -> bool:
         """Whether a table would overflow if what is new came before what is old goes."""
-        room = self.kind.room
+        room = self.profile.room
         most = len(self.installed) + len(difference.missing)
         if room is None or most <= room or not difference.excess:
             return False
         filled = Counter(key[0] for key in self.installed)
         filled.update(rule.key[0] for rule in difference.missing)
-        sizes = self.kind.sizes
+        sizes = self.profile.sizes
         return any(count > sizes.get(table, count) for table, count in filled.items())
 
     def barrier(self, xid: int, now: float) -> list[Effect]:
@@ -317,7 +332,7 @@ class Session:
         self._refusals += 1
         why = str(refusal)
         if refusal.full and refusal.table is not None:
-            why = f"its table {self.kind.table_name(refusal.table)} is full ({refusal})"
+            why = f"its table {self.profile.table_name(refusal.table)} is full ({refusal})"
         text = f"switch {self.switch} refused the change for {change.what}: {why}"
         self.problem = f"refused the change for {change.what}: {why}; it stays as it was"
         return [

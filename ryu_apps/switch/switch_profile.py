@@ -1,4 +1,4 @@
-"""Which rules a connected switch gets: what it can do, and what the installation says of it."""
+"""Which rules a connected switch gets, by its capabilities and the switches file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from policies.compiler.switches_file import SwitchSetting
 from policies.compiler.targets import LOSSES, TABLES, Form, SwitchTarget
 from policies.rules.rule import CopyToController, Rule, RuleAction, UseMeter
-from ryu_apps.switch.capabilities import Features
+from ryu_apps.switch.capabilities import SwitchCapabilities
 
 LESS: Mapping[SwitchTarget, SwitchTarget] = {
     SwitchTarget.STATEFUL: SwitchTarget.STATELESS,
@@ -46,35 +46,35 @@ class SwitchProfile:
         return iter(rules) if self.meters else map(_unmetered, rules)
 
 
-def kind_of(features: Features, setting: SwitchSetting) -> SwitchProfile:
-    """What is found out, unless the installation's file says otherwise."""
-    target = setting.kind or features.target
-    form = Form(target, setting.port_masks and (features.port_masks or not features.listed))
-    sizes = features.sizes | setting.sizes(target)
-    limits = [*LOSSES[target], *features.lacks()]
-    if setting.kind is not None and _rank(setting.kind) < _rank(features.target):
+def profile_of(capabilities: SwitchCapabilities, setting: SwitchSetting) -> SwitchProfile:
+    """The profile that a switch's capabilities make, unless the switches file sets another."""
+    target = setting.kind or capabilities.target
+    form = Form(target, setting.port_masks and (capabilities.port_masks or not capabilities.listed))
+    sizes = capabilities.sizes | setting.sizes(target)
+    limits = [*LOSSES[target], *capabilities.lacks()]
+    if setting.kind is not None and _rank(setting.kind) < _rank(capabilities.target):
         limits.append(
-            f"the switches file says {setting.kind}, but it seems to be {features.target}"
+            f"the switches file says {setting.kind}, but it seems to be {capabilities.target}"
         )
     return SwitchProfile(
         form,
         sizes,
-        features.bundles,
-        features.meters != 0,
+        capabilities.bundles,
+        capabilities.meters != 0,
         tuple(limits),
-        features.description,
+        capabilities.description,
     )
 
 
-def weaker(kind: SwitchProfile, why: str) -> SwitchProfile | None:
-    """The kind to try when a switch refuses the rules of this one; None when there is none."""
-    target = LESS.get(kind.target)
+def weaker(profile: SwitchProfile, why: str) -> SwitchProfile | None:
+    """The profile to try when a switch refuses the rules of this one; None when there is none."""
+    target = LESS.get(profile.target)
     if target is None:
         return None
-    said = tuple(each for each in kind.limits if each not in LOSSES[kind.target])
-    form = replace(kind.form, target=target)
-    refused = f"it refused the rules of a {kind.target} switch: {why}"
-    return replace(kind, form=form, limits=(*LOSSES[target], *said, refused))
+    kept = tuple(each for each in profile.limits if each not in LOSSES[profile.target])
+    form = replace(profile.form, target=target)
+    refused = f"it refused the rules of a {profile.target} switch: {why}"
+    return replace(profile, form=form, limits=(*LOSSES[target], *kept, refused))
 
 
 def _rank(target: SwitchTarget) -> int:

@@ -23,7 +23,7 @@ _xids = count(0x5400_0000)
 
 
 @dataclass(slots=True)
-class Losses:
+class TelemetryLoss:
     """``held_back`` are copies per meter since the meter was made; ``counting`` is how many
     connections the switch counts now, of at most `COUNT_LIMIT`."""
 

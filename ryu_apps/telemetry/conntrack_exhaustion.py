@@ -1,7 +1,7 @@
 """Full connection tables: switches that deny new connections because they can track no more.
 
-Such a switch sends metered copies of what it denied. They are counted, and told
-once, and once more when it has been over for a while.
+Such a switch sends metered copies of what it denied. They are counted, and reported
+once, and once more when the table has had room for a while.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.openflow.ethernet import Frame
+from topology.hosts import Place
 
 OVER_AFTER = 60.0  # seconds without another denied connection
 
 
 @dataclass(slots=True)
-class Crowd:
+class DeniedByFullTable:
     """What one switch denied: packets of new connections of which copies came, in all (``total``)
     and since the table became full (``count``). ``full`` until it has been over for `OVER_AFTER`;
     ``latest`` in seconds since the epoch."""
@@ -29,40 +30,42 @@ class Crowd:
 
 
 @dataclass(slots=True)
-class Crowding:
-    """All switches' tables."""
+class ConntrackExhaustion:
+    """All switches' connection tables, by switch."""
 
-    crowds: dict[int, Crowd] = field(default_factory=dict)
+    denials: dict[int, DeniedByFullTable] = field(default_factory=dict)
 
-    def denied(self, switch: int, port: int, frame: Frame, now: float) -> list[Effect]:
-        """A switch had no room for the connection that ``frame`` begins."""
-        crowd = self.crowds.setdefault(switch, Crowd())
-        crowd.total += 1
-        crowd.count += 1
-        crowd.latest = now
-        if crowd.full:
+    def denied(self, place: Place, frame: Frame, now: float) -> list[Effect]:
+        """A switch had no room for the connection that ``frame`` begins; ``place`` is the switch
+        and the port that it came in on."""
+        switch, port = place
+        denials = self.denials.setdefault(switch, DeniedByFullTable())
+        denials.total += 1
+        denials.count += 1
+        denials.latest = now
+        if denials.full:
             return []
-        crowd.full, crowd.count = True, 1
+        denials.full, denials.count = True, 1
         ends = f"{frame.src_ip} (port {port}) to {frame.dst_ip}"
         text = (
             f"its connection table is full: new connections are denied, first {ends}, "
             f"{frame.proto}; look for who opens many (`septum flows`), or let it track more"
         )
-        return _told(switch, "full", text, logging.ERROR, now)
+        return _report(switch, "full", text, logging.ERROR, now)
 
     def over(self, now: float) -> list[Effect]:
-        """Tell of switches that have had room for a while; call now and then."""
+        """Report switches whose tables have had room for a while; call now and then."""
         effects: list[Effect] = []
-        for switch, crowd in self.crowds.items():
-            if crowd.full and now - crowd.latest > OVER_AFTER:
-                crowd.full = False
+        for switch, denials in self.denials.items():
+            if denials.full and now - denials.latest > OVER_AFTER:
+                denials.full = False
                 text = (
                     f"its connection table has room again; packets of denied connections that "
-                    f"were seen: {crowd.count}"
+                    f"were seen: {denials.count}"
                 )
-                effects += _told(switch, "room", text, logging.INFO, now)
+                effects += _report(switch, "room", text, logging.INFO, now)
         return effects
 
 
-def _told(switch: int, what: str, text: str, level: int, now: float) -> list[Effect]:
+def _report(switch: int, what: str, text: str, level: int, now: float) -> list[Effect]:
     return [Log(level, f"switch {switch}: {text}"), Tell(SwitchChanged(now, switch, what, text))]

@@ -1,7 +1,8 @@
 """From packet copies and ended counting rules to flow records.
 
-TCP connections are followed by their segments (`ryu_apps.telemetry.tcp_tracker`), all others by
-the counting rules that the switch learned for them.
+TCP connections are followed by copies of the packets that open, answer and close them
+(`ryu_apps.telemetry.tcp_tracker`), all others by the counting rules that the switch learned for
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_ENDED = 50_000  # connections whose stragglers are recognised
 JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
 
-WORDS: Mapping[int, VerdictWord] = {
+VERDICTS: Mapping[int, VerdictWord] = {
     DecidedBits.ALLOW: "allow",
     DecidedBits.WOULD_DENY: "would-deny",
     DecidedBits.OBSERVED: "observed",
@@ -50,12 +51,16 @@ class _Half:
 
 @dataclass(slots=True)
 class FlowTracker:
-    """Remembers what has begun, and joins the two directions of what has ended."""
+    """Remembers connections that have begun, and joins the two directions of those that ended.
+
+    ``forgotten`` beginnings had to make room for others; ``stragglers`` are denied packets of
+    connections that the switch has forgotten.
+    """
 
     begun: OrderedDict[Tuple, FlowRecord] = field(default_factory=OrderedDict)
     ending: dict[Tuple, _Half] = field(default_factory=dict)
     closed: OrderedDict[Tuple, None] = field(default_factory=OrderedDict)
-    segments: TcpTracker = field(default_factory=TcpTracker)
+    tcp_tracker: TcpTracker = field(default_factory=TcpTracker)
     forgotten: int = 0
     stragglers: int = 0
 
@@ -70,10 +75,10 @@ class FlowTracker:
         """
         if frame.src_ip is None or frame.dst_ip is None or frame.proto is None:
             return None
-        if frame.proto == "tcp" and frame.opens and self.segments.repeats(frame):
+        if frame.proto == "tcp" and frame.opens and self.tcp_tracker.repeats(frame):
             return None
-        word = WORDS.get(bits(copy.fields, layout.OUTCOME), "allow")
-        if word != "allow" and (not frame.opens or self._answers(frame)):
+        verdict = VERDICTS.get(bits(copy.fields, layout.OUTCOME), "allow")
+        if verdict != "allow" and (not frame.opens or self._answers(frame)):
             self.stragglers += 1
             return None
         record = record_of(
@@ -83,16 +88,16 @@ class FlowTracker:
             proto=frame.proto,
             src_port=frame.ports[0],
             dst_port=frame.ports[1],
-            state="denied" if word == "deny" else None,
+            state="denied" if verdict == "deny" else None,
             phase="start",
-            verdict=word,
+            verdict=verdict,
             intent=names.get(bits(copy.fields, layout.INTENT)),
             switch=switch,
             in_port=copy.fields.get("in_port"),
             src_mac=frame.src_mac,
             dst_mac=frame.dst_mac,
         )
-        if word != "deny" and frame.proto != "tcp":
+        if verdict != "deny" and frame.proto != "tcp":
             key = _key(record)
             self.begun[key] = record
             self.begun.move_to_end(key)
@@ -133,7 +138,7 @@ class FlowTracker:
                 proto=proto,
                 src_port=src_port,
                 dst_port=dst_port,
-                verdict=WORDS.get(bits(removed.fields, layout.OUTCOME), "allow"),
+                verdict=VERDICTS.get(bits(removed.fields, layout.OUTCOME), "allow"),
                 intent=names.get(bits(removed.fields, layout.INTENT)),
                 switch=switch,
             )
@@ -144,7 +149,7 @@ class FlowTracker:
     def _answers(self, frame: Frame) -> bool:
         """Whether a packet goes back along a connection that was here not long ago."""
         if frame.proto == "tcp":
-            return self.segments.answers(frame)
+            return self.tcp_tracker.answers(frame)
         back = (frame.dst_ip, frame.src_ip, frame.proto, frame.ports[1], frame.ports[0])
         return back in self.begun or back in self.ending or back in self.closed
 
@@ -157,7 +162,7 @@ class FlowTracker:
     def overdue(self, now: float) -> list[FlowRecord]:
         """Ends whose other direction never came: nobody answered."""
         late = [key for key, half in self.ending.items() if now - half.since > JOIN_WITHIN]
-        return [*(self._close(key) for key in late), *self.segments.overdue(now)]
+        return [*(self._close(key) for key in late), *self.tcp_tracker.overdue(now)]
 
 
 def _key(record: FlowRecord) -> Tuple:

@@ -1,8 +1,8 @@
-"""TCP connections from copies of the few segments that open, answer, refuse and close them.
+"""TCP connections from copies of the few packets that open, answer, refuse and close them.
 
 What each end sent is the distance between the sequence numbers of its first
-and its last segment (RFC 9293, section 3.4), so it is known modulo 4 GiB.
-Copies come over the connections of several switches: an answer may be heard
+and its last packet (RFC 9293, section 3.4), so it is known modulo 4 GiB.
+Copies come over the connections of several switches: an answer may arrive
 before the opening that it answers.
 """
 
@@ -19,8 +19,8 @@ MAX_OPEN = 100_000  # connections whose beginning is remembered until they end
 MAX_CLOSED = 50_000  # connections whose stragglers are recognised
 MAX_EARLY = 10_000  # answers that wait for their opening
 UNANSWERED = 8.0  # seconds: the third try of a SYN has gone by
-DOUBT = UNANSWERED + 4.0  # seconds: an answer may be lost some seconds before that is known
-LINGER = 2.0  # seconds after one end's last segment that the other's is waited for
+UNCERTAIN = UNANSWERED + 4.0  # seconds: an answer may be lost some seconds before that is known
+LINGER = 2.0  # seconds after one end's last packet that the other's is waited for
 WINDOW = 1 << 32
 
 Tuple = tuple[str, str, str, int, int]
@@ -42,7 +42,7 @@ class _OpenConnection:
 
 
 def key_of(frame: Frame) -> Tuple:
-    """The connection that a segment opens."""
+    """The connection that a packet opens."""
     return (frame.src_ip or "", frame.dst_ip or "", "tcp", *frame.ports)
 
 
@@ -55,7 +55,7 @@ class TcpTracker:
     """``forgotten`` openings had to make room for others before their connections ended."""
 
     forgotten: int = 0
-    doubt_until: float = 0.0
+    uncertain_until: float = 0.0
     _open: OrderedDict[Tuple, _OpenConnection] = field(default_factory=OrderedDict)
     _closed: OrderedDict[Tuple, int] = field(default_factory=OrderedDict)
     _early: OrderedDict[Tuple, Frame] = field(default_factory=OrderedDict)
@@ -63,7 +63,7 @@ class TcpTracker:
     _lingering: deque[tuple[float, Tuple, _OpenConnection]] = field(default_factory=deque)
 
     def answers(self, frame: Frame) -> bool:
-        """Whether a segment goes back along a connection that was here not long ago."""
+        """Whether a packet goes back along a connection that was here not long ago."""
         key = _turned(key_of(frame))
         return key in self._open or key in self._closed
 
@@ -76,7 +76,7 @@ class TcpTracker:
         return self._closed.get(key) == frame.seq
 
     def opened(self, record: FlowRecord, frame: Frame, now: float) -> FlowRecord | None:
-        """Remember an opening; the connection's end where that was heard before."""
+        """Remember an opening; the connection's end where its answer came first."""
         key = key_of(frame)
         entry = _OpenConnection(record, frame.seq)
         if key in self._open:
@@ -90,7 +90,7 @@ class TcpTracker:
         return None if early is None else self._answered(key, entry, early, now)
 
     def progress(self, frame: Frame, now: float) -> FlowRecord | None:
-        """Take in a segment that answers, refuses or closes; the record of a connection that
+        """Take in a packet that answers, refuses or closes; the record of a connection that
         ended with it."""
         key = key_of(frame)
         entry = self._open.get(key)
@@ -116,7 +116,7 @@ class TcpTracker:
             _, key, entry = self._unanswered.popleft()
             if self._open.get(key) is entry and entry.answer is None and not entry.closing:
                 # Where copies were held back, the answer may be among them.
-                state: State | None = "unanswered" if now >= self.doubt_until else None
+                state: State | None = "unanswered" if now >= self.uncertain_until else None
                 ended.append(self._end(key, entry, state, now))
         while self._lingering and self._lingering[0][0] <= now:
             _, key, entry = self._lingering.popleft()
@@ -124,14 +124,14 @@ class TcpTracker:
                 ended.append(self._end(key, entry, "established", now))
         return ended
 
-    def doubt(self, now: float) -> None:
-        """Copies were held back lately: what was not heard may have been said all the same."""
-        self.doubt_until = now + DOUBT
+    def copies_lost(self, now: float) -> None:
+        """Copies were dropped lately: an answer may have been sent although none arrived."""
+        self.uncertain_until = now + UNCERTAIN
 
     def _answered(
         self, key: Tuple, entry: _OpenConnection, frame: Frame, now: float
     ) -> FlowRecord | None:
-        """A segment from the responder."""
+        """A packet from the responder."""
         if frame.flags & TCP_RST and entry.answer is None and not entry.closing:
             entry.closing = True
             return self._end(key, entry, "rejected", now)
@@ -147,9 +147,9 @@ class TcpTracker:
         self, key: Tuple, entry: _OpenConnection, frame: Frame, now: float
     ) -> FlowRecord | None:
         if frame.flags & TCP_RST:
-            # Broken off before anybody said a word: a scan's half-open try, or a refusal.
-            said = entry.out or entry.back or entry.taken
-            return self._end(key, entry, "established" if said else "rejected", now)
+            # Reset before either end sent data: a scan's half-open try, or a refusal.
+            sent = entry.out or entry.back or entry.taken
+            return self._end(key, entry, "established" if sent else "rejected", now)
         if entry.out is not None and entry.back is not None:
             return self._end(key, entry, "established", now)
         if not entry.closing:

@@ -76,7 +76,7 @@ class Rig:
     """A core and its fake switches, with everything else it said."""
 
     def __init__(self, policy: Policy = POLICY, admission: Admission | None = None) -> None:
-        self.core = Core.of(policy, b"secret", admission=admission)
+        self.core = Core(policy, b"secret", admission=admission)
         self.core.start((), (), ())
         self.switches: dict[int, FakeSwitch] = {}
         self.said: list[Effect] = []
@@ -87,7 +87,7 @@ class Rig:
         for switch in list(self.switches.values()):
             for kind, xid, buf in switch.take(effects):
                 self.carry_out(self.core.message(switch.number, kind, xid, buf, self.now))
-        if gathered := self.core.gathered():
+        if gathered := self.core.collected():
             self.carry_out(gathered)
 
     def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
@@ -194,12 +194,12 @@ def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
     rig = Rig()
     switch = rig.connect()
     before = dict(switch.rules)
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     (confirmed,) = rig.told(RulesConfirmed)
     assert confirmed.decision == "d-1" and not confirmed.removed
     assert {rule.cookie for rule in confirmed.rules} == {cookie(Category.DECISION, 5)}
     assert len(switch.rules) == len(before) + 2
-    rig.carry_out(rig.core.orders.command(Release(HOLD, "a person"), rig.now))
+    rig.carry_out(rig.core.decisions.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
     assert rig.told(RulesConfirmed)[-1].removed
 
@@ -207,7 +207,7 @@ def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
 def test_a_decision_outlives_the_switchs_restart_with_the_time_that_remains() -> None:
     rig = Rig()
     rig.connect()
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     rig.carry_out(rig.core.switch_down(1, rig.now))
     rig.now += 20
     fresh = rig.connect()
@@ -219,7 +219,7 @@ def test_a_refused_bundle_is_reported_read_again_and_repaired() -> None:
     rig = Rig()
     switch = rig.connect()
     switch.refuse = True
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     assert any(each.what == "failed" for each in rig.told(SwitchChanged))
     assert not [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
     rig.later(RETRY_AFTER)
@@ -316,7 +316,7 @@ def test_what_is_left_of_an_old_connection_is_no_attempt() -> None:
     for frame in (late, finish):
         rig.packet(1, Reason.DENIED, frame, 2, outcome=DecidedBits.DENY)
     assert len(rig.told(RecordsSeen)) == 1
-    assert rig.core.watcher.book.stragglers == 2
+    assert rig.core.packet_in.flow_tracker.stragglers == 2
     probe = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22)
     rig.packet(1, Reason.DENIED, probe, 2, outcome=DecidedBits.DENY)
     assert len(rig.told(RecordsSeen)) == 2
@@ -379,13 +379,13 @@ def test_links_are_found_and_survive_forgery() -> None:
     rig.connect(1)
     rig.connect(2)
     rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"wrong"), 3)
-    assert not rig.core.desired.fabric.links and rig.core.watcher.lost.forged_lldp == 1
+    assert not rig.core.network.fabric.links and rig.core.links.forged == 1
     rig.packet(2, Reason.LINK, lldp_frame(1, 1, bytes(6), b"secret"), 3)
-    assert not rig.core.desired.fabric.links, "a declared host's port is never a trunk"
+    assert not rig.core.network.fabric.links, "a declared host's port is never a trunk"
     rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"secret"), 3)
-    assert rig.core.desired.fabric.next_ports(2) == {1: 3}
+    assert rig.core.network.fabric.next_ports(2) == {1: 3}
     rig.carry_out(rig.core.port_changed(1, 3, None, False, rig.now))
-    assert rig.core.desired.fabric.next_ports(2) == {}
+    assert rig.core.network.fabric.next_ports(2) == {}
 
 
 @pytest.mark.parametrize("kind", [PACKET_IN, FLOW_REMOVED, 21, 19, 1])

@@ -30,7 +30,7 @@ def timed(switch: FakeSwitch) -> dict[tuple[int, int], int]:
 
 def decide(rig: Rig, decision: Decision, *, held: bool = True) -> None:
     order = Enforce(decision) if held else Release(decision, "a person")
-    rig.carry_out(rig.core.orders.order(order, rig.now))
+    rig.carry_out(rig.core.decisions.order(order, rig.now))
 
 
 def test_every_action_is_confirmed_with_its_tables_and_undone_exactly() -> None:
@@ -158,32 +158,32 @@ def test_a_feed_is_a_rule_for_each_prefix_and_its_change_only_what_changed() -> 
     switch = rig.connect()
     before = dict(switch.rules)
     many = [f"198.51.{n}.0/24" for n in range(0, 200, 2)] + ["2001:db8::/48"]
-    rig.carry_out(rig.core.orders.order(listed(*many), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed(*many), rig.now))
     own = cookie(Category.FEED, name_number("drop"))
     assert sum(value == own for value, _, _ in switch.rules.values()) == 101
     sent = switch.flow_mods
-    rig.carry_out(rig.core.orders.order(listed(*many), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed(*many), rig.now))
     assert switch.flow_mods == sent
-    rig.carry_out(rig.core.orders.order(listed(*many[5:], "203.0.113.0/24"), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed(*many[5:], "203.0.113.0/24"), rig.now))
     assert switch.flow_mods == sent + 6
     again = Rig()
     again.core.start((), (), (), [listed(*many[5:], "203.0.113.0/24").block])
     again.connect(1, switch)
     assert again.core.sessions[1].counters.flow_mods == 0
-    rig.carry_out(rig.core.orders.order(listed(), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed(), rig.now))
     assert switch.rules == before
 
 
 def test_two_feeds_have_cookies_of_their_own() -> None:
     rig = Rig()
     switch = rig.connect()
-    rig.carry_out(rig.core.orders.order(listed("192.0.2.0/24"), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed("192.0.2.0/24"), rig.now))
     one = dict(switch.rules)
     rig.carry_out(
-        rig.core.orders.order(listed("192.0.2.0/24", mode=Mode.AUDIT, feed="seen"), rig.now)
+        rig.core.decisions.order(listed("192.0.2.0/24", mode=Mode.AUDIT, feed="seen"), rig.now)
     )
     assert len(switch.rules) == len(one) + 1
-    rig.carry_out(rig.core.orders.order(listed(feed="seen"), rig.now))
+    rig.carry_out(rig.core.decisions.order(listed(feed="seen"), rig.now))
     assert switch.rules == one
 
 
@@ -192,7 +192,7 @@ def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
     rig = Rig()
     switch = rig.connect()
     block = FeedBlock("long", Mode.ENFORCE, tuple((0xCB000000 + 2 * n, -1) for n in range(5_000)))
-    rig.carry_out(rig.core.orders.order(ListFeed.of(block), rig.now))
+    rig.carry_out(rig.core.decisions.order(ListFeed.of(block), rig.now))
 
     def rules() -> int:
         return sum(category_of(value) == Category.FEED for value, _, _ in switch.rules.values())

@@ -23,7 +23,7 @@ def confirmed(rig: Rig) -> dict[tuple[str, bool], set[InstalledRule]]:
 def test_rules_of_a_decision_that_ended_meanwhile_are_taken_away_and_reported() -> None:
     rig = Rig()
     switch = rig.connect()
-    rig.carry_out(rig.core.orders.command(Enforce(MADE), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(MADE), rig.now))
     placed = confirmed(rig)["d7", False]
     again = Rig()  # a controller that starts and is told of no decision
     again.now = rig.now
@@ -36,12 +36,12 @@ def test_a_release_before_any_switch_is_there_is_confirmed_when_it_comes() -> No
     """The switch's own timer has ended the rules long ago; somebody still has to say so."""
     rig = Rig()
     rig.connect()
-    rig.carry_out(rig.core.orders.command(Enforce(MADE), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(MADE), rig.now))
     placed = confirmed(rig)["d7", False]
     again = Rig()
     again.now = MADE.expires + 5
     known = replace(MADE, state="expired", rules=tuple(placed))
-    again.carry_out(again.core.orders.command(Release(known, "expired (sent again)"), again.now))
+    again.carry_out(again.core.decisions.command(Release(known, "expired (sent again)"), again.now))
     assert confirmed(again) == {}
     again.connect()
     assert confirmed(again) == {("d7", True): placed}
@@ -49,10 +49,10 @@ def test_a_release_before_any_switch_is_there_is_confirmed_when_it_comes() -> No
 
 def test_what_holds_is_reported_with_the_first_comparison() -> None:
     rig = Rig()
-    rig.carry_out(rig.core.orders.command(Enforce(MADE), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(MADE), rig.now))
     assert confirmed(rig) == {}
     rig.connect()
     assert set(confirmed(rig)) == {("d7", False)}
     sent = rig.core.sessions[1].counters.flow_mods
-    rig.carry_out(rig.core.orders.command(Enforce(MADE), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(MADE), rig.now))
     assert rig.core.sessions[1].counters.flow_mods == sent, "said again, nothing is sent"

@@ -58,7 +58,7 @@ def test_a_removed_intent_leaves_one_rule_until_no_switch_uses_it() -> None:
     for switch in switches:
         ((table, priority, _),) = kept(switch)
         assert (table, priority < 12_000) == (RuleTable.POLICY, True)
-    assert remembered(rig).kept and rig.core.desired.names[layout.name_number("read")] == "read"
+    assert remembered(rig).kept and rig.core.intent_names()[layout.name_number("read")] == "read"
     idle(rig, switches[0])
     assert remembered(rig).kept and kept(switches[1])
     idle(rig, switches[1])
@@ -86,7 +86,7 @@ def test_it_survives_a_restart_even_one_with_another_policy() -> None:
     assert kept(switch)
     rules, sent = dict(switch.rules), switch.flow_mods
     once_more = with_intents()
-    once_more.core.start((), (), (), (), again.core.desired.keeping)
+    once_more.core.start((), (), (), (), again.core.desired_state.policy_state.retained)
     once_more.connect(1, switch)
     assert (switch.rules, switch.flow_mods) == (rules, sent)
 

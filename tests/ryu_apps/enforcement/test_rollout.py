@@ -48,15 +48,15 @@ class RestartedController:
 
     def start(self, now: float) -> None:
         version = at_start(self.versions, [str(self.given)], "root", now)
-        self.core = Core.of(version.policy(), b"secret", version.paths)
+        self.core = Core(version.policy(), b"secret", version.paths)
         self.core.start((), (), ())
         self.effects: list[Effect] = []
-        self.rollout = Rollout(self.core, self.versions, self.effects.extend)
+        self.rollout = Rollout(self.core.apply_policy, self.versions, self.effects.extend)
 
     @property
     def policy(self) -> str:
         assert self.versions.standing().in_force is not None
-        return self.core.desired.policy.name
+        return self.core.desired_state.policy.name
 
     def told(self) -> list[str]:
         return [event.what for event in self.rollout.events().events]
@@ -71,7 +71,7 @@ def test_apply_is_on_disk_before_anything_is_carried_out(running: RestartedContr
     second = running.keep("second")
     seen: list[int | None] = []
     running.rollout = Rollout(
-        running.core,
+        running.core.apply_policy,
         running.versions,
         lambda effects: seen.append(running.versions.standing().in_force),
     )
@@ -249,7 +249,10 @@ def test_killed_at_any_step_the_next_start_finds_one_whole_policy(
     running.start(10.0)
     standing = running.versions.standing()
     assert running.policy in ("first", "second")
-    assert running.core.desired.policy == running.versions.version(standing.in_force or 0).policy()
+    assert (
+        running.core.desired_state.policy
+        == running.versions.version(standing.in_force or 0).policy()
+    )
     # On probation it still is, or never was, or it was decided: never for good by accident.
     running.rollout.tick(66.0)
     confirmed = any(e.what == "confirmed" for e in running.versions.standing().events)

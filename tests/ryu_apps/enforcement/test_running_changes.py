@@ -18,10 +18,10 @@ MORE = Intent("more", ("db",), ("web",), (Service(TCP, 80, 80), Service(TCP, 443
 def right(rig: Rig) -> bool:
     """Whether every switch has just what it should, by compiling anew."""
     core = rig.core
-    core.desired._compiler = None
+    core.desired_state._compiler = None
     return all(
         set(core.sessions[number].installed)
-        == {wire_rule(r).key for r in core.upkeep.rules(core.sessions[number], rig.now)}
+        == {wire_rule(r).key for r in core.reconciler.rules(core.sessions[number], rig.now)}
         and len(switch.rules) == len(core.sessions[number].installed)
         for number, switch in rig.switches.items()
     )
@@ -64,7 +64,7 @@ def test_a_policy_that_does_not_fit_changes_nothing() -> None:
     )
     with pytest.raises(CompileError, match="overlaps too many others"):
         rig.core.apply_policy(crowded, (), rig.now)
-    assert rig.core.desired.policy == POLICY
+    assert rig.core.desired_state.policy == POLICY
     assert switch.rules == before
     rig.carry_out(
         rig.core.apply_policy(replace(POLICY, intents=(*POLICY.intents, MORE)), (), rig.now)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-from itertools import count
 
-from ryu_apps.fabric.host_mobility import PATIENCE, QUIET, Moves, probe
+from ryu_apps.fabric.host_mobility import PATIENCE, QUIET, HostMobility, probe
 from ryu_apps.openflow.ethernet import read_frame
 from topology.hosts import HostTable
 from topology.records import Binding
@@ -36,32 +35,32 @@ def test_only_what_was_discovered_can_have_moved() -> None:
 
 
 def test_silence_lets_a_host_move_with_all_its_addresses() -> None:
-    hosts, moves, xids = found(), Moves(), count()
+    hosts, moves = found(), HostMobility()
     known = hosts.sighting(MAC, "10.0.0.2", 2, 5).doubt
     assert known is not None
-    (asked,) = moves.doubt(hosts, known, ELSEWHERE, NOW, xids) or []
-    assert asked.switch == 1 and moves.doubt(hosts, known, ELSEWHERE, NOW, xids) == []
-    again, silent = moves.due(NOW + 0.4, xids)
+    (asked,) = moves.challenge(hosts, known, ELSEWHERE, NOW) or []
+    assert asked.switch == 1 and moves.challenge(hosts, known, ELSEWHERE, NOW) == []
+    again, silent = moves.due(NOW + 0.4)
     assert len(again) == 1 and not silent
-    _, silent = moves.due(NOW + PATIENCE, xids)
-    assert [each.newcomer for each in silent] == [ELSEWHERE]
+    _, silent = moves.due(NOW + PATIENCE)
+    assert [each.claimant for each in silent] == [ELSEWHERE]
     hosts.gone(known, ELSEWHERE)
     assert hosts.sighting(MAC, "10.0.0.2", 2, 5).learned
     assert [(b.ip, b.switch) for b in hosts.bindings()] == [("10.0.0.1", 1), ("10.0.0.2", 2)]
 
 
 def test_an_answer_keeps_the_host_and_is_not_asked_for_again_at_once() -> None:
-    hosts, moves, xids = found(), Moves(), count()
+    hosts, moves = found(), HostMobility()
     known = hosts.sighting(MAC, "10.0.0.2", 2, 5).doubt
-    assert known is not None and moves.doubt(hosts, known, ELSEWHERE, NOW, xids)
+    assert known is not None and moves.challenge(hosts, known, ELSEWHERE, NOW)
     assert moves.answered(1, 3, MAC, NOW) is None, "from another port"
-    question = moves.answered(1, 2, MAC, NOW + 0.1)
-    assert question is not None and question.newcomer == ELSEWHERE
+    challenge = moves.answered(1, 2, MAC, NOW + 0.1)
+    assert challenge is not None and challenge.claimant == ELSEWHERE
     assert moves.answered(1, 2, MAC, NOW + 0.1) is None
-    assert moves.due(NOW + PATIENCE, xids) == ([], [])
-    assert moves.doubt(hosts, known, ELSEWHERE, NOW + 1, xids) is None
-    moves.due(NOW + QUIET + 1, xids)
-    assert moves.doubt(hosts, known, ELSEWHERE, NOW + QUIET + 1, xids)
+    assert moves.due(NOW + PATIENCE) == ([], [])
+    assert moves.challenge(hosts, known, ELSEWHERE, NOW + 1) is None
+    moves.due(NOW + QUIET + 1)
+    assert moves.challenge(hosts, known, ELSEWHERE, NOW + QUIET + 1)
 
 
 def test_an_address_that_somebody_else_has_now_is_all_that_its_owner_loses() -> None:
@@ -76,7 +75,7 @@ def test_an_address_that_somebody_else_has_now_is_all_that_its_owner_loses() -> 
     }
 
 
-def test_questions_are_well_formed() -> None:
+def test_probes_are_well_formed() -> None:
     four = read_frame(probe(MAC, "10.0.0.2"))
     assert four is not None and (four.src_ip, four.target, four.query) == ("0.0.0.0", "10.0.0.2", 1)
     data = probe(MAC, "fd00::2")

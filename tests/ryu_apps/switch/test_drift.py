@@ -100,7 +100,7 @@ def test_a_right_switch_is_left_alone() -> None:
     rig = Rig()
     switch = rig.connect()
     switch.rules[RuleTable.COUNT, 7, match_bytes(())] = (cookie(Category.COUNT), 0, b"")
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     sent = switch.flow_mods
     for _ in range(10):
         rig.later(CHECK_EVERY)
@@ -112,7 +112,7 @@ def test_a_right_switch_is_left_alone() -> None:
 def test_a_rule_taken_away_that_has_a_timer_comes_back_with_the_time_that_remains() -> None:
     rig = Rig()
     switch = rig.connect()
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     del switch.rules[first(switch, Category.DECISION)]
     rig.later(CHECK_EVERY)
     held = sorted(hard for value, hard, _ in switch.rules.values() if category_of(value) == 6)
@@ -124,7 +124,7 @@ def test_what_we_change_while_a_reading_is_on_its_way_is_no_drift() -> None:
     switch = rig.connect()
     asked = rig.core.check(rig.now)
     answers = switch.take(asked)
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     for kind, xid, buf in answers:
         rig.carry_out(rig.core.message(1, kind, xid, buf, rig.now))
     checked = rig.core.sessions[1].checked

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from policies.rules.layout import Category, RuleTable, cookie, name_number
+from ryu_apps.control_requests import traffic_of
 from ryu_apps.core import MULTIPART
-from ryu_apps.ipc.control_socket import traffic_of
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
 from ryu_apps.switch.flow_counters import Carried, SwitchCounters
@@ -18,8 +18,8 @@ WEB = cookie(Category.INTENT, name_number(INTENT))
 
 def read(rig: Rig) -> SwitchCounters:
     rig.now += 1.0
-    rig.carry_out(rig.core.read_traffic())
-    return rig.core.sessions[1].traffic
+    rig.carry_out(rig.core.read_counters())
+    return rig.core.sessions[1].flow_counters
 
 
 def test_counters_are_added_up_by_intent() -> None:
@@ -36,7 +36,7 @@ def test_counters_are_added_up_by_intent() -> None:
     assert tally.intents[name_number(INTENT)] == Carried(rules, 7 * rules, 900 * rules)
     assert tally.default == Carried(1, 2, 120)
     assert tally.connections == Carried(3, 15, 1200)
-    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, rig.now)
+    data = traffic_of(rig.core.sessions[1], rig.core.intent_names(), rig.now)
     assert data["intents"][INTENT] == {"packets": 7 * rules, "bytes": 900 * rules}
     assert data["connections"] == {"counted": 3, "packets": 15, "bytes": 1200}
 
@@ -45,7 +45,7 @@ def test_an_intent_that_nothing_has_used_is_named_all_the_same() -> None:
     rig = Rig()
     rig.connect()
     read(rig)
-    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, rig.now)
+    data = traffic_of(rig.core.sessions[1], rig.core.intent_names(), rig.now)
     assert set(data["intents"]) == {intent.name for intent in POLICY.intents}
     assert data["intents"][INTENT] == {"packets": 0, "bytes": 0}
 
@@ -74,6 +74,6 @@ def test_a_switch_that_does_not_answer_is_not_said_to_carry_nothing() -> None:
     asked = rig.now
     switch.unanswered.add(messages.MULTIPART_FLOW)
     rig.now += 1.0
-    rig.carry_out(rig.core.read_traffic())
-    data = traffic_of(rig.core.sessions[1], rig.core.desired.names, asked + 1.0)
+    rig.carry_out(rig.core.read_counters())
+    data = traffic_of(rig.core.sessions[1], rig.core.intent_names(), asked + 1.0)
     assert data == {"switch": 1, "failure": "no answer in time"}

@@ -79,7 +79,7 @@ def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyP
         return True
 
     connection = SwitchConnection(
-        ours, ("192.0.2.1", 1), tap, lambda: heard.append("pause"), Refused()
+        ours, ("192.0.2.1", 1), tap, lambda: heard.append("pause"), lambda: None, Refused()
     )
     connection.unreplied_echo_requests += [1, 2]
     theirs.sendall(message(10, 1, bytes(100)) * 3)

@@ -41,7 +41,7 @@ def told(rig: Rig, what: str) -> list[str]:
 
 
 def as_compiled(rig: Rig, switch: FakeSwitch) -> bool:
-    wanted = rig.core.upkeep.rules(rig.core.sessions[switch.number], rig.now)
+    wanted = rig.core.reconciler.rules(rig.core.sessions[switch.number], rig.now)
     return {(wire_rule(r).cookie, r.table, r.priority) for r in wanted} == {
         (cookie, table, priority) for (table, priority, _), (cookie, _, _) in switch.rules.items()
     }
@@ -61,7 +61,7 @@ def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: SwitchT
     rig = Rig()
     rig.connect(1, switch)
     session = rig.core.sessions[1]
-    assert session.kind.target is target
+    assert session.profile.target is target
     assert session.phase is Phase.READY and not session.problem
     assert as_compiled(rig, switch)
     assert switch.fragments == (3 if target is SwitchTarget.STATEFUL else 1), "matched, or dropped"
@@ -76,7 +76,7 @@ def test_the_installations_file_has_the_last_word() -> None:
     setting = SwitchSetting(SwitchTarget.SINGLE, port_masks=False)
     rig = Rig(admission=Admission(settings=Switches(own={1: setting})))
     switch = rig.connect()
-    assert rig.core.sessions[1].kind.form == Form(SwitchTarget.SINGLE, False)
+    assert rig.core.sessions[1].profile.form == Form(SwitchTarget.SINGLE, False)
     assert as_compiled(rig, switch)
 
 
@@ -145,7 +145,7 @@ def test_rules_that_do_not_fit_are_refused_before_anything_is_sent() -> None:
     with pytest.raises(CompileError, match=r"switch 1: table policy holds 60 rules and needs"):
         rig.core.apply_policy(MANY, (), rig.now)
     assert switch.flow_mods == sent and as_compiled(rig, switch)
-    assert rig.core.desired.policy == POLICY
+    assert rig.core.desired_state.policy == POLICY
 
 
 def test_a_switch_that_is_too_small_when_it_connects_keeps_what_it_has() -> None:
@@ -163,7 +163,7 @@ def test_where_old_and_new_find_no_room_together_nothing_passes_meanwhile() -> N
     rig.carry_out(rig.core.apply_policy(first, (), rig.now))
     size = max(sum(1 for each in switch.rules if each[0] == table) for table in range(13))
     session = rig.core.sessions[1]
-    session.kind = replace(session.kind, sizes=dict.fromkeys(range(13), size))
+    session.profile = replace(session.profile, sizes=dict.fromkeys(range(13), size))
     switch.table_size = size
     second = replace(MANY, intents=MANY.intents[20:])
     rig.carry_out(rig.core.apply_policy(second, (), rig.now))
@@ -175,12 +175,12 @@ def test_decisions_reach_plain_switches_and_leave_them() -> None:
     rig = Rig()
     switch = rig.connect(1, plain())
     before = dict(switch.rules)
-    rig.carry_out(rig.core.orders.command(Enforce(HOLD), rig.now))
+    rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     held = [
         cookie for cookie, _, _ in switch.rules.values() if category_of(cookie) == Category.DECISION
     ]
     assert held and rig.told(RulesConfirmed)
-    rig.carry_out(rig.core.orders.command(Release(HOLD, "a person"), rig.now))
+    rig.carry_out(rig.core.decisions.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
     assert rig.told(RulesConfirmed)[-1].removed
 
@@ -210,7 +210,7 @@ def test_a_switch_that_refuses_its_rules_gets_simpler_ones() -> None:
     rig = Rig()
     rig.connect(1, switch)
     rig.later(SETTLE)
-    assert rig.core.sessions[1].kind.target is SwitchTarget.STATELESS
+    assert rig.core.sessions[1].profile.target is SwitchTarget.STATELESS
     assert as_compiled(rig, switch) and not rig.core.sessions[1].problem
 
 
@@ -225,7 +225,7 @@ def test_a_switch_has_one_owner(takeover: bool) -> None:
     if not takeover:
         assert session.phase is Phase.STANDBY and switch.rules == before
         assert "controller 000000000007" in told(second, "standby")[0]
-        second.carry_out(second.core.orders.command(Enforce(HOLD), second.now))
+        second.carry_out(second.core.decisions.command(Enforce(HOLD), second.now))
         second.later(60)
         assert switch.rules == before
         return
@@ -255,25 +255,25 @@ def test_a_host_that_rules_cannot_be_made_for_is_left_out(monkeypatch: pytest.Mo
     switch = rig.connect()
     before = dict(switch.rules)
     core: Core = rig.core
-    real = type(core.desired)._compiled
+    real = type(core.desired_state)._compiled
 
     def refuses_nine(self: Any, now: float) -> Any:
         if any(each.ip == "10.0.0.9" for each in self.bindings):
             raise CompileError("too many")
         return real(self, now)
 
-    monkeypatch.setattr(type(core.desired), "_compiled", refuses_nine)
+    monkeypatch.setattr(type(core.desired_state), "_compiled", refuses_nine)
     monkeypatch.setattr(
-        type(core.desired), "_advance", lambda self, now: setattr(self, "_compiler", None)
+        type(core.desired_state), "_advance", lambda self, now: setattr(self, "_compiler", None)
     )
-    core.desired.hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 3)
-    rig.carry_out(core.upkeep.reconcile_all(rig.now))
+    core.network.hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 3)
+    rig.carry_out(core.reconciler.reconcile_all(rig.now))
     assert switch.rules == before
-    assert core.desired.problem == "too many"
+    assert core.desired_state.problem == "too many"
     host = Host("new", "00:00:00:00:00:08", (ip_address("10.0.0.8"),), 1, 3, labels=(("r", "w"),))
-    core.desired.hosts.discovered.clear()
+    core.network.hosts.discovered.clear()
     rig.carry_out(core.apply_policy(replace(POLICY, hosts=(*POLICY.hosts, host)), (), rig.now))
-    assert len(switch.rules) > len(before) and not core.desired.problem
+    assert len(switch.rules) > len(before) and not core.desired_state.problem
 
 
 def test_how_fragments_are_treated_is_said_again() -> None:

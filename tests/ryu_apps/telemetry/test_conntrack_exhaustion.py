@@ -30,5 +30,5 @@ def test_a_flood_of_denied_connections_is_one_entry_and_its_end_another() -> Non
     rig.later(OVER_AFTER)
     rig.packet(1, Reason.FULL, tcp("10.0.0.1", "10.0.0.2", 22), 1)
     assert told(rig) == [(1, "full"), (1, "room"), (1, "full")]
-    crowd = rig.core.watcher.crowding.crowds[1]
+    crowd = rig.core.packet_in.conntrack_exhaustion.denials[1]
     assert (crowd.total, crowd.count, crowd.full) == (1_001, 1, True)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ryu_apps.openflow.ethernet import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Frame
-from ryu_apps.telemetry.tcp_tracker import DOUBT, LINGER, UNANSWERED, WINDOW, TcpTracker
+from ryu_apps.telemetry.tcp_tracker import LINGER, UNANSWERED, UNCERTAIN, WINDOW, TcpTracker
 from topology.records import FlowRecord
 
 CLIENT, SERVER = "10.0.0.1", "10.0.0.2"
@@ -85,12 +85,12 @@ def test_what_nobody_answers_ends_after_the_third_try() -> None:
 
 def test_where_copies_were_held_back_silence_says_nothing() -> None:
     book = opened()
-    book.doubt(103.0)
+    book.copies_lost(103.0)
     (end,) = book.overdue(100.0 + UNANSWERED)
     assert end.state is None
-    again = opened(103.0 + DOUBT)
-    again.doubt(100.0)
-    (end,) = again.overdue(103.0 + DOUBT + UNANSWERED)
+    again = opened(103.0 + UNCERTAIN)
+    again.copies_lost(100.0)
+    (end,) = again.overdue(103.0 + UNCERTAIN + UNANSWERED)
     assert end.state == "unanswered"
 
 

@@ -1,0 +1,236 @@
+"""Requests to a running controller, answered: status, checks, counters, rules and rollouts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from policies.rules.ovs_text import ovs_text
+from response.decisions.hold import HOLD
+from response.state.interfaces import StateStore
+from ryu_apps.core import Core
+from ryu_apps.effects import Effect
+from ryu_apps.enforcement.rollout import Rollout, answered
+from ryu_apps.ipc.analysis_inline import InlineAnalysis
+from ryu_apps.ipc.analysis_link import AnalysisLink
+from ryu_apps.ipc.control_socket import Request
+from ryu_apps.openflow.describe import rule_text
+from ryu_apps.runtime import LIBRARY, hub
+from ryu_apps.switch.flow_counters import Carried
+from ryu_apps.switch.listener import Listener
+from ryu_apps.switch.session import Phase, Session
+from ryu_apps.switch.table_reader import TIMEOUT as READING_TIMEOUT
+from ryu_apps.telemetry.conntrack_exhaustion import DeniedByFullTable
+
+CHECK_PAUSE = 0.01
+JUST_BEFORE = 3.0  # seconds
+
+
+class RunningController(Protocol):
+    """What requests are about: a controller at work."""
+
+    core: Core
+    store: StateStore
+    link: AnalysisLink | InlineAnalysis | None
+    listener: Listener
+    faults: int
+    rollout: Rollout
+
+    def carry_out(self, effects: Iterable[Effect]) -> None: ...
+
+
+def handle(app: RunningController, request: Request) -> dict[str, Any]:
+    """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
+    `policy_request`."""
+    what = request["do"]
+    if what == "status":
+        return {"ok": True, **status(app)}
+    if what == "check":
+        return {"ok": True, "switches": check(app)}
+    if what == "traffic":
+        return {"ok": True, "switches": traffic(app)}
+    if what == "rules":
+        session = app.core.sessions[int(request["switch"])]
+        rules = app.core.reconciler.rules(session, time.time())
+        return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
+    if what in ("stage", "apply", "confirm", "rollback"):
+        return policy_request(app.rollout, request)
+    return {"ok": False, "error": f"unknown request {what!r}"}
+
+
+def policy_request(rollout: Rollout, request: Request) -> dict[str, Any]:
+    """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
+    asks. What cannot be done changes nothing."""
+    by, now = str(request["by"]), time.time()
+    number = request.get("version")
+    version = None if number is None else int(number)
+    within = request.get("confirm_within")
+    if request["do"] == "stage":
+        return answered(lambda: rollout.stage(int(request["version"]), by, now))
+    if request["do"] == "apply":
+        seconds = None if within is None else float(within)
+        return answered(lambda: rollout.apply(version, by, seconds, now))
+    if request["do"] == "confirm":
+        return answered(lambda: rollout.confirm(by, now))
+    return answered(lambda: rollout.roll_back(version, by, now))
+
+
+def check(app: RunningController) -> list[dict[str, Any]]:
+    """Read every connected switch now and compare it with the policy; waits for the answers."""
+    asked = time.time()
+    app.carry_out(app.core.check(asked))
+    _wait_for(app, asked, lambda session: None if (c := session.checked) is None else c.at)
+    return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
+
+
+def _wait_for(app: RunningController, asked: float, at: Callable[[Session], float | None]) -> None:
+    """Until every ready switch has answered since ``asked``, or is late."""
+    while time.time() - asked < READING_TIMEOUT + 1:
+        ready = [s for s in app.core.sessions.values() if s.phase is Phase.READY]
+        if all((answered := at(session)) is not None and answered >= asked for session in ready):
+            return
+        hub.sleep(CHECK_PAUSE)
+
+
+def traffic(app: RunningController) -> list[dict[str, Any]]:
+    """What each switch's rules have carried; waits for the answers."""
+    asked = time.time()
+    app.carry_out(app.core.read_counters())
+    _wait_for(app, asked, lambda session: session.flow_counters.at)
+    names = app.core.intent_names()
+    return [
+        traffic_of(session, names, asked) for _, session in sorted(dict(app.core.sessions).items())
+    ]
+
+
+def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict[str, Any]:
+    """One switch's counters, by intent: also of those that nothing has used."""
+    found = session.flow_counters
+    if session.phase is not Phase.READY or found.at is None or found.at < asked:
+        late = session.phase is Phase.READY
+        return {
+            "switch": session.switch,
+            "failure": "no answer in time" if late else "not ready yet",
+        }
+
+    def data(carried: Carried) -> dict[str, int]:
+        return {"packets": carried.packets, "bytes": carried.octets}
+
+    tally = found.tally
+    return {
+        "switch": session.switch,
+        "failure": None,
+        "intents": {
+            name: data(tally.intents.get(number, Carried()))
+            for number, name in sorted(names.items(), key=lambda each: each[1])
+        },
+        "default": data(tally.default),
+        "connections": {"counted": tally.connections.rules, **data(tally.connections)},
+    }
+
+
+def _checked(session: Session, asked: float) -> dict[str, Any]:
+    """One switch's comparison. A fault that was put right just before the question counts too:
+    a check right after a change of one's own must not report that there was none."""
+    answer: dict[str, Any] = {"switch": session.switch, "state": "right", "failure": None}
+    checked, repaired = session.checked, None
+    if session.phase is not Phase.READY or checked is None or checked.at < asked:
+        failure = "no answer in time" if session.phase is Phase.READY else "not ready yet"
+        failure = session.problem if session.phase is Phase.STANDBY else failure
+        return {**answer, "state": "unread", "failure": failure}
+    if checked.failure:
+        return {**answer, "state": "unread", "failure": checked.failure}
+    drifted = session.drifted
+    if checked.right and drifted is not None and asked - drifted.at < JUST_BEFORE:
+        checked, repaired = drifted, round(asked - drifted.at, 1)
+    difference = checked.difference
+    return {
+        **answer,
+        "state": "right" if checked.right else "drift",
+        "repaired_seconds_ago": repaired,
+        "right": difference.proper,
+        "missing": [rule_text(rule) for rule in difference.missing],
+        "extra": [rule_text(rule) for rule in difference.excess],
+        "altered": [rule_text(rule) for rule in difference.altered],
+        "meters": list(checked.meters),
+    }
+
+
+def _full(denials: DeniedByFullTable | None) -> dict[str, Any] | None:
+    """A connection table that is full, or was within the last minute."""
+    if denials is None or not denials.full:
+        return None
+    return {"denied": denials.count, "latest": denials.latest}
+
+
+def status(app: RunningController) -> dict[str, Any]:
+    core: Core = app.core
+    state, packet_in = core.desired_state.policy_state, core.packet_in
+    network, denials = core.network, packet_in.conntrack_exhaustion.denials
+    trackers = packet_in.flow_tracker, packet_in.flow_tracker.tcp_tracker
+    link, refused = app.link, app.listener.refused
+    return {
+        "policy": {
+            "name": state.policy.name,
+            "files": state.files,
+            "digest": state.digest,
+            "version": state.version,
+            "rollout": app.rollout.standing(),
+        },
+        "switches": [
+            {
+                "switch": session.switch,
+                "phase": session.phase.value,
+                "kind": session.profile.target.value,
+                "description": session.profile.description,
+                "limits": list(session.profile.limits),
+                "problem": session.problem,
+                "ports": sorted(session.ports),
+                "trunks": sorted(network.fabric.trunks(session.switch)),
+                "rules": len(session.installed),
+                "flow_mods": session.counters.flow_mods,
+                "bundles": session.counters.bundles,
+                "failures": session.counters.failures,
+                "difference": session.last_difference,
+                "checks": session.counters.checks,
+                "drifts": session.counters.drifts,
+                "unread": session.counters.unread,
+                "last_check": None if session.checked is None else session.checked.summary(),
+                "last_drift": None if session.drifted is None else session.drifted.summary(),
+                "counted_connections": session.telemetry_loss.counting,
+                "table_full": _full(denials.get(session.switch)),
+            }
+            for _, session in sorted(core.sessions.items())
+        ],
+        "hosts": [
+            {"mac": each.mac, "ip": each.ip, "switch": each.switch, "port": each.port}
+            | ({"host": each.host} if each.host else {})
+            for each in network.hosts.bindings()
+        ],
+        "library": LIBRARY,
+        "problem": core.desired_state.problem,
+        "decisions": sorted(core.desired_state.decision_state.decisions),
+        "hold": app.store.meta(HOLD),
+        "lost": {
+            "records": 0 if link is None else link.outbox.lost_in_all,
+            "copies_held_back_by_meters": sum(
+                session.telemetry_loss.total for session in core.sessions.values()
+            ),
+            "switches_that_count_no_more": sum(
+                session.telemetry_loss.full for session in core.sessions.values()
+            ),
+            "connections_denied_by_full_tables": sum(each.total for each in denials.values()),
+            "starts_forgotten": sum(tracker.forgotten for tracker in trackers),
+            "stragglers": packet_in.flow_tracker.stragglers,
+            "malformed_messages": core.malformed,
+            "unreadable_frames": packet_in.unreadable_frames,
+            "forged_lldp": core.links.forged,
+            "connections_refused": refused.too_many + refused.no_handshake + refused.tls,
+            "messages_not_understood": refused.malformed,
+            "faults": app.faults,
+        },
+        "analysis": None
+        if link is None
+        else {"pid": link.pid, "ready": link.ready, "restarts": link.restarts},
+    }

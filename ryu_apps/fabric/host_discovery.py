@@ -1,0 +1,119 @@
+"""Hosts found by their packets: bindings to learn, moves to verify and spoofs to report."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from policies.compiler import SwitchView
+from response.ipc.messages import SpoofsSeen
+from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.fabric import host_probes
+from ryu_apps.fabric.host_mobility import HostMobility
+from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange, NetworkState
+from ryu_apps.openflow.dhcp import read_assignment
+from ryu_apps.openflow.ethernet import Frame
+from topology.hosts import Place, is_bindable
+from topology.records import Binding, SpoofedPacket
+
+
+@dataclass(slots=True)
+class HostDiscovery:
+    """``can_probe`` tells whether a switch passes probes on and their answers back; ``views``
+    gives the connected switches."""
+
+    network: NetworkState
+    can_probe: Callable[[int], bool]
+    views: Callable[[], Mapping[int, SwitchView]]
+    mobility: HostMobility = field(default_factory=HostMobility)
+
+    def unbound_source(self, place: Place, frame: Frame, data: bytes, now: float) -> NetworkChange:
+        """A packet whose source no binding admits: a host to learn, or a spoof to report.
+
+        ``place`` is the switch and port that it came in on, ``data`` the copied bytes.
+        """
+        switch, port = place
+        ip = host_probes.claimed_address(frame)
+        if port in self.network.fabric.trunks(switch):
+            return NO_CHANGE
+        if (pretence := host_probes.pretence(frame)) is not None:
+            return _spoof(now, place, frame.src_mac, frame.src_ip, pretence)
+        if ip is None:
+            return NO_CHANGE
+        hosts = self.network.hosts
+        sighting = hosts.sighting(frame.src_mac, ip, switch, port)
+        if sighting.spoof is None and sighting.learned is None and frame.src_ip != ip:
+            # The announced address is the sender's own; its source address may not be.
+            if is_bindable(frame.src_ip) and frame.src_ip is not None:
+                ip = frame.src_ip
+                sighting = hosts.sighting(frame.src_mac, ip, switch, port)
+        known = sighting.doubt
+        if known is not None and self.can_probe(known.switch):
+            claimant = Binding(frame.src_mac, ip, switch, port)
+            probes = self.mobility.challenge(hosts, known, claimant, now)
+            if probes is not None:
+                return NetworkChange(tuple(probes))
+        if sighting.spoof is not None:
+            return _spoof(now, place, frame.src_mac, ip, sighting.spoof)
+        if sighting.learned is None:
+            return NO_CHANGE
+        return self._learned(sighting.learned, tuple(host_probes.replay(switch, port, data)))
+
+    def address_assigned(self, place: Place, data: bytes, now: float) -> NetworkChange:
+        """A declared DHCP server's answer: bind the address before its host uses it."""
+        assigned = read_assignment(data)
+        if assigned is None:
+            return NO_CHANGE
+        sighting = self.network.hosts.assign(assigned.mac, assigned.ip)
+        if sighting.spoof is not None:
+            return _spoof(now, place, assigned.mac, assigned.ip, sighting.spoof)
+        return NO_CHANGE if sighting.learned is None else self._learned(sighting.learned)
+
+    def probe_answered(self, place: Place, frame: Frame, now: float) -> NetworkChange:
+        """A host answers from its known port: the claimant elsewhere is a spoof."""
+        challenge = self.mobility.answered(*place, frame.src_mac, now)
+        if challenge is None:
+            return NO_CHANGE
+        known, claimant = challenge.known, challenge.claimant
+        why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
+        return _spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
+
+    def search(self, asker: Place, data: bytes) -> NetworkChange:
+        """Look for the owner of an address that nobody is known to have."""
+        sends = host_probes.search(self.views(), self.network.hosts, asker, data)
+        return NetworkChange(tuple(sends))
+
+    def settle_moves(self, now: float) -> NetworkChange:
+        """Repeat probes; hosts that did not answer in time have moved. Call often."""
+        probes, unanswered = self.mobility.due(now)
+        effects: list[Effect] = list(probes)
+        moved = False
+        hosts = self.network.hosts
+        for challenge in unanswered:
+            known, new = challenge.known, challenge.claimant
+            if not self.can_probe(known.switch):
+                continue  # it could not answer: its switch has gone meanwhile
+            hosts.gone(known, new)
+            hosts.sighting(new.mac, new.ip, new.switch, new.port)
+            moved = True
+            text = (
+                f"host {known.mac} does not answer on switch {known.switch} port {known.port} any "
+                f"more: {new.ip} of {new.mac} is on switch {new.switch} port {new.port} now"
+            )
+            effects.append(Log(logging.INFO, text))
+        if not moved:
+            return NetworkChange(tuple(effects))
+        return NetworkChange((*effects, *self.network.announce_hosts()), hosts_changed=True)
+
+    def _learned(self, binding: Binding, afterwards: tuple[Effect, ...] = ()) -> NetworkChange:
+        text = (
+            f"host {binding.mac} with {binding.ip} found on switch {binding.switch} "
+            f"port {binding.port}"
+        )
+        effects = (Log(logging.INFO, text), *self.network.announce_hosts())
+        return NetworkChange(effects, hosts_changed=True, afterwards=afterwards)
+
+
+def _spoof(now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
+    return NetworkChange((Tell(SpoofsSeen((SpoofedPacket(now, *place, mac, ip, why),))),))
