@@ -1,17 +1,18 @@
-"""Codes: which segments an address is in, as bits that rules can match.
+"""Identity codes: which segments an address is in, as bits that rules can match.
 
 An address may be in several segments. Writing every *set* of segments as one
 number would need a rule per pair of sets and intent; writing one bit per
 segment would need more bits than a packet carries. So segments that never
-share an address share a 16-bit *field*: within a field at most one of them can
-apply, and its number says which. Eight fields per end are enough as long as no
-address needs more than eight of the segments that intents name.
+share an address share a *field*: within a field at most one of them can
+apply, and its number says which.
 
 A *list* of segments that intents name as one end has a bit of its own, from the
-top of the fields that segments leave: an address in any of them has it, and one
+top of the bits that segments leave: an address in any of them has it, and one
 rule stands for the whole list. There are bits for the lists that save most
 rules, and none for those that save few: an end is then written segment by
 segment, so that a small intent changes no address's code.
+
+How many bits there are is the `IdentityWidth` of a kind of switch.
 """
 
 from __future__ import annotations
@@ -33,11 +34,36 @@ Names = frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
-class SegmentCode:
-    """``number`` in 16-bit ``field`` (0 to 7) stands for one segment."""
+class IdentityWidth:
+    """The bits that an end of a packet has for its segments.
 
-    field: int
-    number: int
+    Fields of ``field_bits`` hold hashes of names, so that a new segment leaves the others'
+    numbers as they are. Where ``field_bits`` is 0 there are too few bits for that: a field is as
+    wide as its segments need, which are numbered by name.
+    """
+
+    bits: int
+    field_bits: int = 0
+
+    def rooms(self, lists: int) -> Iterable[int]:
+        """How many bits ``lists`` lists might take, the most first."""
+        if self.field_bits:
+            return range(LISTS if lists else 0, -1, -self.field_bits)
+        return range(min(self.bits, lists), -1, -1)
+
+
+REGISTERS = IdentityWidth(
+    layout.IDENTITY_FIELDS * layout.IDENTITY_FIELD_BITS, layout.IDENTITY_FIELD_BITS
+)
+METADATA = IdentityWidth(layout.PLAIN_SOURCE.width)
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCode:
+    """An address is in the segment when the bits of ``mask`` are those of ``value``."""
+
+    value: int
+    mask: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +83,15 @@ class Ends:
 
 @dataclass(frozen=True, slots=True)
 class Codes:
-    """The number of each ``single`` segment and the bit (of 128) of each list; ``values`` are the
-    128 bits that an end's registers hold for an address in one segment."""
+    """The code of each ``single`` segment and the number of each list's bit; ``values`` are the
+    bits that an address in one segment has."""
 
     single: Mapping[str, SegmentCode]
     listed: Mapping[Names, int]
     values: Mapping[str, int]
 
     def value(self, segments: Iterable[str]) -> int:
-        """The 128 bits for an address in ``segments``."""
+        """The bits for an address in ``segments``."""
         value = 0
         for name in segments:
             value |= self.values.get(name, 0)
@@ -81,8 +107,7 @@ class Codes:
         for name in names:
             if name in segments:
                 code = self.single[name]
-                shift = code.field * layout.IDENTITY_FIELD_BITS
-                yield code.number << shift, (1 << layout.IDENTITY_FIELD_BITS) - 1 << shift
+                yield code.value, code.mask
 
 
 def segments_of(names: Collection[str]) -> Names:
@@ -125,40 +150,38 @@ def meetings(names: Names, groups: Iterable[Names]) -> Mapping[str, Names]:
     return {name: frozenset(others) for name, others in together.items()}
 
 
-def codes_of(ends: Ends, together: Mapping[str, Collection[str]]) -> Codes:
+def codes_of(
+    ends: Ends, together: Mapping[str, Collection[str]], width: IdentityWidth = REGISTERS
+) -> Codes:
     """A code for every end that intents name, as many lists as the segments leave room for.
 
     ``together`` names, for each segment, the segments that share an address with it.
-    Numbers and bits hash a name, and fields are given greedily in name order, so a small change
+    List bits hash a name, and fields are given greedily in name order, so a small change
     of the policy changes few codes.
 
-    Raises CompileError when an address is in more than eight of the segments.
+    Raises CompileError when the segments do not fit into ``width``.
     """
-    for room in range(LISTS if ends.listed else 0, -1, -layout.IDENTITY_FIELD_BITS):
+    for room in width.rooms(len(ends.listed)):
         some = ends.at_most(room)
-        fields = layout.IDENTITY_FIELDS - room // layout.IDENTITY_FIELD_BITS
         try:
-            single = codes_apart(some.single, together, fields)
+            single = _numbered(some.single, together, width, width.bits - room)
         except CompileError:
             if not room:
                 raise
             continue
-        return _coded(single, _bits(some.listed, room))
+        return _coded(single, _bits(some.listed, room, width))
     raise AssertionError("without lists the segments fit or are refused")
 
 
 def _coded(single: Mapping[str, SegmentCode], listed: Mapping[Names, int]) -> Codes:
-    values = {
-        name: code.number << code.field * layout.IDENTITY_FIELD_BITS
-        for name, code in single.items()
-    }
+    values = {name: code.value for name, code in single.items()}
     for names, bit in listed.items():
         for name in names:
             values[name] = values.get(name, 0) | 1 << bit
     return Codes(single, listed, values)
 
 
-def _bits(listed: Collection[Names], room: int) -> Mapping[Names, int]:
+def _bits(listed: Collection[Names], room: int, width: IdentityWidth) -> Mapping[Names, int]:
     """A bit for each list, of the uppermost ``room``, by its first segment: a list that grows or
     shrinks keeps its bit."""
     found: dict[Names, int] = {}
@@ -168,34 +191,66 @@ def _bits(listed: Collection[Names], room: int) -> Mapping[Names, int]:
         while place in taken or place >= room:
             place = (place + 1) % LISTS
         taken.add(place)
-        found[names] = layout.IDENTITY_FIELDS * layout.IDENTITY_FIELD_BITS - 1 - place
+        found[names] = width.bits - 1 - place
     return found
 
 
-def codes_apart(
-    names: Iterable[str],
-    together: Mapping[str, Collection[str]],
-    fields: int = layout.IDENTITY_FIELDS,
+def _numbered(
+    names: Names, together: Mapping[str, Collection[str]], width: IdentityWidth, bits: int
 ) -> Mapping[str, SegmentCode]:
-    """A code per segment such that segments sharing an address never share a field."""
-    codes: dict[str, SegmentCode] = {}
-    taken: set[SegmentCode] = set()
-    for name in sorted(names):
-        number = name_number(name) & 0xFFFF or 1
-        near = together.get(name, ())
-        blocked = {codes[other].field for other in near if other in codes}
-        free = (
-            code
-            for code in (SegmentCode(each, number) for each in range(fields))
-            if code.field not in blocked and code not in taken
+    """A code for each segment in the lowest ``bits``, segments sharing an address in different
+    fields."""
+    hashed = width.field_bits
+    fields = _fields(names, together, bits // (hashed or 1), (1 << hashed) - 1)
+    if hashed:
+        mask = (1 << hashed) - 1
+        return {
+            name: SegmentCode(_hash(name, mask) << field * hashed, mask << field * hashed)
+            for name, field in fields.items()
+        }
+    members: dict[int, list[str]] = {}
+    for name, field in fields.items():
+        members.setdefault(field, []).append(name)
+    found: dict[str, SegmentCode] = {}
+    low = 0
+    for _, inside in sorted(members.items()):
+        wide = len(inside).bit_length()
+        for number, name in enumerate(inside, 1):
+            found[name] = SegmentCode(number << low, (1 << wide) - 1 << low)
+        low += wide
+    if low > bits:
+        raise CompileError(
+            f"a switch without registers has {width.bits} bits for the segments of an address, "
+            f"and these {len(names)} overlapping segments need {low}; merge some of them"
         )
-        code = next(free, None)
-        if code is None:
+    return found
+
+
+def _hash(name: str, mask: int) -> int:
+    """A number for a segment, never 0, which stands for none."""
+    return name_number(name) & mask or 1
+
+
+def _fields(
+    names: Names, together: Mapping[str, Collection[str]], most: int, mask: int
+) -> Mapping[str, int]:
+    """A field of ``most`` for each segment, in name order: another one than those that it shares an
+    address with, and than those with the same number under ``mask``."""
+    found: dict[str, int] = {}
+    taken: set[tuple[int, int]] = set()  # fields with the hashed numbers in them
+    for name in sorted(names):
+        number = _hash(name, mask)
+        near = together.get(name, ())
+        blocked = {found[other] for other in near if other in found}
+        free = (f for f in range(most) if f not in blocked and (f, number) not in taken)
+        field = next(free, None)
+        if field is None:
             others = ", ".join(sorted(set(near) - {name})[:9])
             raise CompileError(
                 f"segment {name} overlaps too many others ({others}): an address can be in at "
-                f"most {layout.IDENTITY_FIELDS} segments that intents name; merge some of them"
+                f"most {most} segments that intents name; merge some of them"
             )
-        codes[name] = code
-        taken.add(code)
-    return codes
+        found[name] = field
+        if mask:
+            taken.add((field, number))
+    return found

@@ -14,7 +14,7 @@ from itertools import chain, product
 
 from policies.compiler.common.aggregate import Aggregate
 from policies.compiler.common.host_addresses import hosts_on, own_link_local, place_of
-from policies.compiler.common.identity_codes import ends_of
+from policies.compiler.common.identity_codes import METADATA, Codes, codes_of, ends_of
 from policies.compiler.common.intent_rules import (
     MAX_TIMEOUT,
     intent_numbers,
@@ -22,7 +22,6 @@ from policies.compiler.common.intent_rules import (
     timeout_at,
 )
 from policies.compiler.common.overlaps import SegmentOverlaps
-from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes, PackedEnd
 from policies.compiler.common.port_guard import guard_rules
 from policies.compiler.common.priorities import Levels
 from policies.compiler.common.refusals import refuse_shared
@@ -41,12 +40,20 @@ from policies.compiler.common.rule_parts import (
     neighbour_fields,
 )
 from policies.compiler.common.switch_view import SwitchView
+from policies.compiler.stateless.metadata import (
+    SOURCE,
+    TARGET,
+    MetadataEnd,
+    has_bits,
+    matches,
+    set_bits,
+    written,
+)
 from policies.compiler.stateless.service_matches import Fields, never_replies, service_matches
 from policies.model import Action, Infrastructure, Intent, Mode, Policy, Restriction, Tier
 from policies.rules import layout
 from policies.rules.layout import Category, PlainTable, cookie, name_number
 from policies.rules.rule import (
-    Bits,
     Field,
     Goto,
     Output,
@@ -87,7 +94,7 @@ def stateless_rules(
     intent_numbers(policy)
     refuse_shared(policy.hosts)
     together = SegmentOverlaps(membership.spans.values()).together
-    codes = PackedCodes(ends_of(policy.intents), together)
+    codes = codes_of(ends_of(policy.intents), together, METADATA)
     levels = Levels(together)
     living = [i for i in policy.intents if timeout_at(i, now) is not None]
     levels.change((), living)
@@ -104,14 +111,6 @@ def stateless_rules(
     for rule in rules:
         unique.setdefault(rule.key, rule)  # of two owners of an address the first, as everywhere
     return tuple(sorted(unique.values(), key=lambda rule: rule.sort_key))
-
-
-def _set(bits: Bits, value: int = 1) -> WriteMetadata:
-    return WriteMetadata(value << bits.low, (1 << bits.width) - 1 << bits.low)
-
-
-def _is(bits: Bits, value: int = 1) -> Field:
-    return Field("metadata", value << bits.low, (1 << bits.width) - 1 << bits.low)
 
 
 def _rule(table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction) -> Rule:
@@ -133,9 +132,9 @@ def _entrance(view: SwitchView) -> Iterator[Rule]:
         yield _rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
     yield _rule(locality, 200, (_MULTICAST,))
     for family in (ETH_IP, ETH_IPV6):
-        edge = (Field("eth_type", family), _is(layout.PLAIN_FROM_EDGE))
+        edge = (Field("eth_type", family), has_bits(layout.PLAIN_FROM_EDGE))
         yield _rule(locality, 90, edge, Goto(PlainTable.SOURCE))
-    yield _rule(locality, 80, (_is(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
+    yield _rule(locality, 80, (has_bits(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
     yield _rule(locality, 0, (), Goto(PlainTable.FORWARD))
 
 
@@ -144,7 +143,7 @@ def _hosts(
 ) -> Iterator[Rule]:
     """What hosts may send, and the way to them."""
     places = sorted({p for b in bindings for p in (place_of(b), own_link_local(place_of(b)))})
-    admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    admit = (set_bits(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
     for at, mac, numbers in hosts_on(view.switch, places):
         yield from chain.from_iterable(
             rules for _, rules in guard_rules(at, mac, numbers, infrastructure, admit)
@@ -170,12 +169,12 @@ def _hosts(
         if allowed is Action.ALLOW:
             unicast = Field("eth_dst", 0, 1 << 40)
             yield _rule(table, 100, (*answer, unicast), Goto(PlainTable.FORWARD))
-            yield _rule(table, 10, (_is(layout.PLAIN_FROM_EDGE),), *_REPORT)
+            yield _rule(table, 10, (has_bits(layout.PLAIN_FROM_EDGE),), *_REPORT)
 
 
 def _routers(policy: Policy, view: SwitchView, bindings: Sequence[Binding]) -> Iterator[Rule]:
     """What routers may send from the prefixes behind them."""
-    admit = (_set(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    admit = (set_bits(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
     here = [each for each in routers_of(policy.hosts, bindings) if each.switch == view.switch]
     for router in here:
         yield from route_rules(router, admit, _REPORT)
@@ -197,7 +196,7 @@ def _request(number: int, port: int, infrastructure: Infrastructure) -> Iterator
         yield Rule(PlainTable.ND, 200, match(*target), out, cause)
 
 
-def _identities(policy: Policy, membership: Membership, codes: PackedCodes) -> Iterator[Rule]:
+def _identities(policy: Policy, membership: Membership, codes: Codes) -> Iterator[Rule]:
     prefixes = sorted(Aggregate(membership.spans.items()).kept())
     for end, table, side in (
         (SOURCE, PlainTable.SOURCE, "src"),
@@ -231,13 +230,13 @@ def _identity(
     table: PlainTable,
     priority: int,
     fields: Fields,
-    end: PackedEnd,
+    end: MetadataEnd,
     segments: frozenset[str],
     mode: Mode,
-    codes: PackedCodes,
+    codes: Codes,
     following: PlainTable,
 ) -> Rule:
-    actions = (WriteMetadata(*codes.written(end, segments, mode)), Goto(following))
+    actions = (WriteMetadata(*written(end, codes, segments, mode)), Goto(following))
     number = name_number(",".join(sorted(segments))) if segments else 0
     return Rule(table, priority, match(*fields), actions, cookie(Category.IDENTITY, number))
 
@@ -252,7 +251,7 @@ def _between(default: Action, masks: bool) -> Iterator[Rule]:
         (PlainTable.REPLY, layout.PLAIN_REPLY_DENIED),
     ):
         following = Goto(_after_deny(table))
-        yield _rule(table, TOP, (_is(denied),), following)
+        yield _rule(table, TOP, (has_bits(denied),), following)
         last = Goto(PlainTable.FORWARD) if default is Action.ALLOW else following
         yield Rule(table, 0, (), (last,), cookie(Category.DEFAULT))
     for table in (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY):
@@ -260,7 +259,7 @@ def _between(default: Action, masks: bool) -> Iterator[Rule]:
             yield _rule(table, TOP + 1, fields, Goto(_after_deny(table)))
     for mode in (layout.PLAIN_SOURCE_MODE, layout.PLAIN_TARGET_MODE):
         priority = 101 if mode is layout.PLAIN_SOURCE_MODE else 100
-        yield _rule(PlainTable.MODE, priority, (_is(mode, Mode.ENFORCE),))
+        yield _rule(PlainTable.MODE, priority, (has_bits(mode, Mode.ENFORCE),))
     yield _rule(PlainTable.MODE, 0, (), Goto(PlainTable.FORWARD))
 
 
@@ -274,9 +273,7 @@ def _after_deny(table: PlainTable) -> PlainTable:
     }[table]
 
 
-def _intent(
-    intent: Intent, level: int, codes: PackedCodes, now: float, masks: bool
-) -> Iterator[Rule]:
+def _intent(intent: Intent, level: int, codes: Codes, now: float, masks: bool) -> Iterator[Rule]:
     """An intent's rules for packets to the responder, and for those back."""
     emergency = intent.tier is Tier.EMERGENCY
     priority = priority_of(intent, level)
@@ -292,10 +289,10 @@ def _intent(
             actions = (Goto(PlainTable.FORWARD),)
         elif emergency:
             denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
-            actions = (_set(denied), *actions)
+            actions = (set_bits(denied), *actions)
         services = list(service_matches(intent.services, reply=reply, masks=masks))
         asked = (intent.sources, intent.targets)
-        for value, mask in codes.matches(*(reversed(asked) if reply else asked)):
+        for value, mask in matches(codes, *(reversed(asked) if reply else asked)):
             ends = (Field("metadata", value, mask),) if mask else ()
             for service in services:
                 fields = match(*ends, *service)
@@ -317,5 +314,5 @@ def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[R
             # What the emergency tier denies is its own, and may be watched only.
             for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
                 priority = 201 if denied is layout.PLAIN_DENIED else 200
-                matched, on = match(*fields, _is(denied)), (Goto(PlainTable.MODE),)
+                matched, on = match(*fields, has_bits(denied)), (Goto(PlainTable.MODE),)
                 yield Rule(PlainTable.ADAPTIVE, priority, matched, on, cause, left)

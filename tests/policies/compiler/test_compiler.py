@@ -325,7 +325,7 @@ def test_port_masks_cover_exactly_the_range(low: int, high: int) -> None:
 def test_overlapping_segments_get_different_fields() -> None:
     region = Region(ip_network("10.0.0.1/32"), frozenset({"a", "b", "c"}))
     codes = assign_codes(Ends(frozenset("abc")), [region])
-    assert len({code.field for code in codes.single.values()}) == 3
+    assert len({code.mask for code in codes.single.values()}) == 3
 
 
 def test_an_address_in_too_many_segments_is_refused_with_a_reason() -> None:

@@ -7,9 +7,20 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from policies.compiler import Compiler, SwitchView, declared_bindings
-from policies.compiler.common.identity_codes import Codes, Ends, codes_of, ends_of
+from policies.compiler.common.identity_codes import (
+    METADATA,
+    REGISTERS,
+    Codes,
+    Ends,
+    IdentityWidth,
+    codes_of,
+    ends_of,
+    meetings,
+)
 from policies.compiler.common.refusals import CompileError
 from policies.model import (
     ANY,
@@ -168,7 +179,8 @@ def test_segments_that_need_more_fields_take_them_from_lists() -> None:
     deep = frozenset(f"d{number}" for number in range(7))
     listed = tuple(frozenset({f"a{number}", "b"}) for number in range(20))
     codes = codes_for(Ends(deep, listed), deep)
-    assert len({code.field for code in codes.single.values() if code.field < 7}) == 7
+    fields = {code.mask for code in codes.single.values()}
+    assert len(fields) == 7 and max(fields) < 1 << 7 * 16
     assert len(codes.listed) == 16
     assert min(codes.listed.values()) >= 112
     left = listed[16:]
@@ -185,3 +197,33 @@ def test_no_bit_of_a_list_is_part_of_a_segment_s_number() -> None:
     for name in codes.single:
         ((_, mask),) = codes.matches((name,))
         assert not mask & bits
+
+
+names = st.frozensets(st.sampled_from(SEGMENTS), min_size=1, max_size=5)
+
+
+@given(
+    st.sampled_from([REGISTERS, METADATA, IdentityWidth(7), IdentityWidth(32, 8)]),
+    st.lists(names, max_size=6),
+    names,
+    st.lists(names.filter(lambda each: len(each) > 1), max_size=6, unique=True),
+)
+def test_an_end_matches_the_addresses_in_it_and_no_others(
+    width: IdentityWidth,
+    groups: list[frozenset[str]],
+    single: frozenset[str],
+    listed: list[frozenset[str]],
+) -> None:
+    ends = Ends(single, tuple(listed))
+    together = meetings(frozenset(SEGMENTS), set(groups))
+    try:
+        codes = codes_of(ends, together, width)
+    except CompileError:
+        return
+    for end in (*({name} for name in single), *listed):
+        wanted = list(codes.matches(end))
+        for group in (*groups, *({name} for name in SEGMENTS), set()):
+            bits = codes.value(group)
+            assert bits < 1 << width.bits
+            found = any(bits & mask == value for value, mask in wanted)
+            assert found == bool(end & group)

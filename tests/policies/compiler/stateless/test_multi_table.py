@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import CompileError, SwitchView, declared_bindings
-from policies.compiler.common.identity_codes import Ends
-from policies.compiler.common.packed_codes import SOURCE, TARGET, PackedCodes
+from policies.compiler.common.identity_codes import METADATA, Ends, codes_of
 from policies.compiler.probe_packets import binding_of, packet_of
+from policies.compiler.stateless.metadata import SOURCE, TARGET, matches, written
 from policies.compiler.stateless.multi_table import stateless_rules
 from policies.model import (
     ANY,
@@ -136,13 +136,13 @@ def test_too_many_overlapping_segments_are_refused_with_a_reason() -> None:
         for group in groups
         for name in group
     }
-    PackedCodes(Ends(names), together)
+    codes_of(Ends(names), together, METADATA)
     wide = frozenset(f"s{number}" for number in range(1200))
     everyone = {
         name: {name, *(o for o in wide if int(o[1:]) % 4 != int(name[1:]) % 4)} for name in wide
     }
     with pytest.raises(CompileError, match="has 27 bits .* need 36; merge"):
-        PackedCodes(Ends(wide), everyone)
+        codes_of(Ends(wide), everyone, METADATA)
 
 
 def test_ports_without_masks_are_written_out() -> None:
@@ -163,20 +163,20 @@ def test_lists_have_a_bit_for_as_long_as_there_are_bits() -> None:
     segments = tuple(f"s{number}" for number in range(100))
     together = {name: {name} for name in segments}
     listed = tuple(frozenset(segments[first : first + 60]) for first in range(40))
-    codes = PackedCodes(Ends(frozenset(), listed), together)
-    kept = [names for names in listed if len(list(codes.matches(names, (ANY,)))) == 1]
+    codes = codes_of(Ends(frozenset(), listed), together, METADATA)
+    kept = [names for names in listed if len(list(matches(codes, names, (ANY,)))) == 1]
     # A hundred segments that never meet take seven of the 27 bits.
     assert kept == list(listed[:20])
-    (value, mask), *rest = codes.matches(sorted(listed[0]), sorted(listed[1]))
+    (value, mask), *rest = matches(codes, sorted(listed[0]), sorted(listed[1]))
     assert not rest
     for name, other in (("s0", "s1"), ("s59", "s60"), ("s30", "s30")):
-        written = [
-            codes.written(end, {each}, Mode.ENFORCE)[0]
+        bits = [
+            written(end, codes, {each}, Mode.ENFORCE)[0]
             for end, each in ((SOURCE, name), (TARGET, other))
         ]
-        assert (written[0] | written[1]) & mask == value
+        assert (bits[0] | bits[1]) & mask == value
     outside = (
-        codes.written(SOURCE, {"s60"}, Mode.ENFORCE)[0]
-        | codes.written(TARGET, {"s1"}, Mode.ENFORCE)[0]
+        written(SOURCE, codes, {"s60"}, Mode.ENFORCE)[0]
+        | written(TARGET, codes, {"s1"}, Mode.ENFORCE)[0]
     )
     assert outside & mask != value
