@@ -19,6 +19,7 @@ from analysis.local_addresses import local_addresses
 from policies.model import FeedBlock, Mode, NarrowListing, Policy
 from policies.semantics.membership import Membership
 from response.audit.log import Audit
+from response.feed_listing import ListFeed
 from response.feeds.admission import guard_of
 from response.feeds.archive import FeedArchive
 from response.feeds.entries import FeedError
@@ -101,7 +102,7 @@ class FeedService:
             return m.Answer(False, f"{unknown[0]}: the policy in force has no such feed")
         return m.Answer(True, "refreshing")
 
-    def tick(self, now: float) -> list[m.ListFeed]:
+    def tick(self, now: float) -> list[ListFeed]:
         """Start what is due, take in what is done; what the controller must hear."""
         withdrawn, self._to_withdraw = self._to_withdraw, []
         listed = [FeedBlock(name, Mode.OBSERVE, ()) for name in withdrawn]
@@ -129,9 +130,9 @@ class FeedService:
             running.child.kill()
         self._running = []
 
-    def _remembered(self, block: FeedBlock) -> m.ListFeed:
+    def _remembered(self, block: FeedBlock) -> ListFeed:
         """Written down before it is sent, so that a controller that restarts starts with it."""
-        message = m.ListFeed.of(block)
+        message = ListFeed.of(block)
         try:
             self._store.save_feed_block(message)
         except StoreError as problem:

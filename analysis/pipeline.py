@@ -11,13 +11,14 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 
-from detection.alerting.alerts import Alert
+from analysis.model_requests import answer_about_model
+from detection.alert import Alert
 from policies.model import Policy
 from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
+from response.decision import MACHINE
 from response.decisions.authorization import Authorization, MembersOf
 from response.decisions.bandit import ActionLearner
-from response.decisions.decision import MACHINE
 from response.decisions.hold import HOLD, set_hold
 from response.decisions.host_addresses import own_networks
 from response.decisions.lifecycle import Done, Lifecycle
@@ -25,6 +26,7 @@ from response.decisions.responder import Responder
 from response.decisions.reward_ledger import RewardLedger
 from response.decisions.rewards import word_on
 from response.ipc import messages as m
+from response.policy_event import PolicyEvent
 from response.state.interfaces import StateStore, StoredFlow, SuspectDetector
 from response.state.model_versions import NEWEST, ModelVersions
 from topology.records import FlowRecord
@@ -219,7 +221,7 @@ class Analysis:
             case "hold" | "resume":
                 return self.set_hold(ask.what == "hold", ask.by, now)
         if self._models is not None and ask.what.startswith("model-"):
-            told = self._models.ask(ask, now)
+            told = answer_about_model(self._models, ask, now)
             return Done(told.ok, told.text)
         return Done(False, f"{ask.what}: no such request")
 
@@ -319,7 +321,7 @@ class Analysis:
         self._follow(commands)
         return commands
 
-    def _note_policy_events(self, events: tuple[m.PolicyEvent, ...]) -> None:
+    def _note_policy_events(self, events: tuple[PolicyEvent, ...]) -> None:
         """Each once, however often the controller says it."""
         with self._store.transaction():
             last = int(self._store.meta("policy_event") or 0)

@@ -26,6 +26,7 @@ from analysis.composition import Composed, PolicyFollower, compose
 from analysis.feed_service import FeedService
 from analysis.local_socket import ANALYSIS_SOCKET, listen_locally
 from policies.language.errors import PolicyError
+from response.feed_listing import ListFeed
 from response.ipc import messages as m
 from response.ipc.framing import AnyMessage, Decoder, FramingError, encode
 from response.state.policy_versions import VersionError
@@ -138,7 +139,7 @@ class Shell:
         for message in self._decoder.feed(data):
             if isinstance(message, m.RecordsSeen):
                 self._records(message)
-            elif isinstance(message, (m.Ready, m.Enforce, m.Release, m.ListFeed, m.Ask, m.Answer)):
+            elif isinstance(message, (m.Ready, m.Enforce, m.Release, ListFeed, m.Ask, m.Answer)):
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
             else:
                 self._send(self._analysis.step(message, time.time()))

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from detection.alert import Alert, Scored
 from detection.alerting import episodes
-from detection.alerting.alerts import Alert, Scored
 from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement

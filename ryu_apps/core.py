@@ -15,7 +15,7 @@ from policies.model import FeedBlock, Policy
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of
 from policies.semantics.retained_intents import Keeping
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.ipc.messages import (
     HostsChanged,
     Message,

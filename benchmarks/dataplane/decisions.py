@@ -26,7 +26,7 @@ from policies.language.reader import load_policy
 from policies.model import TCP, Defaults, Host, Intent, Mode, Policy, Segment, Selector, Service
 from policies.rules.layout import Category, category_of
 from policies.semantics.membership import Membership
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.ipc.messages import Enforce, Release
 from ryu_apps.core import Core
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from benchmarks.runner import recorded
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from detection.detector import Detector
 from topology.readers.rows import to_record
 from topology.records import FlowRecord

@@ -13,7 +13,7 @@ from typing import Any
 
 from river import anomaly
 
-from detection.alerting.alerts import Scored
+from detection.alert import Scored
 from topology.records import FlowRecord
 
 MINUTE = 60.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from benchmarks.detection.episodes import InjectedEpisode, mixed
-from detection.alerting.alerts import Scored
+from detection.alert import Scored
 from topology.records import FlowRecord
 
 

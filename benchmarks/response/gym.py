@@ -24,15 +24,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.response.scene import InjectedConnection, Scene, SceneDay, draw_day
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from detection.detector import Detector
 from policies.model import PROTOCOL_NUMBERS, Address, Connection, Restriction
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
-from response.decisions.action_table import ARMS, Arm
+from response.decision import ARMS, STRENGTH, Arm, Decision, DecisionAction, id_of
 from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Context
-from response.decisions.decision import STRENGTH, Decision, DecisionAction, id_of
 from response.decisions.host_addresses import KnownHost
 from response.decisions.rewards import reward_value
 from topology.records import FlowRecord

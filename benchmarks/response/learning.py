@@ -18,7 +18,8 @@ from statistics import fmean
 from benchmarks.response.gym import Earned, ResponseEnv
 from benchmarks.response.scene import Scene, campus_scene, demo_scene
 from benchmarks.runner import Benchmark, Figure, MissingData, Target
-from response.decisions.action_table import ARMS, Arm, fixed_action
+from response.decision import ARMS, Arm
+from response.decisions.action_table import fixed_action
 from response.decisions.bandit import ActionLearner, Context
 
 SEEDS = tuple(range(24))

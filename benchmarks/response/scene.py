@@ -30,7 +30,7 @@ from policies.model import (
     Segment,
     Selector,
 )
-from response.decisions.action_table import ARMS
+from response.decision import ARMS
 from topology.readers import RecordReader
 from topology.records import FlowRecord
 

@@ -15,7 +15,7 @@ from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment
 from console.errors import NO, CommandError
 from console.views.decision_story import Story, as_json_value, tell
 from response.audit.log import Audit
-from response.decisions.decision import MAX_TTL, Decision, DecisionState
+from response.decision import MAX_TTL, Decision, DecisionState
 from response.decisions.hold import HOLD, set_hold
 from response.ipc.messages import Answer, Ask
 

@@ -25,7 +25,7 @@ from console.options.recording import (
     tell_bad_rows,
     tell_notes,
 )
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from detection.detector import Detector, DetectorSettings
 from topology.readers import RecordReader
 

@@ -14,7 +14,7 @@ from console.options.policy import count
 from console.replay.pipeline import Replay
 from policies.language.errors import printable
 from response.audit.chain import canonical
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.state.json_values import plain
 
 _ALL = 10**6

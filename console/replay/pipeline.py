@@ -32,8 +32,8 @@ from policies.rules.ovs_text import ovs_text
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from response.audit.log import Audit
+from response.decision import Decision
 from response.decisions.bandit import ActionLearner
-from response.decisions.decision import Decision
 from response.ipc.messages import Command, Enforce, HostsChanged, RecordsSeen
 from response.state.store import Store
 from topology.records import FlowRecord, VerdictWord

@@ -8,10 +8,9 @@ from typing import Any
 
 from console.clients.state_directory import moment
 from console.views.audit_summary import summary
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from response.audit.chain import AuditEntry
-from response.decisions.action_table import ActionChoice, Option
-from response.decisions.decision import Decision
+from response.decision import ActionChoice, Decision, Option
 from response.state.interfaces import StoredAlert
 from response.state.json_values import plain, sparse
 from topology.records import FlowRecord

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 
-from detection.alerting.alerts import Alert, Contribution, Hop
+from detection.alert import Alert, Contribution, Hop
 from detection.features.catalogue import FEATURES, index_of
 from detection.features.services import is_foothold, technique
 from detection.models.learners.base import Range

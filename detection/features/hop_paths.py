@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from math import exp
 
-from detection.alerting.alerts import Hop
+from detection.alert import Hop
 from detection.state.hosts import (
     MAX_ARRIVALS,
     MAX_HOPS,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from sys import intern
 from typing import Literal
 
-from detection.alerting.alerts import Hop
+from detection.alert import Hop
 from detection.features.hop_paths import hop
 from detection.state.counters import DecayedCounts, Distinct
 from detection.state.hosts import MAX_PEERS, HostState, ServiceUse

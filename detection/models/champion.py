@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from detection.alerting.alerts import Scored
+from detection.alert import Scored
 from detection.detector import Detector
 from detection.health import DetectorHealth
 from topology.graph import CommunicationGraph

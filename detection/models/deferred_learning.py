@@ -10,19 +10,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from detection.state.hosts import HostState
+from detection.state.hosts import Held, HostState
 
 WAIT = 8 * 3600.0  # seconds: shorter than a day, so that a nightly run is known the next night
 MOST = 128  # connections held for one host, oldest out first
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    ts: float
-    dst: str
-    service: str
 
 
 def hold(host: HostState, dst: str, service: str, now: float) -> None:

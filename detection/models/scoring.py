@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from detection.alert import Contribution
 from detection.alerting import episodes
-from detection.alerting.alerts import Contribution
 from detection.features.catalogue import COUNT, index_of
 from detection.features.coordination import Coordination
 from detection.features.values import fill, has_refusals

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from sys import intern
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from detection.alerting.alerts import Hop
+from detection.alert import Hop
 from detection.features.beaconing import VisitRhythm
 from detection.features.catalogue import COUNT
 from detection.features.services import is_foothold
 from detection.state.counters import DecayedCounts, Distinct
-
-if TYPE_CHECKING:
-    from detection.models.deferred_learning import Held
 
 MAX_PEERS = 512  # remembered per host and service
 MAX_USES = 128  # services remembered per host
@@ -110,6 +107,15 @@ class Onward:
 
     sources: dict[str, float] = field(default_factory=dict)
     sessions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A connection that is not learned before `detection.models.deferred_learning` says so."""
+
+    ts: float
+    dst: str
+    service: str
 
 
 class HostState:

@@ -9,7 +9,7 @@ from pathlib import Path
 from analysis import composition as compose
 from analysis import process as analysis_process
 from analysis.pipeline import Analysis
-from detection.alerting.alerts import Alert, Contribution, Hop, Scored
+from detection.alert import Alert, Contribution, Hop, Scored
 from detection.detector import Detector
 from mininet_tests.experiments.forced_alerts import ACCUSED
 from response.ipc.messages import Command, RecordsSeen

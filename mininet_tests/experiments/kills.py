@@ -24,7 +24,7 @@ from mininet_tests.lab.controller import ROOT, Controller, ControllerOptions
 from mininet_tests.lab.lab import Lab
 from policies.rules.layout import Category, category_of
 from response.audit.log import Audit
-from response.decisions.decision import InstalledRule
+from response.decision import InstalledRule
 from response.decisions.hold import set_hold
 from response.ipc.messages import Ask
 from response.state.store import Store, StoreError

@@ -16,7 +16,7 @@ from mininet_tests.lab.lab import Lab
 from mininet_tests.live.conftest import MakeController, MakeLab
 from mininet_tests.traffic.streams import AT_ONCE, start
 from policies.rules.layout import Category, RuleTable, category_of
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.ipc.messages import Ask
 from response.state.store import Store
 from topology.records import Link

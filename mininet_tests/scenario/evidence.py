@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from mininet_tests.lab.plan import LabError
 from mininet_tests.scenario.timeline import Containment
 from response.audit.log import Audit
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.state.store import Store, StoreError
 
 

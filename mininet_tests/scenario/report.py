@@ -10,7 +10,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from mininet_tests.scenario.timeline import ScenarioResult, Share, problems
 
 SHOWN_FAILURES = 5

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from mininet_tests.scenario.actions import RequestResult
 from mininet_tests.scenario.attack import AttackLog
-from response.decisions.decision import Decision
+from response.decision import Decision
 
 MAX_SECONDS = 2.0  # first hostile packet to the rule on the switch
 MAX_REACHED = 3  # hosts that may exchange payload with the attacker

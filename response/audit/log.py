@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from response.audit import checkpoints
-from response.audit.chain import AuditEntry, AuditReport, check_chain, next_entry
+from response.audit.chain import AuditEntry, AuditHead, AuditReport, check_chain, next_entry
 from response.audit.checkpoints import Checkpoint, SealCheck
 from response.audit.signing import Signer
-from response.state.interfaces import StateStore
 
 Kind = Literal[
     "started",  # the analysis came up
@@ -42,11 +42,29 @@ Kind = Literal[
 ]  # fmt: skip
 
 
+class AuditStore(Protocol):
+    """Where the chain is kept. Every method is safe while another process writes."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Keep all changes inside together, on disk when it returns, or none."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Read everything inside as of one moment; writers are not held up."""
+
+    def owner_id(self) -> str: ...
+    def audit_head(self) -> AuditHead: ...
+    def put_audit(self, entry: AuditEntry) -> None: ...
+    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]: ...
+
+    def meta(self, key: str) -> str | None: ...
+    def set_meta(self, key: str, value: str | None) -> None: ...
+
+
 class Audit:
     """The chain in a store."""
 
     def __init__(
-        self, store: StateStore, signer: Signer | None = None, beside: Path | None = None
+        self, store: AuditStore, signer: Signer | None = None, beside: Path | None = None
     ) -> None:
         """``signer`` signs checkpoints, of which the newest is kept in the directory ``beside``;
         without them there are none."""

@@ -8,13 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal
 
-from detection.alerting.alerts import Alert
-from response.decisions.decision import DecisionAction
-
-Arm = Literal["alert", "rate_limit", "isolate", "quarantine"]
-ARMS: tuple[Arm, ...] = ("alert", "rate_limit", "isolate", "quarantine")
+from detection.alert import Alert
+from response.decision import ARMS, Arm, DecisionAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +20,6 @@ class Row:
     min_score: float
     min_hops: int
     action: DecisionAction
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One action that the policy names: how far the envelope lets it go now and why, and the
-    reward that was expected of it (None for one that was not to be had)."""
-
-    action: str
-    outcome: str
-    reason: str
-    worth: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActionChoice:
-    """What was chosen among ``options``. ``table`` is what the fixed table says, ``explored``
-    that the action was taken to learn about it, ``context`` what the choice rested on."""
-
-    action: Arm
-    table: Arm
-    explored: bool
-    options: tuple[Option, ...]
-    context: tuple[tuple[str, float], ...] = ()
 
 
 CERTAIN, LIKELY, PATH = 0.999, 0.99, 2

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from policies.model import Envelope, Mode, Policy
+from response.decision import Decision, DecisionAction
 from response.decisions.bandit import Context
-from response.decisions.decision import Decision, DecisionAction
 from response.decisions.envelope import Judgement, Members, is_protected, judge_envelope, room_left
 from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost

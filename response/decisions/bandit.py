@@ -21,8 +21,8 @@ from typing import Any
 
 from river.bandit import LinUCBDisjoint
 
-from response.decisions.action_table import CERTAIN, LIKELY, PATH, Arm, fixed_action
-from response.decisions.decision import STRENGTH
+from response.decision import STRENGTH, Arm
+from response.decisions.action_table import CERTAIN, LIKELY, PATH, fixed_action
 
 FITTING = 0.75
 """What the action that the table names is taken to be worth before anything is learned."""

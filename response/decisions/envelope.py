@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from policies.model import Adapt, Envelope, Mode
-from response.decisions.decision import MAX_TTL, Decision, DecisionAction
+from response.decision import MAX_TTL, Decision, DecisionAction
 from response.decisions.host_addresses import KnownHost
 
 Outcome = Literal["active", "proposed", "alert"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from detection.alerting.alerts import Alert, Contribution
+from detection.alert import Alert, Contribution
 
 
 def why(alert: Alert) -> str:

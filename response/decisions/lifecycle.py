@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from response.audit.log import Audit, Kind
-from response.decisions.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
+from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
 from response.decisions.overrides import Overrides
 from response.ipc.messages import Command, Enforce, Release, RulesConfirmed
 from response.state.interfaces import StateStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from response.decisions.decision import MACHINE, Decision
+from response.decision import MACHINE, Decision
 
 
 class Overrides:

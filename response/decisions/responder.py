@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from response.audit.log import Audit
-from response.decisions.action_table import ARMS, ActionChoice, Arm, Option, arms_of
+from response.decision import (
+    ARMS,
+    MACHINE,
+    MAX_TTL,
+    STRENGTH,
+    ActionChoice,
+    Arm,
+    Decision,
+    DecisionAction,
+    Option,
+    id_of,
+)
+from response.decisions.action_table import arms_of
 from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Chosen
-from response.decisions.decision import MACHINE, MAX_TTL, STRENGTH, Decision, DecisionAction, id_of
 from response.decisions.envelope import Judgement
 from response.decisions.explain import why, would_release_if
 from response.decisions.host_addresses import KnownHost

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from detection.alerting.alerts import Alert
-from response.decisions.action_table import Arm
-from response.decisions.decision import MACHINE, Decision
+from detection.alert import Alert
+from response.decision import MACHINE, Arm, Decision
 from response.decisions.host_addresses import KnownHost
 from topology.graph import CommunicationGraph
 

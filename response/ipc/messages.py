@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.model import FeedBlock, Mode
-from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
-from response.decisions.decision import Decision, InstalledRule
+from response.decision import Decision, InstalledRule
+from response.feed_listing import ListFeed
+from response.policy_event import PolicyEvent
 from topology.records import Binding, FlowRecord, SpoofedPacket
 
 
@@ -75,19 +75,6 @@ class PolicyApplied:
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyEvent:
-    """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
-    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
-
-    number: int
-    ts: float
-    what: str
-    version: int
-    by: str
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class PolicyEvents:
     """Controller → analysis: what was done with policies, for the audit. Said again at every
     start: those that were written down already are passed over."""
@@ -126,32 +113,6 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
-class ListFeed:
-    """Analysis → controller: all that a feed lists now, in place of what it listed before.
-
-    ``mode`` is a `policies.model.Mode`, ``prefixes`` are `policies.semantics.prefixes.packed`; a
-    feed that lists nothing is forgotten. Said again it changes nothing, and of a change only the
-    difference goes to the switches.
-    """
-
-    feed: str
-    mode: int
-    prefixes: bytes
-    narrow: bytes = b""
-
-    @classmethod
-    def of(cls, block: FeedBlock) -> ListFeed:
-        narrow = packed_narrow(block.narrow)
-        return cls(block.feed, int(block.mode), packed(block.prefixes), narrow)
-
-    @property
-    def block(self) -> FeedBlock:
-        """Raises ValueError for bytes or a mode that do not exist."""
-        narrow = unpacked_narrow(self.narrow)
-        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes), narrow)
-
-
-@dataclass(frozen=True, slots=True)
 class Ready:
     """Analysis → controller, once: everything is loaded and records may come.
 
@@ -169,7 +130,7 @@ class Ask:
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
     ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
-    is for ``extend``. What begins with ``model-`` is for `response.state.model_versions`:
+    is for ``extend``. What begins with ``model-`` is about the model:
     ``decision`` names a snapshot then, and ``alert_budget`` is a challenger's.
     """
 

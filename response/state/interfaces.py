@@ -6,16 +6,14 @@ stand in by offering the same methods. Times are seconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from detection.alerting.alerts import Alert, Scored
-from response.audit.chain import AuditEntry, AuditHead
-from response.decisions.action_table import ActionChoice
-from response.decisions.decision import Decision, DecisionState
-from response.ipc.messages import ListFeed
+from detection.alert import Alert, Scored
+from response.audit.log import AuditStore
+from response.decision import ActionChoice, Decision, DecisionState
+from response.feed_listing import ListFeed
 from topology.graph import CommunicationGraph
 from topology.records import Binding, FlowRecord, Link
 
@@ -55,14 +53,8 @@ class FlowFilter:
     after: int = 0
 
 
-class StateStore(Protocol):
+class StateStore(AuditStore, Protocol):
     """Durable state of one controller. Every method is safe while another process writes."""
-
-    def transaction(self) -> AbstractContextManager[None]:
-        """All changes inside are kept together, on disk when it returns, or none is."""
-
-    def reading(self) -> AbstractContextManager[None]:
-        """Everything read inside is as of one moment; writers are not held up."""
 
     def save_decision(self, decision: Decision) -> None: ...
     def decision(self, decision_id: str) -> Decision | None: ...
@@ -103,14 +95,6 @@ class StateStore(Protocol):
 
     def save_case(self, case_id: str, data: str | None) -> None: ...
     def cases(self) -> tuple[str, ...]: ...
-
-    def owner_id(self) -> str: ...
-    def audit_head(self) -> AuditHead: ...
-    def put_audit(self, entry: AuditEntry) -> None: ...
-    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]: ...
-
-    def meta(self, key: str) -> str | None: ...
-    def set_meta(self, key: str, value: str | None) -> None: ...
 
 
 class SuspectDetector(Protocol):

@@ -7,12 +7,10 @@ days, those that a person asked for, and those from just before a change of mode
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 
 from detection.models.champion import Champion
 from response.audit.log import Audit
-from response.ipc.messages import Ask
 from response.state.interfaces import StateStore
 
 NEWEST = "detector"  # a restart goes on from the last of these
@@ -32,7 +30,7 @@ class ModelAnswer:
 
 
 class ModelVersions:
-    """Answers what people ask about the model; `Ask.decision` names a snapshot."""
+    """Keep, compare and change models. ``by`` is who asks, ``note`` their reason."""
 
     def __init__(self, store: StateStore, audit: Audit, champion: Champion) -> None:
         self._store = store
@@ -48,71 +46,58 @@ class ModelVersions:
             if last is None or now - last[0] >= seconds:
                 self._store.save_snapshot(now, row, data)
 
-    def ask(self, ask: Ask, now: float) -> ModelAnswer:
-        match ask.what:
-            case "model-health":
-                return ModelAnswer(True, json.dumps(self.health()))
-            case "model-snapshot":
-                return self._snapshot(ask, now)
-            case "model-rollback":
-                return self._roll_back(ask, now)
-            case "model-challenge":
-                return self._challenge(ask, now)
-            case "model-promote":
-                return self._promote(ask, now)
-            case "model-dismiss":
-                return self._dismiss(ask, now)
-            case "model-accept":
-                return self._accept(ask, now)
-        return ModelAnswer(False, f"{ask.what}: no such request")
-
     def health(self) -> dict[str, object]:
         """`detection.health.DetectorHealth`, and the report on a challenger or None."""
         shadow = self._champion.shadow
         report = None if shadow is None else asdict(shadow.report())
         return {**asdict(self._champion.health()), "challenger": report}
 
-    def _snapshot(self, ask: Ask, now: float) -> ModelAnswer:
+    def snapshot(self, by: str, now: float, note: str = "") -> ModelAnswer:
         name = self._keep_as(KEPT, now)
-        self._note(ask, now, "snapshot", snapshot=name)
+        self._note(by, note, now, "snapshot", snapshot=name)
         return ModelAnswer(True, f"{name}: what is learned now is kept")
 
-    def _roll_back(self, ask: Ask, now: float) -> ModelAnswer:
-        found = self._store.snapshot(number_of(ask.decision))
+    def roll_back(self, name: str, by: str, now: float, note: str = "") -> ModelAnswer:
+        found = self._store.snapshot(number_of(name))
         if found is None or found[1] not in ROWS:
-            return ModelAnswer(
-                False, f"{ask.decision}: no such snapshot; `septum models list` has them"
-            )
+            return ModelAnswer(False, f"{name}: no such snapshot; `septum models list` has them")
         taken, _, data = found
         with self._store.transaction():
             before = self._keep_as(BEFORE, now)
             try:
                 self._champion.roll_back(data)
             except ValueError as problem:
-                return ModelAnswer(False, f"{ask.decision}: {problem}")
+                return ModelAnswer(False, f"{name}: {problem}")
             self.changes += 1
             self._store.save_snapshot(now, NEWEST, data)
-            self._note(ask, now, "rollback", snapshot=ask.decision, taken=taken, before=before)
-        return ModelAnswer(True, f"goes on from {ask.decision}; {before} leads back")
+            self._note(by, note, now, "rollback", snapshot=name, taken=taken, before=before)
+        return ModelAnswer(True, f"goes on from {name}; {before} leads back")
 
-    def _challenge(self, ask: Ask, now: float) -> ModelAnswer:
+    def challenge(
+        self,
+        snapshot: str,
+        alert_budget: float | None,
+        by: str,
+        now: float,
+        note: str = "",
+    ) -> ModelAnswer:
         data = None
-        if ask.decision:
-            found = self._store.snapshot(number_of(ask.decision))
+        if snapshot:
+            found = self._store.snapshot(number_of(snapshot))
             if found is None or found[1] not in ROWS:
-                return ModelAnswer(False, f"{ask.decision}: no such snapshot")
+                return ModelAnswer(False, f"{snapshot}: no such snapshot")
             data = found[2]
-        name = ask.decision or "the model of now"
-        if ask.alert_budget is not None:
-            name += f", alert budget {ask.alert_budget:g}"
+        name = snapshot or "the model of now"
+        if alert_budget is not None:
+            name += f", alert budget {alert_budget:g}"
         try:
-            self._champion.challenge(name, now, data, ask.alert_budget)
+            self._champion.challenge(name, now, data, alert_budget)
         except ValueError as problem:
             return ModelAnswer(False, f"no challenge: {problem}")
-        self._note(ask, now, "challenge", challenger=name)
+        self._note(by, note, now, "challenge", challenger=name)
         return ModelAnswer(True, f"{name} is compared in the shadow; `septum models report` tells")
 
-    def _promote(self, ask: Ask, now: float) -> ModelAnswer:
+    def promote(self, by: str, now: float, note: str = "") -> ModelAnswer:
         shadow = self._champion.shadow
         if shadow is None:
             return ModelAnswer(
@@ -124,28 +109,28 @@ class ModelVersions:
             self._champion.promote()
             self.changes += 1
             self._store.save_snapshot(now, NEWEST, self._champion.snapshot())
-            self._note(ask, now, "promote", report=report, before=before)
+            self._note(by, note, now, "promote", report=report, before=before)
         return ModelAnswer(True, f"{report['challenger']} decides from now on; {before} leads back")
 
-    def _dismiss(self, ask: Ask, now: float) -> ModelAnswer:
+    def dismiss(self, by: str, now: float, note: str = "") -> ModelAnswer:
         shadow = self._champion.shadow
         if shadow is None:
             return ModelAnswer(False, "there is no challenger")
         self._champion.dismiss()
-        self._note(ask, now, "dismiss", report=asdict(shadow.report()))
+        self._note(by, note, now, "dismiss", report=asdict(shadow.report()))
         return ModelAnswer(True, "the challenger is dismissed")
 
-    def _accept(self, ask: Ask, now: float) -> ModelAnswer:
+    def accept_drift(self, by: str, now: float, note: str = "") -> ModelAnswer:
         self._champion.detector.accept_drift()
-        self._note(ask, now, "accept")
+        self._note(by, note, now, "accept")
         return ModelAnswer(True, "what is learned now is the baseline; caution has ended")
 
     def _keep_as(self, row: str, now: float) -> str:
         return f"m{self._store.save_snapshot(now, row, self._champion.snapshot())}"
 
-    def _note(self, ask: Ask, now: float, what: str, **more: object) -> None:
-        noted = {"note": ask.note} if ask.note else {}
-        self._audit.append(now, "model", {"what": what, "by": ask.by, **noted, **more})
+    def _note(self, by: str, note: str, now: float, what: str, **more: object) -> None:
+        noted = {"note": note} if note else {}
+        self._audit.append(now, "model", {"what": what, "by": by, **noted, **more})
 
 
 def number_of(name: str) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 from policies.language.reader import load_policy, read_policy
 from policies.language.sources import CopiedSources
 from policies.model import Policy
-from response.ipc.messages import PolicyEvent
+from response.policy_event import PolicyEvent
 from response.state import json_values as values
 
 FOLDER = "policies"

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 
 from response.audit.chain import AuditEntry, AuditHead
-from response.decisions.decision import Decision, DecisionState
-from response.ipc.messages import ListFeed
+from response.decision import Decision, DecisionState
+from response.feed_listing import ListFeed
 from response.state import json_values as values
 from response.state import schema
 from response.state.database import FILE, Database, StoreError

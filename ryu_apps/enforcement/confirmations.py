@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from policies.rules.layout import Category, category_of, number_of
 from policies.rules.rule import Rule
-from response.decisions.decision import Decision, InstalledRule, id_of
+from response.decision import Decision, InstalledRule, id_of
 from response.ipc.messages import RulesConfirmed, SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.enforcement.decision_state import DecisionRules, by_decision

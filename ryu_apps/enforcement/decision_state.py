@@ -12,7 +12,7 @@ from policies.compiler.stateful.feeds import FeedChange
 from policies.model import FeedBlock, Restriction
 from policies.rules.layout import Category, category_of, number_of
 from policies.rules.rule import Meter, Rule
-from response.decisions.decision import Decision
+from response.decision import Decision
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 from policies.compiler import RuleChange
 from policies.compiler.targets import SwitchTarget
-from response.decisions.decision import Decision
-from response.ipc.messages import Command, Enforce, ListFeed, Order
+from response.decision import Decision
+from response.feed_listing import ListFeed
+from response.ipc.messages import Command, Enforce, Order
 from ryu_apps.effects import Effect, Log
 from ryu_apps.enforcement.confirmations import confirmation, whole_confirmation
 from ryu_apps.enforcement.reconciler import Reconciler

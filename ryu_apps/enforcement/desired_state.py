@@ -12,7 +12,7 @@ from policies.rules.rule import Meter, Rule
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
 from policies.semantics.retained_intents import Keeping
-from response.decisions.decision import Decision
+from response.decision import Decision
 from ryu_apps.enforcement.decision_state import DecisionState
 from ryu_apps.enforcement.policy_state import PolicyState
 from ryu_apps.fabric.network_state import NetworkState

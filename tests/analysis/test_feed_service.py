@@ -21,6 +21,7 @@ from console.cli import run
 from policies.model import Feed, Host, Mode, Policy
 from policies.semantics.prefix_sets import Span, network_of
 from response.audit.log import Audit
+from response.feed_listing import ListFeed
 from response.feeds.entries import FeedError
 from response.ipc import messages as m
 from response.state.store import Store
@@ -171,10 +172,10 @@ class RunningFeeds:
         self.service = FeedService(self.state, self.policy, self.store, audit, self.said.append)
 
     def until(
-        self, now: float, done: Callable[[list[m.ListFeed]], bool], step: float = 0.0
-    ) -> list[m.ListFeed]:
+        self, now: float, done: Callable[[list[ListFeed]], bool], step: float = 0.0
+    ) -> list[ListFeed]:
         """Tick, ``step`` seconds apart, until what was heard will do."""
-        heard: list[m.ListFeed] = []
+        heard: list[ListFeed] = []
         end = time.monotonic() + 20
         while not done(heard):
             assert time.monotonic() < end, (heard, self.said)

@@ -7,8 +7,8 @@ import pytest
 
 from analysis import pipeline as analysis_module
 from policies.model import Adapt
+from response.decision import InstalledRule
 from response.decisions import responder
-from response.decisions.decision import InstalledRule
 from response.ipc.messages import (
     Ask,
     Command,

@@ -18,7 +18,7 @@ from console.cli import run
 from console.clients.analysis_socket import ask_analysis
 from console.errors import CommandError
 from response.audit.log import Audit
-from response.decisions.decision import InstalledRule
+from response.decision import InstalledRule
 from response.ipc.framing import AnyMessage, Decoder, encode
 from response.ipc.messages import (
     Ask,

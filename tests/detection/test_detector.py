@@ -26,7 +26,7 @@ from benchmarks.detection.office import (
     start,
     sweep,
 )
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from detection.detector import Detector, DetectorSettings
 from topology.records import FlowRecord
 

@@ -30,7 +30,7 @@ from policies.rules.layout import (
     name_number,
 )
 from policies.rules.rule import Field, match
-from response.decisions.decision import Decision
+from response.decision import Decision
 from response.ipc.messages import (
     Enforce,
     HostsChanged,

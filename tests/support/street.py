@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from analysis.pipeline import Analysis
-from detection.alerting.alerts import Alert, Contribution, Hop, Scored
+from detection.alert import Alert, Contribution, Hop, Scored
 from policies.model import Adapt, Envelope, Host, Mode, Policy
 from response.audit.log import Audit
 from response.state.store import Store

@@ -17,7 +17,7 @@ from benchmarks.detection.episodes import (
 )
 from benchmarks.detection.lab_days import inside, sweeps
 from benchmarks.detection.trials import play
-from detection.alerting.alerts import Alert, Scored
+from detection.alert import Alert, Scored
 from topology.records import FlowRecord
 
 SMALL = site(90)

@@ -13,7 +13,7 @@ from gymnasium.utils.env_checker import check_env
 from benchmarks.response.gym import ResponseEnv
 from benchmarks.response.learning import DayOutcome, containing, interval, play, table_action, train
 from benchmarks.response.scene import Scene, demo_scene, draw_day
-from response.decisions.action_table import ARMS
+from response.decision import ARMS
 
 
 @cache

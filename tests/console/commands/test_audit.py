@@ -10,9 +10,9 @@ import pytest
 
 from console.cli import run
 from console.views.audit_summary import summary
-from detection.alerting.alerts import Alert, Contribution, Hop
+from detection.alert import Alert, Contribution, Hop
 from response.audit.log import Audit, Kind
-from response.decisions.decision import Decision, InstalledRule
+from response.decision import Decision, InstalledRule
 from response.state.interfaces import StoredAlert, StoredFlow
 from response.state.json_values import plain
 from response.state.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from analysis.pipeline import Analysis
 from console.cli import run
-from detection.alerting.alerts import Scored
+from detection.alert import Scored
 from detection.detector import Detector
 from policies.language.reader import load_policy
 from policies.semantics.membership import Membership

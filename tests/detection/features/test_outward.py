@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 
 from benchmarks.detection.office import CLIENTS, OPS, SERVERS, T0, WEB, end
-from detection.alerting.alerts import Alert
+from detection.alert import Alert
 from detection.detector import Detector
 from detection.features.beaconing import VisitRhythm
 from topology.records import FlowRecord

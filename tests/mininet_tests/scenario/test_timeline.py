@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from detection.alerting.alerts import Alert, Contribution
+from detection.alert import Alert, Contribution
 from mininet_tests.scenario.actions import RequestResult
 from mininet_tests.scenario.attack import AttackLog, AttackStep
 from mininet_tests.scenario.report import as_json, headline, show
@@ -23,7 +23,7 @@ from mininet_tests.scenario.timeline import (
     problems,
     shares_of,
 )
-from response.decisions.decision import Decision, InstalledRule
+from response.decision import Decision, InstalledRule
 
 
 def outcome(start: float, end: float, ok: bool = True, client: str = "c", server: str = "s") -> Any:

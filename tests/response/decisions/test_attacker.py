@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from policies.model import Adapt, Envelope
+from response.decision import MAX_TTL, Decision
 from response.decisions.bandit import ActionLearner
-from response.decisions.decision import MAX_TTL, Decision
 from response.decisions.envelope import BLOCKS, share_limit
 from response.ipc.messages import Ask, Command, Enforce, HostsChanged, RecordsSeen
 from tests.support.street import HOSTS, Street, make_alert

@@ -25,7 +25,8 @@ from policies.model import (
     Tier,
 )
 from policies.semantics.membership import Membership
-from response.decisions.action_table import ARMS, arms_of, fixed_action
+from response.decision import ARMS
+from response.decisions.action_table import arms_of, fixed_action
 from response.decisions.bandit import HEADER, ActionLearner, Context
 from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from policies.model import Adapt, Mode
 from response.audit.log import Audit
-from response.decisions.decision import MAX_TTL, InstalledRule
+from response.decision import MAX_TTL, InstalledRule
 from response.decisions.hold import set_hold
 from response.ipc.messages import Ask, Command, Enforce, RecordsSeen, Release, RulesConfirmed
 from response.state.store import Store

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.model import Adapt, Envelope
+from response.decision import MAX_TTL, Decision
 from response.decisions.action_table import TABLE, Row, choose
-from response.decisions.decision import MAX_TTL, Decision
 from response.decisions.envelope import judge_envelope, share_limit
 from response.decisions.host_addresses import KnownHost
 from tests.support.street import Segments, make_alert

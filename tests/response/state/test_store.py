@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detection.alerting.alerts import Alert, Contribution, Hop
+from detection.alert import Alert, Contribution, Hop
 from policies.model import FeedBlock, Mode, NarrowListing, Service
 from policies.semantics.prefixes import fewest, prefix_of
-from response.decisions.decision import Decision, InstalledRule
-from response.ipc.messages import ListFeed
+from response.decision import Decision, InstalledRule
+from response.feed_listing import ListFeed
 from response.state import json_values as values
 from response.state import schema, store
 from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow

@@ -11,8 +11,9 @@ from policies.model import Envelope, FeedBlock, Mode
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, category_of, cookie, limit_meter, name_number
 from policies.semantics.prefixes import fewest, prefix_of
-from response.decisions.decision import Decision, InstalledRule
-from response.ipc.messages import Enforce, ListFeed, Release, RulesConfirmed, SwitchChanged
+from response.decision import Decision, InstalledRule
+from response.feed_listing import ListFeed
+from response.ipc.messages import Enforce, Release, RulesConfirmed, SwitchChanged
 from tests.ryu_apps.test_core import HOLD, POLICY, Rig
 from tests.support.fake_switch import FakeSwitch
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from policies.rules.layout import Category, category_of
-from response.decisions.decision import InstalledRule
+from response.decision import InstalledRule
 from response.ipc.messages import Enforce, Release, RulesConfirmed
 from tests.ryu_apps.test_core import HOLD, Rig
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from analysis.model_requests import answer_about_model
 from benchmarks.detection.office import benign
 from detection.detector import Detector
 from detection.models.champion import Champion
@@ -34,8 +35,8 @@ class Desk:
 
     def ask(self, what: str, subject: str = "", **more: float) -> tuple[bool, str]:
         self.now += 1.0
-        told = self.models.ask(
-            Ask(what, subject, "anna", alert_budget=more.get("budget")), self.now
+        told = answer_about_model(
+            self.models, Ask(what, subject, "anna", alert_budget=more.get("budget")), self.now
         )
         return told.ok, told.text
 

@@ -1,4 +1,5 @@
-"""A machine decision: what is done to one host, why, for how long, and how it ends."""
+"""A machine decision: what is done to one host, why, for how long, and how it ends; and the
+choice that it came from."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 DecisionAction = Literal["rate_limit", "isolate", "quarantine"]
+Arm = Literal["alert", "rate_limit", "isolate", "quarantine"]
+ARMS: tuple[Arm, ...] = ("alert", "rate_limit", "isolate", "quarantine")
 DecisionState = Literal["proposed", "active", "released", "expired", "rejected"]
 
 MAX_TTL = 65_535  # seconds: the switch's own hard timeout is 16 bits wide
@@ -63,3 +66,26 @@ class Decision:
     def expires(self) -> float:
         """Seconds since the epoch."""
         return self.ts + self.ttl if self.until is None else self.until
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One action that the policy names: how far the envelope lets it go now and why, and the
+    reward that was expected of it (None for one that was not to be had)."""
+
+    action: str
+    outcome: str
+    reason: str
+    worth: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChoice:
+    """What was chosen among ``options``. ``table`` is what the fixed table says, ``explored``
+    that the action was taken to learn about it, ``context`` what the choice rested on."""
+
+    action: Arm
+    table: Arm
+    explored: bool
+    options: tuple[Option, ...]
+    context: tuple[tuple[str, float], ...] = ()

@@ -1,0 +1,34 @@
+"""What a feed lists, packed: as the store keeps it and the controller is asked to enforce it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from policies.model import FeedBlock, Mode
+from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
+
+
+@dataclass(frozen=True, slots=True)
+class ListFeed:
+    """Analysis → controller: all that a feed lists now, in place of what it listed before.
+
+    ``mode`` is a `policies.model.Mode`, ``prefixes`` are `policies.semantics.prefixes.packed`; a
+    feed that lists nothing is forgotten. Said again it changes nothing, and of a change only the
+    difference goes to the switches.
+    """
+
+    feed: str
+    mode: int
+    prefixes: bytes
+    narrow: bytes = b""
+
+    @classmethod
+    def of(cls, block: FeedBlock) -> ListFeed:
+        narrow = packed_narrow(block.narrow)
+        return cls(block.feed, int(block.mode), packed(block.prefixes), narrow)
+
+    @property
+    def block(self) -> FeedBlock:
+        """Raises ValueError for bytes or a mode that do not exist."""
+        narrow = unpacked_narrow(self.narrow)
+        return FeedBlock(self.feed, Mode(self.mode), unpacked(self.prefixes), narrow)

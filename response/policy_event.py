@@ -1,0 +1,18 @@
+"""What was done with a version of the policy, as the versions keep it and the audit receives it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyEvent:
+    """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
+    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
+
+    number: int
+    ts: float
+    what: str
+    version: int
+    by: str
+    note: str = ""
