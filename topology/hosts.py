@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
 
+from topology.addresses import is_bindable, mac_of_link_local
 from topology.records import Binding
 
 MAX_PER_PORT = 64  # discovered addresses: a flooder must not fill the tables
@@ -238,40 +238,3 @@ class HostTable:
                 self._owners.setdefault((each.switch, each.port), each.host)
         for binding in list(self.discovered.values()):
             self._add(binding)
-
-
-def link_local(mac: str) -> str:
-    """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
-    number = int(mac.replace(":", ""), 16) ^ 0x0200_0000_0000
-    interface = number >> 24 << 40 | 0xFFFE << 24 | number & 0xFF_FFFF
-    return str(IPv6Address(0xFE80 << 112 | interface))
-
-
-def mac_of_link_local(ip: str) -> str | None:
-    """The MAC that a ``fe80::`` address was formed from; None for any other address."""
-    if not ip.startswith("fe80:"):
-        return None
-    number = int(IPv6Address(ip)) & 0xFFFF_FFFF_FFFF_FFFF
-    if number >> 24 & 0xFFFF != 0xFFFE:
-        return None
-    octets = (number >> 40 << 24 | number & 0xFF_FFFF) ^ 0x0200_0000_0000
-    return octets.to_bytes(6, "big").hex(":")
-
-
-def is_host_mac(mac: str) -> bool:
-    """Whether a MAC can be one host's: neither a group's nor nobody's."""
-    number = int(mac.replace(":", ""), 16)
-    return number != 0 and not number >> 40 & 1
-
-
-def is_bindable(ip: str | None) -> bool:
-    """Whether an address can belong to a host: not multicast, unspecified or loopback."""
-    if ip is None:
-        return False
-    address = ip_address(ip)
-    return not (
-        address.is_multicast
-        or address.is_unspecified
-        or address.is_loopback
-        or ip == "255.255.255.255"
-    )

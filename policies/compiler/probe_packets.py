@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from policies.compiler.common.host_addresses import mac_number
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, TCP_ACK, TCP_SYN
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection, Host
 from policies.rules.conntrack import CT_EST, CT_NEW, CT_RPL, CT_TRK
 from policies.semantics.prefix_sets import number_at, span_of
+from topology.addresses import mac_number
 from topology.records import Binding
 
 PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 
 from policies.language.errors import closest
 from policies.model import (
@@ -20,6 +20,7 @@ from policies.model import (
     Network,
     Service,
 )
+from topology.addresses import is_host_address
 
 MAX_TTL = 65_535
 ICMP_TYPES = {
@@ -128,8 +129,7 @@ def address(text: str) -> Address:
 def host_address(text: str) -> Address:
     """An address that one host can have."""
     value = address(text)
-    broadcast = isinstance(value, IPv4Address) and int(value) == 0xFFFFFFFF
-    if value.is_multicast or value.is_unspecified or value.is_loopback or broadcast:
+    if not is_host_address(value):
         raise ValueError(f"'{text}' cannot be the address of a host")
     return value
 

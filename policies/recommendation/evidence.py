@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, ip_network
+from ipaddress import ip_network
 
 from policies.model import (
     ICMP,
@@ -23,6 +23,7 @@ from policies.model import (
     Service,
 )
 from policies.review.recorded_traffic import RecordedTraffic, connections
+from topology.addresses import is_group
 
 REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name
@@ -104,11 +105,6 @@ class NodeIndex:
 
     def is_inside(self, node: str) -> bool:
         return self._inside.get(node, False)
-
-
-def is_group(address: Address) -> bool:
-    """Whether an address stands for many hosts: multicast, or the broadcast of everyone."""
-    return address.is_multicast or address == IPv4Address("255.255.255.255")
 
 
 def _within(address: Address, networks: Iterable[Network]) -> bool:

@@ -35,6 +35,7 @@ from policies.semantics.prefix_sets import (
     number_of,
     span_of,
 )
+from topology.addresses import link_local
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
 
@@ -274,13 +275,6 @@ class Membership:
             for number in host.addresses:
                 for segment in self._laid.find(number):
                     self._named[segment].add(host.name)
-
-
-def link_local(mac: str) -> IPv6Address:
-    """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
-    number = int(mac.replace(":", ""), 16) ^ 0x0200_0000_0000
-    interface = (number >> 24) << 40 | 0xFFFE << 24 | number & 0xFF_FFFF
-    return IPv6Address(0xFE80 << 112 | interface)
 
 
 def sorted_addresses(numbers: Iterable[int]) -> list[Address]:

@@ -19,11 +19,11 @@ from policies.semantics.membership import (
     declared_host,
     discovered_host,
 )
-from policies.semantics.prefix_sets import SIX, address_at, number_at, number_of
+from policies.semantics.prefix_sets import address_at, number_at, number_of
 from policies.semantics.sequence_diff import differences
+from topology.addresses import mac_of_link_local
 from topology.records import Binding
 
-_LINK_LOCAL = 0xFE80 >> 6  # the first ten bits of fe80::/10
 MANY = 1_000  # changed hosts from which on starting anew is as good
 Key = TypeVar("Key", bound=Hashable)
 _NONE = _Known("", (), frozenset(), frozenset(), False)  # where a host was
@@ -66,12 +66,10 @@ def _words(hosts: Iterable[Host], bindings: Iterable[Binding]) -> set[str]:
     return words
 
 
-def _word(number: int) -> str:
-    """An address as bindings have it; of one that a host forms from its MAC, the MAC."""
-    if number < SIX or (number & ~SIX) >> 118 != _LINK_LOCAL:
-        return str(address_at(number))
-    mac = (number >> 40 & 0xFF_FFFF ^ 0x02_0000) << 24 | number & 0xFF_FFFF
-    return ":".join(f"{mac >> shift & 0xFF:02x}" for shift in range(40, -8, -8))
+def _words_for(numbers: Iterable[int]) -> set[str]:
+    """What `_words` holds where some binding or host has one of these addresses."""
+    texts = {str(address_at(number)) for number in numbers}
+    return texts.union(filter(None, map(mac_of_link_local, texts)))
 
 
 @dataclass(slots=True)
@@ -164,7 +162,7 @@ class _Hosts:
         numbers = {number for host in (*leaving, *self.come) for number in host.addresses}
         apart = numbers.isdisjoint
         among = new._hosts
-        if not leaving and apart(before._owned) and self._nobody_has(set(map(_word, numbers))):
+        if not leaving and apart(before._owned) and self._nobody_has(_words_for(numbers)):
             among = self.come  # addresses that are new to all others
         holders = [host for host in among if not apart(host.addresses)] if numbers else []
         new._laid, changed = before._laid.with_points(self._segments(new, numbers, holders))

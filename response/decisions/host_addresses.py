@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policies.model import Policy
-from policies.semantics.membership import link_local
+from topology.addresses import link_local
 from topology.records import Binding
 
 SMALLEST = {4: 8, 6: 24}  # a shorter prefix in a policy means "everybody", not "ours"

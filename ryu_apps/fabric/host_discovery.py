@@ -14,7 +14,8 @@ from ryu_apps.fabric.host_mobility import HostMobility
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange, NetworkState
 from ryu_apps.openflow.dhcp import read_assignment
 from ryu_apps.openflow.ethernet import Frame
-from topology.hosts import Place, is_bindable
+from topology.addresses import is_bindable
+from topology.hosts import Place
 from topology.records import Binding, SpoofedPacket
 
 

@@ -15,7 +15,8 @@ from policies.rules.layout import PROBE_MAC
 from ryu_apps.effects import Send
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.ethernet import ETH_ARP, ETH_IPV6
-from topology.hosts import HostTable, link_local
+from topology.addresses import link_local_number
+from topology.hosts import HostTable
 from topology.records import Binding
 
 PROBE_EVERY = 0.3  # seconds
@@ -24,7 +25,7 @@ QUIET = 5.0  # seconds after an answer in which claimants are spoofs without ano
 MAX_CHALLENGES = 1_000  # at a time
 
 _MAC = PROBE_MAC.to_bytes(6, "big")
-_OWN_SIX = IPv6Address(link_local(_MAC.hex(":")))
+_OWN_SIX = IPv6Address(link_local_number(PROBE_MAC))
 
 
 @dataclass(slots=True)

@@ -15,7 +15,8 @@ from ryu_apps.openflow.ethernet import (
     Frame,
     lldp_frame,
 )
-from topology.hosts import HostTable, is_bindable, is_host_mac, link_local
+from topology.addresses import is_bindable, is_host_mac, link_local
+from topology.hosts import HostTable
 
 TABLE_PORT = 0xFFFF_FFF9  # OFPP_TABLE: run a packet through the rules
 LOCAL_PORT = 0xFFFF_FFFE
@@ -49,7 +50,7 @@ def claimed_address(frame: Frame) -> str | None:
     if advertised and frame.target is not None:
         ip = frame.target
     if ip in (NOBODY, NOBODY6) and is_host_mac(frame.src_mac):
-        return link_local(frame.src_mac)
+        return str(link_local(frame.src_mac))
     return ip if is_bindable(ip) else None
 
 

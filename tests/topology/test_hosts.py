@@ -1,12 +1,10 @@
 """Bindings: what discovery may learn, and what it must call a spoof."""
 
+from topology.addresses import link_local
 from topology.hosts import (
     MAX_PER_PORT,
     ExpectedHost,
     HostTable,
-    is_bindable,
-    link_local,
-    mac_of_link_local,
 )
 from topology.records import Binding
 
@@ -76,27 +74,14 @@ def test_a_new_policy_takes_its_address_from_a_discovered_host() -> None:
     assert hosts.bindings() == (WEB,)
 
 
-def test_addresses_that_belong_to_nobody() -> None:
-    for ip in ("0.0.0.0", "255.255.255.255", "224.0.0.1", "::", "ff02::1", "127.0.0.1"):
-        assert not is_bindable(ip)
-    assert is_bindable("10.0.0.1") and is_bindable("fe80::1") and not is_bindable(None)
-
-
 def test_nobody_takes_the_link_local_address_of_another_mac() -> None:
     """Neither a declared host's, nor one's that has not been seen yet."""
     for victim in (WEB.mac, "00:00:00:00:00:77"):
-        seen = table().sighting("00:00:00:00:00:09", link_local(victim), 1, 5)
+        seen = table().sighting("00:00:00:00:00:09", str(link_local(victim)), 1, 5)
         assert seen.spoof == f"{link_local(victim)} is the link-local address of {victim}"
-    own = link_local("00:00:00:00:00:09")
+    own = str(link_local("00:00:00:00:00:09"))
     assert table().sighting("00:00:00:00:00:09", own, 1, 5).learned is not None
     assert table().sighting("00:00:00:00:00:09", "fe80::1", 1, 5).learned is not None
-
-
-def test_a_link_local_address_names_its_mac() -> None:
-    assert link_local("00:00:00:00:01:11") == "fe80::200:ff:fe00:111"
-    assert mac_of_link_local("fe80::200:ff:fe00:111") == "00:00:00:00:01:11"
-    assert mac_of_link_local("fe80::1") is None
-    assert mac_of_link_local("fd00::200:ff:fe00:111") is None
 
 
 def test_a_server_binds_an_address_to_where_its_host_is() -> None:

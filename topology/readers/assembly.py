@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from ipaddress import IPv6Address
 
+from topology.addresses import looks_like_group
 from topology.making import record_of
 from topology.readers.packets import (
     ACK,
@@ -28,7 +29,7 @@ from topology.readers.packets import (
     CapturedPacket,
     inner_of,
 )
-from topology.readers.reply import is_group, looks_like_reply
+from topology.readers.reply import looks_like_reply
 from topology.records import FlowRecord, State
 
 TCP_IDLE = 300.0  # seconds
@@ -296,7 +297,7 @@ def _state(flow: _Flow, proto: int, target: str) -> State | None:
         return "established"
     if flow.unreachable is not None:
         return flow.unreachable
-    if flow.midway or is_group(target):
+    if flow.midway or looks_like_group(target):
         return None
     if proto in _ASKS and flow.kind not in _ASKS[proto] or proto not in NAMES:
         return None  # nobody has to answer

@@ -7,10 +7,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TextIO
 
+from topology.addresses import looks_like_group
 from topology.making import record_of
 from topology.readers import rows
 from topology.readers.contract import read_json
-from topology.readers.reply import is_group
 from topology.readers.rows import BadRow
 from topology.readers.table import BLOCK, Block, Column, RowFormat, counted, remembered, timed
 from topology.readers.tally import RowCount, TrafficError
@@ -155,7 +155,7 @@ def _settle(block: Block) -> None:
     states = block.get("state")
     if states is not None and "unanswered" in states:
         for at, state in enumerate(states):
-            if state == "unanswered" and protos[at] != "tcp" and is_group(ends[at]):
+            if state == "unanswered" and protos[at] != "tcp" and looks_like_group(ends[at]):
                 states[at] = None
 
 

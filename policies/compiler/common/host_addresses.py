@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv6Address
 from itertools import groupby
 from typing import NamedTuple
 
 from policies.model import Policy
 from policies.semantics.prefix_sets import SIX, number_at
+from topology.addresses import link_local, link_local_number, mac_number
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
 
@@ -21,20 +21,6 @@ class AddressOnPort(NamedTuple):
     port: int
     mac: int
     number: int
-
-
-def mac_number(mac: str) -> int:
-    return int(mac.replace(":", ""), 16)
-
-
-def link_local_number(mac: int) -> int:
-    """The ``fe80::`` address that a host forms from its MAC (RFC 4291, appendix A)."""
-    flipped = mac ^ 0x0200_0000_0000
-    return 0xFE80 << 112 | (flipped >> 24) << 40 | 0xFFFE << 24 | flipped & 0xFF_FFFF
-
-
-def link_local(mac: str) -> IPv6Address:
-    return IPv6Address(link_local_number(mac_number(mac)))
 
 
 @collection_paused()

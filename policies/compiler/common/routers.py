@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policies.compiler.common.aggregate import Aggregate, Key
-from policies.compiler.common.host_addresses import mac_number
 from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
 from policies.model import Host, Network
@@ -21,6 +20,7 @@ from policies.rules import layout
 from policies.rules.layout import Category, Reason, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Load, Resubmit, Rule, RuleAction, match
 from policies.semantics.prefix_sets import SIX, number_at, span_of
+from topology.addresses import mac_number
 from topology.records import Binding
 
 NEVER, THROUGH, ELSEWHERE, BEHIND = 189, 188, 180, 170  # priorities below a host's own addresses

@@ -13,7 +13,6 @@ from itertools import groupby
 from zlib import crc32
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.host_addresses import link_local_number, mac_number
 from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
 from policies.compiler.stateful.special_hosts import SpecialHosts
@@ -32,6 +31,7 @@ from policies.rules.rule import (
     match,
 )
 from policies.semantics.prefix_sets import SIX, number_at
+from topology.addresses import link_local_number, mac_number
 from topology.records import Binding
 
 SERVED, ROGUE = 205, 203  # guard priorities: below a host's own ARP and ND, above its addresses

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from policies.compiler.common.host_addresses import mac_number
 from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.refusals import CompileError, served_where_vlans_share
 from policies.compiler.common.rule_parts import flag, flags, neighbour_fields, rule
@@ -33,6 +32,7 @@ from policies.rules.rule import (
     RuleAction,
     match,
 )
+from topology.addresses import mac_number
 from topology.records import Binding
 
 PRESENT = 0x1000  # in ``vlan_vid``: the frame has a tag

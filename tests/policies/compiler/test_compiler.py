@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
-from policies.compiler.common.host_addresses import link_local
 from policies.compiler.common.identity_codes import Ends, assign_codes
 from policies.compiler.common.services import port_masks
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
@@ -55,6 +54,7 @@ from tests.support.random_policies import (
     policies,
     restrictions,
 )
+from topology.addresses import link_local
 from topology.fabric import Fabric
 from topology.records import Link
 

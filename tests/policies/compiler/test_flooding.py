@@ -18,7 +18,6 @@ from policies.compiler import (
     view_change,
     view_rules,
 )
-from policies.compiler.common.host_addresses import link_local
 from policies.compiler.probe_packets import NEW
 from policies.model import (
     UDP,
@@ -35,6 +34,7 @@ from policies.model import (
 )
 from policies.rules.simulator import Interpreter
 from policies.semantics.membership import Membership
+from topology.addresses import link_local
 from topology.fabric import Fabric
 from topology.records import Link
 

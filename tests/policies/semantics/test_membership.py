@@ -19,7 +19,8 @@ from policies.model import (
     Segment,
     Selector,
 )
-from policies.semantics.membership import Membership, link_local
+from policies.semantics.membership import Membership
+from topology.addresses import link_local
 from topology.records import Binding
 
 # Few bits, so that prefixes, hosts and gaps meet often.

@@ -15,7 +15,16 @@ from policies.semantics.membership_update import follow
 from policies.semantics.sequence_diff import differences
 from topology.records import Binding
 
-ADDRESSES = ("10.0.0.1", "10.0.0.2", "10.0.1.1", "10.0.1.2", "fd00::1", "fd00::2")
+ADDRESSES = (
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.1.1",
+    "10.0.1.2",
+    "fd00::1",
+    "fd00::2",
+    "fe80::5",
+    "fe80::ff:fe00:3",
+)
 MACS = ("02:00:00:00:00:01", "02:00:00:00:00:02", "02:00:00:00:00:03")
 NAMES = ("a", "b", "c")
 
@@ -95,6 +104,26 @@ def test_following_is_making_anew(
                 assert membership.selects_a_host(selector) == anew.selects_a_host(selector)
         changes = membership.changes_since(before)
         assert {k: v for k, v in {**before.spans, **changes}.items() if v is not None} == anew.spans
+
+
+@pytest.mark.parametrize("ip", ["fe80::5", "fe80::ff:fe00:9"])
+def test_an_address_that_two_hosts_have_keeps_the_segments_of_both(ip: str) -> None:
+    """Link-local ones too, formed from a MAC or not, declared or bound."""
+    segments = tuple(Segment(role, (Selector(labels=(("role", role),)),)) for role in "xy")
+    one, other = (
+        Host(name, mac, (ip_address(address),), labels=(("role", role),))
+        for name, mac, address, role in (
+            ("a", MACS[0], "10.0.0.1", "x"),
+            ("b", MACS[1], ip, "y"),
+        )
+    )
+    bound = (Binding(MACS[0], ip, 1, 1, "a"),)
+    alone = Policy("p", (one,), segments)
+    before = follow(Membership(Policy("p", (), segments), bound), alone, bound)
+    assert before.segments_of(ip) == {"x"}
+    both = Policy("p", (one, other), segments)
+    assert follow(before, both, bound).segments_of(ip) == {"x", "y"}
+    assert Membership(both, bound).segments_of(ip) == {"x", "y"}
 
 
 def test_other_segments_start_anew() -> None:
