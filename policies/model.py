@@ -18,6 +18,7 @@ DHCP, ADVERTISEMENTS = "dhcp", "ra"  # what a host may serve to a whole network
 
 ANY = "any"
 UNKNOWN = "unknown"
+RESERVED_NAMES = (ANY, UNKNOWN)  # of no segment: every address, and addresses in no segment
 
 TCP, UDP, SCTP, ICMP, ICMPV6 = 6, 17, 132, 1, 58
 PROTOCOL_NUMBERS = {"icmp": ICMP, "tcp": TCP, "udp": UDP, "icmpv6": ICMPV6, "sctp": SCTP}
@@ -49,7 +50,7 @@ class Action(StrEnum):
 
 
 class Tier(StrEnum):
-    """Who decides first: members stand in order of evaluation."""
+    """Who decides first: members stand in order of evaluation, which everything else derives."""
 
     EMERGENCY = "emergency"
     ADAPTIVE = "adaptive"
@@ -57,6 +58,16 @@ class Tier(StrEnum):
     APPLICATION = "application"
     BASELINE = "baseline"
     DEFAULT = "default"
+
+    @property
+    def rank(self) -> int:
+        """The place in the order of evaluation, from 0."""
+        return _RANKS[self]
+
+
+_RANKS = {tier: rank for rank, tier in enumerate(Tier)}
+INTENT_TIERS = tuple(tier for tier in Tier if tier not in (Tier.ADAPTIVE, Tier.DEFAULT))
+"""The tiers that an intent may be in."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from policies.compiler.common.services import merged
 from policies.compiler.stateful.intents import service_fields
-from policies.model import ANY, UNKNOWN, Policy
+from policies.model import RESERVED_NAMES, Policy
 from policies.semantics.membership import Membership
 
 
@@ -26,7 +26,7 @@ def host_by_host(policy: Policy, membership: Membership) -> int:
         services = sum(len(service_fields(service)) for service in merged(intent.services))
         for known in sizes:
             sources, targets = (
-                sum(1 if name in (ANY, UNKNOWN) else known[name] for name in ends)
+                sum(1 if name in RESERVED_NAMES else known[name] for name in ends)
                 for ends in (intent.sources, intent.targets)
             )
             total += sources * targets * services

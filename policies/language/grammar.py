@@ -20,7 +20,7 @@ from policies.language.kinds import (
     Record,
     ValueKind,
 )
-from policies.model import ADVERTISEMENTS, DHCP, FEED_FORMATS, Action, Adapt, Mode, Tier
+from policies.model import ADVERTISEMENTS, DHCP, FEED_FORMATS, INTENT_TIERS, Action, Adapt, Mode
 
 API_VERSION = "septum/v1"
 KIND = "SegmentPolicy"
@@ -32,9 +32,7 @@ _text = ParsedText(str, "a text", TEXT)
 _mode = OneOf({mode.name.lower(): mode for mode in Mode})
 _adapt = OneOf({adapt.name.lower(): adapt for adapt in Adapt})
 _action = OneOf({action.value: action for action in Action})
-_tier = OneOf(
-    {tier.value: tier for tier in (Tier.EMERGENCY, Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)}
-)
+_tier = OneOf({tier.value: tier for tier in INTENT_TIERS})
 _label = ParsedText(scalars.label, "a label", TEXT)
 _network = ParsedText(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})
 _duration = ParsedText(scalars.duration, "a duration like 15m", {"type": ["string", "integer"]})

@@ -11,8 +11,7 @@ from policies.language.documents import Merged
 from policies.language.errors import Findings
 from policies.language.kinds import Read
 from policies.model import (
-    ANY,
-    UNKNOWN,
+    RESERVED_NAMES,
     Defaults,
     Envelope,
     Feed,
@@ -28,7 +27,6 @@ from policies.model import (
     Source,
 )
 
-RESERVED_SEGMENTS = (ANY, UNKNOWN)
 _URL = ("http://", "https://")
 
 
@@ -121,7 +119,7 @@ class Builder:
         for name, read in self._merged.tables["segments"].items():
             if read is None:
                 continue
-            if name in RESERVED_SEGMENTS:
+            if name in RESERVED_NAMES:
                 message = f"a segment cannot be called '{name}': the word has a meaning of its own"
                 self._findings.error("name", message, read.source, read.width)
             segments.append(
@@ -240,8 +238,8 @@ class Builder:
     def _ends(self, parts: list[Read]) -> tuple[str, ...]:
         known = self._merged.tables["segments"]
         for part in parts:
-            if part.value not in RESERVED_SEGMENTS and part.value not in known:
-                self._known("segment", part, (*known, *RESERVED_SEGMENTS))
+            if part.value not in RESERVED_NAMES and part.value not in known:
+                self._known("segment", part, (*known, *RESERVED_NAMES))
         return _unique(part.value for part in parts)
 
     # The rest

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from policies.model import (
-    ANY,
     NOWHERE,
     UNKNOWN,
     Action,
@@ -24,6 +23,7 @@ from policies.model import (
     Verdict,
 )
 from policies.review.address_classes import AddressClass, groups_of
+from policies.semantics.intent_ends import EndIndex, includes
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import address_at
 from policies.semantics.service_partition import service_ranges, verdicts
@@ -155,8 +155,8 @@ class _DiffComparison:
     def _judged(
         self, source: AddressClass, target: AddressClass
     ) -> Iterator[tuple[Service, ComparedVerdict, ComparedVerdict]]:
-        old = self._matching(self._old.intents, source.before, target.before)
-        new = self._matching(self._new.intents, source.after, target.after)
+        old = self._judges[0].between(source.before, target.before)
+        new = self._judges[1].between(source.after, target.after)
         ranges = service_ranges((*old, *new), source.version)
         sides = (
             (self._judges[0], source.before, target.before),
@@ -167,11 +167,6 @@ class _DiffComparison:
             for side in sides
         )
         return zip(ranges, before, after, strict=True)
-
-    def _matching(
-        self, intents: Sequence[Intent], sources: frozenset[str], targets: frozenset[str]
-    ) -> list[Intent]:
-        return [i for i in intents if _meets(i.sources, sources) and _meets(i.targets, targets)]
 
     def _touched(self) -> set[AddressClass]:
         """Groups whose verdicts change with the defaults or with modes alone, if any do."""
@@ -217,8 +212,8 @@ class _DiffComparison:
             yield self._whole(("any",), ("any",), pair, before, after, "what no intent decides")
         for intent in live:
             if intent.action is Action.DENY:
-                starts = [g for g in self._groups if _meets(intent.sources, g.after)]
-                ends = [g for g in self._groups if _meets(intent.targets, g.after)]
+                starts = [g for g in self._groups if includes(intent.sources, g.after)]
+                ends = [g for g in self._groups if includes(intent.targets, g.after)]
                 actions = (Action.DENY, Action.DENY)
                 for pair, before, after in self._shown(
                     starts, ends, touched, listed, actions, intent.name, None
@@ -298,11 +293,11 @@ class _DiffComparison:
             pairs = ((a, b) for a in sources for b in targets if (a, b) not in listed)
             return next((p for p in pairs if any(w.by == by for _, w, _ in self._judged(*p))), None)
         starts, ends = (
-            [
-                sum(1 << n for n, i in enumerate(whole) if _meets(getattr(i, side), g.after))
-                for g in groups
-            ]
-            for side, groups in (("sources", sources), ("targets", targets))
+            [index.including(group.after) for group in groups]
+            for index, groups in (
+                (EndIndex(intent.sources for intent in whole), sources),
+                (EndIndex(intent.targets for intent in whole), targets),
+            )
         )
         for source, start in zip(sources, starts, strict=True):
             for target, end in zip(targets, ends, strict=True):
@@ -311,13 +306,7 @@ class _DiffComparison:
         return None
 
     def _touches(self, names: Sequence[str], group: AddressClass) -> bool:
-        return _meets(names, group.before) or _meets(names, group.after)
-
-
-def _meets(names: Iterable[str], segments: frozenset[str]) -> bool:
-    return any(
-        name == ANY or name in segments or (name == UNKNOWN and not segments) for name in names
-    )
+        return includes(names, group.before) or includes(names, group.after)
 
 
 def _changed_intents(old: Policy, new: Policy) -> list[Intent]:

@@ -7,7 +7,6 @@ from ipaddress import ip_address
 
 from policies.language.errors import Diagnostic
 from policies.model import (
-    ANY,
     Action,
     Adapt,
     Intent,
@@ -18,6 +17,7 @@ from policies.model import (
     Source,
 )
 from policies.review.shadowing import IntentOverlaps
+from policies.semantics.intent_ends import includes_all
 from policies.semantics.membership import Membership
 
 
@@ -116,7 +116,9 @@ def _closed_on_purpose(policy: Policy) -> set[str]:
     return {
         name
         for intent in policy.intents
-        if intent.action is Action.DENY and ANY in intent.sources and Service() in intent.services
+        if intent.action is Action.DENY
+        and includes_all(intent.sources)
+        and Service() in intent.services
         for name in intent.targets
     }
 

@@ -7,13 +7,15 @@ it cover its services.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import product
 
-from policies.model import ANY, UNKNOWN, Action, Intent, Service, Tier
+from policies.model import INTENT_TIERS, Action, Intent, Service, Tier
+from policies.semantics.intent_ends import EndIndex, names_of
+from policies.semantics.precedence import rank_of
 from policies.semantics.services import covers_all
 
-_ORDER = {tier: rank for rank, tier in enumerate(Tier)}
 # An intent with more kinds of pairs of ends is left alone: proving it would take too long.
 _MAX_PAIRS = 100_000
 
@@ -24,13 +26,13 @@ class IntentOverlaps:
     def __init__(self, intents: Sequence[Intent], identities: tuple[frozenset[str], ...]) -> None:
         self.identities = identities
         self._intents = intents
-        sources = _naming(intents, lambda intent: intent.sources)
-        targets = _naming(intents, lambda intent: intent.targets)
-        self._starts = [_bits_of(sources, identity) for identity in identities]
-        self._answers = [_bits_of(targets, identity) for identity in identities]
-        self._where: dict[str, list[int]] = {ANY: list(range(len(identities)))}
+        sources = EndIndex(intent.sources for intent in intents)
+        targets = EndIndex(intent.targets for intent in intents)
+        self._starts = [sources.including(identity) for identity in identities]
+        self._answers = [targets.including(identity) for identity in identities]
+        self._where: dict[str, list[int]] = {}
         for index, identity in enumerate(identities):
-            for name in identity or (UNKNOWN,):
+            for name in names_of(identity):
                 self._where.setdefault(name, []).append(index)
         self._services: dict[tuple[Service, ...], int] = {}
         self._kinds: dict[tuple[Tier, bool, bool], int] = {}
@@ -39,15 +41,11 @@ class IntentOverlaps:
 
     def _stronger(self) -> dict[tuple[Tier, Action], int]:
         """For each tier and action, the intents that decide before it."""
-        stronger = {}
-        for tier in Tier:
-            above = _bits(i for i, x in enumerate(self._intents) if _ORDER[x.tier] < _ORDER[tier])
-            denies = _bits(
-                i for i, x in enumerate(self._intents) if x.tier is tier and x.action is Action.DENY
-            )
-            stronger[tier, Action.DENY] = above
-            stronger[tier, Action.ALLOW] = above | denies
-        return stronger
+        ranks = [rank_of(intent.tier, intent.action) for intent in self._intents]
+        return {
+            (tier, action): _bits(i for i, each in enumerate(ranks) if each < rank_of(tier, action))
+            for tier, action in product(INTENT_TIERS, Action)
+        }
 
     def _outlasting(self, intent: Intent) -> int:
         """Intents that exist as long as this one does."""
@@ -173,18 +171,3 @@ def _indices(bits: int) -> Iterator[int]:
         low = bits & -bits
         yield low.bit_length() - 1
         bits ^= low
-
-
-def _naming(intents: Sequence[Intent], names: Callable[[Intent], Iterable[str]]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for index, intent in enumerate(intents):
-        for name in names(intent):
-            found[name] = found.get(name, 0) | 1 << index
-    return found
-
-
-def _bits_of(naming: dict[str, int], identity: frozenset[str]) -> int:
-    bits = naming.get(ANY, 0)
-    for name in identity or (UNKNOWN,):
-        bits |= naming.get(name, 0)
-    return bits

@@ -16,7 +16,7 @@ from typing import Any
 from policies.model import (
     ANY,
     NOWHERE,
-    UNKNOWN,
+    RESERVED_NAMES,
     Action,
     Connection,
     Intent,
@@ -24,6 +24,7 @@ from policies.model import (
     Service,
     Tier,
 )
+from policies.semantics.intent_ends import connects, contains
 from policies.semantics.services import covers_all, names
 
 STORED_AS = "kept intents"  # the name that the store has them under
@@ -80,19 +81,16 @@ def _covers(new: Intent, old: Intent) -> bool:
     """Whether whatever the old intent let in, the new one lets in too."""
     return (
         new.action is Action.ALLOW
-        and all(ANY in mine or set(theirs) <= set(mine) for mine, theirs in _ends(new, old))
+        and contains(new.sources, old.sources)
+        and contains(new.targets, old.targets)
         and covers_all(new.services, old.services)
     )
-
-
-def _ends(new: Intent, old: Intent) -> tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]:
-    return (new.sources, old.sources), (new.targets, old.targets)
 
 
 def resolved(intent: Intent, segments: Iterable[str]) -> Intent:
     """The intent with ends that the policy still knows: where a segment is gone as well, the mark
     of a connection says enough."""
-    known = {*segments, ANY, UNKNOWN}
+    known = {*segments, *RESERVED_NAMES}
 
     def ends(names: tuple[str, ...]) -> tuple[str, ...]:
         return names if known.issuperset(names) else (ANY,)
@@ -116,17 +114,11 @@ def keeper(
     with ends in these segments; ``segments`` are all that the policy knows."""
     for each in admitted:
         intent = resolved(each, segments)
-        if (
-            _is_in(intent.sources, sources)
-            and _is_in(intent.targets, targets)
-            and any(names(service, connection) for service in intent.services)
+        if connects(intent, sources, targets) and any(
+            names(service, connection) for service in intent.services
         ):
             return each
     return None
-
-
-def _is_in(ends: tuple[str, ...], segments: frozenset[str]) -> bool:
-    return ANY in ends or any(name in segments for name in ends) or UNKNOWN in ends and not segments
 
 
 def written(keeping: Keeping) -> str:

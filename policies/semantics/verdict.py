@@ -9,13 +9,11 @@ is the first intent by name.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 
 from policies.model import (
-    ANY,
-    UNKNOWN,
     Action,
     Connection,
     FeedBlock,
@@ -28,13 +26,14 @@ from policies.model import (
     Verdict,
 )
 from policies.semantics.feed_listings import NOTHING_LISTED, Listings
+from policies.semantics.intent_ends import EndIndex
 from policies.semantics.membership import AddressSet, Membership
+from policies.semantics.precedence import AFTER_ADAPTIVE
 from policies.semantics.restrictions import blocking
 from policies.semantics.retained_intents import keeper
 from policies.semantics.services import ServiceIndex
 
 PARTS = ("from", "to", "services")
-_AFTER_ADAPTIVE = (Tier.SECURITY, Tier.APPLICATION, Tier.BASELINE)
 
 
 def verdict(
@@ -67,8 +66,8 @@ class Judge:
         self.membership = membership
         self._intents = sorted(policy.intents, key=lambda intent: intent.name)
         self._all = (1 << len(self._intents)) - 1
-        self._sources = _index(self._intents, lambda intent: intent.sources)
-        self._targets = _index(self._intents, lambda intent: intent.targets)
+        self._sources = EndIndex(intent.sources for intent in self._intents)
+        self._targets = EndIndex(intent.targets for intent in self._intents)
         self._services = ServiceIndex(self._intents)
         self._allows = self._where(lambda intent: intent.action is Action.ALLOW)
         self._tiers = {tier: self._where(lambda i, t=tier: i.tier is t) for tier in Tier}  # type: ignore[misc]
@@ -152,7 +151,7 @@ class Judge:
                     feed=None if feed is None else feed.feed,
                 )
             tier, deciding = Tier.DEFAULT, 0
-            for lower in _AFTER_ADAPTIVE:
+            for lower in AFTER_ADAPTIVE:
                 if deciding := matched & self._tiers[lower]:
                     tier = lower
                     break
@@ -193,6 +192,10 @@ class Judge:
         start, end = self._end(sources), self._end(targets)
         return start.starts & end.answers, max(start.mode, end.mode)
 
+    def between(self, sources: frozenset[str], targets: frozenset[str]) -> tuple[Intent, ...]:
+        """The intents about connections between such ends, by any service; in name order."""
+        return self.named(self.meeting(sources, targets)[0])
+
     def named(self, bits: int) -> tuple[Intent, ...]:
         """The intents of `meeting`, in name order."""
         found = []
@@ -218,11 +221,10 @@ class Judge:
     def _end(self, segments: frozenset[str]) -> _End:
         end = self._ends.get(segments)
         if end is None:
-            names = segments or (UNKNOWN,)
             end = _End(
                 tuple(sorted(segments)),
-                _union(self._sources, (ANY, *names)),
-                _union(self._targets, (ANY, *names)),
+                self._sources.including(segments),
+                self._targets.including(segments),
                 self.membership.mode_of(segments),
             )
             self._ends[segments] = end
@@ -258,18 +260,3 @@ class Judge:
         bit = best & -best
         failed = tuple(part for part, met in zip(PARTS, (a, b, c), strict=True) if not met & bit)
         return NearestMiss(self._first(bit).name, failed)
-
-
-def _index(intents: Sequence[Intent], names: Callable[[Intent], Iterable[str]]) -> dict[str, int]:
-    index: dict[str, int] = {}
-    for bit, intent in enumerate(intents):
-        for name in names(intent):
-            index[name] = index.get(name, 0) | 1 << bit
-    return index
-
-
-def _union(index: dict[str, int], names: Iterable[str]) -> int:
-    bits = 0
-    for name in names:
-        bits |= index.get(name, 0)
-    return bits

@@ -9,14 +9,13 @@ from policies.model import (
     ICMP,
     ICMPV6,
     PORT_PROTOCOLS,
-    Action,
     Intent,
     Service,
-    Tier,
 )
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie
 from policies.rules.rule import Bits, Goto, Load, Rule, RuleAction
+from policies.semantics.precedence import rank_of
 from policies.verify.index import bits_mask, place
 from policies.verify.packets import ADVERTISE, SOLICIT
 from policies.verify.ranges import Ranges, common, joined, masked, meet, without
@@ -39,7 +38,6 @@ SIX_BIT = 1 << 24  # a service is one number: family (1 bit), protocol (8), port
 EVERY_SERVICE: Ranges = ((0, 2 * SIX_BIT - 1),)
 Label = tuple[int, int]  # intent number, cookie
 Region = tuple[int, int, Ranges]  # source classes, target classes, services
-ORDER = {Tier.EMERGENCY: 0, Tier.SECURITY: 2, Tier.APPLICATION: 3, Tier.BASELINE: 4}
 DEFAULT: Label = (0, cookie(Category.DEFAULT))
 
 
@@ -97,8 +95,7 @@ class Box:
 
 def order_of(intent: Intent) -> tuple[int, ...]:
     """Who decides first: the tier, deny before allow, then the name (as bytes, in one number)."""
-    name = intent.name.encode("utf-32-be")
-    return (ORDER[intent.tier], int(intent.action is Action.ALLOW), *name)
+    return *rank_of(intent.tier, intent.action), *intent.name.encode("utf-32-be")
 
 
 def leaf_of(rule: Rule, mask: int, value: int) -> Leaf:

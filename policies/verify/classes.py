@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from policies.semantics.intent_ends import names_of
+
 
 @dataclass(slots=True)
 class Classes:
@@ -30,7 +32,7 @@ class Classes:
             bit = 1 << known
             for mask, found in self._by_mask.items():
                 found[own & mask] = found.get(own & mask, 0) | bit
-            for name in segments or ("",):
+            for name in names_of(segments):
                 self._by_name[name] = self._by_name.get(name, 0) | bit
         return known
 
@@ -58,7 +60,7 @@ class Classes:
         return found.get(value, 0)
 
     def named(self, name: str) -> int:
-        """The classes in a segment; the empty name is for those in none."""
+        """The classes that an intent's end includes by one of its names."""
         return self._by_name.get(name, 0)
 
 

@@ -20,8 +20,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.model import (
-    ANY,
-    UNKNOWN,
     Action,
     Intent,
     Policy,
@@ -222,12 +220,10 @@ class Judging:
                     yield Box(starts, ends, services, rank, label, intent=intent)
 
     def _members(self, end: int, name: str) -> int:
-        if name == ANY:
-            return self._every[end]
         known = self._named.get((end, name))
         if known is None:
             classes = self.targets if end else self.sources
-            known = classes.named("" if name == UNKNOWN else name) & self._every[end]
+            known = classes.named(name) & self._every[end]
             self._named[end, name] = known
         return known
 

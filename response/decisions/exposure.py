@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Protocol
 
-from policies.model import ANY, UNKNOWN, Action, Envelope, Mode, Policy, Tier
+from policies.model import Action, Envelope, Mode, Policy, Tier
+from policies.semantics.intent_ends import connects
 from response.decisions.host_addresses import KnownHost
 
 Segments = frozenset[str]
@@ -101,11 +102,7 @@ class Exposure:
             if mode is not Mode.ENFORCE or self._policy.defaults.action is Action.ALLOW:
                 return True
         return any(
-            _covers(intent.sources, sources) and _covers(intent.targets, targets)
+            connects(intent, sources, targets)
             for intent in self._allows
             if (intent.tier is Tier.EMERGENCY or not only_emergency) and intent.holds(now)
         )
-
-
-def _covers(ends: Iterable[str], segments: Segments) -> bool:
-    return any(end == ANY or end in segments or (end == UNKNOWN and not segments) for end in ends)

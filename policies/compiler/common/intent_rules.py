@@ -14,12 +14,12 @@ from policies.compiler.common.priorities import LEVELS
 from policies.compiler.common.refusals import CompileError
 from policies.model import Action, Intent, Policy, Tier
 from policies.rules.layout import name_number
+from policies.semantics.precedence import AFTER_ADAPTIVE
 
-TIER_BASE = {
-    Tier.EMERGENCY: 44_000,
-    Tier.SECURITY: 44_000,
-    Tier.APPLICATION: 28_000,
-    Tier.BASELINE: 12_000,
+LOWEST = 12_000  # priority; what is fixed in a table of intents stands below
+# The emergency tier has a table of its own; the others share one, two bands of levels for each.
+TIER_BASE = {Tier.EMERGENCY: LOWEST + 2 * LEVELS * (len(AFTER_ADAPTIVE) - 1)} | {
+    tier: LOWEST + 2 * LEVELS * place for place, tier in enumerate(reversed(AFTER_ADAPTIVE))
 }
 MAX_TIMEOUT = 65_535
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
 from policies.compiler.common.refusals import CompileError
-from policies.model import ANY, UNKNOWN, Action, Intent, Service, Tier
+from policies.model import Action, Intent, Service, Tier
+from policies.semantics.intent_ends import EndIndex, includes_all
 
 LEVELS = 8_000  # priorities of one action in one tier
 
@@ -92,7 +93,8 @@ class _Band:
     free: list[int] = field(default_factory=list)  # places in ``names`` of intents that are gone
     bits: dict[str, int] = field(default_factory=dict)
     every: int = 0
-    ends: tuple[dict[str, int], dict[str, int]] = field(default_factory=lambda: ({}, {}))
+    sources: EndIndex = field(default_factory=EndIndex)
+    targets: EndIndex = field(default_factory=EndIndex)
     services: _Services = field(default_factory=lambda: _Services())
 
     def add(self, intent: Intent) -> None:
@@ -104,9 +106,8 @@ class _Band:
             self.names.append(intent.name)
         bit = self.bits[intent.name] = 1 << place
         self.every |= bit
-        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
-            for name in names:
-                index[name] = index.get(name, 0) | bit
+        self.sources.add(intent.sources, bit)
+        self.targets.add(intent.targets, bit)
         for service in intent.services:
             self.services.add(service, bit)
 
@@ -114,18 +115,17 @@ class _Band:
         bit = self.bits.pop(intent.name)
         self.free.append(bit.bit_length() - 1)
         self.every &= ~bit
-        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
-            for name in names:
-                index[name] &= ~bit
+        self.sources.discard(intent.sources, bit)
+        self.targets.discard(intent.targets, bit)
         for service in intent.services:
             self.services.discard(service, bit)
 
     def meeting(self, intent: Intent, together: Mapping[str, Collection[str]]) -> Iterator[str]:
         """Names of the intents here that can match a packet that ``intent`` matches too."""
         bits = self.every
-        for index, names in zip(self.ends, (intent.sources, intent.targets), strict=True):
-            if bits and ANY not in names:
-                bits &= _near(index, names, together)
+        for index, end in ((self.sources, intent.sources), (self.targets, intent.targets)):
+            if bits and not includes_all(end):
+                bits &= index.meeting(end, together)
         if bits:
             found = 0
             for service in intent.services:
@@ -135,18 +135,6 @@ class _Band:
             low = bits & -bits
             yield self.names[low.bit_length() - 1]
             bits ^= low
-
-
-def _near(
-    index: Mapping[str, int], names: Iterable[str], together: Mapping[str, Collection[str]]
-) -> int:
-    bits = index.get(ANY, 0)
-    for name in names:
-        near = (UNKNOWN,) if name == UNKNOWN else together.get(name, (name,))
-        for other in near:
-            if other in index:
-                bits |= index[other]
-    return bits
 
 
 @dataclass(slots=True)

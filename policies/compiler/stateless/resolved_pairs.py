@@ -7,14 +7,12 @@ connection, which as a reply, and by which intent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from policies.compiler.stateless.service_matches import PORTS, TYPES
 from policies.model import (
-    ANY,
     ONLY_IN,
-    UNKNOWN,
     Intent,
     Mode,
     Policy,
@@ -80,12 +78,7 @@ class Resolver:
 
     def _ranges(self, source: Segments, target: Segments, version: int) -> tuple[Service, ...]:
         """Ranges for both directions; protocols with ports or types always have their own."""
-        near = [
-            intent
-            for intent in self._intents
-            if (_meets(intent.sources, source) and _meets(intent.targets, target))
-            or (_meets(intent.sources, target) and _meets(intent.targets, source))
-        ]
+        near = (*self._judge.between(source, target), *self._judge.between(target, source))
         whole = tuple(
             Service(proto) for proto in (*PORTS, *TYPES) if ONLY_IN.get(proto, version) == version
         )
@@ -156,9 +149,3 @@ def _widest(passing: Passing) -> Passing:
     if service.proto in PORTS and (service.low, service.high) == (0, 0xFFFF):
         return Passing(Service(service.proto), passing.intent)
     return passing
-
-
-def _meets(names: Iterable[str], segments: Segments) -> bool:
-    return any(
-        name == ANY or name in segments or (name == UNKNOWN and not segments) for name in names
-    )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
-from policies.model import ANY, ICMP, ICMPV6, UNKNOWN, Service
+from policies.model import ICMP, ICMPV6, Service
 from policies.semantics.service_partition import service_ranges, verdicts
 from policies.verify.differing import label_of
 from policies.verify.packets import IP, QUERY_OF
@@ -103,22 +103,11 @@ class SegmentVerdicts:
         key = (source, target, version)
         if key not in self._pairs:
             meaning = self._meaning
-            near = [
-                intent
-                for intent in meaning.policy.intents
-                if _meets(intent.sources, source) and _meets(intent.targets, target)
-            ]
-            ranges = service_ranges(near, version)
+            ranges = service_ranges(meaning.judge.between(source, target), version)
             said = verdicts(meaning.judge, source, target, ranges, version, meaning.now)
             words = [(verdict.forwarded, label_of(verdict)[1]) for verdict in said]
             self._pairs[key] = (dict(zip(ranges, words, strict=True)),)
         return self._pairs[key][0]
-
-
-def _meets(names: Iterable[str], segments: Segments) -> bool:
-    return any(
-        name == ANY or name in segments or (name == UNKNOWN and not segments) for name in names
-    )
 
 
 def _of_proto(
