@@ -80,7 +80,7 @@ class Category(IntEnum):
     FEED = 7
     FORWARD = 8
     COUNT = 9
-    OWNER = 10  # the mark of the controller that writes a switch's rules
+    OWNER = 10  # the marker rule: which controller writes this switch's rules
     KEPT = 12  # what an intent that is gone leaves to its connections (not 11: see the reader)
 
 

@@ -1,7 +1,7 @@
 """Policies put in force on the running controller: staged, applied, confirmed, taken back.
 
-What is in force is stored before anything is sent to a switch. An apply that is to be confirmed is
-reverted when nobody confirms it, whichever process died in between: the deadline is on disk, and is
+What is in force is stored before anything is sent to a switch. A policy on probation is reverted
+unless it is confirmed in time, whichever process died in between: the deadline is on disk, and is
 checked by the clock and at every start.
 """
 

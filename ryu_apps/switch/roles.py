@@ -1,4 +1,4 @@
-"""One writer per switch: the owner's mark in a rule, and OpenFlow's roles.
+"""One writer per switch: the owner's marker rule, and OpenFlow's roles.
 
 Every switch carries a rule that matches nothing and whose cookie is the owner's
 number, which lies in the owner's state directory. A controller that finds
