@@ -89,9 +89,9 @@ def read_contract_json(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
 
 
 def read_json(
-    lines: TextIO, tally: RowCount, convert: Callable[[dict[str, Any]], FlowRecord]
+    lines: TextIO, tally: RowCount, convert: Callable[[dict[str, Any]], FlowRecord | None]
 ) -> Iterator[FlowRecord]:
-    """One JSON object a line; ``convert`` may raise BadRow."""
+    """One JSON object a line; ``convert`` may raise BadRow, and gives None for what is no flow."""
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -108,4 +108,8 @@ def read_json(
         except BadRow as problem:
             tally.note(number, str(problem))
         else:
-            yield record
+            if record is None:
+                tally.rows -= 1
+                tally.passed_over += 1
+            else:
+                yield record

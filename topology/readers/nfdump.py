@@ -74,7 +74,13 @@ def _flags(value: Any, name: str) -> str:
     return word.replace(".", "")
 
 
-# Field of the record, or ``flags`` and ``last``: names in either header, how it is read.
+def _dropped(value: Any, name: str) -> bool:
+    """Whether the forwarding status (RFC 7270, section 4.12) is one of dropping: 128 to 191."""
+    word = str(value).strip()
+    return word.isascii() and word.isdecimal() and int(word[:6]) >> 6 == 2
+
+
+# Field of the record, or ``flags``, ``forwarding`` and ``last``: names in either header, how it is read.
 _COLUMNS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Column]]] = {
     "ts": (("ts", "firstseen"), lambda name: _moments(name)),
     "duration": (("td", "duration"), lambda name: timed(name, _span)),
@@ -89,6 +95,7 @@ _COLUMNS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Column]]] = {
     "bytes_in": (("obyt", "outbytes"), counted),
     "last": (("te", "lastseen"), lambda name: _moments(name)),
     "flags": (("flg", "flags"), lambda name: remembered(_flags, name)),
+    "forwarding": (("fwd", "fwdstatus"), lambda name: remembered(_dropped, name)),
 }
 
 
@@ -146,6 +153,7 @@ def _table(names: Sequence[str]) -> RowFormat:
 def _settle(block: Block) -> None:
     """What follows from several columns."""
     lasts, flags = block.pop("last", None), block.pop("flags", None)
+    dropped = block.pop("forwarding", ())
     if lasts is not None and "duration" not in block:
         block["duration"] = [
             max(0.0, last - first) for first, last in zip(block["ts"], lasts, strict=True)
@@ -161,6 +169,11 @@ def _settle(block: Block) -> None:
             block[name] = [number or None for number in block[name]]
     if flags is not None:
         block["state"] = list(map(_state, protos, flags))
+    if any(dropped):
+        states = block.setdefault("state", [None] * len(dropped))
+        for at, each in enumerate(dropped):
+            if each:
+                states[at] = "denied"
 
 
 def _state(proto: str, flags: str) -> State | None:
@@ -247,5 +260,5 @@ def _turned(record: FlowRecord) -> FlowRecord | None:
         bytes_out=None,
         packets_in=record.packets_out,
         bytes_in=record.bytes_out,
-        state="rejected" if record.state == "rejected" else "established",
+        state=record.state if record.state in ("rejected", "denied") else "established",
     )

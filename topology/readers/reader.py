@@ -18,6 +18,7 @@ from topology.readers.zeek import read_zeek_json, read_zeek_tsv
 from topology.records import FlowRecord
 
 FORMS = ("auto", "contract", "zeek", "nfdump", "capture")
+_ZEEK_KEYS = ('"id.orig_h"', '"orig_h"', '"_path"')
 _HEAD = 65_536  # bytes within which the form must show
 _GZIP = b"\x1f\x8b"
 _READ_ERRORS = (EOFError, zlib.error, gzip.BadGzipFile)
@@ -69,10 +70,12 @@ class RecordReader:
 
     @property
     def notes(self) -> list[str]:
-        """What else is to be said of a capture: packets inside others, kinds that are not read."""
+        """What else is to be said: packets read inside others, rows and kinds that are not read."""
         inside = [
             f"{_packets(times)} read inside {kind}" for kind, times in self._tally.layers.items()
         ]
+        if self._tally.passed_over:
+            inside.append(f"{self._tally.passed_over} rows of other logs passed over")
         return inside + [
             f"{_packets(times)} of {kind} not understood"
             for kind, times in self._tally.unknown.most_common()
@@ -160,7 +163,7 @@ def _packets(number: int) -> str:
 def _form_of(beginning: str) -> str:
     line = beginning.partition("\n")[0]
     if beginning.startswith("{"):
-        return "zeek" if '"id.orig_h"' in line or '"orig_h"' in line else "contract"
+        return "zeek" if any(name in line for name in _ZEEK_KEYS) else "contract"
     if beginning.startswith("#"):
         return "zeek"
     return "nfdump" if is_nfdump(csv_columns(line)) else "contract"

@@ -95,7 +95,7 @@ def span(value: Any, name: str) -> float:
 
 def _number(value: Any, name: str) -> float:
     try:
-        number = float(value)
+        number = math.nan if isinstance(value, bool) else float(value)
     except (TypeError, ValueError, OverflowError):
         raise BadRow(f"{name} {_shown(value)} is not a number of seconds") from None
     if not math.isfinite(number):
@@ -139,6 +139,8 @@ def count(value: Any, name: str) -> int | None:
     if value is None or value == "":
         return None
     try:
+        if isinstance(value, bool):
+            raise TypeError
         number = _whole(value) if isinstance(value, float) else int(value)
     except (TypeError, ValueError, OverflowError):
         try:
@@ -153,7 +155,7 @@ def count(value: Any, name: str) -> int | None:
 
 
 def _whole(value: Any) -> int:
-    number = float(value)
+    number = math.nan if isinstance(value, bool) else float(value)
     if number != int(number):
         raise ValueError
     return int(number)

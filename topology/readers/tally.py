@@ -37,6 +37,7 @@ class RowCount:
         self.before = 0  # blank lines that the first line read came after
         self.packets: int | None = None
         self.problems: list[RowProblem] = []
+        self.passed_over = 0  # rows of other logs in the same stream
         self.unknown: Counter[str] = Counter()
         self.layers: Counter[str] = Counter()
 

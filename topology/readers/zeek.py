@@ -26,6 +26,9 @@ CONN_STATES: dict[str, State | None] = {
 }  # fmt: skip
 # Zeek writes as port of the responder the type of the answer, not a code, for these requests.
 _ASKED = {"icmp": {8, 13, 15, 17}, "icmpv6": {128, 130, 133, 135, 139, 144}}
+_CONNECTIONS = ("conn", "conn_red")  # values of ``_path`` in a stream of several logs
+_NUMBER = "number"  # of a protocol that Zeek has no name for, in a column of its own
+_MILLISECONDS = 1e11  # as a number of seconds, the year 5138
 _UNSET = frozenset({"", "-", "(empty)"})
 
 
@@ -73,11 +76,13 @@ _COLUMNS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Column]]] = {
     "state": (("conn_state",), lambda name: remembered(_state, name)),
     "src_mac": (("orig_l2_addr",), lambda name: remembered(_text, name)),
     "dst_mac": (("resp_l2_addr",), lambda name: remembered(_text, name)),
+    _NUMBER: (("ip_proto",), lambda name: counted(name, _count)),
 }
 
 
 def _moment(value: Any, name: str) -> float:
-    """Seconds since the epoch, or with ``LogAscii::json_timestamps`` ISO 8601 (UTC)."""
+    """Seconds since the epoch, or as ``LogAscii::json_timestamps`` has it ISO 8601 (UTC) or
+    milliseconds: those of 1973 and later are above any second before the year 5138."""
     if isinstance(value, str) and "T" in value:
         try:
             written = datetime.fromisoformat(value)
@@ -86,6 +91,11 @@ def _moment(value: Any, name: str) -> float:
         if written.tzinfo is None:
             written = datetime.fromisoformat(value + "+00:00")
         return rows.moment(written.timestamp(), name)
+    try:
+        if float(value) > _MILLISECONDS:
+            value = float(value) / 1000.0
+    except (TypeError, ValueError, OverflowError):
+        pass  # said by the reading as seconds
     return rows.moment(value, name)
 
 
@@ -143,6 +153,11 @@ def _table(names: list[str], where: str) -> RowFormat:
 def _settle(block: Block) -> None:
     """What follows from several columns."""
     protos, ends = block["proto"], block["dst_ip"]
+    numbers = block.pop(_NUMBER, None)
+    if numbers is not None and "ip" in protos:
+        for at, proto in enumerate(protos):
+            if proto == "ip" and numbers[at]:
+                protos[at] = rows.protocol(numbers[at], "ip_proto")
     if "icmp" in protos:
         for at, proto in enumerate(protos):
             if proto == "icmp" and ":" in ends[at]:
@@ -164,11 +179,15 @@ def _code(proto: str, kind: int, code: int) -> int:
 
 
 def read_zeek_json(lines: TextIO, tally: RowCount) -> Iterator[FlowRecord]:
+    """Records of the ``conn`` rows; those of other logs describe the same connections again."""
     # One row at a time through the columns' own rules, so both forms mean the same.
     return read_json(lines, tally, _from_json)
 
 
-def _from_json(row: dict[str, Any]) -> FlowRecord:
+def _from_json(row: dict[str, Any]) -> FlowRecord | None:
+    path = row.get("_path", row.get("@path", "conn"))
+    if path not in _CONNECTIONS:
+        return None
     ends = row.get("id")
     if isinstance(ends, dict):
         row = {**row, **{f"id.{name}": value for name, value in ends.items()}}
@@ -206,4 +225,5 @@ _VALUES: Mapping[str, Callable[[Any, str], Any]] = {
     "state": _word_state,
     "src_mac": rows.text,
     "dst_mac": rows.text,
+    _NUMBER: rows.count,
 }

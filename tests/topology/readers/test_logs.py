@@ -18,11 +18,11 @@ from topology.records import FlowRecord
 NAMES = (
     "ts uid id.orig_h id.orig_p id.resp_h id.resp_p proto service duration orig_bytes resp_bytes "
     "conn_state local_orig local_resp missed_bytes history orig_pkts orig_ip_bytes resp_pkts "
-    "resp_ip_bytes tunnel_parents"
+    "resp_ip_bytes tunnel_parents ip_proto"
 ).split()
 TYPES = (
     "time string addr port addr port enum string interval count count string bool bool count "
-    "string count count count count set[string]"
+    "string count count count count set[string] count"
 ).split()
 HEADER = (
     "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n#path\tconn\n"
@@ -141,6 +141,42 @@ def test_other_zeek_logs_are_refused() -> None:
         records("#separator \\x09\n1.0\tx\n")
     with pytest.raises(TrafficError, match="id.orig_h is missing"):
         records('{"ts": 1.0, "id.resp_h": "10.0.0.1"}\n', form="zeek")
+
+
+@pytest.mark.parametrize("ts", [1700000000123.456, 1700000000123, "1700000000123.456"])
+def test_zeek_times_in_milliseconds(ts: object) -> None:
+    (record,) = records(json.dumps({**SSH, "ts": ts}), form="zeek")
+    assert record.ts == pytest.approx(1700000000.123, abs=0.001)
+
+
+@pytest.mark.parametrize("ts", [1.7e15, -1, "soon", True, None, [1]])
+def test_zeek_times_that_are_none(ts: object) -> None:
+    with pytest.raises(TrafficError, match="ts"):
+        records(json.dumps({**SSH, "ts": ts}), form="zeek")
+
+
+def test_zeek_stream_of_several_logs_gives_its_connections() -> None:
+    lines = [
+        {"_path": "dns", "ts": 1.0, "id.orig_h": "10.0.0.1", "id.resp_h": "10.0.0.9"},
+        {"_path": "conn", **SSH},
+        {"_path": "stats", "ts": 2.0, "mem": 7},
+        {"_path": "conn", **SSH},
+    ]
+    for ordered in (lines, lines[::-1], lines[2:] + lines[:2]):
+        reader = reader_of("".join(json.dumps(line) + "\n" for line in ordered))
+        assert [record.service for record in reader] == ["tcp/22", "tcp/22"]
+        assert (reader.rows, reader.bad) == (2, 0)
+        assert reader.notes == ["2 rows of other logs passed over"]
+
+
+@pytest.mark.parametrize("write", [tsv, as_json])
+def test_zeek_protocols_without_a_name_by_their_number(write) -> None:  # type: ignore[no-untyped-def]
+    rows = [
+        {**SSH, "proto": "unknown_transport", "ip_proto": number} for number in (47, 50, 112, 132)
+    ] + [{**SSH, "ip_proto": 6}, {**SSH, "proto": "unknown_transport", "ip_proto": "-"}]
+    if write is as_json:  # which leaves out what is unset
+        del rows[-1]["ip_proto"]
+    assert [r.proto for r in records(write(rows))] == ["47", "50", "112", "sctp", "tcp", "ip"]
 
 
 # nfdump
@@ -340,3 +376,22 @@ def test_damaged_text_never_fails_otherwise(
         assert len(list(reader)) + reader.bad == reader.rows
     except TrafficError as problem:
         assert "\n" not in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [("131", "denied"), ("128", "denied"), ("191", "denied"), ("64", None), ("0", None),
+     ("192", None), ("", None), ("x", None)],
+)  # fmt: skip
+def test_nfdump_rows_that_an_access_list_dropped(status: str, state: str | None) -> None:
+    header = "ts,td,sa,da,sp,dp,pr,flg,fwd,ipkt,ibyt"
+    row = f"2024-03-01 14:00:00,0.0,10.0.0.1,10.0.0.2,40000,22,TCP,....A.,{status},2,120"
+    (record,) = records(f"{header}\n{row}\n")
+    assert record.state == state
+
+
+def test_nfdump_a_dropped_answer_is_no_established_connection() -> None:
+    header = "ts,td,sa,da,sp,dp,pr,flg,fwd,ipkt,ibyt"
+    row = "2024-03-01 14:00:00,0.0,10.0.0.2,10.0.0.1,22,40000,TCP,...A..S.,130,1,60"
+    (record,) = records(f"{header}\n{row}\n")
+    assert (record.src_ip, record.dst_port, record.state) == ("10.0.0.1", 22, "denied")
