@@ -80,7 +80,7 @@ def _dropped(value: Any, name: str) -> bool:
     return word.isascii() and word.isdecimal() and int(word[:6]) >> 6 == 2
 
 
-# Field of the record, or ``flags``, ``forwarding`` and ``last``: names in either header, how it is read.
+# Field of the record, or `flags`, `forwarding` and `last`: names in either header, how it is read.
 _COLUMNS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Column]]] = {
     "ts": (("ts", "firstseen"), lambda name: _moments(name)),
     "duration": (("td", "duration"), lambda name: timed(name, _span)),
