@@ -198,6 +198,7 @@ def status(app: RunningController) -> dict[str, Any]:
                 "unread": session.counters.unread,
                 "last_check": None if session.checked is None else session.checked.summary(),
                 "last_drift": None if session.drifted is None else session.drifted.summary(),
+                "late_replies": session.transactions.late,
                 "counted_connections": session.telemetry_loss.counting,
                 "table_full": _full(denials.get(session.switch)),
             }

@@ -11,10 +11,15 @@ from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.switch import drift
 from ryu_apps.switch.admission import Admission, fragments
-from ryu_apps.switch.bundle_writer import Confirmed, error_code
-from ryu_apps.switch.roles import owner_of
+from ryu_apps.switch.bundle_writer import BundleWriter, Confirmed, error_code
+from ryu_apps.switch.capabilities import CapabilityProbe
+from ryu_apps.switch.flow_counters import SwitchCounters
+from ryu_apps.switch.roles import ControllerRole, owner_of
 from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
 from ryu_apps.switch.table_reader import TableReading
+from ryu_apps.switch.telemetry_loss import TelemetryLoss
+
+NO_ANSWER = "no answer in time"
 
 
 @dataclass(slots=True)
@@ -27,55 +32,78 @@ class SwitchLifecycle:
 
     def barrier(self, session: Session, xid: int, now: float) -> list[Effect]:
         """A barrier was answered: the switch has done all that came before it."""
-        probe = session.probe
-        if probe is not None and (capabilities := probe.done(xid)) is not None:
-            return self.admission.probed(session, capabilities, now)
-        effects = session.barrier(xid, now)
-        return effects + self._follow_refusal(session, now)
+        match session.transactions.route(xid):
+            case CapabilityProbe() as probe:
+                capabilities = probe.done(xid)
+                if capabilities is not None:
+                    return self.admission.probed(session, capabilities, now)
+            case BundleWriter():
+                return session.barrier(xid, now) + self._follow_refusal(session, now)
+        return []
 
     def error(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
-        """The switch answered something with an error."""
-        if session.probe is not None and session.probe.refuse(xid):
-            return []
+        """The switch answered a request with an error."""
         kind, code = error_code(buf)
-        if session.role.asked(xid):
-            more = session.role.refused(kind, code)
-            return [Send(session.switch, more)] if more else []
-        if session.reading is None or not session.reading.asked(xid):
-            return session.error(xid, buf, now) + self._follow_refusal(session, now)
-        if session.phase is Phase.READING:
-            session.retry_at = now + RETRY_AFTER
-        return drift.unread(session, f"it answered with error {kind}/{code}", now)
+        match session.transactions.route(xid):
+            case CapabilityProbe() as probe:
+                probe.refuse(xid)
+            case ControllerRole() as role:
+                return _sent(session, role.refused(kind, code))
+            case TableReading():
+                if session.phase is Phase.READING:
+                    session.retry_at = now + RETRY_AFTER
+                return drift.unread(session, f"it answered with error {kind}/{code}", now)
+            case BundleWriter():
+                return session.error(xid, buf, now) + self._follow_refusal(session, now)
+            case TelemetryLoss() | SwitchCounters():
+                session.transactions.end(xid)
+        return []
 
     def role_reply(self, session: Session, xid: int, buf: bytes) -> list[Effect]:
         """The switch answered which role we have."""
-        more = session.role.answered(buf) if session.role.asked(xid) else b""
-        return [Send(session.switch, more)] if more else []
+        match session.transactions.route(xid):
+            case ControllerRole() as role:
+                return _sent(session, role.answered(buf))
+        return []
 
     def multipart(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
-        """One part of an answer. Raises Malformed for bytes that are none."""
-        reading = session.multipart(xid, buf, now)
-        return [] if reading is None else self._read(session, reading, now)
+        """One part of a reply. Raises Malformed for bytes that are none."""
+        match session.transactions.route(xid):
+            case CapabilityProbe() as probe:
+                probe.take(xid, buf)
+            case TableReading():
+                reading = session.listed(xid, buf, now)
+                return [] if reading is None else self._read(session, reading, now)
+            case TelemetryLoss() as loss:
+                loss.take(xid, buf)
+            case SwitchCounters() as counters:
+                counters.take(buf, now)
+        return []
 
     def tick(self, session: Session, now: float) -> list[Effect]:
         """Settle, retry and check again, whatever is due; call a few times a second."""
+        timed_out = session.transactions.expire(now)
         if session.phase is Phase.SETTLING and now >= session.settled_at:
             effects = self.reconciler.reconcile(session, now)
             if session.switch in self.reconciler.desired_state.network.detoured:
                 effects += self.reconciler.reroute(now)  # paths may lead through it again
             return effects
         if session.phase is Phase.ASKING:
-            if session.probe is None or not session.probe.late(now):
+            if not any(each is session.probe for each in timed_out):
                 return []
             text = f"switch {session.switch} does not answer what it can do: asking again"
             return [Log(logging.WARNING, text), *session.ask(now)]
-        if session.read_failed(now):
+        late = session.reading is not None and any(each is session.reading for each in timed_out)
+        retry = session.unsure and now >= session.retry_at
+        if retry or (late and session.phase is Phase.READING):
             effects = []
             session.retry_at = 0.0
             if session.reading is not None:
-                effects += drift.unread(session, "no answer in time", now)
+                effects += drift.unread(session, NO_ANSWER, now)
             text = f"switch {session.switch}: reading its rules again"
             return [*effects, Log(logging.WARNING, text), *session.read(now)]
+        if late and session.phase is Phase.READY and not session.unsure:
+            return drift.unread(session, NO_ANSWER, now)
         return drift.check_when_due(session, now)
 
     def look_around(self, session: Session) -> list[Effect]:
@@ -120,3 +148,7 @@ class SwitchLifecycle:
             return self.reconciler.reconcile(session, now, then)
 
         return drift.judge(session, reading, desired, repair, now)
+
+
+def _sent(session: Session, data: bytes) -> list[Effect]:
+    return [Send(session.switch, data)] if data else []

@@ -37,12 +37,12 @@ def message(kind: int, xid: int, body: bytes) -> bytes:
     return _HEADER.pack(VERSION, kind, 8 + len(body), xid) + body
 
 
-def barrier(xid: int) -> bytes:
+def barrier(xid: int = NO_REPLY) -> bytes:
     return message(BARRIER_REQUEST, xid, b"")
 
 
 def multipart(xid: int, kind: int, body: bytes = b"") -> bytes:
-    """A multipart question."""
+    """A multipart request."""
     return message(MULTIPART_REQUEST, xid, struct.pack("!HHxxxx", kind, 0) + body)
 
 
@@ -98,21 +98,21 @@ def _bundle_control(xid: int, number: int, kind: int) -> bytes:
     return message(EXPERIMENTER, xid, body)
 
 
-def set_fragments(xid: int, *, drop: bool) -> bytes:
+def set_fragments(*, drop: bool) -> bytes:
     """Whether the switch drops IP fragments, or matches first ones by their ports as Open vSwitch
     can (``OFPC_FRAG_NX_MATCH``). Packets for the controller are cut at 128 bytes."""
-    return message(SET_CONFIG, xid, struct.pack("!HH", 1 if drop else 3, 128))
+    return message(SET_CONFIG, NO_REPLY, struct.pack("!HH", 1 if drop else 3, 128))
 
 
-def meter_mod(xid: int, meter: Meter, command: int) -> bytes:
+def meter_mod(meter: Meter, command: int) -> bytes:
     band = struct.pack("!HHIIxxxx", 1, 16, meter.rate, meter.burst)
     body = struct.pack("!HHI", command, METER_PACKETS | METER_BURST, meter.number)
-    return message(METER_MOD, xid, body + band)
+    return message(METER_MOD, NO_REPLY, body + band)
 
 
-def meter_delete(xid: int, number: int) -> bytes:
+def meter_delete(number: int) -> bytes:
     """Rules that use the meter go with it."""
-    return message(METER_MOD, xid, struct.pack("!HHI", METER_DELETE, 0, number))
+    return message(METER_MOD, NO_REPLY, struct.pack("!HHI", METER_DELETE, 0, number))
 
 
 def packet_out(frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT) -> bytes:

@@ -11,7 +11,7 @@ from policies.compiler.targets import Overflow, SwitchTarget
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
 from ryu_apps.openflow.messages import set_fragments
-from ryu_apps.switch.bundle_writer import SwitchRefusal, xids
+from ryu_apps.switch.bundle_writer import SwitchRefusal
 from ryu_apps.switch.capabilities import SwitchCapabilities
 from ryu_apps.switch.roles import SLAVE, owner_of, role_status
 from ryu_apps.switch.session import Phase, Session
@@ -140,4 +140,4 @@ def fragments(session: Session) -> list[Effect]:
     """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
     says so, so it is said again now and then, in case somebody else has said otherwise."""
     drop = session.profile.target is not SwitchTarget.STATEFUL
-    return [Send(session.switch, set_fragments(next(xids), drop=drop))]
+    return [Send(session.switch, set_fragments(drop=drop))]

@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import count
 
 from policies.rules.layout import Category, cookie
 from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireRule, flow_mod
 from ryu_apps.switch.reconcile import RuleDifference
+from ryu_apps.switch.transactions import Transactions
 
-FIRST_XID = 0x5300_0000  # apart from the library's own, which count from a random start
 FLOW_MOD_FAILED, TABLE_FULL = 5, 1
 BAD_REQUEST, IS_SLAVE = 1, 10
 _IN_FLOW_MOD, _IN_BUNDLE = 12 + 8 + 16, 12 + 8 + 16 + 8 + 16  # where an error shows the table
 
 SHUT = WireRule((0, 0xFFFF, ()), cookie(Category.BASE), b"", False)  # drops everything
 
-xids = count(FIRST_XID)
 Confirmed = Callable[[float], list[Effect]]
 Step = tuple[tuple[WireRule, ...], tuple[WireRule, ...]]  # rules to write, rules to take away
 
@@ -109,6 +107,7 @@ class WriteCounters:
 @dataclass(slots=True)
 class BundleWriter:
     switch: int
+    transactions: Transactions
     atomic: bool = True
     counters: WriteCounters = field(default_factory=WriteCounters)
     _sent: dict[int, PendingChange] = field(default_factory=dict)
@@ -119,7 +118,8 @@ class BundleWriter:
         return not self._sent and not self._waiting
 
     def forget(self) -> None:
-        """Whatever is on its way, the switch will be read anew."""
+        """Drop all pending changes: the switch will be read anew."""
+        self.transactions.withdraw(self)
         self._sent.clear()
         self._waiting.clear()
 
@@ -147,12 +147,12 @@ class BundleWriter:
         return self._write(self._pending_xid(change), bodies)
 
     def _write(self, xid: int, bodies: Iterable[bytes]) -> list[Effect]:
-        """Single flow-mods and a barrier, all under one transaction number."""
+        """Single flow-mods and a barrier, all under one transaction id."""
         data = [messages.message(messages.FLOW_MOD, xid, body) for body in bodies]
         return [Send(self.switch, b"".join(data) + messages.barrier(xid))]
 
     def _pending_xid(self, change: PendingChange) -> int:
-        xid = next(xids)
+        xid = self.transactions.begin(self)
         self._sent[xid] = change
         return xid
 
@@ -174,9 +174,10 @@ class BundleWriter:
         change = self._sent.pop(xid, None)
         if change is None:
             return [], None
+        self.transactions.end(xid)
         if change.refusal is not None:
             self.forget()
-            return self._write(next(xids), change.bodies_back()), change
+            return self._write(messages.NO_REPLY, change.bodies_back()), change
         if change.steps:
             return self._step(change), None
         effects = change.confirmed(now) if change.confirmed is not None else []

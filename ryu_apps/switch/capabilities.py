@@ -1,7 +1,7 @@
-"""What a switch can do: asked for when it connects, and what follows from the answers.
+"""What a switch can do: requested when it connects, and what follows from the replies.
 
-The questions are OpenFlow 1.3's own (tables, meters, groups, description) and
-one bundle that is opened and thrown away, which tells whether the switch takes
+The requests are OpenFlow 1.3's own (tables, meters, groups, description) and
+one bundle that is opened and discarded, which shows whether the switch takes
 atomic changes. None of them changes anything. What the switch does not answer
 stays unknown.
 """
@@ -12,13 +12,13 @@ import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import count
 
 from policies.compiler.targets import TABLES, SwitchTarget
 from policies.rules.layout import PlainTable, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import MULTIPART_SIZE, Malformed, multipart_more
 from ryu_apps.openflow.fields import BY_HEADER
+from ryu_apps.switch.transactions import Transactions
 
 DESCRIPTION, GROUP_FEATURES, METER_FEATURES, TABLE_FEATURES = 0, 8, 11, 12
 OPEN_VSWITCH = "Open vSwitch"
@@ -27,9 +27,7 @@ _TABLE = struct.Struct("!HBxxxxx32sQQII")
 _METER = struct.Struct("!IIIBBxx")
 TRACKED = frozenset({"ct_state", "ct_mark", "ct_nw_src", "ct_ipv6_src", "ct_tp_dst", "reg0"})
 
-PATIENCE = 10.0  # seconds without the last answer until the questions are asked again
-
-_xids = count(0x5600_0000)
+PATIENCE = 10.0  # seconds without the last reply until the requests are repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class TableFeatures:
 
 @dataclass(frozen=True, slots=True)
 class SwitchCapabilities:
-    """``meters`` None: not known. ``refused`` are the questions that were answered by an error."""
+    """``meters`` None: not known. ``refused`` are the requests that were answered by an error."""
 
     tables: int = 0
     listed: Mapping[int, TableFeatures] = field(default_factory=dict)
@@ -71,7 +69,7 @@ class SwitchCapabilities:
 
     @property
     def sizes(self) -> dict[int, int]:
-        """Entries of each table, where the switch tells."""
+        """Entries of each table, as far as the switch reports them."""
         return {number: each.size for number, each in self.listed.items()}
 
     def _holds(self, target: SwitchTarget) -> bool:
@@ -97,15 +95,15 @@ class SwitchCapabilities:
         if self.meters == 0:
             yield "no meters: what is sent to the controller is limited there, not on the switch"
         if "tables" in self.refused or not self.listed:
-            yield "it does not tell the size of its tables: a full one shows only when it refuses"
+            yield "it does not report its tables' sizes: that one is full shows only in its refusal"
 
 
 @dataclass(slots=True)
 class CapabilityProbe:
-    """The questions to one switch, and the answers so far; done when its barrier is answered."""
+    """The requests to one switch, and the replies so far; done when its barrier is answered."""
 
     tables: int
-    since: float
+    transactions: Transactions
     _asked: dict[int, str] = field(default_factory=dict)
     _barrier: int = 0
     _refused: set[str] = field(default_factory=set)
@@ -114,37 +112,32 @@ class CapabilityProbe:
     _groups: int | None = None
     _description: str = ""
 
-    def ask(self) -> bytes:
-        data = []
+    def ask(self, now: float) -> bytes:
+        """The requests, which time out after `PATIENCE`."""
+        until, data = now + PATIENCE, []
         for kind, name in (
             (DESCRIPTION, "description"),
             (TABLE_FEATURES, "tables"),
             (METER_FEATURES, "meters"),
             (GROUP_FEATURES, "groups"),
         ):
-            data.append(messages.multipart(self._question(name), kind))
-        data.append(messages.empty_bundle(self._question("bundles")))
-        self._barrier = next(_xids)
+            data.append(messages.multipart(self._question(name, until), kind))
+        data.append(messages.empty_bundle(self._question("bundles", until)))
+        self._barrier = self.transactions.begin(self, until)
         return b"".join(data) + messages.barrier(self._barrier)
 
-    def _question(self, name: str) -> int:
-        xid = next(_xids)
+    def _question(self, name: str, until: float) -> int:
+        xid = self.transactions.begin(self, until)
         self._asked[xid] = name
         return xid
 
-    def late(self, now: float) -> bool:
-        return now - self.since > PATIENCE
-
-    def refuse(self, xid: int) -> bool:
-        """An error answered a question; False when it is about something else."""
-        name = self._asked.get(xid)
-        if name is None:
-            return False
-        self._refused.add(name)
-        return True
+    def refuse(self, xid: int) -> None:
+        """A request was answered by an error."""
+        if (name := self._asked.get(xid)) is not None:
+            self._refused.add(name)
 
     def take(self, xid: int, buf: bytes) -> None:
-        """Take an answer in. Raises Malformed for bytes that are none."""
+        """Take a reply in. Raises Malformed for bytes that are none."""
         name = self._asked.get(xid)
         try:
             if name == "tables":
@@ -160,9 +153,10 @@ class CapabilityProbe:
             raise Malformed(f"features of {len(buf)} bytes: {error}") from error
         if name is not None and not multipart_more(buf):
             del self._asked[xid]
+            self.transactions.end(xid)
 
     def done(self, xid: int) -> SwitchCapabilities | None:
-        """What the switch can do, when ``xid`` is the end of the answers."""
+        """What the switch can do, when ``xid`` is that of the barrier that ends the replies."""
         if xid != self._barrier:
             return None
         refused = frozenset({*self._refused, *(set(self._asked.values()) - {"bundles"})})

@@ -10,8 +10,8 @@ from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Tell
 from ryu_apps.openflow.encode import WireKey, WireRule
 from ryu_apps.switch.bundle_writer import Confirmed
-from ryu_apps.switch.reconcile import RuleDifference, compare, drift
-from ryu_apps.switch.session import CHECK_EVERY, Checked, Phase, Session
+from ryu_apps.switch.reconcile import CheckResult, RuleDifference, compare, drift
+from ryu_apps.switch.session import CHECK_EVERY, Phase, Session
 from ryu_apps.switch.table_reader import TableReading
 
 NOTHING = RuleDifference((), (), (), 0)
@@ -23,19 +23,19 @@ def check_when_due(session: Session, now: float) -> list[Effect]:
     """Read a ready switch again when that is due; call a few times a second."""
     if session.phase is not Phase.READY or session.unsure:
         return []
-    if session.reading is not None:
-        return unread(session, "no answer in time", now) if session.reading.late(now) else []
-    return session.check(now) if now >= session.check_at else []
+    if session.reading is not None or now < session.check_at:
+        return []
+    return session.check(now)
 
 
 def unread(session: Session, why: str, now: float) -> list[Effect]:
     """A reading failed. Its rules may be right all the same, so nothing is repaired."""
     before = session.checked
     failure = f"its rules could not be read: {why}"
-    session.reading = None
+    session.drop_reading()
     session.check_at = now + CHECK_EVERY
     session.counters.unread += 1
-    session.checked = Checked(now, NOTHING, failure=failure)
+    session.checked = CheckResult(now, NOTHING, failure=failure)
     if before is not None and before.failure:
         return []  # reported already
     text = f"switch {session.switch}: {failure}"
@@ -62,7 +62,7 @@ def judge(
     )
     session.check_at = now + CHECK_EVERY
     session.counters.checks += 1
-    checked = session.checked = Checked(now, difference, meters)
+    checked = session.checked = CheckResult(now, difference, meters)
     if checked.right or session.unsure:
         return []
     session.drifted = checked

@@ -1,20 +1,19 @@
 """What intents and counted connections have carried, read off the counters of their rules.
 
 A listing may have tens of thousands of entries, so nothing of an entry is read but its cookie and
-its counters. It is asked for when somebody wants to know, and not in between.
+its counters. It is requested when somebody asks for the counters, and not in between.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import count
 
 from policies.rules.layout import Category, category_of, number_of
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import counters, multipart_more
+from ryu_apps.switch.transactions import Transactions
 
 _JUDGING = (Category.INTENT, Category.KEPT)
-_xids = count(0x5600_0000)
 
 
 @dataclass(slots=True)
@@ -54,22 +53,21 @@ class IntentCounters:
 class SwitchCounters:
     """One switch's last whole ``tally``, complete ``at`` some time; None for never."""
 
+    transactions: Transactions
     tally: IntentCounters = field(default_factory=IntentCounters)
     at: float | None = None
     _growing: IntentCounters = field(default_factory=IntentCounters)
-    _asked: int = 0
 
     def ask(self) -> bytes:
-        """The question. The answer to an earlier one is not waited for any more."""
-        self._asked, self._growing = next(_xids), IntentCounters()
-        return messages.read_flows(self._asked)
+        """The request. The reply to an earlier one is not waited for any more."""
+        self.transactions.withdraw(self)
+        self._growing = IntentCounters()
+        return messages.read_flows(self.transactions.begin(self))
 
-    def take(self, xid: int, buf: bytes, now: float) -> bool:
-        """Take an answer in; False when it answers something else. Raises Malformed."""
-        if xid != self._asked:
-            return False
+    def take(self, buf: bytes, now: float) -> None:
+        """Take one part of the reply in. Raises Malformed for bytes that are none."""
         for cookie, packets, octets in counters(buf):
             self._growing.add(cookie, packets, octets)
         if not multipart_more(buf):
-            self.tally, self.at, self._asked = self._growing, now, 0
-        return True
+            self.tally, self.at = self._growing, now
+            self.transactions.withdraw(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -51,6 +52,29 @@ class RuleDifference:
                 yield f"{what}: {rule_text(rule)}"
 
 
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The comparison of a ready switch with what it should have, ``at`` seconds since the epoch.
+
+    ``failure`` is why it could not be made; the rest is meaningless then.
+    """
+
+    at: float
+    difference: RuleDifference
+    meters: tuple[int, ...] = ()
+    failure: str = ""
+
+    @property
+    def right(self) -> bool:
+        return not (self.failure or self.difference.changes or self.meters)
+
+    def summary(self) -> str:
+        if self.failure:
+            return self.failure
+        changed = f", {len(self.meters)} meters changed" if self.meters else ""
+        return self.difference.summary() + changed
+
+
 @collection_paused()
 def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) -> RuleDifference:
     """Compare by bytes; rules that the switch learned itself are left out."""
@@ -73,7 +97,7 @@ def compare(desired: Iterable[WireRule], installed: Mapping[WireKey, WireRule]) 
 def drift(
     believed: Mapping[WireKey, WireRule], found: Mapping[WireKey, WireRule]
 ) -> RuleDifference:
-    """What others changed on a switch that was as ``believed``; exact, timeouts included."""
+    """What others changed on a switch that had the ``believed`` rules; exact, timeouts included."""
     missing, altered = [], []
     for key, rule in believed.items():
         there = found.get(key)
@@ -84,6 +108,45 @@ def drift(
     excess = tuple(rule for key, rule in found.items() if key not in believed and ours(rule))
     proper = len(believed) - len(missing) - len(altered)
     return RuleDifference(tuple(missing), tuple(altered), excess, proper)
+
+
+def exchanged(
+    added: Iterable[WireRule], removed: Iterable[WireKey], installed: Mapping[WireKey, WireRule]
+) -> RuleDifference:
+    """Of a change, the rules that are not there yet and those that still are."""
+    new = []
+    for rule in added:
+        there = installed.get(rule.key)
+        if there is None or not rule.same_effect(there):
+            new.append(rule)
+    return RuleDifference(tuple(new), (), _present(removed, installed), 0)
+
+
+def put_anew(
+    added: Iterable[WireRule], removed: Iterable[WireKey], installed: Mapping[WireKey, WireRule]
+) -> RuleDifference:
+    """A change that writes all its rules again, so that their timers start afresh."""
+    return RuleDifference(tuple(added), (), _present(removed, installed), 0)
+
+
+def _present(
+    keys: Iterable[WireKey], installed: Mapping[WireKey, WireRule]
+) -> tuple[WireRule, ...]:
+    found = (installed.get(key) for key in keys)
+    return tuple(rule for rule in found if rule is not None)
+
+
+def lacks_room(
+    difference: RuleDifference, installed: Mapping[WireKey, WireRule], sizes: Mapping[int, int]
+) -> bool:
+    """Whether a table of these sizes would overflow if new rules came before old ones go."""
+    room = min(sizes.values(), default=None)
+    most = len(installed) + len(difference.missing)
+    if room is None or most <= room or not difference.excess:
+        return False
+    filled = Counter(key[0] for key in installed)
+    filled.update(rule.key[0] for rule in difference.missing)
+    return any(count > sizes.get(table, count) for table, count in filled.items())
 
 
 def ours(rule: WireRule) -> bool:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import count
 
 from policies.rules.layout import Category, category_of, cookie, number_of
 from policies.rules.rule import Field, Rule, match
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import WireRule
+from ryu_apps.switch.transactions import Transactions
 
 ROLE_REQUEST, ROLE_REPLY = 24, 25
 NO_CHANGE, MASTER, SLAVE = 0, 2, 3
@@ -26,8 +26,6 @@ UNSET = 0xFFFF_FFFF_FFFF_FFFF
 _ROLE = struct.Struct("!IxxxxQ")
 # IEEE's local experimental Ethernet type, to an address that nobody has: no packet matches.
 _NOTHING = match(Field("eth_type", 0x88B5), Field("eth_dst", 0x02_5E_97_00_00_01))
-
-_xids = count(0x5700_0000)
 
 
 def owner_rule(owner: int) -> Rule:
@@ -41,7 +39,7 @@ def owner_of(rules: Iterable[WireRule]) -> int | None:
 
 
 def role_status(buf: bytes) -> int | None:
-    """The role that the switch says we have now, if this message says so."""
+    """The role that a role status message gives us; None for another message."""
     if len(buf) < 20:
         return None
     vendor, kind, role = struct.unpack_from("!III", buf, 8)
@@ -50,18 +48,18 @@ def role_status(buf: bytes) -> int | None:
 
 @dataclass(slots=True)
 class ControllerRole:
-    """Our role at one switch. ``generation`` is the switch's, as last told."""
+    """Our role at one switch. ``generation`` is the switch's, as last reported."""
 
+    transactions: Transactions
     generation: int = UNSET
     wanted: int = NO_CHANGE
-    _xid: int = 0
 
     def ask(self) -> bytes:
-        """Which generation is it?"""
+        """Request the generation."""
         return self._request(NO_CHANGE, 0)
 
     def claim(self) -> bytes:
-        """Be the only one that writes."""
+        """Request to be the only one that writes."""
         self.wanted = MASTER
         return self._request(MASTER, 1 if self.generation == UNSET else self._next)
 
@@ -70,18 +68,17 @@ class ControllerRole:
         self.wanted = SLAVE
         return self._request(SLAVE, 0 if self.generation == UNSET else self.generation)
 
-    def asked(self, xid: int) -> bool:
-        return xid == self._xid
-
     def answered(self, buf: bytes) -> bytes:
-        """Take the switch's answer in; what to ask next, if anything."""
+        """Take the switch's reply in; what to request next, if anything."""
+        self.transactions.withdraw(self)
         role, self.generation = _ROLE.unpack_from(buf, 8) if len(buf) >= 24 else (0, UNSET)
         if self.wanted == MASTER and role != MASTER:
             return self.claim()
         return b""
 
     def refused(self, kind: int, code: int) -> bytes:
-        """A generation that is old by now is asked for again; a switch may have no roles."""
+        """A generation that is old by now is requested again; a switch may have no roles."""
+        self.transactions.withdraw(self)
         return self.ask() if (kind, code) == (ROLE_FAILED, STALE) else b""
 
     @property
@@ -89,5 +86,6 @@ class ControllerRole:
         return self.generation + 1 & UNSET
 
     def _request(self, role: int, generation: int) -> bytes:
-        self._xid = next(_xids)
-        return messages.message(ROLE_REQUEST, self._xid, _ROLE.pack(role, generation))
+        self.transactions.withdraw(self)  # only the last request counts
+        xid = self.transactions.begin(self)
+        return messages.message(ROLE_REQUEST, xid, _ROLE.pack(role, generation))

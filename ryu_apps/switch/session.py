@@ -10,34 +10,39 @@ seconds, to find what others changed on the switch.
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
 from policies.compiler import RuleChange, SwitchView
-from policies.rules.layout import is_limit_meter
 from policies.rules.rule import Meter, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Send, Tell
-from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
+from ryu_apps.switch import meters
 from ryu_apps.switch.bundle_writer import (
     BundleWriter,
     Confirmed,
     PendingChange,
     SwitchRefusal,
     WriteCounters,
-    xids,
 )
 from ryu_apps.switch.capabilities import CapabilityProbe
 from ryu_apps.switch.flow_counters import SwitchCounters
-from ryu_apps.switch.reconcile import RuleDifference, compare
+from ryu_apps.switch.reconcile import (
+    CheckResult,
+    RuleDifference,
+    compare,
+    exchanged,
+    lacks_room,
+    put_anew,
+)
 from ryu_apps.switch.roles import ControllerRole
 from ryu_apps.switch.switch_profile import SwitchProfile
 from ryu_apps.switch.table_reader import TableReading
 from ryu_apps.switch.telemetry_loss import TelemetryLoss
+from ryu_apps.switch.transactions import Transactions
 
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
 RETRY_AFTER = 2.0  # seconds, and twice as long each time
@@ -54,29 +59,6 @@ class Phase(Enum):
     READY = "ready"
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What the last comparison of a ready switch with what it should have came to.
-
-    ``failure`` says why it could not be made, and then the rest says nothing.
-    """
-
-    at: float
-    difference: RuleDifference
-    meters: tuple[int, ...] = ()
-    failure: str = ""
-
-    @property
-    def right(self) -> bool:
-        return not (self.failure or self.difference.changes or self.meters)
-
-    def summary(self) -> str:
-        if self.failure:
-            return self.failure
-        changed = f", {len(self.meters)} meters changed" if self.meters else ""
-        return self.difference.summary() + changed
-
-
 @dataclass(slots=True)
 class Session:
     switch: int
@@ -87,18 +69,19 @@ class Session:
     profile: SwitchProfile = field(default_factory=SwitchProfile)
     installed: dict[WireKey, WireRule] = field(default_factory=dict)
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
-    telemetry_loss: TelemetryLoss = field(default_factory=TelemetryLoss)
-    flow_counters: SwitchCounters = field(default_factory=SwitchCounters)
+    transactions: Transactions = field(default_factory=Transactions)
+    telemetry_loss: TelemetryLoss = field(init=False)
+    flow_counters: SwitchCounters = field(init=False)
     settled_at: float = 0.0
     retry_at: float = 0.0
     problem: str = ""  # why it does not have the rules that it should
     last_difference: str = ""
     check_at: float = 0.0
-    checked: Checked | None = None
-    drifted: Checked | None = None  # the last comparison that found something
+    checked: CheckResult | None = None
+    drifted: CheckResult | None = None  # the last comparison that found something
     reading: TableReading | None = None
     probe: CapabilityProbe | None = None
-    role: ControllerRole = field(default_factory=ControllerRole)
+    role: ControllerRole = field(init=False)
     confirmed: bool = False  # it has taken a whole set of rules
     writer: BundleWriter = field(init=False)
     refusal: SwitchRefusal | None = None  # the last, until it is looked at
@@ -106,7 +89,10 @@ class Session:
     _refusals: int = 0  # in a row
 
     def __post_init__(self) -> None:
-        self.writer = BundleWriter(self.switch)
+        self.writer = BundleWriter(self.switch, self.transactions)
+        self.role = ControllerRole(self.transactions)
+        self.telemetry_loss = TelemetryLoss(self.transactions)
+        self.flow_counters = SwitchCounters(self.transactions)
 
     @property
     def counters(self) -> WriteCounters:
@@ -125,17 +111,20 @@ class Session:
     def ask(self, now: float) -> list[Effect]:
         """Find out what the switch can do."""
         self.phase = Phase.ASKING
-        self.probe = CapabilityProbe(self.tables, now)
-        return [Send(self.switch, self.probe.ask())]
+        self.transactions.withdraw(self.probe)
+        self.probe = CapabilityProbe(self.tables, self.transactions)
+        return [Send(self.switch, self.probe.ask(now))]
 
     def stand_by(self, why: str) -> None:
         """Write nothing until the switch connects again."""
         self.phase, self.problem = Phase.STANDBY, why
-        self.reading, self.retry_at = None, 0.0
+        self.retry_at = 0.0
+        self.drop_reading()
         self.writer.forget()
 
     def use_profile(self, profile: SwitchProfile) -> None:
         """Write the switch's rules by a profile from now on."""
+        self.transactions.withdraw(self.probe)
         self.profile, self.probe = profile, None
         self.writer.atomic = profile.bundles
 
@@ -149,30 +138,32 @@ class Session:
         return before != mac
 
     def read(self, now: float) -> list[Effect]:
-        """Ask for everything the switch has; `multipart` takes the answers."""
+        """Request everything the switch has; `listed` takes the replies."""
         self.phase = Phase.READING
         self.writer.forget()
         return self.check(now)
 
     def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
-        """Ask the same while everything goes on."""
-        self.reading = TableReading(now, self._known, thorough)
-        return [Send(self.switch, self.reading.ask())]
+        """Request the same while everything goes on."""
+        self.drop_reading()
+        self.reading = TableReading(self.transactions, self._known, thorough)
+        return [Send(self.switch, self.reading.ask(now))]
 
-    def multipart(self, xid: int, buf: bytes, now: float) -> TableReading | None:
-        """Take one answer; the reading that it completes, if it does.
+    def drop_reading(self) -> None:
+        """Stop waiting for the replies to a reading."""
+        if self.reading is not None:
+            self.transactions.withdraw(self.reading)
+            self.reading = None
 
-        Raises Malformed for bytes that are no such answer.
+    def listed(self, xid: int, buf: bytes, now: float) -> TableReading | None:
+        """Take one part of a reply to the reading; the reading, when that completes it.
+
+        Raises Malformed for bytes that are no such reply.
         """
         reading = self.reading
-        if self.probe is not None:
-            self.probe.take(xid, buf)
-        if reading is None or not reading.asked(xid):
-            if not self.telemetry_loss.take(xid, buf):
-                self.flow_counters.take(xid, buf, now)
+        if reading is None:
             return None
-        reading.take(xid, buf)
-        reading.since = now
+        reading.take(xid, buf, now)
         if not reading.complete:
             return None
         self.reading = None
@@ -185,26 +176,20 @@ class Session:
         self.phase = Phase.SETTLING
         self.settled_at = now + SETTLE
 
-    def read_failed(self, now: float) -> bool:
-        """A first reading that was never answered; it does not mean that rules are missing."""
-        late = self.reading is not None and self.reading.late(now)
-        return (self.phase is Phase.READING and late) or (
-            self.retry_at > 0 and now >= self.retry_at
-        )
+    def set_meters(self, wanted: Iterable[Meter]) -> list[Effect]:
+        """Write meters before the rules that use them."""
+        new = meters.missing(wanted, self.meters) if self.profile.meters else []
+        return self._write_meters(meters.written(new, self.meters), (m.number for m in new))
 
-    def set_meters(self, meters: Iterable[Meter]) -> list[Effect]:
-        """Meters cannot ride in a bundle, so they go first."""
-        data = b""
-        for meter in meters if self.profile.meters else ():
-            known = self.meters.get(meter.number)
-            if known == (meter.rate, meter.burst):
-                continue
-            command = messages.METER_ADD if known is None else messages.METER_MODIFY
-            data += messages.meter_mod(next(xids), meter, command)
-            self.meters[meter.number] = (meter.rate, meter.burst)
-            if self.reading is not None:
-                self.reading.touched_meters.add(meter.number)
-        return [Send(self.switch, data + messages.barrier(next(xids)))] if data else []
+    def drop_meters(self, wanted: Iterable[Meter]) -> list[Effect]:
+        """Delete the meters of limits that have ended; no rule may use them by now."""
+        gone = meters.unused(wanted, self.meters)
+        return self._write_meters(meters.deleted(gone, self.meters), gone)
+
+    def _write_meters(self, data: bytes, numbers: Iterable[int]) -> list[Effect]:
+        if self.reading is not None:
+            self.reading.touched_meters.update(numbers)
+        return [Send(self.switch, data)] if data else []
 
     def wire(self, rules: Iterable[Rule]) -> Iterator[WireRule]:
         """Rules as this switch gets them."""
@@ -213,17 +198,6 @@ class Session:
     def difference(self, desired: Iterable[Rule]) -> RuleDifference:
         """Between what the switch has and ``desired``."""
         return compare(self.wire(desired), self.installed)
-
-    def drop_meters(self, wanted: Iterable[Meter]) -> list[Effect]:
-        """Take away the meters of limits that are no more; no rule may use them by now."""
-        kept = {meter.number for meter in wanted}
-        gone = [each for each in self.meters if is_limit_meter(each) and each not in kept]
-        for number in gone:
-            del self.meters[number]
-            if self.reading is not None:
-                self.reading.touched_meters.add(number)
-        data = b"".join(messages.meter_delete(next(xids), number) for number in gone)
-        return [Send(self.switch, data)] if gone else []
 
     def reconcile(
         self, difference: RuleDifference, now: float, confirmed: Confirmed | None = None
@@ -248,14 +222,8 @@ class Session:
         confirmed: Confirmed | None = None,
     ) -> list[Effect]:
         """Send those of some rules that are not there yet, and take away those that are."""
-        new = []
-        for rule in added:
-            there = self.installed.get(rule.key)
-            if there is None or not rule.same_effect(there):
-                new.append(rule)
-        gone = (self.installed.get(key) for key in removed)
-        old = tuple(rule for rule in gone if rule is not None)
-        return self._apply(RuleDifference(tuple(new), (), old, 0), what, confirmed, now)
+        difference = exchanged(added, removed, self.installed)
+        return self._apply(difference, what, confirmed, now)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""
@@ -267,18 +235,19 @@ class Session:
         self, change: RuleChange, what: str, now: float, confirmed: Confirmed | None = None
     ) -> list[Effect]:
         """Write rules anew, timers included, and take others away."""
-        gone = (self.installed.get(wire_key(rule)) for rule in change.removed)
-        removed = tuple(rule for rule in gone if rule is not None)
-        return self._apply(
-            RuleDifference(tuple(self.wire(change.added)), (), removed, 0), what, confirmed, now
+        difference = put_anew(
+            self.wire(change.added), map(wire_key, change.removed), self.installed
         )
+        return self._apply(difference, what, confirmed, now)
 
     def _apply(
         self, difference: RuleDifference, what: str, confirmed: Confirmed | None, now: float
     ) -> list[Effect]:
         if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
-        tight = not self.profile.bundles and self._lacks_room(difference)
+        tight = not self.profile.bundles and lacks_room(
+            difference, self.installed, self.profile.sizes
+        )
         replaced = (self.installed.get(r.key) for r in (*difference.missing, *difference.altered))
         before = tuple(rule for rule in replaced if rule is not None)
         for rule in (*difference.missing, *difference.altered):
@@ -296,17 +265,6 @@ class Session:
             )
             effects.insert(0, Log(logging.WARNING, text))
         return effects
-
-    def _lacks_room(self, difference: RuleDifference) -> bool:
-        """Whether a table would overflow if what is new came before what is old goes."""
-        room = self.profile.room
-        most = len(self.installed) + len(difference.missing)
-        if room is None or most <= room or not difference.excess:
-            return False
-        filled = Counter(key[0] for key in self.installed)
-        filled.update(rule.key[0] for rule in difference.missing)
-        sizes = self.profile.sizes
-        return any(count > sizes.get(table, count) for table, count in filled.items())
 
     def barrier(self, xid: int, now: float) -> list[Effect]:
         """The switch has done all that came before."""
@@ -327,7 +285,7 @@ class Session:
     def _failed(self, change: PendingChange, now: float) -> list[Effect]:
         refusal = self.refusal = change.refusal or SwitchRefusal(0, 0)
         self.counters.failures += 1
-        self.reading = None
+        self.drop_reading()
         self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
         self._refusals += 1
         why = str(refusal)

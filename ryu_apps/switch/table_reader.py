@@ -1,40 +1,37 @@
-"""One reading of what a switch has: its rules and meters, asked for and gathered.
+"""One reading of what a switch has: its rules and meters, requested and gathered.
 
 The counting rules that a switch learns by itself may be tens of thousands and
-are nobody's business here, so they are not asked for: a cookie's category is
-told apart bit by bit, as far as OpenFlow's cookie mask can.
+do not matter here, so they are not requested: categories of cookies are
+distinguished bit by bit, as far as OpenFlow's cookie mask can.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 
 from policies.rules.layout import Category, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import flow_stats, multipart_more
 from ryu_apps.openflow.encode import WireKey, WireRule
+from ryu_apps.switch.transactions import Transactions
 from topology.gc_tuning import collection_paused
 
-TIMEOUT = 10.0  # seconds without another answer until a reading counts as failed
+TIMEOUT = 10.0  # seconds without another reply until a reading counts as failed
 _CATEGORY = 48  # lowest bit of a cookie's category
 _HIGH, _LOW = 1 << _CATEGORY + 3, 1 << _CATEGORY  # both are set in Category.COUNT, 9
 assert int(Category.COUNT) == 0b1001
 
-_xids = count(0x5500_0000)
-
 
 @dataclass(slots=True)
 class TableReading:
-    """``since`` is when it was asked for, or last answered: a hundred thousand rules take a while.
-    ``known`` are rules by their bytes in listings seen before, so that most need no parsing.
+    """``known`` are rules by their bytes in listings seen before, so that most need no parsing.
 
-    ``touched`` are rules and meters that we changed, or that ended, since the question was
-    asked: what the answer says of them may be old.
+    ``touched`` are rules and meters that we changed, or that ended, since the reading was
+    requested: its replies may have older versions of them.
     """
 
-    since: float
+    transactions: Transactions
     known: Mapping[bytes, WireRule] = field(default_factory=dict)
     thorough: bool = False
     seen: dict[bytes, WireRule] = field(default_factory=dict)
@@ -44,24 +41,21 @@ class TableReading:
     touched_meters: set[int] = field(default_factory=set)
     _waiting: dict[int, str] = field(default_factory=dict)
 
-    def ask(self) -> bytes:
-        """The questions."""
+    def ask(self, now: float) -> bytes:
+        """The requests."""
         data = []
         for table, cookie, mask in _not_learned():
-            xid = next(_xids)
+            xid = self.transactions.begin(self, now + TIMEOUT)
             self._waiting[xid] = "flows"
             data.append(messages.read_flows(xid, table, cookie, mask))
-        xid = next(_xids)
+        xid = self.transactions.begin(self, now + TIMEOUT)
         self._waiting[xid] = "meters"
         data.append(messages.read_meters(xid))
         return b"".join(data)
 
-    def asked(self, xid: int) -> bool:
-        return xid in self._waiting
-
     @collection_paused()
-    def take(self, xid: int, buf: bytes) -> None:
-        """One answer to a question of this reading. Raises Malformed for bytes that are none."""
+    def take(self, xid: int, buf: bytes, now: float) -> None:
+        """One part of a reply to this reading. Raises Malformed for bytes that are none."""
         if self._waiting[xid] == "flows":
             for raw, rule in flow_stats(buf, self.known):
                 self.seen[raw] = rule
@@ -70,13 +64,13 @@ class TableReading:
             self.meters.update(messages.meter_entries(buf))
         if not multipart_more(buf):
             del self._waiting[xid]
+            self.transactions.end(xid)
+        # A hundred thousand rules take a while: each part gives the rest its time.
+        self.transactions.extend(self, now + TIMEOUT)
 
     @property
     def complete(self) -> bool:
         return not self._waiting
-
-    def late(self, now: float) -> bool:
-        return now - self.since > TIMEOUT
 
     def merged(self, believed: Mapping[WireKey, WireRule]) -> dict[WireKey, WireRule]:
         """What the switch has now: as read, but for what we changed meanwhile."""
@@ -91,7 +85,7 @@ class TableReading:
 
 
 def _not_learned() -> Iterator[tuple[int, int, int]]:
-    """Table, cookie and mask of the questions that list all rules but the learned ones."""
+    """Table, cookie and mask of the requests that list all rules but the learned ones."""
     yield messages.ALL_TABLES, 0, _HIGH
     yield messages.ALL_TABLES, _HIGH, _HIGH | _LOW
     others: Iterable[RuleTable] = (table for table in RuleTable if table is not RuleTable.COUNT)

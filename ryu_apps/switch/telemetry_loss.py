@@ -1,6 +1,6 @@
-"""What a switch did not tell: copies its meters held back, connections it could not count.
+"""Telemetry that a switch lost: copies its meters dropped, connections it could not count.
 
-The switch keeps these numbers; they are asked for every few seconds, so that
+The switch keeps these numbers; they are requested every few seconds, so that
 whatever is lost under a flood is shown and not only missing.
 """
 
@@ -9,17 +9,16 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import count
 
 from policies.rules.layout import COUNT_LIMIT, RuleTable
 from ryu_apps.openflow.decode import MULTIPART_SIZE, multipart_more
 from ryu_apps.openflow.messages import ANY, MULTIPART_REQUEST, message
+from ryu_apps.switch.transactions import Transactions
 
 MULTIPART_TABLE, MULTIPART_METER = 3, 9
 _TABLE = struct.Struct("!BxxxIQQ")
 _METER = struct.Struct("!IHxxxxxxIQQII")
 _BAND = struct.Struct("!QQ")
-_xids = count(0x5400_0000)
 
 
 @dataclass(slots=True)
@@ -27,9 +26,9 @@ class TelemetryLoss:
     """``held_back`` are copies per meter since the meter was made; ``counting`` is how many
     connections the switch counts now, of at most `COUNT_LIMIT`."""
 
+    transactions: Transactions
     held_back: dict[int, int] = field(default_factory=dict)
     counting: int = 0
-    _asked: set[int] = field(default_factory=set)
 
     @property
     def total(self) -> int:
@@ -40,9 +39,9 @@ class TelemetryLoss:
         return self.counting >= COUNT_LIMIT
 
     def ask(self) -> bytes:
-        """The two questions. Answers to earlier ones are not waited for any more."""
-        tables, meters = next(_xids), next(_xids)
-        self._asked = {tables, meters}
+        """The two requests. Replies to earlier ones are not waited for any more."""
+        self.transactions.withdraw(self)
+        tables, meters = self.transactions.begin(self), self.transactions.begin(self)
         every_meter = struct.pack("!Ixxxx", ANY)
         return message(
             MULTIPART_REQUEST, tables, struct.pack("!HHxxxx", MULTIPART_TABLE, 0)
@@ -50,17 +49,14 @@ class TelemetryLoss:
             MULTIPART_REQUEST, meters, struct.pack("!HHxxxx", MULTIPART_METER, 0) + every_meter
         )
 
-    def take(self, xid: int, buf: bytes) -> bool:
-        """Take an answer in; False when it answers something else."""
-        if xid not in self._asked:
-            return False
+    def take(self, xid: int, buf: bytes) -> None:
+        """Take one part of a reply in."""
         if int.from_bytes(buf[8:10], "big") == MULTIPART_TABLE:
             self.counting = dict(_active(buf)).get(RuleTable.COUNT, self.counting)
         else:
             self.held_back.update(_dropped(buf))
         if not multipart_more(buf):
-            self._asked.discard(xid)
-        return True
+            self.transactions.end(xid)
 
 
 def _active(buf: bytes) -> Iterator[tuple[int, int]]:

@@ -10,6 +10,7 @@ from ryu_apps.core import MULTIPART
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
 from ryu_apps.switch.flow_counters import Carried, SwitchCounters
+from ryu_apps.switch.transactions import Transactions
 from tests.ryu_apps.test_core import POLICY, Rig
 
 INTENT = POLICY.intents[0].name
@@ -51,23 +52,26 @@ def test_an_intent_that_nothing_has_used_is_named_all_the_same() -> None:
 
 
 def test_half_an_answer_changes_nothing_and_an_old_one_is_not_taken() -> None:
-    traffic = SwitchCounters()
-    (xid,) = struct.unpack_from("!I", traffic.ask(), 4)
+    transactions = Transactions()
+    counters = SwitchCounters(transactions)
+    (xid,) = struct.unpack_from("!I", counters.ask(), 4)
     entry = struct.pack("!HBxIIHHHHxxxxQQQHHI", 56, 0, 0, 0, 0, 0, 0, 0, WEB, 1, 60, 1, 4, 0)
 
-    def answer(xid: int, more: int) -> bytes:
+    def answer(more: int) -> bytes:
         return messages.message(MULTIPART, xid, struct.pack("!HHxxxx", 1, more) + entry)
 
-    assert traffic.take(xid, answer(xid, 1), 5.0) and traffic.at is None
-    assert not traffic.tally.intents
-    assert traffic.take(xid, answer(xid, 0), 6.0) and traffic.at == 6.0
-    assert traffic.tally.intents[name_number(INTENT)] == Carried(2, 2, 120)
-    assert not traffic.take(xid, answer(xid, 0), 7.0), "answered already"
-    traffic.ask()
-    assert not traffic.take(xid, answer(xid, 0), 8.0) and traffic.at == 6.0
+    counters.take(answer(1), 5.0)
+    assert counters.at is None and not counters.tally.intents
+    assert transactions.route(xid) is counters
+    counters.take(answer(0), 6.0)
+    assert counters.at == 6.0
+    assert counters.tally.intents[name_number(INTENT)] == Carried(2, 2, 120)
+    assert transactions.route(xid) is None, "answered already"
+    counters.ask()
+    assert transactions.route(xid) is None, "the answer to an earlier request"
 
 
-def test_a_switch_that_does_not_answer_is_not_said_to_carry_nothing() -> None:
+def test_a_switch_that_does_not_answer_is_not_reported_to_carry_nothing() -> None:
     rig = Rig()
     switch = rig.connect()
     read(rig)
