@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import replace
+
+from msgspec.structs import asdict
 
 from analysis.model_requests import answer_about_model
 from detection.alert import Alert

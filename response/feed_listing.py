@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from policies.model import FeedBlock, Mode
 from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
 
 
-@dataclass(frozen=True, slots=True)
-class ListFeed:
+class ListFeed(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """Analysis → controller: all that a feed lists now, in place of what it listed before.
 
     ``mode`` is a `policies.model.Mode`, ``prefixes`` are `policies.semantics.prefixes.packed`; a

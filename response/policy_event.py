@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyEvent:
+class PolicyEvent(Struct, frozen=True):
     """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
     ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
 

@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import astuple, fields, replace
+from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from mininet_tests.lab.plan import LabError
 from mininet_tests.scenario.commands import terminable
@@ -26,7 +28,7 @@ from response.state.store import Store
 from topology.records import FlowRecord
 
 RECORDING = SCENARIOS.parent / "recordings" / "demo-day.csv.gz"
-COLUMNS = tuple(field.name for field in fields(FlowRecord))
+COLUMNS = FlowRecord.__struct_fields__
 LOGIN = 1_000  # bytes of an answer by ssh from which on somebody got in
 
 
@@ -81,7 +83,7 @@ def as_recorded(record: FlowRecord) -> FlowRecord:
     state = record.state
     if record.proto == "udp" and record.packets_out == record.packets_in == 0:
         state = None
-    return replace(record, phase="whole", state=state)
+    return msgspec.structs.replace(record, phase="whole", state=state)
 
 
 class Labels:
@@ -119,7 +121,9 @@ def as_csv(records: Iterable[FlowRecord], labels: Labels) -> str:
     rows.writerow((*COLUMNS, "label", "attack"))
     for record in records:
         attack = labels.of(record)
-        values = [round(v, 6) if isinstance(v, float) else v for v in astuple(record)]
+        values = [
+            round(v, 6) if isinstance(v, float) else v for v in msgspec.structs.astuple(record)
+        ]
         rows.writerow((*values, int(bool(attack)), attack))
     return out.getvalue()
 

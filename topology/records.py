@@ -7,9 +7,10 @@ are seconds since the epoch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
+
+from msgspec import Struct
 
 State = Literal["established", "rejected", "unanswered", "denied"]
 Phase = Literal["whole", "start", "end"]
@@ -19,8 +20,7 @@ VerdictWord = Literal["allow", "observed", "would-deny", "deny"]
 _NUMBERED = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
 
 
-@dataclass(frozen=True, slots=True)
-class FlowRecord:
+class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     """One connection, or an update of one, with its two directions kept apart.
 
     ``phase`` tells how much of the connection the record covers: ``start`` is
@@ -65,8 +65,7 @@ def _service(proto: str, number: int) -> str:
     return f"{proto}/{number}" if proto in _NUMBERED else proto
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True, gc=False):
     """An address that may be used on one port, and nowhere else.
 
     ``host`` is the declared name, or None for a host found by discovery.
@@ -83,8 +82,7 @@ class Binding:
         return self.host is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True, gc=False):
     """One direction of a cable between two switches."""
 
     switch: int
@@ -93,8 +91,7 @@ class Link:
     peer_port: int
 
 
-@dataclass(frozen=True, slots=True)
-class SpoofedPacket:
+class SpoofedPacket(Struct, frozen=True, gc=False):
     """A packet whose source address does not belong to the port it came in on."""
 
     ts: float

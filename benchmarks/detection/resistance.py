@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import cache, partial
 from statistics import median
+
+from msgspec.structs import replace
 
 from benchmarks.detection.days import HOUR, MONDAY, GeneratedSite, site, workdays
 from benchmarks.detection.episodes import PORTS, InjectedEpisode, Stage, chaff, sweep

@@ -17,6 +17,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from random import Random
 
+import msgspec
+
 from benchmarks.runner import recorded
 from policies.language.reader import load_policy
 from policies.model import (
@@ -130,7 +132,7 @@ def _blocks(records: Sequence[FlowRecord], length: float) -> tuple[tuple[FlowRec
     found: dict[int, list[FlowRecord]] = {}
     for record in sorted(records, key=lambda each: each.ts):
         number, within = divmod(record.ts - start, length)
-        found.setdefault(int(number), []).append(replace(record, ts=within))
+        found.setdefault(int(number), []).append(msgspec.structs.replace(record, ts=within))
     return tuple(tuple(found[number]) for number in sorted(found))
 
 
@@ -140,7 +142,7 @@ def draw_day(scene: Scene, seed: int) -> SceneDay:
     benign: list[FlowRecord] = []
     for number in range(int(scene.day / scene.block)):
         shift = number * scene.block
-        benign += [replace(r, ts=r.ts + shift) for r in rng.choice(scene.blocks)]
+        benign += [msgspec.structs.replace(r, ts=r.ts + shift) for r in rng.choice(scene.blocks)]
     if rng.random() < 0.6:
         benign += _honest_work(scene, rng)
     benign.sort(key=lambda record: record.ts)

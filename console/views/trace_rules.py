@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of

@@ -11,7 +11,7 @@ import pickle
 import zlib
 from typing import Any
 
-HEADER = b"septum-detector-4\n"
+HEADER = b"septum-detector-5\n"
 ROOMS = ("detection.", "topology.", "river.", "networkx.")
 PLAIN = {
     ("collections", "OrderedDict"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, TCP_ACK, TCP_SYN
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection, Host

@@ -1,11 +1,11 @@
-"""What the controller and the analysis say to each other, as values and as msgpack-ready lists.
+"""The messages between the controller and the analysis, and between the analysis and people.
 
 Records may be lost (and are counted); commands never are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from response.decision import Decision, InstalledRule
 from response.feed_listing import ListFeed
@@ -13,8 +13,11 @@ from response.policy_event import PolicyEvent
 from topology.records import Binding, FlowRecord, SpoofedPacket
 
 
-@dataclass(frozen=True, slots=True)
-class RecordsSeen:
+class IpcMessage(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """A message is a map of its fields, with the name of its class as ``type``."""
+
+
+class RecordsSeen(IpcMessage, frozen=True):
     """Controller → analysis: connections that started or ended, in order of sight.
 
     ``lost`` counts records dropped since the last message because a queue was full.
@@ -24,20 +27,17 @@ class RecordsSeen:
     lost: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class HostsChanged:
+class HostsChanged(IpcMessage, frozen=True):
     """Controller → analysis: all bindings that hold now."""
 
     bindings: tuple[Binding, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SpoofsSeen:
+class SpoofsSeen(IpcMessage, frozen=True):
     spoofs: tuple[SpoofedPacket, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RulesConfirmed:
+class RulesConfirmed(IpcMessage, frozen=True):
     """Controller → analysis: a switch answered the barrier behind these rules.
 
     ``decision`` is the decision's id; ``removed`` tells an undo from an install.
@@ -49,8 +49,7 @@ class RulesConfirmed:
     removed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SwitchChanged:
+class SwitchChanged(IpcMessage, frozen=True):
     """Controller → analysis: a reconciliation or connection event, for the audit.
 
     ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
@@ -65,8 +64,7 @@ class SwitchChanged:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyApplied:
+class PolicyApplied(IpcMessage, frozen=True):
     ts: float
     files: tuple[str, ...]
     digest: str
@@ -74,46 +72,40 @@ class PolicyApplied:
     version: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyEvents:
+class PolicyEvents(IpcMessage, frozen=True):
     """Controller → analysis: what was done with policies, for the audit. Said again at every
     start: those that were written down already are passed over."""
 
     events: tuple[PolicyEvent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyConfirmed:
+class PolicyConfirmed(IpcMessage, frozen=True):
     """Controller → analysis: every connected switch answered the barrier behind a policy."""
 
     version: int
     switches: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class OwnAddresses:
+class OwnAddresses(IpcMessage, frozen=True):
     """Controller → analysis: where its switches connect from; no feed may list them."""
 
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Enforce:
+class Enforce(IpcMessage, frozen=True):
     """Analysis → controller: put this decision's rules on the switches."""
 
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(IpcMessage, frozen=True):
     """Analysis → controller: take this decision's rules away, exactly."""
 
     decision: Decision
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ready:
+class Ready(IpcMessage, frozen=True):
     """Analysis → controller, once: everything is loaded and records may come.
 
     ``model`` names the detector's state (``fresh`` or ``restored``), ``active``
@@ -125,8 +117,7 @@ class Ready:
     active: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(IpcMessage, frozen=True):
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
     ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
@@ -142,8 +133,7 @@ class Ask:
     alert_budget: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(IpcMessage, frozen=True):
     """Analysis → a person: whether it was done, and one line that says so."""
 
     ok: bool

@@ -11,6 +11,8 @@ import json
 import typing
 from typing import Any, TypeVar, cast
 
+import msgspec
+
 T = TypeVar("T")
 
 
@@ -18,7 +20,7 @@ def plain(value: Any) -> Any:
     """A frozen value as dictionaries and lists; what JSON knows stays as it is."""
     if isinstance(value, (tuple, list)):
         return [plain(item) for item in value]
-    if dataclasses.is_dataclass(value):
+    if dataclasses.is_dataclass(value) or isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in _names(type(value))}
     return value
 
@@ -61,7 +63,9 @@ _HINTS: dict[type[Any], dict[str, Any]] = {}
 def _names(cls: type[Any]) -> tuple[str, ...]:
     found = _NAMES.get(cls)
     if found is None:
-        found = _NAMES[cls] = tuple(field.name for field in dataclasses.fields(cls))
+        struct = issubclass(cls, msgspec.Struct)
+        found = cls.__struct_fields__ if struct else tuple(f.name for f in dataclasses.fields(cls))
+        _NAMES[cls] = found
     return found
 
 

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 
+from msgspec.structs import replace
+
 from policies.rules import layout
 from policies.rules.layout import DecidedBits
 from policies.rules.rule import Bits
 from ryu_apps.openflow.decode import FlowRemoved, PacketIn
 from ryu_apps.openflow.ethernet import NAMES, Frame
 from ryu_apps.telemetry.tcp_tracker import MAX_OPEN, TcpTracker, Tuple
-from topology.making import changed, record_of
 from topology.records import FlowRecord, State, VerdictWord
 
 MAX_ENDED = 50_000  # connections whose stragglers are recognised
@@ -81,7 +82,7 @@ class FlowTracker:
         if verdict != "allow" and (not frame.opens or self._answers(frame)):
             self.stragglers += 1
             return None
-        record = record_of(
+        record = FlowRecord(
             ts=now,
             src_ip=frame.src_ip,
             dst_ip=frame.dst_ip,
@@ -191,7 +192,7 @@ def _finished(half: _Half) -> FlowRecord:
         (0, 0) if seen is None else (seen[0] + 1, seen[1]) for seen in (half.out, half.back)
     )
     state: State = "established" if half.back is not None else "unanswered"
-    return changed(
+    return replace(
         half.record,
         phase="end",
         duration=max(0.0, half.duration),

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from ryu_apps.openflow.ethernet import TCP_ACK, TCP_FIN, TCP_RST, TCP_SYN, Frame
-from topology.making import changed
 from topology.records import FlowRecord, State
 
 MAX_OPEN = 100_000  # connections whose beginning is remembered until they end
@@ -165,7 +166,7 @@ class TcpTracker:
         if len(self._closed) > MAX_CLOSED:
             self._closed.popitem(last=False)
         waited = 0.0 if entry.closing or entry.answer is not None else UNANSWERED
-        return changed(
+        return replace(
             entry.record,
             phase="end",
             duration=max(0.0, now - entry.record.ts - waited),

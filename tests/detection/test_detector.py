@@ -28,6 +28,7 @@ from benchmarks.detection.office import (
 )
 from detection.alert import Alert
 from detection.detector import Detector, DetectorSettings
+from detection.models.snapshots import HEADER
 from topology.records import FlowRecord
 
 
@@ -255,7 +256,7 @@ def test_scores_are_the_same_to_the_bit_also_across_a_snapshot() -> None:
     assert any(s.alert for s in first)
 
 
-@pytest.mark.parametrize("data", [b"", b"junk", b"septum-detector-4\njunk"])
+@pytest.mark.parametrize("data", [b"", b"junk", b"septum-detector-4\njunk", HEADER + b"junk"])
 def test_other_bytes_are_no_snapshot(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
         Detector.restore(data)
@@ -270,7 +271,7 @@ def test_a_snapshot_cannot_name_functions_to_run() -> None:
         def __reduce__(self) -> tuple[Any, ...]:
             return (os.system, ("true",))
 
-    data = b"septum-detector-4\n" + zlib.compress(pickle.dumps(Evil()))
+    data = HEADER + zlib.compress(pickle.dumps(Evil()))
     with pytest.raises(ValueError, match="no place"):
         Detector.restore(data)
 

@@ -15,7 +15,6 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 
 from topology.addresses import looks_like_group
-from topology.making import record_of
 from topology.readers.packets import (
     ACK,
     FIN,
@@ -279,7 +278,7 @@ def _record(flow: _Flow) -> FlowRecord:
         one, other = flow.kind, flow.code
     target = address_text(dst)
     one_mac, other_mac = flow.macs
-    return record_of(
+    return FlowRecord(
         flow.start, address_text(src), target, _protocol(proto), one, other,
         flow.last - flow.start, flow.out, flow.out_bytes, flow.back, flow.back_bytes,
         state=_state(flow, proto, target),

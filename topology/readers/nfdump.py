@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TextIO
+
+from msgspec.structs import replace
 
 from topology.readers import rows
 from topology.readers.contract import csv_blocks, csv_columns

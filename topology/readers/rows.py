@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
-from topology.making import record_of
 from topology.records import FlowRecord, State, VerdictWord
 
 STATES: dict[str, State] = {
@@ -50,7 +49,7 @@ def to_record(row: Mapping[str, Any]) -> FlowRecord:
     for name in NEEDED:
         if get(name) in (None, ""):
             raise BadRow(f"{name} is missing")
-    return record_of(
+    return FlowRecord(
         ts=moment(row["ts"], "ts"),
         src_ip=address(row["src_ip"], "src_ip"),
         dst_ip=address(row["dst_ip"], "dst_ip"),

@@ -12,7 +12,8 @@ from itertools import repeat
 from math import isfinite
 from typing import Any, TypeVar
 
-from topology.making import DEFAULTS, FIELDS, records_of
+import msgspec
+
 from topology.readers import rows
 from topology.readers.rows import LATEST, MOST, BadRow
 from topology.readers.tally import RowCount
@@ -29,7 +30,9 @@ Parse = Callable[[Any, str], T]
 # What is known of a block, by field of the record; a hook may change it.
 Block = dict[str, list[Any]]
 Hook = Callable[[Block], None]
-_ABSENT: dict[str, Any] = {"proto": "ip", **DEFAULTS}
+_ABSENT: dict[str, Any] = {
+    each.name: each.default for each in msgspec.structs.fields(FlowRecord) if not each.required
+} | {"proto": "ip"}
 
 
 class _Memo(dict[str, T]):
@@ -139,9 +142,10 @@ class RowFormat:
         if self._hook is not None:
             self._hook(values)
         columns: Iterable[Iterable[Any]] = [
-            values[name] if name in values else repeat(_ABSENT.get(name)) for name in FIELDS
+            values[name] if name in values else repeat(_ABSENT.get(name))
+            for name in FlowRecord.__struct_fields__
         ]
-        return records_of(columns)
+        return map(FlowRecord, *columns)
 
     def take(
         self, block: Sequence[Row], lines: Sequence[int], tally: RowCount

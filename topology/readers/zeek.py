@@ -8,7 +8,6 @@ from itertools import islice
 from typing import Any, TextIO
 
 from topology.addresses import looks_like_group
-from topology.making import record_of
 from topology.readers import rows
 from topology.readers.contract import read_json
 from topology.readers.rows import BadRow
@@ -203,7 +202,7 @@ def _from_json(row: dict[str, Any]) -> FlowRecord | None:
             raise BadRow(f"{_COLUMNS[field][0][0]} is missing")
     block.setdefault("proto", ["ip"])
     _settle(block)
-    return record_of(**{field: values[0] for field, values in block.items()})
+    return FlowRecord(**{field: values[0] for field, values in block.items()})
 
 
 def _word_state(value: Any, name: str) -> State | None:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from msgspec.structs import asdict
 
 from benchmarks.detection.office import HOSTS, T0, WEB, benign, sweep
 from console.cli import run

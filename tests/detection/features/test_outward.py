@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from functools import cache
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.detection.office import CLIENTS, OPS, SERVERS, T0, WEB, end
 from detection.alert import Alert

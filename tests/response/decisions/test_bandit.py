@@ -7,6 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,11 +156,13 @@ def test_the_ledger_counts_safe_traffic_and_writes_every_reward_down(street: Str
     row = street.detector.rows
     street.detector.alerts[row] = make_alert("10.0.0.1", 1000.0, records=(row,))
     street.analysis.step(RecordsSeen((flow("10.0.0.1", "10.0.0.2", 22, 1000.0),)), 1000.0)
-    stopped = replace(habit, ts=1001.0, verdict="deny", state="denied")
-    street.analysis.step(RecordsSeen((stopped, stopped, replace(habit, ts=1002.0))), 1002.0)
+    stopped = msgspec.structs.replace(habit, ts=1001.0, verdict="deny", state="denied")
+    street.analysis.step(
+        RecordsSeen((stopped, stopped, msgspec.structs.replace(habit, ts=1002.0))), 1002.0
+    )
     street.analysis.tick(1011.0)  # counts are written down
     street.reopen(1012.0)  # and outlive the process
-    street.analysis.step(RecordsSeen((replace(stopped, ts=1013.0),)), 1013.0)
+    street.analysis.step(RecordsSeen((msgspec.structs.replace(stopped, ts=1013.0),)), 1013.0)
     street.analysis.ask(Ask("release", "d1", "ana"), 1020.0)
     (entry,) = street.audit.entries(kind="reward")
     said = entry.values()

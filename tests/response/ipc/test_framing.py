@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-import dataclasses
+import inspect
+import re
 import types
 import typing
+from dataclasses import is_dataclass
 
-import msgpack  # type: ignore[import-untyped, unused-ignore]
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +16,7 @@ from response.ipc import messages as m
 from response.ipc.framing import Decoder, FramingError, encode
 from topology.records import FlowRecord
 
+RECORD = {"ts": 1.5, "src_ip": "10.0.0.1", "dst_ip": "10.0.0.2", "proto": "tcp"}
 KINDS = typing.get_args(framing.AnyMessage)
 
 
@@ -25,8 +28,8 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.sampled_from(typing.get_args(hint))
     if origin is tuple:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
-    if dataclasses.is_dataclass(hint):
-        return instances_of(typing.cast("type", hint))
+    if isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or is_dataclass(hint)):
+        return instances_of(hint)
     plain: dict[object, st.SearchStrategy[typing.Any]] = {
         int: st.integers(-(2**63), 2**64 - 1),
         float: st.floats(allow_nan=False),
@@ -40,7 +43,8 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
 
 def instances_of(cls: type) -> st.SearchStrategy[typing.Any]:
     hints = typing.get_type_hints(cls)
-    return st.builds(cls, **{f.name: values_of(hints[f.name]) for f in dataclasses.fields(cls)})
+    names = inspect.signature(cls).parameters
+    return st.builds(cls, **{name: values_of(hints[name]) for name in names})
 
 
 ANY_MESSAGE = st.one_of([instances_of(cls) for cls in KINDS])
@@ -69,24 +73,62 @@ def test_arbitrary_bytes_give_messages_or_one_clear_error(data: bytes) -> None:
         pass
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=3),
-        lambda inner: st.lists(inner, max_size=4),
-        max_leaves=12,
-    ),
-    st.sampled_from([cls.__name__ for cls in KINDS]),
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
 )
-def test_a_body_of_the_wrong_shape_is_refused_or_a_whole_message(
-    body: typing.Any, name: str
+
+
+def frame(body: object) -> bytes:
+    packed = msgspec.msgpack.encode(body)
+    return len(packed).to_bytes(4, "big") + packed
+
+
+@given(st.data(), st.sampled_from(KINDS))
+def test_a_message_with_a_wrong_value_is_refused_or_a_whole_message(
+    data: st.DataObject, kind: type
 ) -> None:
-    packed = msgpack.packb([name, *(body if isinstance(body, list) else [body])])
+    body = msgspec.to_builtins(data.draw(instances_of(kind)))
+    for name in data.draw(st.lists(st.sampled_from([*body, "other"]), max_size=2)):
+        body[name] = data.draw(JUNK)
+    for name in data.draw(st.sets(st.sampled_from(sorted(body)), max_size=1)):
+        del body[name]
     try:
-        (message,) = Decoder().feed(len(packed).to_bytes(4, "big") + packed)
+        (message,) = Decoder().feed(frame(body))
     except FramingError:
         return
-    assert type(message).__name__ == name
-    assert encode(message) == len(packed).to_bytes(4, "big") + packed
+    assert type(message) is kind
+    assert encode(message) == encode(*Decoder().feed(encode(message)))
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"type": "RecordsSeen", "records": [RECORD, {**RECORD, "ts": "now"}]}, "$.records[1].ts"),
+        ({"type": "RecordsSeen", "records": [{**RECORD, "phase": "half"}]}, "$.records[0].phase"),
+        ({"type": "RecordsSeen", "records": [], "lost": True}, "$.lost"),
+        ({"type": "Answer", "ok": True, "text": "done", "more": 1}, "more"),
+        ({"type": "Answer", "ok": True}, "text"),
+        ({"type": "Nobody"}, "$.type"),
+    ],
+)
+def test_the_error_of_a_malformed_message_names_the_value(body: object, path: str) -> None:
+    with pytest.raises(FramingError, match=re.escape(path)):
+        Decoder().feed(frame(body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x92\xa4type" + b"\xdd\xff\xff\xff\xff",  # a list of four thousand million values
+        b"\x82\xa4type\xa6Answer\xa4text\xdb\xff\xff\xff\xff",  # a text of four gigabytes
+        b"\x82\xa4type\xa6Answer\xa1x" + b"\x91" * 100_000,  # nested without end
+    ],
+)
+def test_a_body_that_promises_more_than_it_holds_is_refused_at_once(body: bytes) -> None:
+    with pytest.raises(FramingError):
+        Decoder().feed(len(body).to_bytes(4, "big") + body)
 
 
 def test_a_frame_over_the_limit_is_refused_before_it_is_held() -> None:

@@ -6,12 +6,12 @@ import io
 import json
 import os
 import threading
-from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import asdict, replace
 
 from topology.readers import RecordReader, TrafficError, read_records
 from topology.readers.rows import BadRow, to_record
@@ -135,7 +135,7 @@ def test_position_moves_through_the_file(tmp_path: Path) -> None:
 
 def test_rows_are_judged_in_blocks_as_they_are_one_by_one(tmp_path: Path) -> None:
     """A bad row in a block of many takes nothing else with it, whichever column is bad."""
-    names = [field.name for field in fields(FlowRecord)]
+    names = FlowRecord.__struct_fields__
     good = dict.fromkeys(names, "") | {"ts": "5", "src_ip": "10.0.0.1", "dst_ip": "fd00::1"}
     wrong = {"ts": "", "src_ip": "x", "dst_ip": "", "src_port": "65536", "dst_port": "-1"}
     wrong |= {"duration": "inf", "packets_out": "1e400", "bytes_out": "9" * 5000, "bytes": "0x1"}
@@ -174,7 +174,7 @@ cell = st.sampled_from(
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_csv_and_one_row_at_a_time_mean_the_same(data: st.DataObject) -> None:
-    known = [field.name for field in fields(FlowRecord)]
+    known = FlowRecord.__struct_fields__
     extra = st.lists(st.sampled_from([*known, "label"]), max_size=5)
     names = list(dict.fromkeys(["ts", "src_ip", "dst_ip", *data.draw(extra)]))
     plain = {"ts": "5", "src_ip": "10.0.0.1", "dst_ip": "10.0.0.2"}
@@ -223,7 +223,7 @@ record = st.builds(
 @given(st.lists(record, max_size=20))
 def test_records_written_in_either_form_come_back(records: list[FlowRecord]) -> None:
     out = io.StringIO()
-    table = csv.DictWriter(out, [field.name for field in fields(FlowRecord)])
+    table = csv.DictWriter(out, FlowRecord.__struct_fields__)
     table.writeheader()
     table.writerows(map(asdict, records))
     lines = "".join(json.dumps(asdict(each)) + "\n" for each in records)
