@@ -76,7 +76,7 @@ def simulate_traffic(
     found = simulate(traffic, Judge(candidate, membership), moment(at), before)
     refused: tuple[Cut, ...] = ()
     if refuse_days is not None:
-        accepted = Accepted(candidate, membership, pairs)
+        accepted = Accepted(membership, pairs)
         refused = refused_cuts(found, traffic, refuse_days, accepted)
     if as_json:
         print_json(_data(traffic, found, refused))

@@ -6,12 +6,13 @@ classes is asked once, and counted by their sizes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from policies.model import Intent, Mode, Policy, Service
 from policies.semantics.membership import Membership
+from policies.semantics.prefix_sets import SIX
 from policies.semantics.service_partition import example, service_ranges
 from policies.semantics.verdict import Judge
 from topology.records import Binding
@@ -86,8 +87,11 @@ class _Side:
         self._ends: dict[Meeting, tuple[frozenset[str], frozenset[str]]] = {}
         self._met: dict[tuple[frozenset[str], frozenset[str]], Meeting] = {}
         self.classes = {
-            name: frozenset((_version(address), members.segments_of(address)) for address in held)
-            for name, held in _addresses(policy, bindings).items()
+            host.name if host.declared else (host.mac, host.ports): frozenset(
+                (6 if number >= SIX else 4, members.segments_of_number(number))
+                for number in host.numbers
+            )
+            for host in members.hosts
         }
 
     def meetings(self, source: Class, target: Class, version: int) -> frozenset[Meeting]:
@@ -167,21 +171,3 @@ class _ReachComparison:
             else self._before.passing(old, ranges, version)
         )
         return any(before), any(after), before != after
-
-
-def _addresses(policy: Policy, bindings: Iterable[Binding]) -> dict[str, list[str]]:
-    """Of each declared host by name, and of each discovered one by its MAC."""
-    held: dict[str, list[str]] = defaultdict(list)
-    for host in policy.hosts:
-        held[host.name] = [str(address) for address in host.ips]
-    owned = {address for found in held.values() for address in found}
-    for binding in bindings:
-        if binding.host is not None and binding.host in held:
-            held[binding.host].append(binding.ip)
-        elif binding.ip not in owned:
-            held[f"mac {binding.mac}"].append(binding.ip)
-    return held
-
-
-def _version(address: str) -> int:
-    return 6 if ":" in address else 4

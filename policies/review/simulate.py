@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from policies.model import Action, Address, Connection, Policy, Verdict
+from policies.model import Action, Address, Connection, Verdict
 from policies.review.recorded_traffic import RecordedConnection, RecordedTraffic, connections
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
@@ -183,9 +183,9 @@ class _Tally:
 class Accepted:
     """Pairs that may be cut: each end a host, an address, or a segment."""
 
-    def __init__(self, policy: Policy, membership: Membership, pairs: Iterable[tuple[str, str]]):
+    def __init__(self, membership: Membership, pairs: Iterable[tuple[str, str]]):
         self._membership = membership
-        self._hosts = {host.name: frozenset(map(str, host.ips)) for host in policy.hosts}
+        self._hosts = {host.name: host.texts() for host in membership.hosts if host.declared}
         self._pairs = tuple(pairs)
 
     def __contains__(self, cut: Cut) -> bool:

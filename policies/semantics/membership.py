@@ -3,11 +3,8 @@
 Segments are declared over hosts, ports and networks; rules and verdicts need
 them over addresses. `Membership` holds the answer twice, from one calculation:
 as `regions`, prefixes whose longest match gives an address's segments, and as
-`segments_of` over those regions.
-
-A host's addresses are the declared ones, those that bindings add, and the
-``fe80::`` address of its MAC, which the guard lets it use: left out, two hosts
-of an enforced segment could talk over it as strangers.
+`segments_of` over those regions. A host's addresses are all of
+`policies.semantics.host_addresses`.
 """
 
 from __future__ import annotations
@@ -24,18 +21,17 @@ from ipaddress import (
     ip_address,
 )
 
-from policies.model import Adapt, Address, Envelope, Host, Mode, Network, Policy, Selector
+from policies.model import Adapt, Address, Envelope, Mode, Network, Policy, Selector
+from policies.semantics.host_addresses import HostAddresses, declared_numbers, known_hosts
 from policies.semantics.prefix_sets import (
     Changes,
     Span,
     address_at,
     lay_out,
     network_of,
-    number_at,
     number_of,
     span_of,
 )
-from topology.addresses import link_local
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
 
@@ -48,18 +44,6 @@ class Region:
 
     prefix: Network
     segments: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A declared or discovered host with all its addresses, as numbers of `number_of`."""
-
-    name: str
-    addresses: tuple[int, ...]
-    labels: frozenset[tuple[str, str]]
-    ports: frozenset[tuple[int, int]]
-    declared: bool
-    mac: str = ""  # of a discovered host
 
 
 class AddressSet(Collection[str]):
@@ -109,8 +93,8 @@ class Membership:
     @collection_paused()
     def __init__(self, policy: Policy, bindings: Sequence[Binding] = ()) -> None:
         self._policy, self._bindings = policy, bindings
-        self._owned = {number_of(address) for host in policy.hosts for address in host.ips}
-        self._hosts = _known_hosts(policy, bindings, self._owned)
+        self._owned = declared_numbers(policy)
+        self._hosts = known_hosts(policy, bindings, self._owned)
         self._index()
         points: dict[int, set[str]] = defaultdict(set)
         spans: list[tuple[Span, tuple[Span, ...], str]] = []
@@ -124,7 +108,7 @@ class Membership:
                     held = self._held(host, selector)
                     for number in held:
                         points[number].add(segment.name)
-                    if held or not host.addresses:
+                    if held or not host.numbers:
                         named[segment.name].add(host.name)
         self._laid = lay_out(points, spans)
         self._named = named
@@ -197,6 +181,11 @@ class Membership:
 
     # Hosts
 
+    @property
+    def hosts(self) -> tuple[HostAddresses, ...]:
+        """Declared and discovered hosts with all their addresses."""
+        return tuple(host for host in self._hosts if host.name)
+
     def hosts_in(self, segment: str) -> frozenset[str]:
         """Known hosts with an address in the segment: declared ones by name, discovered ones by
         their first address."""
@@ -205,7 +194,7 @@ class Membership:
     def selects_a_host(self, selector: Selector) -> bool:
         """Whether a host matches in all but its network, and inside that if it has addresses."""
         return any(
-            not host.addresses or self._held(host, selector) for host in self._matching(selector)
+            not host.numbers or self._held(host, selector) for host in self._matching(selector)
         )
 
     def addresses_of(self, selector: Selector) -> AddressSet:
@@ -247,7 +236,7 @@ class Membership:
         self._by_label, self._by_port, self._by_host = by_label, by_port, by_name
         self._by_mac = by_mac  # of discovered hosts
 
-    def _matching(self, selector: Selector) -> list[_Known]:
+    def _matching(self, selector: Selector) -> list[HostAddresses]:
         """Hosts that match a selector in everything but its network."""
         sets = [self._by_label.get(label, set()) for label in selector.labels]
         if selector.host is not None:
@@ -258,21 +247,21 @@ class Membership:
             return []
         return [self._hosts[index] for index in sorted(set.intersection(*sets))]
 
-    def _held(self, host: _Known, selector: Selector) -> tuple[int, ...]:
+    def _held(self, host: HostAddresses, selector: Selector) -> tuple[int, ...]:
         """The host's addresses inside the selector's network, all of them where it has none."""
         if selector.cidr is None:
-            return host.addresses
+            return host.numbers
         span, gaps = _spans(selector)
         return tuple(
             number
-            for number in host.addresses
+            for number in host.numbers
             if number in span and not any(number in gap for gap in gaps)
         )
 
     def _name_by_address(self) -> None:
         """Complete ``hosts_in`` with hosts whose address a network selector covers."""
         for host in self._hosts:
-            for number in host.addresses:
+            for number in host.numbers:
                 for segment in self._laid.find(number):
                     self._named[segment].add(host.name)
 
@@ -305,41 +294,3 @@ def _without(network: Network, gaps: Sequence[Network]) -> list[Network]:
                 left.append(part)
         parts = left
     return parts
-
-
-def _known_hosts(
-    policy: Policy, bindings: Sequence[Binding], owned: Collection[int]
-) -> list[_Known]:
-    bound: dict[str, list[Binding]] = defaultdict(list)
-    found: dict[tuple[str, int, int], list[Binding]] = defaultdict(list)
-    declared = {host.name for host in policy.hosts}
-    for binding in bindings:
-        if binding.host in declared:
-            bound[binding.host or ""].append(binding)
-        elif number_at(binding.ip) not in owned:
-            found[binding.mac, binding.switch, binding.port].append(binding)
-    hosts = [declared_host(host, bound.get(host.name, ())) for host in policy.hosts]
-    hosts += [discovered_host(own) for own in found.values()]
-    return hosts
-
-
-def declared_host(host: Host, own: Sequence[Binding]) -> _Known:
-    """A host of the policy with all that is bound to its name."""
-    numbers = [number_of(address) for address in host.ips]
-    numbers += [number_at(binding.ip) for binding in own]
-    macs = dict.fromkeys([*((host.mac,) if host.mac else ()), *(b.mac for b in own)])
-    numbers += [number_of(link_local(mac)) for mac in macs]
-    ports = {(binding.switch, binding.port) for binding in own}
-    if host.switch is not None and host.port is not None:
-        ports.add((host.switch, host.port))
-    unique = tuple(dict.fromkeys(numbers))
-    return _Known(host.name, unique, frozenset(host.labels), frozenset(ports), True)
-
-
-def discovered_host(own: Sequence[Binding]) -> _Known:
-    """What is bound to one MAC on one port and to no declared host; at least one binding."""
-    mac, port = own[0].mac, (own[0].switch, own[0].port)
-    numbers = [*(number_at(b.ip) for b in own), number_of(link_local(mac))]
-    unique = tuple(dict.fromkeys(numbers))
-    name = min(binding.ip for binding in own)
-    return _Known(name, unique, frozenset(), frozenset({port}), False, mac)

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from policies.model import Host, Policy, Segment, Selector
+from policies.semantics.host_addresses import HostAddresses, declared_host, discovered_host
 from policies.semantics.membership import (
     Membership,
     _is_network,
-    _Known,
     _spans,
-    declared_host,
-    discovered_host,
 )
 from policies.semantics.prefix_sets import address_at, number_at, number_of
 from policies.semantics.sequence_diff import differences
@@ -26,7 +24,7 @@ from topology.records import Binding
 
 MANY = 1_000  # changed hosts from which on starting anew is as good
 Key = TypeVar("Key", bound=Hashable)
-_NONE = _Known("", (), frozenset(), frozenset(), False)  # where a host was
+_NONE = HostAddresses("", (), frozenset(), frozenset(), False)  # where a host was
 
 
 def follow(before: Membership, policy: Policy, bindings: Sequence[Binding]) -> Membership:
@@ -81,7 +79,7 @@ class _Hosts:
     bindings: Sequence[Binding]
     owned: set[int]
     gone: list[int]
-    come: list[_Known]
+    come: list[HostAddresses]
 
     def work_out(
         self,
@@ -159,15 +157,15 @@ class _Hosts:
         new._protected = (None, before._protected[1])
         leaving = [before._hosts[index] for index in self.gone]
         self._index(new)
-        numbers = {number for host in (*leaving, *self.come) for number in host.addresses}
+        numbers = {number for host in (*leaving, *self.come) for number in host.numbers}
         apart = numbers.isdisjoint
         among = new._hosts
         if not leaving and apart(before._owned) and self._nobody_has(_words_for(numbers)):
             among = self.come  # addresses that are new to all others
-        holders = [host for host in among if not apart(host.addresses)] if numbers else []
+        holders = [host for host in among if not apart(host.numbers)] if numbers else []
         new._laid, changed = before._laid.with_points(self._segments(new, numbers, holders))
         new._made_from = (before._identity, changed)
-        bare = (host for host in self.come if not host.addresses)
+        bare = (host for host in self.come if not host.numbers)
         self._name(new, {host.name for host in leaving}, [*holders, *bare])
         return new
 
@@ -200,7 +198,7 @@ class _Hosts:
         new._by_label, new._by_port, new._by_mac, new._by_host = labels, ports, macs, names
 
     def _segments(
-        self, new: Membership, numbers: set[int], holders: Sequence[_Known]
+        self, new: Membership, numbers: set[int], holders: Sequence[HostAddresses]
     ) -> Mapping[int, set[str]]:
         """All segments of some addresses, by the hosts that hold them and by networks."""
         found: dict[int, set[str]] = {number: set() for number in numbers}
@@ -218,7 +216,7 @@ class _Hosts:
                             found[number].add(segment.name)
         return found
 
-    def _name(self, new: Membership, gone: set[str], hosts: Sequence[_Known]) -> None:
+    def _name(self, new: Membership, gone: set[str], hosts: Sequence[HostAddresses]) -> None:
         """`hosts_in` with those hosts named anew that came, or share an address with a change."""
         leaving = gone | {host.name for host in hosts}
         joining = {
@@ -226,7 +224,7 @@ class _Hosts:
             for segment in self.policy.segments
         }
         for host in hosts:
-            for number in host.addresses:
+            for number in host.numbers:
                 for name in new._laid.find(number):
                     joining[name].add(host.name)
         named = new._named = dict(self.before._named)
@@ -249,15 +247,15 @@ class _Index(dict[Key, set[int]]):
         return self[key]
 
 
-def _selected(new: Membership, host: _Known, segment: Segment) -> bool:
+def _selected(new: Membership, host: HostAddresses, segment: Segment) -> bool:
     return any(
-        _fits(host, selector) and (not host.addresses or bool(new._held(host, selector)))
+        _fits(host, selector) and (not host.numbers or bool(new._held(host, selector)))
         for selector in segment.members
         if not _is_network(selector)
     )
 
 
-def _fits(host: _Known, selector: Selector) -> bool:
+def _fits(host: HostAddresses, selector: Selector) -> bool:
     """Whether a host matches a selector in everything but its network."""
     if not (selector.labels or selector.host or selector.switch):
         return False

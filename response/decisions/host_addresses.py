@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policies.model import Policy
-from topology.addresses import link_local
+from policies.semantics.host_addresses import known_hosts
 from topology.records import Binding
 
 SMALLEST = {4: 8, 6: 24}  # a shorter prefix in a policy means "everybody", not "ours"
@@ -17,9 +17,8 @@ SMALLEST = {4: 8, 6: 24}  # a shorter prefix in a policy means "everybody", not 
 class KnownHost:
     """``name`` is the declared name, or the first address of a discovered host.
 
-    ``addresses`` are all that it holds, IPv4 and IPv6, declared or bound, and
-    the ``fe80::`` address of its MAC, which the guard lets it use;
-    ``routes`` tells a router, behind which other hosts live.
+    ``addresses`` are all of `policies.semantics.host_addresses`, in text;
+    ``routes`` marks a router, behind which other hosts live.
     """
 
     name: str
@@ -29,37 +28,15 @@ class KnownHost:
 
 
 class HostDirectory:
-    """Every known host by each of its addresses.
-
-    A declared host holds what its declaration and its bindings give it; a
-    discovered one is a MAC on a port, with all addresses bound to it. An
-    address that neither holds belongs to nobody here.
-    """
+    """Every known host by each of its addresses; any other address belongs to nobody here."""
 
     def __init__(self, policy: Policy, bindings: Iterable[Binding]) -> None:
-        held: dict[str, list[str]] = {
-            host.name: [str(address) for address in host.ips] for host in policy.hosts
-        }
-        macs: dict[str, list[str]] = {
-            host.name: [host.mac] if host.mac else [] for host in policy.hosts
-        }
-        owned = {address for found in held.values() for address in found}
-        discovered: dict[tuple[str, int, int], list[str]] = {}
-        for binding in bindings:
-            if binding.host is not None and binding.host in held:
-                held[binding.host].append(binding.ip)
-                macs[binding.host].append(binding.mac)
-            elif binding.ip not in owned:  # a declaration outranks what was found
-                key = (binding.mac, binding.switch, binding.port)
-                discovered.setdefault(key, []).append(binding.ip)
         routers = {host.name for host in policy.hosts if host.routes}
         hosts = [
-            KnownHost(name, _complete(found, macs[name]), True, name in routers)
-            for name, found in held.items()
-        ]
-        hosts += [
-            KnownHost(min(found), _complete(found, [mac]), False)
-            for (mac, _, _), found in discovered.items()
+            KnownHost(
+                host.name, host.texts(), host.declared, host.declared and host.name in routers
+            )
+            for host in known_hosts(policy, tuple(bindings))
         ]
         self._by_address = {address: host for host in hosts for address in host.addresses}
         self._hosts = tuple(hosts)
@@ -73,11 +50,6 @@ class HostDirectory:
     def declared(self) -> dict[str, tuple[str, ...]]:
         """Every declared host's addresses, by name."""
         return {host.name: host.addresses for host in self._hosts if host.declared}
-
-
-def _complete(addresses: Iterable[str], macs: Iterable[str]) -> tuple[str, ...]:
-    """Each address once, in order, then the link-local ones."""
-    return tuple(dict.fromkeys([*addresses, *(str(link_local(mac)) for mac in macs)]))
 
 
 def own_networks(policy: Policy, bindings: Iterable[Binding]) -> tuple[str, ...]:

@@ -107,10 +107,11 @@ def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> FeedGua
     grounds = [_ground(ip_network(text), f"{what} ({text})") for text, what in SPECIAL.items()]
     protected = members.protected_addresses(policy.envelope).prefixes()
     grounds += [_ground(network, "it covers a protected host") for network in protected]
-    for host in policy.hosts:
-        if host.routes:
+    routers = {host.name for host in policy.hosts if host.routes}
+    for host in members.hosts:
+        if host.declared and host.name in routers:
             reason = f"it covers the router {host.name}"
-            grounds += [_ground(ip_network(address), reason) for address in host.ips]
+            grounds += [Ground(number, number, reason) for number in host.numbers]
     for text in own:
         grounds.append(_ground(ip_network(text), "it covers a switch or this controller"))
     return FeedGuard(grounds, _extents(members))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from itertools import permutations, product
 
 import pytest
@@ -24,6 +24,7 @@ from policies.review.blast_radius import BlastRadius, blast_radius
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from tests.support.random_policies import HOSTS, NOW, SERVICES, policies
+from topology.addresses import link_local
 from topology.records import Binding
 
 
@@ -35,11 +36,15 @@ def reachable(policy: Policy) -> dict[tuple[str, str], set[tuple[int, int, int]]
         if service.proto is not None:
             low, high = service.low or 0, 255 if service.high is None else service.high
             kinds |= {(service.proto, port) for port in (0, low, high, high + 1)}
+    held = {
+        host.name: (*host.ips, *([link_local(host.mac)] if host.mac else ()))
+        for host in policy.hosts
+    }
     found: dict[tuple[str, str], set[tuple[int, int, int]]] = {}
     for one, other in permutations(policy.hosts, 2):
         passing: set[tuple[int, int, int]] = {
             (int(a.version), *kind)
-            for a, b in product(one.ips, other.ips)
+            for a, b in product(held[one.name], held[other.name])
             if a.version == b.version
             for kind in kinds
             if judge.verdict(Connection(a, b, *kind), NOW).forwarded
@@ -81,6 +86,18 @@ def test_discovered_hosts_count() -> None:
     assert str(blast_radius(policy, policy, found, NOW)) == (
         "6 of 6 host pairs can talk, 6 before: 0 newly, 0 no longer, 0 with other services"
     )
+
+
+def test_pairs_that_talk_over_link_local_addresses_alone_count() -> None:
+    """The segment is a network, which their ``fe80::`` addresses are not in."""
+    hosts = tuple(
+        Host(f"h{n}", f"02:00:00:00:00:0{n}", (ip_address(f"10.0.0.{n}"),)) for n in (1, 2)
+    )
+    segment = Segment("s", (Selector(cidr=ip_network("10.0.0.0/24")),), Mode.ENFORCE)
+    policy = Policy("p", hosts, (segment,), defaults=Defaults(mode=Mode.AUDIT))
+    assert blast_radius(None, policy, (), NOW).after == 2
+    strict = replace(policy, defaults=Defaults(mode=Mode.ENFORCE))
+    assert blast_radius(policy, strict, (), NOW).closed == 2
 
 
 @pytest.mark.thorough

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from console.cli import run
 from policies.language.packet_queries import Questions
 from policies.language.reader import load_policy
-from policies.model import Connection, Policy
+from policies.model import Connection, Host, Policy
 from policies.review.recorded_traffic import (
     RecordedTraffic,
     TrafficReader,
@@ -23,7 +24,7 @@ from policies.review.recorded_traffic import (
     read_traffic,
     traffic_of,
 )
-from policies.review.simulate import simulate
+from policies.review.simulate import Accepted, Cut, simulate
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from topology.readers import TrafficError, read_records
@@ -295,3 +296,13 @@ def test_reading_tells_how_far_it_is(tmp_path: Path) -> None:
     seen: list[int] = []
     reader.read(lambda: seen.append(reader.position))
     assert reader.size == Path(file).stat().st_size == seen[-1]
+
+
+def test_a_pair_is_accepted_by_a_host_over_all_its_addresses() -> None:
+    hosts = tuple(
+        Host(f"h{n}", f"02:00:00:00:00:0{n}", (ip_address(f"10.0.0.{n}"),)) for n in (1, 2)
+    )
+    accepted = Accepted(Membership(Policy("p", hosts)), [("h1", "h2")])
+    for one, other in (("10.0.0.1", "10.0.0.2"), ("fe80::ff:fe00:1", "fe80::ff:fe00:2")):
+        assert Cut(ip_address(one), ip_address(other), 0.0, 1) in accepted
+    assert Cut(ip_address("10.0.0.2"), ip_address("10.0.0.1"), 0.0, 1) not in accepted

@@ -13,6 +13,7 @@ from policies.semantics.prefixes import Prefix, prefix_of
 from response.feeds.admission import guard_of, union
 from response.feeds.entries import Entry, FeedError, Notes
 from response.feeds.load import Loaded, load
+from topology.records import Binding
 
 
 def host(name: str, address: str, role: str, **more: object) -> Host:
@@ -78,6 +79,15 @@ def test_what_no_feed_may_list(network: str, reason: str) -> None:
 )
 def test_what_a_feed_may_list(network: str) -> None:
     assert GUARD.refusal(prefix_of(ip_network(network))) is None
+
+
+def test_no_feed_may_list_an_address_that_a_router_was_assigned() -> None:
+    gateway = Host("gw", "02:00:00:00:00:01", routes=(ip_network("0.0.0.0/0"),))
+    bound = [Binding("02:00:00:00:00:01", "198.51.100.9", 1, 1, "gw")]
+    policy = Policy("p", (gateway,))
+    guard = guard_of(policy, Membership(policy, bound), ())
+    reason = guard.refusal(prefix_of(ip_network("198.51.100.9/32")))
+    assert reason == "it covers the router gw"
 
 
 def listed(*lines: str, now: float = 0.0, least: int = 0, form: str = "cidr-list") -> Loaded:
