@@ -1,0 +1,1 @@
+"""What the project itself is held to: its values and its modules."""
