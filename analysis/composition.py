@@ -14,6 +14,7 @@ from policies.model import Policy
 from policies.semantics.membership import Membership
 from response.audit.log import Audit
 from response.audit.signing import signer_of
+from response.decision import MACHINE
 from response.decisions.bandit import ActionLearner
 from response.decisions.reward_ledger import MODEL as LEDGER_MODEL
 from response.ipc.messages import PolicyApplied
@@ -82,22 +83,11 @@ def compose(
     current = Versions(state).current()
     policy = load_policy(policy_paths) if current is None else current[1]
     store = Store.open(state, now)
-    detector, model, problem = Detector(seed=seed), "fresh", None
-    kept = store.latest_snapshot(NEWEST)
-    if kept is not None:
-        try:
-            detector, model = Detector.restore(kept[1]), "restored"
-        except ValueError as error:
-            problem = f"starts to learn anew: {error}"
-    learner = ActionLearner(seed)
-    chosen_before = store.latest_snapshot(LEDGER_MODEL)
-    if chosen_before is not None:
-        try:
-            learner = ActionLearner.restore(chosen_before[1])
-        except ValueError as error:
-            problem = f"chooses actions by the fixed table again: {error}"
+    detector, learner, model, problem = _learned(store, seed, now)
     champion = Champion(detector)
     audit = Audit(store, signer_of(state, draw), state)
+    if problem is not None:
+        audit.append(now, "model", {"what": "not restored", "by": MACHINE, "note": problem})
     analysis = Analysis(
         policy,
         Membership,
@@ -107,7 +97,35 @@ def compose(
         now,
         adapt=adapt,
         learner=learner,
-        models=ModelVersions(store, audit, champion),
+        models=ModelVersions(store, audit, champion, problem),
     )
     version = 0 if current is None else current[0].number
     return Composed(analysis, policy, store, audit, model, problem, version)
+
+
+def _learned(
+    store: Store, seed: int, now: float
+) -> tuple[Detector, ActionLearner, str, str | None]:
+    """Detector and action learner as they were kept, ``fresh`` or ``restored`` for the former,
+    and what could not be restored.
+
+    What starts fresh is kept at once, so that the next start finds nothing amiss; older
+    snapshots stay for whoever goes back to the version that wrote them.
+    """
+    detector, learner, model = Detector(seed=seed), ActionLearner(seed), "fresh"
+    problems = []
+    kept = store.latest_snapshot(NEWEST)
+    if kept is not None:
+        try:
+            detector, model = Detector.restore(kept[1]), "restored"
+        except ValueError as error:
+            problems.append(f"the detector starts to learn anew: {error}")
+            store.save_snapshot(now, NEWEST, detector.snapshot())
+    kept = store.latest_snapshot(LEDGER_MODEL)
+    if kept is not None:
+        try:
+            learner = ActionLearner.restore(kept[1])
+        except ValueError as error:
+            problems.append(f"actions are chosen by the fixed table again: {error}")
+            store.save_snapshot(now, LEDGER_MODEL, learner.snapshot())
+    return detector, learner, model, "; ".join(problems) or None

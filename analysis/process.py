@@ -1,4 +1,4 @@
-"""The analysis as a process of its own: ``python -m console.analysis_process``.
+"""The analysis as a process of its own: ``python -m analysis.process``.
 
 The controller starts it with one end of a socket, feeds it messages and hears
 commands; people ask it through a second socket in the state directory. It ends
@@ -299,7 +299,7 @@ def _link_of(options: argparse.Namespace) -> socket.socket:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m console.analysis_process", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m analysis.process", description=__doc__)
     side = parser.add_mutually_exclusive_group(required=True)
     side.add_argument("--socket-fd", type=int, help="inherited socket to the controller")
     side.add_argument("--socket", type=Path, help="path of the controller's socket")

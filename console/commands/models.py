@@ -89,6 +89,8 @@ def health(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         return
     typer.echo(f"model      {found['model']}, {found['records']} records, {found['hosts']} hosts")
     typer.echo(f"learned    {learned_line(found)}")
+    if found["not_restored"]:
+        typer.echo(f"           {found['not_restored']}")
     typer.echo(f"threshold  {found['threshold']:.1f} nats, {found['alerts']} alerts so far")
     since = found["baseline_since"]
     typer.echo(f"baseline   {'none yet' if since is None else f'of {_time(since)} UTC'}")

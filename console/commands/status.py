@@ -65,6 +65,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"analysis   {learner}")
     if model is not None:
         typer.echo(f"model      {learned_line(model)}; {caution_line(model)}")
+        if model["not_restored"]:
+            typer.echo(f"           {model['not_restored']}")
     for each in answer["switches"]:
         if each["table_full"] is not None:
             typer.echo(f"full       switch {each['switch']}: {_full_line(each['table_full'])}")

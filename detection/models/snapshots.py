@@ -11,7 +11,8 @@ import pickle
 import zlib
 from typing import Any
 
-HEADER = b"septum-detector-5\n"
+FAMILY = b"septum-detector-"
+HEADER = FAMILY + b"5\n"
 ROOMS = ("detection.", "topology.", "river.", "networkx.")
 PLAIN = {
     ("collections", "OrderedDict"),
@@ -45,7 +46,9 @@ def dump(detector: object) -> bytes:
 def load(data: bytes) -> object:
     """Raises ValueError when the bytes are not a snapshot of this version."""
     if not data.startswith(HEADER):
-        raise ValueError("not a detector snapshot of this version")
+        if data.startswith(FAMILY):
+            raise ValueError("its snapshot is of another version of Septum")
+        raise ValueError("not a detector snapshot")
     try:
         return _Reader(io.BytesIO(zlib.decompress(data[len(HEADER) :]))).load()
     except Exception as problem:

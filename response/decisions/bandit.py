@@ -119,6 +119,8 @@ class ActionLearner:
     def restore(data: bytes) -> ActionLearner:
         """Go on exactly where `snapshot` was taken. Raises ValueError for other bytes."""
         if not data.startswith(HEADER):
+            if data.startswith(FAMILY):
+                raise ValueError("their snapshot is of another version of Septum")
             raise ValueError("not a snapshot of learned actions")
         try:
             found = _Reader(io.BytesIO(zlib.decompress(data[len(HEADER) :]))).load()
@@ -176,7 +178,8 @@ def said_by_table(arm: str, table: str) -> float:
     return FITTING - STEP * abs(STRENGTH[arm] - STRENGTH[table])
 
 
-HEADER = b"septum-actions-1\n"
+FAMILY = b"septum-actions-"
+HEADER = FAMILY + b"2\n"
 ROOMS = ("river.", "response.decisions.bandit.", "numpy.")
 PLAIN = {("builtins", "slice")}
 BUILDERS = {"_reconstruct", "_frombuffer", "scalar"}  # how numpy puts arrays together again

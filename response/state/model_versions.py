@@ -32,10 +32,18 @@ class ModelAnswer:
 class ModelVersions:
     """Keep, compare and change models. ``by`` is who asks, ``note`` their reason."""
 
-    def __init__(self, store: StateStore, audit: Audit, champion: Champion) -> None:
+    def __init__(
+        self,
+        store: StateStore,
+        audit: Audit,
+        champion: Champion,
+        not_restored: str | None = None,
+    ) -> None:
+        """``not_restored`` is what was learned before and could not be used at the start."""
         self._store = store
         self._audit = audit
         self._champion = champion
+        self._not_restored = not_restored
         self.changes = 0  # times that another model took over
 
     def keep(self, data: bytes, now: float) -> None:
@@ -47,10 +55,12 @@ class ModelVersions:
                 self._store.save_snapshot(now, row, data)
 
     def health(self) -> dict[str, object]:
-        """`detection.health.DetectorHealth`, and the report on a challenger or None."""
+        """`detection.health.DetectorHealth`, with ``challenger``, the report on one or None, and
+        ``not_restored``, what the start could not use or None."""
         shadow = self._champion.shadow
         report = None if shadow is None else asdict(shadow.report())
-        return {**asdict(self._champion.health()), "challenger": report}
+        found = asdict(self._champion.health())
+        return {**found, "challenger": report, "not_restored": self._not_restored}
 
     def snapshot(self, by: str, now: float, note: str = "") -> ModelAnswer:
         name = self._keep_as(KEPT, now)

@@ -7,6 +7,7 @@ need the process).
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from ryu_apps.runtime import hub
 
 if TYPE_CHECKING:
     from analysis.composition import Composed, PolicyFollower
+
+LOG = logging.getLogger("septum.analysis")
 
 TICK = 0.25  # seconds
 
@@ -35,6 +38,7 @@ class InlineAnalysis:
         reply_received: Callable[[Reply], None],
     ) -> None:
         self._analysis, self._audit = composed.analysis, composed.audit
+        self._problem = composed.problem
         self._follower = follower
         self._greeting = greeting
         self._reply_received = reply_received
@@ -48,6 +52,8 @@ class InlineAnalysis:
 
     def serve(self) -> None:
         """Process messages as they come, until killed."""
+        if self._problem is not None:
+            LOG.warning("analysis: %s", self._problem)
         for command in self._analysis.start(time.time()):
             self._reply_received(command)
         for message in self._greeting():

@@ -58,7 +58,7 @@ HOST = (
 )
 
 
-RUN = "import sys; from console.analysis_process import main; sys.exit(main())"
+RUN = "import sys; from analysis.process import main; sys.exit(main())"
 
 
 class ControllerEnd:
@@ -185,7 +185,7 @@ def test_it_follows_the_policy_that_the_controller_applied(
 
 
 def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -> None:
-    often = "import response.analysis as a; a.SNAPSHOT_EVERY = 0.3; " + RUN
+    often = "import analysis.pipeline as a; a.SNAPSHOT_EVERY = 0.3; " + RUN
     controller = ControllerEnd(tmp_path / "state", policy, often)
     try:
         controller.hear()

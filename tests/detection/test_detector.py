@@ -256,7 +256,7 @@ def test_scores_are_the_same_to_the_bit_also_across_a_snapshot() -> None:
     assert any(s.alert for s in first)
 
 
-@pytest.mark.parametrize("data", [b"", b"junk", b"septum-detector-4\njunk", HEADER + b"junk"])
+@pytest.mark.parametrize("data", [b"", b"junk", HEADER + b"junk", b"septum-detector-4\njunk"])
 def test_other_bytes_are_no_snapshot(data: bytes) -> None:
     with pytest.raises(ValueError, match="snapshot"):
         Detector.restore(data)
