@@ -37,9 +37,11 @@ class CommandModule(NamedTuple):
     summary: str
 
 
-PLACES = (
+COMMAND_MODULES = (
     CommandModule("run", "console.commands.run", "Run the controller on a policy."),
-    CommandModule("policy", "console.commands.policy", "Check, compile and ask about policies."),
+    CommandModule(
+        "policy", "console.commands.policy.group", "Check, compile and ask about policies."
+    ),
     CommandModule("detect", "console.commands.detect", "Run the learners over recorded flows."),
     CommandModule("replay", "console.commands.replay", "The whole pipeline over recorded traffic."),
     CommandModule("flows", "console.commands.flows", "Connections with their verdicts."),
@@ -64,22 +66,10 @@ def _commands_of(register: Callable[[typer.Typer], None]) -> dict[str, Command]:
     return dict(get_group(app).commands)
 
 
-def _load_place(place: CommandModule) -> Command:
-    module = importlib.import_module(place.module)
-    if place.name != "policy":
-        command = _commands_of(module.register)[place.name]
-    else:
-        for more in (
-            "console.commands.policy_compile",
-            "console.commands.policy_diff",
-            "console.commands.policy_verify",
-            "console.commands.policy_apply",
-        ):
-            importlib.import_module(more).register(module.policy_app)
-        module.policy_app.rich_markup_mode = None
-        command = get_group(module.policy_app)
-        command.name = place.name
-    command.short_help = place.summary
+def _load_built_in(built_in: CommandModule) -> Command:
+    module = importlib.import_module(built_in.module)
+    command = _commands_of(module.register)[built_in.name]
+    command.short_help = built_in.summary
     return command
 
 
@@ -112,11 +102,11 @@ class Septum(TyperGroup):
     """The root: knows its commands' names and loads one when it is used."""
 
     def plugins(self) -> dict[str, EntryPoint]:
-        built_in = {place.name for place in PLACES}
+        built_in = {known.name for known in COMMAND_MODULES}
         return {p.name: p for p in entry_points(group=PLUGINS) if p.name not in built_in}
 
     def list_commands(self, ctx: Context) -> list[str]:
-        return [*(place.name for place in PLACES), *sorted(self.plugins())]
+        return [*(built_in.name for built_in in COMMAND_MODULES), *sorted(self.plugins())]
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
         if cmd_name not in self.commands:
@@ -127,9 +117,9 @@ class Septum(TyperGroup):
         return self.commands[cmd_name]
 
     def _load(self, name: str) -> Command | None:
-        for place in PLACES:
-            if place.name == name:
-                return _load_place(place)
+        for built_in in COMMAND_MODULES:
+            if built_in.name == name:
+                return _load_built_in(built_in)
         plugin = self.plugins().get(name)
         if plugin is None:
             return None
@@ -151,7 +141,7 @@ class Septum(TyperGroup):
 
     def format_commands(self, ctx: Context, formatter: Any) -> None:
         """The list of commands, built-in ones from the table so that nothing is imported."""
-        rows = [(place.name, place.summary) for place in PLACES]
+        rows = [(built_in.name, built_in.summary) for built_in in COMMAND_MODULES]
         for name in sorted(self.plugins()):
             rows.append((name, self._plugin_summary(ctx, name)))
         with formatter.section("Commands"):

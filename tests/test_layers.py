@@ -24,6 +24,10 @@ ROOMS = (
     "console",
     "mininet_tests",
 )
+UPWARD_IMPORTS = 10
+"""Imports against a contract that are let pass until detection is rebuilt. Only lower it;
+import-linter refuses one that is no longer there."""
+
 PURE = ("topology", "policies", "detection", "response")
 
 
@@ -48,6 +52,12 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 def test_rooms_import_downwards_only() -> None:
     checked = lint_imports(ROOT)
     assert checked.returncode == 0, checked.stdout
+
+
+def test_imports_that_may_run_upwards_get_fewer() -> None:
+    ignored = [each for contract in contracts() for each in contract.get("ignore_imports", ())]
+    assert len(ignored) <= UPWARD_IMPORTS
+    assert [each for each in ignored if not each.startswith("detection.")] == []
 
 
 def make_package(root: Path, name: str) -> None:
@@ -111,6 +121,10 @@ def test_the_contracts_accept_the_street(house: Path) -> None:
         ("ryu_apps/telemetry", "import ryu_apps.enforcement"),
         ("ryu_apps/enforcement", "import ryu_apps.ipc"),
         ("ryu_apps/ipc", "import ryu_apps.core"),
+        ("detection/state", "import detection.features"),
+        ("detection/features", "import detection.models"),
+        ("detection/models", "import detection.alerting"),
+        ("detection/alerting", "import detection.detector"),
         ("response/audit", "from response import state"),
         ("response/state", "import response.ipc"),
         ("response/ipc", "import response.decisions"),

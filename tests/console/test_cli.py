@@ -110,7 +110,7 @@ def test_help_lists_every_command_without_importing_the_learners() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=30
     )
     assert shown.returncode == 0, shown.stderr
-    for place in cli.PLACES:
+    for place in cli.COMMAND_MODULES:
         assert re.search(rf"^ +{place.name} +{re.escape(place.summary)}$", shown.stdout, re.M)
     assert re.search(r"^ +demo +\w", shown.stdout, re.M)
 

@@ -12,7 +12,7 @@ import typer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from console.commands import policy_diff as diff_command
+from console.commands.policy import diff as diff_command
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.model import (
     TCP,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from console.commands import policy_compile as compile_command
+from console.commands.policy import compile as compile_command
 from console.errors import CommandError
 from policies.compiler import SwitchView, declared_bindings
 from policies.compiler.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
@@ -17,7 +17,7 @@ from policies.semantics.membership import Membership
 from topology.fabric import Fabric
 from topology.records import Link
 
-SHOP = str(Path(__file__).parents[3] / "policies/examples/shop.yaml")
+SHOP = str(Path(__file__).parents[4] / "policies/examples/shop.yaml")
 
 
 def run(*words: str) -> None:

@@ -25,8 +25,8 @@ MODES = tuple(mode.name.lower() for mode in Mode)
 _SHOWN = 20
 
 
-def register(app: typer.Typer) -> None:
-    app.command("recommend")(recommend_policy)
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("recommend")(recommend_policy)
 
 
 def recommend_policy(

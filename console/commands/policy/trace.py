@@ -21,8 +21,8 @@ from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 
 
-def register(app: typer.Typer) -> None:
-    app.command("trace")(trace)
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("trace")(trace)
 
 
 def trace(

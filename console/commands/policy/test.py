@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import typer
 
-from console.commands.policy_trace import TraceAnswer, answer_data, service_text
+from console.commands.policy.trace import TraceAnswer, answer_data, service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from policies.language.errors import printable
@@ -18,8 +18,8 @@ from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 
 
-def register(app: typer.Typer) -> None:
-    app.command("test")(run_policy_tests)
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("test")(run_policy_tests)
 
 
 def run_policy_tests(

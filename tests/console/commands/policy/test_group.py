@@ -14,7 +14,7 @@ from console.cli import run
 from policies.language.json_schema import policy_schema
 from policies.rules.layout import Category, cookie, name_number
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SHOP = str(ROOT / "policies" / "examples" / "shop.yaml")
 HEAD = "apiVersion: septum/v1\nkind: SegmentPolicy\n"
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from console.commands.policy_trace import service_text
+from console.commands.policy.trace import service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from console.options.recording import Flows, Form, NoDecapsulate, recorded
@@ -30,8 +30,8 @@ WORDS = {
 _SHOWN_CUTS = 20
 
 
-def register(app: typer.Typer) -> None:
-    app.command("simulate")(simulate_traffic)
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("simulate")(simulate_traffic)
 
 
 def simulate_traffic(

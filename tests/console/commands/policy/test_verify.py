@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from console.commands.policy_verify import register
+from console.commands.policy.verify import register
 from console.errors import CommandError
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.language.reader import load_policy
@@ -18,7 +18,7 @@ from policies.rules.ovs_text import ovs_lines
 from policies.semantics.membership import Membership
 from policies.verify import RuleTextError
 
-SHOP = str(Path(__file__).parents[3] / "policies" / "examples" / "shop.yaml")
+SHOP = str(Path(__file__).parents[4] / "policies" / "examples" / "shop.yaml")
 
 
 def run(*arguments: str, given: str | None = None) -> Result:

@@ -1,4 +1,4 @@
-"""``septum policy …``: what a policy says, before any switch hears of it."""
+"""``septum policy check``: all errors and warnings of a policy."""
 
 from __future__ import annotations
 
@@ -6,28 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from console.commands import (
-    policy_recommend,
-    policy_simulate,
-    policy_trace,
-)
-from console.commands import (
-    policy_test as policy_tests,
-)
 from console.errors import NO
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, moment, present, print_json
 from console.views.rule_problems import Fallback, fallbacks, rule_problems
 from policies.language.errors import Diagnostic, printable, render
-from policies.language.json_schema import schema_text
 from policies.language.reader import read_policy
 from policies.review.lint import check_policy
 from policies.semantics.membership import Membership
 
-policy_app = typer.Typer(no_args_is_help=True, help="Check, compile and ask about policies.")
+
+def register(policy_app: typer.Typer) -> None:
+    policy_app.command("check")(check)
 
 
-@policy_app.command()
 def check(
     policy: Paths,
     strict: Annotated[
@@ -106,20 +98,3 @@ def _diagnostic_data(diagnostic: Diagnostic) -> dict[str, Any]:
         "column": source.column,
         "suggestion": diagnostic.suggestion,
     }
-
-
-policy_trace.register(policy_app)
-policy_tests.register(policy_app)
-policy_simulate.register(policy_app)
-policy_recommend.register(policy_app)
-
-
-@policy_app.command()
-def schema() -> None:
-    """Print the JSON Schema of policy files, for editors.
-
-    Example:
-
-        septum policy schema > septum-policy.json
-    """
-    typer.echo(schema_text(), nl=False)

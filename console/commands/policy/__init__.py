@@ -1,0 +1,1 @@
+"""Sub-commands of ``septum policy``, one module each; `group` puts them together."""
