@@ -11,6 +11,7 @@ from dataclasses import replace
 from random import Random
 
 from policies.rules import layout
+from policies.rules.fields import width_of
 from policies.rules.layout import Category, DecidedBits, PlainTable, RuleTable, category_of
 from policies.rules.rule import (
     Bits,
@@ -34,16 +35,8 @@ from policies.rules.rule import (
 Mutation = tuple[str, tuple[Rule, ...], tuple[Rule, Rule | None]]
 Changed = tuple[Rule | None] | None
 Fault = Callable[[Rule, Random], Changed]
-WIDTHS = {
-    "eth_src": 48,
-    "eth_dst": 48,
-    "arp_sha": 48,
-    "nd_sll": 48,
-    "nd_tll": 48,
-    "in_port": 16,
-    "metadata": 64,
-}
-WIDTHS |= {f"{name}_{end}": 16 for name in ("tcp", "udp", "sctp") for end in ("src", "dst")}
+# Of some fields only the bits that rules tell apart are worth a fault.
+TOLD_APART = {"in_port": 16, "ct_state": 6, "arp_op": 2}
 
 
 def mutations(
@@ -138,13 +131,7 @@ def _wider(old: Field, random: Random) -> Field | None:
 
 
 def _width(field: Field) -> int:
-    if field.name in ("ipv6_src", "ipv6_dst", "nd_target"):
-        return 128
-    if field.name in ("eth_type",):
-        return 16
-    if field.name in ("ip_proto", "icmp_type", "icmpv6_type", "ct_state", "arp_op"):
-        return 6 if field.name == "ct_state" else 2 if field.name == "arp_op" else 8
-    return WIDTHS.get(field.name, 32)
+    return TOLD_APART.get(field.name) or width_of(field.name)
 
 
 def _action(rule: Rule, random: Random) -> Changed:

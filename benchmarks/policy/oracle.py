@@ -15,13 +15,13 @@ from policies.compiler import SwitchView
 from policies.model import Policy
 from policies.rules import layout
 from policies.rules.conntrack import is_untrackable
+from policies.rules.fields import width_of
 from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.rule import Commit, CopyToController, Learn, Load, Rule, RuleAction, Track
 from policies.rules.simulator import Interpreter, Passage, matches
 from policies.semantics.membership import Membership
 from policies.verify.fragments import LATER, fragment_of
 from policies.verify.packets import ARP
-from policies.verify.text_fields import width_of
 from topology.records import Binding
 
 SINGLE = ("eth_type", "ip_proto", "icmpv6_type")  # a packet of another kind has other fields

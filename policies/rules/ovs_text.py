@@ -8,6 +8,7 @@ from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
+from policies.rules.fields import FieldKind, kind_of, spelling_of
 from policies.rules.layout import RuleTable
 from policies.rules.rule import (
     REMEMBERED,
@@ -34,9 +35,6 @@ from policies.rules.rule import (
     WriteMetadata,
 )
 
-MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
-IPV4 = frozenset({"ip_src", "ip_dst", "arp_spa", "arp_tpa"})
-IPV6 = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
 # Ports that are none (OpenFlow 1.3.5, section 7.2.1). No rule of ours names one; somebody's own,
 # read back from a switch, may.
 RESERVED = {
@@ -46,34 +44,6 @@ RESERVED = {
 # Open vSwitch takes words for ``ip_frag``, not numbers: bit 0 any fragment, bit 1 a later one.
 FRAGMENTS = {"no": (0, None), "yes": (1, 1), "first": (1, None), "later": (3, None)}
 _FRAGMENT_WORDS = {bits: word for word, bits in FRAGMENTS.items()}
-# The names that ovs-ofctl wants inside load, move and learn.
-NXM = {
-    "eth_type": "NXM_OF_ETH_TYPE",
-    "vlan_vid": "OXM_OF_VLAN_VID",
-    "ip_proto": "NXM_OF_IP_PROTO",
-    "ip_frag": "NXM_NX_IP_FRAG",
-    "ip_src": "NXM_OF_IP_SRC",
-    "ip_dst": "NXM_OF_IP_DST",
-    "ipv6_src": "NXM_NX_IPV6_SRC",
-    "ipv6_dst": "NXM_NX_IPV6_DST",
-    "tcp_src": "NXM_OF_TCP_SRC",
-    "tcp_dst": "NXM_OF_TCP_DST",
-    "udp_src": "NXM_OF_UDP_SRC",
-    "udp_dst": "NXM_OF_UDP_DST",
-    "sctp_src": "OXM_OF_SCTP_SRC",
-    "sctp_dst": "OXM_OF_SCTP_DST",
-    "icmp_type": "NXM_OF_ICMP_TYPE",
-    "icmp_code": "NXM_OF_ICMP_CODE",
-    "icmpv6_type": "NXM_NX_ICMPV6_TYPE",
-    "icmpv6_code": "NXM_NX_ICMPV6_CODE",
-    "ct_nw_proto": "NXM_NX_CT_NW_PROTO",
-    "ct_nw_src": "NXM_NX_CT_NW_SRC",
-    "ct_nw_dst": "NXM_NX_CT_NW_DST",
-    "ct_ipv6_src": "NXM_NX_CT_IPV6_SRC",
-    "ct_ipv6_dst": "NXM_NX_CT_IPV6_DST",
-    "ct_tp_src": "NXM_NX_CT_TP_SRC",
-    "ct_tp_dst": "NXM_NX_CT_TP_DST",
-}
 
 
 def ovs_text(rule: Rule) -> str:
@@ -95,30 +65,31 @@ def _depth(name: str) -> int:
 
 
 def field_text(field: Field) -> str:
-    if field.name in ("ct_state", "tcp_flags") and field.mask is not None:
+    kind = kind_of(field.name)
+    if kind is FieldKind.FLAGS and field.mask is not None:
         return f"{field.name}={field.value:#x}/{field.mask:#x}"
-    if field.name == "ip_frag":
+    if kind is FieldKind.FRAGMENT:
         return f"{field.name}={_FRAGMENT_WORDS[field.value, field.mask]}"
-    value = _value_text(field.name, field.value)
-    under = "" if field.mask is None else f"/{_value_text(field.name, field.mask)}"
+    value = _value_text(kind, field.value)
+    under = "" if field.mask is None else f"/{_value_text(kind, field.mask)}"
     return f"{field.name}={value}{under}"
 
 
-def _value_text(name: str, value: int) -> str:
-    if name in MACS:
-        return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
-    if name in IPV4:
-        return str(IPv4Address(value))
-    if name in IPV6:
-        return str(IPv6Address(value))
-    if name in ("eth_type", "metadata") or name.startswith("reg"):
-        return f"{value:#x}"
+def _value_text(kind: FieldKind, value: int) -> str:
+    match kind:
+        case FieldKind.MAC:
+            return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
+        case FieldKind.IPV4:
+            return str(IPv4Address(value))
+        case FieldKind.IPV6:
+            return str(IPv6Address(value))
+        case FieldKind.HEX:
+            return f"{value:#x}"
     return str(value)
 
 
 def _bits(bits: Bits) -> str:
-    name = NXM.get(bits.field) or f"NXM_NX_{bits.field.upper()}"
-    return f"{name}[{bits.low}..{bits.low + bits.width - 1}]"
+    return f"{spelling_of(bits.field)}[{bits.low}..{bits.low + bits.width - 1}]"
 
 
 def action_text(action: RuleAction) -> str:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from policies.rules.fields import IPV4_FIELDS, IPV6_FIELDS, MAC_FIELDS
 from policies.rules.rule import CopyToController, RuleAction
 from policies.semantics.prefix_sets import SIX
 from policies.verify.expect import Expectation
 from policies.verify.index import TableIndex
-from policies.verify.wildcard_rules import FOUR, LARGE, MACS, SIXES, Loose, is_anchored
+from policies.verify.wildcard_rules import LARGE, Loose, is_anchored
 
 Signature = tuple[object, ...]
 
@@ -75,7 +76,7 @@ class Ports:
             names = [name for name, _ in group.big]
             at = names.index("in_port")
             others = [
-                (index, name in MACS, SIX if name in SIXES else 0)
+                (index, name in MAC_FIELDS, SIX if name in IPV6_FIELDS else 0)
                 for index, name in enumerate(names)
                 if index != at
             ]
@@ -143,7 +144,7 @@ class Ports:
                 tuple(self._loose.marks("eth_src", mac) + self._loose.marks("eth_dst", mac))
                 for mac in sorted(own)
             )
-            for name in (*FOUR, *SIXES):
+            for name in (*IPV4_FIELDS, *IPV6_FIELDS):
                 if name in self._loose.values:
                     numbers = (each & ~SIX for mac in sorted(own) for each in sorted(own[mac]))
                     marks = (marks, tuple(self._loose.marks(name, each) for each in numbers))

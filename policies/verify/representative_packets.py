@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from policies.rules.fields import IPV4_FIELDS, IPV6_FIELDS, MAC_FIELDS, width_of
 from policies.semantics.prefix_sets import SIX
 from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.expect import Expectation
@@ -23,9 +24,6 @@ from policies.verify.owners import Owners
 from policies.verify.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
 from policies.verify.targets import Targets
 from policies.verify.wildcard_rules import (
-    FOUR,
-    MACS,
-    SIXES,
     STRANGE_FOUR,
     STRANGE_MAC,
     STRANGE_PORT,
@@ -96,13 +94,14 @@ def _inside(name: str, value: int, mask: int, places: AttachmentPoints) -> Itera
     yield value
     if mask == FULL:
         return
-    narrow = 13 if name == "vlan_vid" else 16
-    width = 48 if name in MACS else 128 if name in SIXES else 32 if name in FOUR else narrow
+    addresses = MAC_FIELDS | IPV4_FIELDS | IPV6_FIELDS
+    width = width_of(name) if name in addresses else 13 if name == "vlan_vid" else 16
     free = (1 << width) - 1 & ~mask
     yield value | 0x2A5A5A5A5A5A5A5A5A5A5A5A5A5A5A5A & free
     yield value | free & -free  # the nearest neighbour
-    owned: Iterable[int] = places.macs if name in MACS else places.numbers if width > 16 else ()
-    six = SIX if name in SIXES else 0
+    numbers = places.numbers if width > 16 else ()
+    owned: Iterable[int] = places.macs if name in MAC_FIELDS else numbers
+    six = SIX if name in IPV6_FIELDS else 0
     inside = (each & ~SIX for each in owned if each & mask == value and each & SIX == six)
     yield from islice(inside, 2)
 

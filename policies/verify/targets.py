@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from policies.rules import layout
+from policies.rules.fields import IPV6_FIELDS
 from policies.rules.rule import Load, Output, Rule, RuleAction
 from policies.semantics.prefix_sets import SIX
 from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.index import TableIndex, bits_mask
 from policies.verify.kinds import Signature
 from policies.verify.owners import Owners
-from policies.verify.wildcard_rules import ANCHORS, LARGE, SIXES, Loose, target_of
+from policies.verify.wildcard_rules import ANCHORS, LARGE, Loose, target_of
 
 # What the policy says of a target that is nobody's: its tag, and what it serves.
 NOTHING_SAID: object = (0, frozenset())
@@ -45,7 +46,7 @@ class Targets:
         rules: dict[int, list[object]] = {value: [] for value in values}
         owners = self._places.macs if name == "eth_dst" else self._places.numbers
         serving = self._places.serving() if name == "eth_dst" else {}
-        six = SIX if name in SIXES else 0
+        six = SIX if name in IPV6_FIELDS else 0
         for table, index in self._tables.items():
             if table in LARGE:
                 continue
@@ -113,5 +114,5 @@ class Targets:
 
 def _addresses(places: AttachmentPoints, name: str) -> Iterator[int]:
     for number in places.numbers:
-        if bool(number & SIX) == (name in SIXES):
+        if bool(number & SIX) == (name in IPV6_FIELDS):
             yield number & ~SIX

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from policies.rules.ovs_text import NXM, RESERVED
+from policies.rules.fields import FIELDS, width_of
+from policies.rules.ovs_text import RESERVED
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -28,10 +29,10 @@ from policies.rules.rule import (
     UseMeter,
     WriteMetadata,
 )
-from policies.verify.text_fields import NAMES, read_number, width_of
+from policies.verify.text_fields import NAMES, read_number
 
 _RESERVED = {name: number for number, name in RESERVED.items()}
-_FIELDS = {oxm: name for name, oxm in NXM.items()}
+_FIELDS = {field.spelling: name for name, field in FIELDS.items()}
 _BITS = re.compile(r"([A-Za-z0-9_]+)\[(?:(\d+)(?:\.\.(\d+))?)?\]")
 
 
@@ -57,8 +58,6 @@ def _bits(text: str) -> Bits:
         raise ValueError(f"{text} is no run of bits")
     oxm, first, last = found[1], found[2], found[3]
     name = _FIELDS.get(oxm) or oxm.rpartition("_")[2].lower()
-    if oxm.startswith(("NXM_NX_CT_", "OXM_OF_CT_")) and oxm not in _FIELDS:
-        name = oxm.partition("_")[2].partition("_")[2].lower()
     low = int(first or 0)
     high = int(last) if last else (low if first else width_of(name) - 1)
     return Bits(name, low, high - low + 1)

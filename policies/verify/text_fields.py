@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address, IPv6Address
 
-from policies.rules.ovs_text import FRAGMENTS, IPV4, IPV6, MACS
+from policies.rules.fields import IPV4_FIELDS, IPV6_FIELDS, MAC_FIELDS, width_of
+from policies.rules.ovs_text import FRAGMENTS
 from policies.rules.rule import Field
 
 _IP, _ARP, _IPV6 = 0x0800, 0x0806, 0x86DD
@@ -34,25 +35,6 @@ NAMES = {
     "vlan_tci": "vlan_vid",
     "arp_tha": "arp_tha",
 }
-WIDTHS = {
-    "eth_type": 16,
-    "ip_proto": 8,
-    "icmp_type": 8,
-    "icmp_code": 8,
-    "icmpv6_type": 8,
-    "icmpv6_code": 8,
-    "ct_nw_proto": 8,
-    "ip_frag": 8,
-    "in_port": 32,
-    "metadata": 64,
-    "ct_state": 32,
-    "ct_mark": 32,
-    "ct_label": 128,
-    "ct_nw_src": 32,
-    "ct_nw_dst": 32,
-    "ct_ipv6_src": 128,
-    "ct_ipv6_dst": 128,
-}
 TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32}
 CT_FLAGS = {"new": 1, "est": 2, "rel": 4, "rpl": 8, "inv": 16, "trk": 32, "snat": 64, "dnat": 128}
 
@@ -79,17 +61,6 @@ def _in_full(name: str, values: dict[str, int]) -> str:
         proto = {6: "tcp", 17: "udp", 132: "sctp"}[values["ip_proto"]]
         return name.replace("tp", proto)
     return name
-
-
-def width_of(name: str) -> int:
-    """How many bits a field has."""
-    if name in MACS or name.startswith("eth_"):
-        return WIDTHS.get(name, 48)
-    if name in IPV4 or name.startswith("reg"):
-        return 32
-    if name in IPV6 or name.startswith("xxreg"):
-        return 128
-    return WIDTHS.get(name, 16)
 
 
 def _field(name: str, text: str) -> Iterator[Field]:
@@ -147,14 +118,14 @@ def _ct_state(text: str) -> Field:
 
 def _mask(name: str, text: str) -> int:
     width = width_of(name)
-    if (name in IPV4 or name in IPV6) and text.isdigit():
+    if (name in IPV4_FIELDS or name in IPV6_FIELDS) and text.isdigit():
         return ((1 << width) - 1) >> (width - int(text)) << (width - int(text))
     return read_number(name, text)
 
 
 def read_number(name: str, text: str) -> int:
     """The value of a field, however it is written."""
-    if name in MACS or name in ("eth_src", "eth_dst"):
+    if name in MAC_FIELDS:
         return int(text.replace(":", ""), 16)
     if "." in text:
         return int(IPv4Address(text))

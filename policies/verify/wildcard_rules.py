@@ -14,9 +14,6 @@ from policies.verify.index import FULL, MaskGroup, TableIndex, bits_mask
 from policies.verify.packets import ARP, IP, IPV6, LLDP
 
 ANCHORS = ("eth_dst", "arp_tpa", "nd_target")
-MACS = frozenset({"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"})
-FOUR = frozenset({"ip_src", "ip_dst", "arp_spa", "arp_tpa"})
-SIXES = frozenset({"ipv6_src", "ipv6_dst", "nd_target"})
 LARGE = frozenset({*CHAIN, *TIERS})
 # Values that no network has: documentation ranges (RFC 5737, RFC 3849, RFC 7042).
 STRANGE_MAC = 0x00005E0053FE

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from policies.rules.fields import FieldKind, kind_of
 from ryu_apps.openflow.encode import MatchKey, WireRule
 from ryu_apps.openflow.fields import BY_HEADER
-
-_ADDRESSES = {"ip_src", "ip_dst", "arp_spa", "arp_tpa", "ipv6_src", "ipv6_dst", "nd_target"}
-_MACS = {"eth_src", "eth_dst", "arp_sha", "nd_sll", "nd_tll"}
 
 
 def rule_text(rule: WireRule) -> str:
@@ -33,8 +31,9 @@ def _fields(key: MatchKey) -> Iterator[str]:
 
 
 def _value(name: str, value: bytes) -> str:
-    if name in _ADDRESSES and len(value) in (4, 16):
+    kind = kind_of(name)
+    if kind in (FieldKind.IPV4, FieldKind.IPV6) and len(value) in (4, 16):
         return str(ip_address(value))
-    if name in _MACS:
+    if kind is FieldKind.MAC:
         return value.hex(":")
     return hex(int.from_bytes(value, "big"))

@@ -22,9 +22,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from policies.compiler.common.refusals import CompileError
-from policies.model import ANY, UNKNOWN, Intent
+from policies.model import Intent
 from policies.rules import layout
 from policies.rules.layout import name_number
+from policies.semantics.intent_ends import segments_in
 from policies.semantics.membership import Region
 
 WORTH = 100  # rules that a list must save to get a bit
@@ -99,7 +100,7 @@ class Codes:
 
     def matches(self, names: Collection[str]) -> Iterator[tuple[int, int]]:
         """Value and mask that stand for "in one of ``names``", ``any`` and ``unknown`` aside."""
-        segments = segments_of(names)
+        segments = segments_in(names)
         bit = self.listed.get(segments)
         if bit is not None:
             yield 1 << bit, 1 << bit
@@ -110,26 +111,18 @@ class Codes:
                 yield code.value, code.mask
 
 
-def segments_of(names: Collection[str]) -> Names:
-    """The segments of an end, none where it is anybody."""
-    return frozenset() if ANY in names else frozenset(names) - {UNKNOWN}
-
-
 def ends_of(intents: Collection[Intent]) -> Ends:
     """The ends that intents name: only these need codes."""
     saved: Counter[Names] = Counter()
-    single = set()
     for intent in intents:
         sources, targets = intent.sources, intent.targets
         for names, others in ((sources, targets), (targets, sources)):
-            if len(names) == 1:
-                single.add(names[0])
-            elif segments := segments_of(names):
+            if segments := segments_in(names):
                 saved[segments] += (len(segments) - 1) * len(others) * len(intent.services)
     listed = [segments for segments, rules in saved.items() if rules >= WORTH]
     listed.sort(key=lambda segments: (-saved[segments], sorted(segments)))
-    single.update(*(segments for segments, rules in saved.items() if rules < WORTH))
-    return Ends(frozenset(single - {ANY, UNKNOWN}), tuple(listed)).at_most(LISTS)
+    single = Names().union(*(segments for segments, rules in saved.items() if rules < WORTH))
+    return Ends(single, tuple(listed)).at_most(LISTS)
 
 
 def assign_codes(ends: Ends, regions: Iterable[Region]) -> Codes:

@@ -12,10 +12,11 @@ from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.identity_codes import Codes, Ends, codes_of
 from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
-from policies.model import ANY, UNKNOWN, Mode
+from policies.model import Mode
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Bits, Field, Goto, Load, Rule, RuleAction, match
+from policies.semantics.intent_ends import includes, includes_all
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
 
@@ -54,14 +55,14 @@ TARGET = EndLayout(
 
 def end_fields(end: EndLayout, names: Collection[str], codes: Codes) -> tuple[Field | None, ...]:
     """What rules match for "this end is one of ``names``", one after the other; None for any."""
-    if ANY in names:
+    if includes_all(names):
         return (None,)
     found = []
     for value, mask in codes.matches(names):
         register = (mask.bit_length() - 1) // 32
         shift = 32 * register
         found.append(Field(end.registers[3 - register], value >> shift, mask >> shift))
-    if UNKNOWN in names:
+    if includes(names, ()):
         found.append(Field(end.known.field, 0, 1 << end.known.low))
     return tuple(found)
 

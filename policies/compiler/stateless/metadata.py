@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from itertools import product
 
 from policies.compiler.common.identity_codes import Codes
-from policies.model import ANY, UNKNOWN, Mode
+from policies.model import Mode
 from policies.rules import layout
 from policies.rules.rule import Bits, Field, WriteMetadata
+from policies.semantics.intent_ends import includes, includes_all
 
 Masked = tuple[int, int]  # value and mask of the metadata
 
@@ -53,12 +54,12 @@ def has_bits(bits: Bits, value: int = 1) -> Field:
 
 
 def _end(end: MetadataEnd, codes: Codes, names: Collection[str]) -> Iterator[Masked]:
-    if ANY in names:
+    if includes_all(names):
         yield 0, 0
         return
     for value, mask in codes.matches(names):
         yield _placed(end.segments, value, mask)
-    if UNKNOWN in names:
+    if includes(names, ()):
         yield _placed(end.known, 0, 1)
 
 

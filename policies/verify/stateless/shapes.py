@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Policy
+from policies.rules.fields import width_of
 from policies.rules.rule import Rule
 from policies.semantics.prefix_sets import SIX, span_of
 from policies.verify.attachment_points import NEVER
@@ -17,12 +18,9 @@ from policies.verify.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP
 from policies.verify.ranges import Undecided
 from policies.verify.stateless.atoms import Atoms, Condition
 from policies.verify.stateless.meaning import PRIVILEGED, STREAMS, Meaning
-from policies.verify.text_fields import width_of
 
 PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 TYPES = {IP: (ICMP, "icmp_type"), IPV6: (ICMPV6, "icmpv6_type")}
-LENGTHS = {"in_port": 32, "arp_op": 16, "eth_type": 16, "nd_sll": 48, "nd_tll": 48, "arp_sha": 48}
-LENGTHS |= {"icmp_code": 8, "icmpv6_code": 8, "arp_spa": 32, "arp_tpa": 32, "arp_tha": 48}
 UNTOLD = frozenset({"metadata", "eth_type", "ip_proto"})
 Region = tuple[int, ...]
 
@@ -64,9 +62,8 @@ class Universe:
     def atoms(self, name: str) -> Atoms:
         found = self._atoms.get(name)
         if found is None:
-            width = LENGTHS.get(name) or width_of(name)
             given = self._conditions.get(name, ())
-            found = self._atoms[name] = Atoms(width, given, self._ranges.get(name, ()))
+            found = self._atoms[name] = Atoms(width_of(name), given, self._ranges.get(name, ()))
         return found
 
     def shapes(self) -> Iterator[Shape]:
