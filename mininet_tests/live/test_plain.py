@@ -15,7 +15,8 @@ from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from mininet_tests.experiments.agreement import draw
 from mininet_tests.experiments.traced import Bridge
 from policies.compiler import SwitchView, declared_bindings
-from policies.compiler.probe_packets import PORT_NAMES, binding_of, packet_of
+from policies.compiler.common.services import PORTS
+from policies.compiler.probe_packets import binding_of, packet_of
 from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
 from policies.model import Policy
@@ -53,7 +54,7 @@ def packets(policy: Policy, view: SwitchView, seed: int) -> Iterator[tuple[str, 
         start = receiver if kind == "answer" else sender
         port = start.port if start.switch == view.switch else view.next_ports[start.switch]
         packet = packet_of(connection, sender, receiver, in_port=port, reply=kind == "answer")
-        name = PORT_NAMES.get(connection.proto)
+        name = PORTS.get(connection.proto)
         if kind == "other" and name is not None:
             edges = (0, 1, 1023, 1024, 65_535, connection.port + 1, connection.port - 1)
             packet |= {f"{name}_{end}": chance.choice(edges) & 0xFFFF for end in ("src", "dst")}

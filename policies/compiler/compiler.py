@@ -15,13 +15,15 @@ from policies.compiler.common.changes import RuleChange, Update, change_between
 from policies.compiler.common.identity_codes import Ends, ends_of
 from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.requests import request_rules
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
 from policies.compiler.stateful.base import base_rules, common_rules, port_rules
 from policies.compiler.stateful.host_placement import Placement
 from policies.compiler.stateful.identities import Identities
 from policies.compiler.stateful.intents import Intents
-from policies.compiler.stateful.locality import local_rules, request_rules
+from policies.compiler.stateful.layouts import REQUESTS
+from policies.compiler.stateful.locality import local_rules
 from policies.compiler.stateful.retained import kept_rules
 from policies.compiler.stateful.routers import Routers
 from policies.compiler.stateful.special_hosts import SpecialHosts, is_special
@@ -40,8 +42,8 @@ from topology.records import Binding
 class Compiler:
     """The rules of all switches under one policy, with the hosts of the moment.
 
-    Raises CompileError for a policy that the tables cannot hold. An `update`
-    that raises leaves a compiler that is good for nothing: make another one.
+    Raises CompileError for a policy that the tables cannot hold. After an
+    exception in `update`, discard this instance.
     """
 
     @collection_paused()
@@ -200,7 +202,7 @@ class Compiler:
         """The rules that every switch has."""
         yield from common_rules()
         yield from tag_rules()
-        yield from request_rules(self._policy.defaults.infrastructure)
+        yield from request_rules(REQUESTS, self._policy.defaults.infrastructure)
         yield from multicast_rules(self._policy.defaults.infrastructure)
         yield from self._stations.common()
         yield from self._placement.common()

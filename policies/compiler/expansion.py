@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from policies.compiler.common.services import merged
-from policies.compiler.stateful.intents import service_fields
+from policies.compiler.common.services import service_matches
+from policies.compiler.stateful.layouts import SERVICES
 from policies.model import RESERVED_NAMES, Policy
 from policies.semantics.membership import Membership
 
@@ -23,7 +23,7 @@ def host_by_host(policy: Policy, membership: Membership) -> int:
                 sizes[address.version == 6][name] += 1
     total = 0
     for intent in policy.intents:
-        services = sum(len(service_fields(service)) for service in merged(intent.services))
+        services = len(list(service_matches(intent.services, SERVICES)))
         for known in sizes:
             sources, targets = (
                 sum(1 if name in RESERVED_NAMES else known[name] for name in ends)

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, TCP_ACK, TCP_SYN
-from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Connection, Host
+from policies.compiler.common.services import ANSWERS, PORTS
+from policies.model import ICMP, ICMPV6, TCP, Connection, Host
 from policies.rules.conntrack import CT_EST, CT_NEW, CT_RPL, CT_TRK
 from policies.semantics.prefix_sets import number_at, span_of
 from topology.addresses import mac_number
 from topology.records import Binding
 
-PORT_NAMES = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
-ANSWER_TYPES = {(ICMP, 8): 0, (ICMP, 13): 14, (ICMP, 15): 16, (ICMP, 17): 18, (ICMPV6, 128): 129}
+ANSWER_TYPES = {
+    (proto, query): answer for proto, types in ANSWERS.items() for answer, query in types.items()
+}
 EPHEMERAL = 49_152
 NEW = CT_TRK | CT_NEW
 ESTABLISHED_REPLY = CT_TRK | CT_EST | CT_RPL
@@ -61,7 +63,7 @@ def packet_of(
         f"{family}_dst": int(dst),
         "ip_proto": connection.proto,
     }
-    if (name := PORT_NAMES.get(connection.proto)) is not None:
+    if (name := PORTS.get(connection.proto)) is not None:
         near, far = (connection.port, EPHEMERAL) if reply else (EPHEMERAL, connection.port)
         packet |= {f"{name}_src": near, f"{name}_dst": far}
         if connection.proto == TCP:

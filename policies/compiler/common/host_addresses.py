@@ -53,3 +53,11 @@ def hosts_on(switch: int, places: Iterable[AddressOnPort]) -> Iterator[tuple[int
     here = (place for place in places if place.switch == switch)
     for (port, mac), own in groupby(here, key=lambda place: (place.port, place.mac)):
         yield port, mac, [place.number for place in own]
+
+
+def places_of(bindings: Iterable[Binding]) -> Iterator[AddressOnPort]:
+    """Where bindings put their addresses, and the link-local address of each one's MAC."""
+    for binding in bindings:
+        place = place_of(binding)
+        yield place
+        yield own_link_local(place)

@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 
 from policies.compiler.common.aggregate import Aggregate, Key
-from policies.compiler.common.port_guard import ADMIT
-from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6
+from policies.compiler.common.port_guard import GuardLayout
+from policies.compiler.common.rule_parts import prefix_fields
 from policies.model import Host, Network
-from policies.rules import layout
-from policies.rules.layout import Category, Reason, RuleTable, cookie, name_number
-from policies.rules.rule import Field, Load, Resubmit, Rule, RuleAction, match
-from policies.semantics.prefix_sets import SIX, number_at, span_of
+from policies.rules.layout import Category, cookie, name_number
+from policies.rules.rule import Field, Rule, match
+from policies.semantics.prefix_sets import number_at, span_of
 from topology.addresses import mac_number
 from topology.records import Binding
 
@@ -29,7 +28,6 @@ NEVER_SOURCES = tuple(
     ip_network(text)
     for text in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
 )
-REPORT: tuple[RuleAction, ...] = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,18 +40,6 @@ class Router:
     name: str
     routes: tuple[Key, ...]
     routed: bool
-
-
-def source_fields(key: Key) -> tuple[Field, ...]:
-    """Match the sources in a prefix of either family."""
-    start, wide = key
-    bits, family, name = (128, ETH_IPV6, "ipv6_src") if start & SIX else (32, ETH_IP, "ip_src")
-    whole = (1 << bits) - 1
-    mask = wide & whole
-    if not mask:
-        return (Field("eth_type", family),)
-    value = start & ~SIX
-    return (Field("eth_type", family), Field(name, value, None if mask == whole else mask))
 
 
 def route_key(network: Network) -> Key:
@@ -81,24 +67,26 @@ def router_at(host: Host, binding: Binding) -> Router:
     return Router(binding.switch, binding.port, mac, host.name, routes, host.routed)
 
 
-def route_rules(
-    router: Router, admit: tuple[RuleAction, ...] = ADMIT, report: tuple[RuleAction, ...] = REPORT
-) -> Iterator[Rule]:
+def route_rules(router: Router, guard: GuardLayout) -> Iterator[Rule]:
     """What a router may send from the prefixes behind it, wherever `elsewhere_rule` lets it."""
     own = (Field("eth_src", router.mac), Field("in_port", router.port))
     cause = cookie(Category.BINDING, name_number(router.name))
     for network in NEVER_SOURCES:
         key = route_key(network)
         if any(overlap(key, route) for route in router.routes):
-            yield Rule(RuleTable.GUARD, NEVER, match(*own, *source_fields(key)), report, cause)
+            yield Rule(guard.table, NEVER, _from(key, *own), guard.report, cause)
     priority = THROUGH if router.routed else BEHIND
     for key in router.routes:
-        yield Rule(RuleTable.GUARD, priority, match(*own, *source_fields(key)), admit, cause)
+        yield Rule(guard.table, priority, _from(key, *own), guard.admit, cause)
 
 
-def elsewhere_rule(key: Key, report: tuple[RuleAction, ...] = REPORT) -> Rule:
+def elsewhere_rule(key: Key, guard: GuardLayout) -> Rule:
     """Addresses that are bound: they come from their own port, or not at all."""
-    return Rule(RuleTable.GUARD, ELSEWHERE, source_fields(key), report, cookie(Category.BINDING))
+    return Rule(guard.table, ELSEWHERE, _from(key), guard.report, cookie(Category.BINDING))
+
+
+def _from(key: Key, *own: Field) -> tuple[Field, ...]:
+    return match(*own, *prefix_fields(key, "src"))
 
 
 def bound_prefixes(bindings: Iterable[Binding]) -> Aggregate[bool]:

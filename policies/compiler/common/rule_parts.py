@@ -5,6 +5,7 @@ from __future__ import annotations
 from policies.model import ICMPV6
 from policies.rules.layout import Category, RuleTable, cookie
 from policies.rules.rule import Bits, Field, Rule, RuleAction, match
+from policies.semantics.prefix_sets import SIX
 
 BASE = cookie(Category.BASE)
 ETH_IP, ETH_ARP, ETH_IPV6, ETH_LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
@@ -46,3 +47,22 @@ def neighbour_fields(icmp_type: int) -> tuple[Field, ...]:
         Field("ip_proto", ICMPV6),
         Field("icmpv6_type", icmp_type),
     )
+
+
+def prefix_fields(key: tuple[int, int], side: str) -> tuple[Field, ...]:
+    """Match a prefix, as in `policies.compiler.common.aggregate`, in a packet's source (``src``) or
+    destination (``dst``)."""
+    start, wide = key
+    bits, family, name = (32, ETH_IP, "ip") if start < SIX else (128, ETH_IPV6, "ipv6")
+    whole = (1 << bits) - 1
+    mask = wide & whole
+    if not mask:
+        return (Field("eth_type", family),)
+    value = Field(f"{name}_{side}", start & ~SIX, None if mask == whole else mask)
+    return (Field("eth_type", family), value)
+
+
+def prefix_length(key: tuple[int, int]) -> int:
+    """How many leading bits a prefix fixes."""
+    start, wide = key
+    return (33 if start < SIX else 129) - (-wide).bit_length()

@@ -1,14 +1,45 @@
-"""Services as runs of numbers: the fewest that say the same."""
+"""Services as matches: the fewest runs of numbers that say the same, in the fields of a switch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
+from functools import lru_cache
+from typing import Protocol
 
-from policies.model import Service
+from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP, Service
+from policies.rules.rule import Field
 
-# An ICMP query and its answer are one connection: the answer's type is the query's.
-ICMP_ANSWERS = {0: 8, 14: 13, 16: 15, 18: 17}
-ICMPV6_ANSWERS = {129: 128}
+PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}  # protocols with ports
+# An ICMP query and its answer are one connection: the answer's type, and the query's.
+ANSWERS = {ICMP: {0: 8, 14: 13, 16: 15, 18: 17}, ICMPV6: {129: 128}}
+Fields = tuple[Field, ...]
+
+
+class ServiceLayout(Hashable, Protocol):
+    """Where packets of a kind of switch carry the service that they ask for."""
+
+    def of_protocol(self, proto: int) -> Iterable[Fields]:
+        """Match everything of a protocol."""
+        ...
+
+    def of_range(self, proto: int, low: int, high: int) -> Iterable[Fields]:
+        """Match a protocol's ports, or ICMP types, from ``low`` to ``high`` inclusive."""
+        ...
+
+
+def service_matches(services: Iterable[Service], layout: ServiceLayout) -> Iterator[Fields]:
+    """Matches for packets of any of some services."""
+    for service in merged(services):
+        yield from _matches(service, layout)
+
+
+@lru_cache(maxsize=1 << 14)
+def _matches(service: Service, layout: ServiceLayout) -> tuple[Fields, ...]:
+    if service.proto is None:
+        return ((),)
+    if service.low is None or service.high is None:
+        return tuple(layout.of_protocol(service.proto))
+    return tuple(layout.of_range(service.proto, service.low, service.high))
 
 
 def port_masks(low: int, high: int) -> Iterator[tuple[int, int]]:

@@ -20,3 +20,7 @@ class SwitchView:
     trunks: frozenset[int] = frozenset()
     next_ports: Mapping[int, int] = field(default_factory=dict)
     tree: frozenset[int] | None = None
+
+    def way(self, switch: int, port: int) -> int | None:
+        """The port that leads to a port of a switch, None where no link does."""
+        return port if switch == self.switch else self.next_ports.get(switch)

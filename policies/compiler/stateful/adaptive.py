@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from policies.compiler.common.intent_rules import MAX_TIMEOUT
+from policies.compiler.common.restrictions import HeldAddress, held_addresses
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, flag, flags, rule
 from policies.compiler.stateful.identities import SOURCE, TARGET, EndLayout, address_fields
 from policies.model import Address, Network, Restriction
 from policies.rules import layout
-from policies.rules.layout import Category, DecidedBits, RuleTable, cookie, limit_meter
+from policies.rules.layout import DecidedBits, RuleTable, limit_meter
 from policies.rules.rule import Field, Goto, Load, Meter, Rule, RuleAction, UseMeter, match
 
 QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
@@ -62,30 +62,10 @@ def protected_rules(networks: Iterable[Network]) -> Iterator[Rule]:
 
 
 def restriction_rules(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
-    """The rules of machine decisions that hold at ``now``.
-
-    Where two of one action are on one address, the one that lasts longer has
-    the rule, so that taking the other away leaves the address as it was.
-    """
-    longest: dict[tuple[str, Address], Restriction] = {}
-    for each in restrictions:
-        if each.expires > now:
-            for address in each.addresses:
-                known = longest.get((each.action, address))
-                if known is None or _lasts(each) > _lasts(known):
-                    longest[each.action, address] = each
-    for (action, address), each in longest.items():
-        timeout = max(1, min(MAX_TIMEOUT, round(each.expires - now)))
-        cause = cookie(Category.DECISION, each.number)
-        if action == "rate_limit":
-            yield Rule(*_limit(each.number, address), cause, timeout)
-        elif action == "isolate":
-            mark = (Load(layout.DECISION, each.number), Load(layout.ISOLATED, 1))
-            yield Rule(*_mark(SOURCE, ISOLATE, address, mark), cause, timeout)
-        else:
-            mark = (Load(layout.DECISION, each.number), Load(layout.QUARANTINED, 1))
-            for end in (SOURCE, TARGET):
-                yield Rule(*_mark(end, QUARANTINE, address, mark), cause, timeout)
+    """The rules of machine decisions that hold at ``now``."""
+    for held in held_addresses(restrictions, now):
+        for parts in _parts(held):
+            yield Rule(*parts, held.cause, held.timeout)
 
 
 def limit_meters(restrictions: Iterable[Restriction], rate: int, now: float) -> tuple[Meter, ...]:
@@ -100,15 +80,25 @@ def limit_meters(restrictions: Iterable[Restriction], rate: int, now: float) -> 
     )
 
 
-def _lasts(restriction: Restriction) -> tuple[float, int]:
-    return restriction.expires, restriction.number
-
-
 _Parts = tuple[RuleTable, int, tuple[Field, ...], tuple[RuleAction, ...]]
 _MARKS = {
     RuleTable.SOURCE: (RuleTable.MARK_SOURCE, RuleTable.MARK_TARGET),
     RuleTable.TARGET: (RuleTable.MARK_TARGET, RuleTable.SOURCE),
 }
+
+
+def _parts(held: HeldAddress) -> Iterator[_Parts]:
+    """Table, priority, match and actions of the rules for one address."""
+    number, address = held.number, held.address
+    if held.action == "rate_limit":
+        yield _limit(number, address)
+    elif held.action == "isolate":
+        mark = (Load(layout.DECISION, number), Load(layout.ISOLATED, 1))
+        yield _mark(SOURCE, ISOLATE, address, mark)
+    else:
+        mark = (Load(layout.DECISION, number), Load(layout.QUARANTINED, 1))
+        for end in (SOURCE, TARGET):
+            yield _mark(end, QUARANTINE, address, mark)
 
 
 def _mark(end: EndLayout, priority: int, address: Address, mark: tuple[RuleAction, ...]) -> _Parts:

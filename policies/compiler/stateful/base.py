@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from policies.compiler.common.port_guard import discovery_rule, entrance_rules, unbound_rules
 from policies.compiler.common.rule_parts import (
-    BASE,
     ETH_ARP,
     ETH_IP,
     ETH_IPV6,
-    ETH_LLDP,
     flag,
     neighbour_fields,
     rule,
@@ -17,6 +16,7 @@ from policies.compiler.common.rule_parts import (
 from policies.compiler.stateful.adaptive import adaptive_rules
 from policies.compiler.stateful.connection import connection_rules
 from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
+from policies.compiler.stateful.layouts import GUARD
 from policies.compiler.stateful.locality import owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
@@ -34,7 +34,6 @@ from policies.rules.rule import (
     Resubmit,
     Rule,
     Track,
-    match,
 )
 
 
@@ -130,30 +129,18 @@ def _commit(zone: int) -> Iterator[Rule]:
 
 def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[Rule]:
     """Per port: what a trunk passes on, what an edge port may not, and its metered copies."""
-    yield from link_discovery_rules((*edge_ports, *trunks))
-    # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
-    yield rule(RuleTable.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
-    for port in sorted(trunks):
-        yield rule(RuleTable.GUARD, 400, (Field("in_port", port),), Goto(RuleTable.LOCALITY))
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
-    kinds = [match(*neighbour_fields(icmp_type)) for icmp_type in (135, 136)]
+    yield from _copy_rules((*edge_ports, *trunks))
+    yield from entrance_rules(GUARD, trunks)
     for port in sorted(set(edge_ports) - trunks):
-        here = Field("in_port", port)
-        yield Rule(RuleTable.GUARD, 10, (here,), report, BASE)
-        # A neighbour advertisement or solicitation passes only by a binding's own rule.
-        for eth_type, icmpv6_type, ip_proto in kinds:
-            fields = (eth_type, icmpv6_type, here, ip_proto)  # in the order of their names
-            yield Rule(RuleTable.GUARD, 200, fields, report, BASE)
+        yield from unbound_rules(GUARD, Field("in_port", port))
 
 
 def link_discovery_rules(ports: Iterable[int]) -> Iterator[Rule]:
     """What it takes to find links, and to copy anything else to the controller."""
-    yield rule(
-        RuleTable.GUARD,
-        500,
-        (Field("eth_type", ETH_LLDP),),
-        Load(layout.REASON, Reason.LINK),
-        Resubmit(RuleTable.REPORT),
-    )
+    yield discovery_rule(GUARD)
+    yield from _copy_rules(ports)
+
+
+def _copy_rules(ports: Iterable[int]) -> Iterator[Rule]:
     for port in sorted(set(ports)):
         yield rule(RuleTable.REPORT, 100, (Field("in_port", port),), CopyToController(port))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, rule
-from policies.compiler.common.services import ICMP_ANSWERS, ICMPV6_ANSWERS
-from policies.model import ICMP, ICMPV6, SCTP, TCP, UDP
+from policies.compiler.common.services import ANSWERS, PORTS
+from policies.model import ICMP, ICMPV6
 from policies.rules import layout
 from policies.rules.conntrack import CT_INV, CT_REL, CT_RPL, CT_TRK
 from policies.rules.layout import RuleTable
@@ -50,7 +50,7 @@ def connection_rules() -> Iterator[Rule]:
 def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Iterator[Rule]:
     ends = _addresses(eth_type, swapped=reply, tracked=False)
     after = (Load(layout.REPLY, int(reply)), Goto(RuleTable.MARK_SOURCE))
-    for number, name in ((TCP, "tcp"), (UDP, "udp"), (SCTP, "sctp")):
+    for number, name in PORTS.items():
         port = Bits(f"{name}_src" if reply else f"{name}_dst", 0, 16)
         yield rule(
             RuleTable.CONNECTION,
@@ -61,11 +61,7 @@ def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Itera
             Move(port, layout.PORT),
             *after,
         )
-    number, name, answers = (
-        (ICMP, "icmp_type", ICMP_ANSWERS)
-        if eth_type == ETH_IP
-        else (ICMPV6, "icmpv6_type", ICMPV6_ANSWERS)
-    )
+    number, name = (ICMP, "icmp_type") if eth_type == ETH_IP else (ICMPV6, "icmpv6_type")
     icmp = (*fields, Field("ip_proto", number))
     yield rule(
         RuleTable.CONNECTION,
@@ -77,7 +73,7 @@ def _tuple_rules(eth_type: int, fields: tuple[Field, ...], reply: bool) -> Itera
         *after,
     )
     if reply:
-        for answer, query in answers.items():
+        for answer, query in ANSWERS[number].items():
             yield rule(
                 RuleTable.CONNECTION,
                 120,

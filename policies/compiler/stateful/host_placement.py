@@ -8,14 +8,15 @@ from itertools import chain, groupby
 from operator import itemgetter
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.host_addresses import AddressOnPort, own_link_local, place_of
-from policies.compiler.common.port_guard import ADMIT, guard_rules
+from policies.compiler.common.host_addresses import AddressOnPort, places_of
+from policies.compiler.common.port_guard import guard_rules
+from policies.compiler.common.requests import allowed
+from policies.compiler.stateful.layouts import GUARD
 from policies.compiler.stateful.locality import find_rule, way_rule
 from policies.compiler.stateful.stations import client_rules
-from policies.compiler.stateful.vlan_tagging import TAGGED_ADMIT, Tags, tagged
-from policies.model import Action, Infrastructure
+from policies.compiler.stateful.vlan_tagging import TAGGED_GUARD, Tags, tagged
+from policies.model import Infrastructure
 from policies.rules.rule import Rule
-from policies.semantics.prefix_sets import SIX
 from topology.records import Binding
 
 Here = tuple[int, int]  # switch and port
@@ -34,7 +35,7 @@ class Placement:
         self._infrastructure, self._tags = infrastructure, tags or {}
         # How many bindings want a place: a MAC's link-local address is wanted by each of them.
         self._wanted: dict[AddressOnPort, int] = {}
-        for place in _places(bindings):
+        for place in places_of(bindings):
             self._wanted[place] = self._wanted.get(place, 0) + 1
         self._macs: dict[int, Here] = {}
         self._owners: dict[int, Here] = {}
@@ -102,7 +103,7 @@ class Placement:
         """The places that nobody wants any more, and those that somebody wants now."""
         before: dict[AddressOnPort, int] = {}
         for step, bindings in ((1, come), (-1, gone)):
-            for place in _places(bindings):
+            for place in places_of(bindings):
                 count = self._wanted.get(place, 0)
                 before.setdefault(place, count)
                 self._wanted[place] = count + step
@@ -160,8 +161,7 @@ class Placement:
         return next((self._tags.get((*here, mac), 0) for mac in macs), 0)
 
     def _find(self, number: int) -> tuple[Rule, ...]:
-        infra = self._infrastructure
-        if (infra.arp if number < SIX else infra.nd) is not Action.ALLOW:
+        if not allowed(self._infrastructure, number):
             return ()
         return (find_rule(number, *self._owners[number], self._tag_of(number)),)
 
@@ -172,13 +172,13 @@ class Placement:
         for (switch, port, mac), own in groupby(places, key=_HOST):
             numbers = [place.number for place in own]
             vlan = self._tags.get((switch, port, mac)) if self._tags else None
-            admit = ADMIT if vlan is None else TAGGED_ADMIT
-            for number, rules in guard_rules(port, mac, numbers, infrastructure, admit):
+            guard = GUARD if vlan is None else TAGGED_GUARD
+            for number, rules in guard_rules(port, mac, numbers, infrastructure, guard):
                 guards[AddressOnPort(switch, port, mac, number)] = rules
             # The last address is IPv6: every MAC has one of its own.
             guards[AddressOnPort(switch, port, mac, number)] = (
                 *rules,
-                *client_rules(port, mac, infrastructure, admit),
+                *client_rules(port, mac, infrastructure, guard.admit),
             )
             for number in numbers if vlan is not None else ():
                 place = AddressOnPort(switch, port, mac, number)
@@ -192,10 +192,3 @@ _HOST = itemgetter(0, 1, 2)
 def _held(places: Sequence[AddressOnPort], host: tuple[int, ...]) -> Sequence[AddressOnPort]:
     """The places of one host among sorted ones."""
     return places[bisect_left(places, host) : bisect_left(places, (*host[:2], host[2] + 1))]
-
-
-def _places(bindings: Iterable[Binding]) -> Iterator[AddressOnPort]:
-    for binding in bindings:
-        place = place_of(binding)
-        yield place
-        yield own_link_local(place)

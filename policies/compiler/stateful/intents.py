@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 from itertools import chain, product
 
 from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.intent_rules import priority_of, timeout_at
 from policies.compiler.common.priorities import Levels
-from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flags
-from policies.compiler.common.services import merged, port_masks
+from policies.compiler.common.rule_parts import flags
+from policies.compiler.common.services import service_matches
 from policies.compiler.stateful.identities import SOURCE, TARGET, IdentityChange, end_fields
+from policies.compiler.stateful.layouts import SERVICES
 from policies.model import (
-    ICMP,
-    ICMPV6,
     Action,
     Intent,
     Policy,
-    Service,
     Tier,
 )
 from policies.rules import layout
@@ -108,23 +105,6 @@ def _timeouts(policy: Policy, now: float) -> dict[str, int]:
     return {name: timeout for name, timeout in found if timeout is not None}
 
 
-@lru_cache(maxsize=1 << 14)
-def service_fields(service: Service) -> tuple[tuple[Field, ...], ...]:
-    """What rules match for a service, in the register that holds the responder's port."""
-    if service.proto is None:
-        return ((),)
-    family = {ICMP: ETH_IP, ICMPV6: ETH_IPV6}.get(service.proto)
-    ahead = () if family is None else (Field("eth_type", family),)
-    proto = service.proto << layout.PROTO.low
-    proto_mask = 0xFF << layout.PROTO.low
-    if service.low is None or service.high is None:
-        return ((*ahead, Field(layout.PROTO.field, proto, proto_mask)),)
-    return tuple(
-        (*ahead, Field(layout.PORT.field, proto | value, proto_mask | mask))
-        for value, mask in port_masks(service.low, service.high)
-    )
-
-
 def default_rule(action: Action) -> Rule:
     return Rule(
         RuleTable.POLICY, 0, (), _outcome(action, 0, RuleTable.AUDIT), cookie(Category.DEFAULT)
@@ -147,7 +127,7 @@ def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> 
 def intent_matches(intent: Intent, codes: Codes, *also: Field) -> Iterator[tuple[Field, ...]]:
     """What an intent's rules match, each once, and ``also`` in every one of them."""
     seen: set[tuple[Field, ...]] = set()
-    services = [fields for each in merged(intent.services) for fields in service_fields(each)]
+    services = list(service_matches(intent.services, SERVICES))
     sources, targets = (
         end_fields(end, names, codes)
         for end, names in ((SOURCE, intent.sources), (TARGET, intent.targets))

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from policies.compiler.common.rule_parts import flag, flags
+from policies.compiler.common.services import service_matches
 from policies.compiler.stateful.identities import SOURCE, TARGET, address_fields
-from policies.compiler.stateful.intents import service_fields
+from policies.compiler.stateful.layouts import SERVICES
 from policies.model import ONLY_IN, FeedBlock, Mode, NarrowListing
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie, name_number
@@ -56,5 +57,5 @@ def _matches(part: NarrowListing, prefix: Prefix) -> Iterator[tuple[Field, ...]]
         return
     length = bits - ((-wide).bit_length() - 1)
     address = address_fields(_PLACES[part.direction][0], start & ~SIX, length, version)
-    for fields in service_fields(part.service):
+    for fields in service_matches([part.service], SERVICES):
         yield (*address, *(field for field in fields if field.name != "eth_type"))

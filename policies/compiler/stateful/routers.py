@@ -14,6 +14,7 @@ from policies.compiler.common.routers import (
     route_rules,
     router_at,
 )
+from policies.compiler.stateful.layouts import GUARD
 from policies.compiler.stateful.special_hosts import SpecialHosts
 from policies.rules.rule import Rule
 from policies.semantics.prefix_sets import number_at
@@ -42,11 +43,11 @@ class Routers:
     def rules(self, switch: int) -> Iterator[Rule]:
         """What the routers of a switch may send."""
         for router in self._on.get(switch, ()):
-            yield from route_rules(router)
+            yield from route_rules(router, GUARD)
         if self._bound is not None and switch in self._lending():
             for key, _ in sorted(self._bound.kept()):
                 if self._concerns(switch, key):
-                    yield elsewhere_rule(key)
+                    yield elsewhere_rule(key, GUARD)
 
     def change(self, special: SpecialHosts, bindings: Sequence[Binding]) -> dict[int, RuleChange]:
         """Follow other special hosts: what changes on each switch."""
@@ -77,10 +78,12 @@ class Routers:
         return {
             switch: RuleChange(
                 tuple(
-                    elsewhere_rule(k) for k, v in kept.items() if v and self._concerns(switch, k)
+                    elsewhere_rule(k, GUARD)
+                    for k, v in kept.items()
+                    if v and self._concerns(switch, k)
                 ),
                 tuple(
-                    elsewhere_rule(k)
+                    elsewhere_rule(k, GUARD)
                     for k, v in kept.items()
                     if not v and self._concerns(switch, k)
                 ),

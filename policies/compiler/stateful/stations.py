@@ -13,8 +13,8 @@ from itertools import groupby
 from zlib import crc32
 
 from policies.compiler.common.changes import RuleChange, change_between
-from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.compiler.stateful.layouts import GUARD
 from policies.compiler.stateful.special_hosts import SpecialHosts
 from policies.model import ADVERTISEMENTS, DHCP, ICMPV6, UDP, Action, Host, Infrastructure
 from policies.rules import layout
@@ -25,7 +25,6 @@ from policies.rules.rule import (
     Goto,
     Load,
     Output,
-    Resubmit,
     Rule,
     RuleAction,
     match,
@@ -84,7 +83,7 @@ def client_rules(
     port: int,
     mac: int,
     infrastructure: Infrastructure,
-    admit: tuple[RuleAction, ...] = ADMIT,
+    admit: tuple[RuleAction, ...] = GUARD.admit,
 ) -> tuple[Rule, ...]:
     """What a host may ask before it has an address: DHCP, and for routers (RFC 4861)."""
     own, here = Field("eth_src", mac), Field("in_port", port)
@@ -101,7 +100,6 @@ def client_rules(
 def multicast_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
     """Where multicast and broadcast go: an audience, or judged like anything else."""
     multicast = Field("eth_dst", 1 << 40, 1 << 40)
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
     dhcp = infrastructure.dhcp is Action.ALLOW
     nd = infrastructure.nd is Action.ALLOW
     asked: list[tuple[tuple[Field, ...], bool, Audience]] = [
@@ -125,7 +123,7 @@ def multicast_rules(infrastructure: Infrastructure) -> Iterator[Rule]:
     # Nobody offers addresses or routes but those who are declared to.
     offers = [assigning(six, offer=True) for six in (False, True)]
     for offer in (*offers, routing(ROUTER_ADVERTISEMENT), routing(REDIRECT)):
-        yield rule(RuleTable.GUARD, ROGUE, offer, *report)
+        yield rule(RuleTable.GUARD, ROGUE, offer, *GUARD.report)
     for offer in offers if dhcp else ():
         yield rule(RuleTable.ND, 100, offer, Goto(RuleTable.FORWARD))
     for kind in (ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, REDIRECT):
@@ -196,12 +194,12 @@ class Stations:
             sender = Field("ipv6_src" if six else "ip_src", number & ~SIX)
             if station.dhcp and self._infrastructure.dhcp is Action.ALLOW:
                 fields = match(*own, sender, *assigning(six, offer=True))
-                yield Rule(RuleTable.GUARD, SERVED, fields, (*told, *ADMIT), cause)
+                yield Rule(RuleTable.GUARD, SERVED, fields, (*told, *GUARD.admit), cause)
             near = number >= SIX and (number & ~SIX) >> 118 == _LINK_LOCAL
             if station.advertises and near and self._infrastructure.nd is Action.ALLOW:
                 for kind in (ROUTER_ADVERTISEMENT, REDIRECT):
                     fields = match(*own, sender, *routing(kind))
-                    yield Rule(RuleTable.GUARD, SERVED, fields, ADMIT, cause)
+                    yield Rule(RuleTable.GUARD, SERVED, fields, GUARD.admit, cause)
 
     def change(self, special: SpecialHosts) -> tuple[RuleChange, dict[int, RuleChange]]:
         """Follow other special hosts: what changes on every switch, and on single ones."""

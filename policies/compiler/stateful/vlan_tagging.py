@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from policies.compiler.common.port_guard import ADMIT
 from policies.compiler.common.refusals import CompileError, served_where_vlans_share
 from policies.compiler.common.rule_parts import flag, flags, neighbour_fields, rule
+from policies.compiler.stateful.layouts import GUARD
 from policies.compiler.stateful.locality import owner_fields
 from policies.compiler.stateful.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.model import Host
 from policies.rules import layout
-from policies.rules.layout import Audience, Reason, RuleTable
+from policies.rules.layout import Audience, RuleTable
 from policies.rules.rule import (
     Bits,
     Field,
@@ -27,7 +27,6 @@ from policies.rules.rule import (
     OutputRegister,
     PopVlan,
     PushVlan,
-    Resubmit,
     Rule,
     RuleAction,
     match,
@@ -38,7 +37,7 @@ from topology.records import Binding
 PRESENT = 0x1000  # in ``vlan_vid``: the frame has a tag
 RAISE = 220  # what tagged hosts' guard rules stand above those of others, and above `STRANGE`
 STRANGE = 399  # a tag where none belongs
-TAGGED_ADMIT: tuple[RuleAction, ...] = (PopVlan(), *ADMIT)
+TAGGED_GUARD = replace(GUARD, admit=(PopVlan(), *GUARD.admit))
 _TAG = Bits("vlan_vid", 0, 12)
 Tags = Mapping[tuple[int, int, int], int]  # switch, port and MAC to VLAN
 
@@ -81,8 +80,7 @@ def tagged(rules: Iterable[Rule], vlan: int) -> tuple[Rule, ...]:
 
 def tag_rules() -> Iterator[Rule]:
     """A tag where none belongs is as good as another's address."""
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
-    yield rule(RuleTable.GUARD, STRANGE, (Field("vlan_vid", PRESENT, PRESENT),), *report)
+    yield rule(RuleTable.GUARD, STRANGE, (Field("vlan_vid", PRESENT, PRESENT),), *GUARD.report)
 
 
 def tagged_rules(tags: Tags, switch: int) -> Iterator[Rule]:
@@ -91,15 +89,16 @@ def tagged_rules(tags: Tags, switch: int) -> Iterator[Rule]:
     if not here:
         return
     present = Field("vlan_vid", PRESENT, PRESENT)
-    report = (Load(layout.REASON, Reason.GUARD), Resubmit(RuleTable.REPORT))
     serving = (
         *(assigning(six, offer=True) for six in (False, True)),
         *(routing(kind) for kind in (ROUTER_ADVERTISEMENT, REDIRECT)),
     )
     for fields in serving:  # as for hosts without a tag
-        yield rule(RuleTable.GUARD, 203 + RAISE, (*fields, present), *report)
+        yield rule(RuleTable.GUARD, 203 + RAISE, (*fields, present), *GUARD.report)
     for icmp_type in (135, 136):
-        yield rule(RuleTable.GUARD, 200 + RAISE, (*neighbour_fields(icmp_type), present), *report)
+        yield rule(
+            RuleTable.GUARD, 200 + RAISE, (*neighbour_fields(icmp_type), present), *GUARD.report
+        )
     for vlan in sorted({vlan for _, vlan in here}):
         out = (PushVlan(), Load(_TAG, vlan), OutputRegister(layout.OWNER_PORT))
         fields = flags(flag(layout.VLAN, vlan))

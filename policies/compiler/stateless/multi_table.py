@@ -10,21 +10,27 @@ below 1,024) is never taken for a reply. Nothing here needs more than matches, m
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, product
+from itertools import chain
 
 from policies.compiler.common.aggregate import Aggregate
-from policies.compiler.common.host_addresses import hosts_on, own_link_local, place_of
+from policies.compiler.common.host_addresses import hosts_on, places_of
 from policies.compiler.common.identity_codes import METADATA, Codes, codes_of, ends_of
 from policies.compiler.common.intent_rules import (
-    MAX_TIMEOUT,
     intent_numbers,
     priority_of,
     timeout_at,
 )
 from policies.compiler.common.overlaps import SegmentOverlaps
-from policies.compiler.common.port_guard import guard_rules
+from policies.compiler.common.port_guard import (
+    ADVERTISEMENT,
+    SOLICITATION,
+    entrance_rules,
+    guard_rules,
+    unbound_rules,
+)
 from policies.compiler.common.priorities import Levels
 from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.requests import allowed, owner_rule, request_rules
 from policies.compiler.common.routers import (
     bound_prefixes,
     elsewhere_rule,
@@ -33,13 +39,17 @@ from policies.compiler.common.routers import (
     routers_of,
 )
 from policies.compiler.common.rule_parts import (
+    BASE,
     ETH_ARP,
     ETH_IP,
     ETH_IPV6,
-    ETH_LLDP,
     neighbour_fields,
+    prefix_fields,
+    prefix_length,
 )
+from policies.compiler.common.services import Fields, service_matches
 from policies.compiler.common.switch_view import SwitchView
+from policies.compiler.stateless.layouts import PLAIN_GUARD, PLAIN_REQUESTS, quarantined
 from policies.compiler.stateless.metadata import (
     SOURCE,
     TARGET,
@@ -49,7 +59,7 @@ from policies.compiler.stateless.metadata import (
     set_bits,
     written,
 )
-from policies.compiler.stateless.service_matches import Fields, never_replies, service_matches
+from policies.compiler.stateless.service_fields import HeaderServices, never_replies
 from policies.model import Action, Infrastructure, Intent, Mode, Policy, Restriction, Tier
 from policies.rules import layout
 from policies.rules.layout import Category, PlainTable, cookie, name_number
@@ -60,19 +70,14 @@ from policies.rules.rule import (
     Rule,
     RuleAction,
     RuleKey,
-    ToController,
-    UseMeter,
     WriteMetadata,
     match,
 )
 from policies.semantics.membership import Membership
-from policies.semantics.prefix_sets import SIX
 from topology.records import Binding
 
 TOP = 65_000
-_BASE = cookie(Category.BASE)
 _MULTICAST = Field("eth_dst", 1 << 40, 1 << 40)
-_REPORT = (UseMeter(layout.PLAIN_METER), ToController())
 
 
 def stateless_rules(
@@ -114,21 +119,16 @@ def stateless_rules(
 
 
 def _rule(table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction) -> Rule:
-    return Rule(table, priority, match(*fields), actions, _BASE)
+    return Rule(table, priority, match(*fields), actions, BASE)
 
 
 def _entrance(view: SwitchView) -> Iterator[Rule]:
     """What comes in from where, and what never goes on."""
-    yield _rule(PlainTable.GUARD, 500, (Field("eth_type", ETH_LLDP),), *_REPORT)
-    yield _rule(PlainTable.GUARD, 450, (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),))
-    for port in sorted(view.trunks):
-        yield _rule(PlainTable.GUARD, 400, (Field("in_port", port),), Goto(PlainTable.LOCALITY))
-    for kind in (135, 136):  # neighbour discovery passes only by a host's own rule
-        yield _rule(PlainTable.GUARD, 200, neighbour_fields(kind), *_REPORT)
-    yield _rule(PlainTable.GUARD, 0, (), *_REPORT)
+    yield from entrance_rules(PLAIN_GUARD, view.trunks)
+    yield from unbound_rules(PLAIN_GUARD)
     locality = PlainTable.LOCALITY
     yield _rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
-    for kind in (135, 136):
+    for kind in (SOLICITATION, ADVERTISEMENT):
         yield _rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
     yield _rule(locality, 200, (_MULTICAST,))
     for family in (ETH_IP, ETH_IPV6):
@@ -142,58 +142,36 @@ def _hosts(
     view: SwitchView, bindings: Sequence[Binding], infrastructure: Infrastructure
 ) -> Iterator[Rule]:
     """What hosts may send, and the way to them."""
-    places = sorted({p for b in bindings for p in (place_of(b), own_link_local(place_of(b)))})
-    admit = (set_bits(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
+    places = sorted(set(places_of(bindings)))
     for at, mac, numbers in hosts_on(view.switch, places):
-        yield from chain.from_iterable(
-            rules for _, rules in guard_rules(at, mac, numbers, infrastructure, admit)
-        )
+        for _, rules in guard_rules(at, mac, numbers, infrastructure, PLAIN_GUARD):
+            yield from rules
     known: set[int] = set()
     for place in places:
-        local = place.switch == view.switch
-        port = place.port if local else view.next_ports.get(place.switch)
-        if port is None:
+        way = view.way(place.switch, place.port)
+        if way is None:
             continue
-        here = Field("eth_dst", place.mac)
+        here, out = Field("eth_dst", place.mac), (Output(way),)
         if place.mac not in known:
             known.add(place.mac)
-            yield Rule(PlainTable.FORWARD, 100, (here,), (Output(port),), cookie(Category.FORWARD))
-            for family in (ETH_IP, ETH_IPV6) if local else ():
+            yield Rule(PlainTable.FORWARD, 100, (here,), out, cookie(Category.FORWARD))
+            for family in (ETH_IP, ETH_IPV6) if place.switch == view.switch else ():
                 fields = (here, Field("eth_type", family))
                 yield _rule(PlainTable.LOCALITY, 100, fields, Goto(PlainTable.SOURCE))
-        yield from _request(place.number, port, infrastructure)
-    for table, allowed, answer in (
-        (PlainTable.ARP, infrastructure.arp, (Field("eth_type", ETH_ARP), Field("arp_op", 2))),
-        (PlainTable.ND, infrastructure.nd, neighbour_fields(136)),
-    ):
-        if allowed is Action.ALLOW:
-            unicast = Field("eth_dst", 0, 1 << 40)
-            yield _rule(table, 100, (*answer, unicast), Goto(PlainTable.FORWARD))
-            yield _rule(table, 10, (has_bits(layout.PLAIN_FROM_EDGE),), *_REPORT)
+        if allowed(infrastructure, place.number):
+            yield owner_rule(PLAIN_REQUESTS, place.number, out)
+    yield from request_rules(PLAIN_REQUESTS, infrastructure)
 
 
 def _routers(policy: Policy, view: SwitchView, bindings: Sequence[Binding]) -> Iterator[Rule]:
     """What routers may send from the prefixes behind them."""
-    admit = (set_bits(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY))
     here = [each for each in routers_of(policy.hosts, bindings) if each.switch == view.switch]
     for router in here:
-        yield from route_rules(router, admit, _REPORT)
+        yield from route_rules(router, PLAIN_GUARD)
     lent = [route for router in here if not router.routed for route in router.routes]
     for key, _ in bound_prefixes(bindings).kept() if lent else ():
         if any(overlap(key, route) for route in lent):
-            yield elsewhere_rule(key, _REPORT)
-
-
-def _request(number: int, port: int, infrastructure: Infrastructure) -> Iterator[Rule]:
-    """A request for an address goes to its owner's port alone."""
-    out, cause = (Output(port),), cookie(Category.FORWARD)
-    if number < SIX:
-        fields = (Field("eth_type", ETH_ARP), Field("arp_op", 1), Field("arp_tpa", number))
-        if infrastructure.arp is Action.ALLOW:
-            yield Rule(PlainTable.ARP, 200, match(*fields), out, cause)
-    elif infrastructure.nd is Action.ALLOW:
-        target = (*neighbour_fields(135), Field("nd_target", number & ~SIX))
-        yield Rule(PlainTable.ND, 200, match(*target), out, cause)
+            yield elsewhere_rule(key, PLAIN_GUARD)
 
 
 def _identities(policy: Policy, membership: Membership, codes: Codes) -> Iterator[Rule]:
@@ -206,24 +184,9 @@ def _identities(policy: Policy, membership: Membership, codes: Codes) -> Iterato
         nobody = frozenset[str]()
         yield _identity(table, 0, (), end, nobody, policy.defaults.mode, codes, following)
         for key, segments in prefixes:
-            fields, length = prefix_fields(key, side)
+            fields, priority = prefix_fields(key, side), 100 + prefix_length(key)
             mode = membership.mode_of(segments)
-            yield _identity(table, 100 + length, fields, end, segments, mode, codes, following)
-
-
-def prefix_fields(key: tuple[int, int], side: str) -> tuple[Fields, int]:
-    """Match a prefix in a packet's source (``src``) or destination (``dst``); and its length."""
-    start, wide = key
-    size = (-wide).bit_length()
-    bits, family, name = (32, ETH_IP, f"ip_{side}")
-    if start >= SIX:
-        bits, family, name = (128, ETH_IPV6, f"ipv6_{side}")
-    length = bits + 1 - size
-    fields = [Field("eth_type", family)]
-    if length:
-        mask = None if wide == -1 else wide & (1 << bits) - 1
-        fields.append(Field(name, start & ~SIX, mask))
-    return tuple(fields), length
+            yield _identity(table, priority, fields, end, segments, mode, codes, following)
 
 
 def _identity(
@@ -290,7 +253,7 @@ def _intent(intent: Intent, level: int, codes: Codes, now: float, masks: bool) -
         elif emergency:
             denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
             actions = (set_bits(denied), *actions)
-        services = list(service_matches(intent.services, reply=reply, masks=masks))
+        services = list(service_matches(intent.services, HeaderServices(reply, masks)))
         asked = (intent.sources, intent.targets)
         for value, mask in matches(codes, *(reversed(asked) if reply else asked)):
             ends = (Field("metadata", value, mask),) if mask else ()
@@ -301,18 +264,10 @@ def _intent(intent: Intent, level: int, codes: Codes, now: float, masks: bool) -
 
 def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
     """Quarantined addresses; the switch itself ends it."""
-    for restriction in restrictions:
-        remaining = restriction.expires - now
-        if remaining <= 0 or restriction.action != "quarantine":
-            continue
-        for address, side in product(restriction.addresses, ("src", "dst")):
-            number = int(address) | (SIX if address.version == 6 else 0)
-            fields, _ = prefix_fields((number, -1), side)
-            cause = cookie(Category.DECISION, restriction.number)
-            left = max(1, min(MAX_TIMEOUT, round(remaining)))
-            yield Rule(PlainTable.ADAPTIVE, 100, match(*fields), (), cause, left)
-            # What the emergency tier denies is its own, and may be watched only.
-            for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
-                priority = 201 if denied is layout.PLAIN_DENIED else 200
-                matched, on = match(*fields, has_bits(denied)), (Goto(PlainTable.MODE),)
-                yield Rule(PlainTable.ADAPTIVE, priority, matched, on, cause, left)
+    for fields, held in quarantined(restrictions, now):
+        yield Rule(PlainTable.ADAPTIVE, 100, fields, (), held.cause, held.timeout)
+        # What the emergency tier denies is its own, and may be watched only.
+        for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
+            priority = 201 if denied is layout.PLAIN_DENIED else 200
+            matched, on = match(*fields, has_bits(denied)), (Goto(PlainTable.MODE),)
+            yield Rule(PlainTable.ADAPTIVE, priority, matched, on, held.cause, held.timeout)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from policies.compiler.stateless.service_matches import PORTS, TYPES
+from policies.compiler.common.services import PORTS
+from policies.compiler.stateless.service_fields import TYPES
 from policies.model import (
     ONLY_IN,
     Intent,

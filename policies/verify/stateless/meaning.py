@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.compiler import SwitchView
-from policies.compiler.stateless.service_matches import ANSWERS
 from policies.model import SCTP, TCP, Action, Connection, Policy
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX, address_at
@@ -34,7 +33,7 @@ from policies.verify.packets import (
     question_of,
 )
 
-ASKING = {(proto, kind) for proto, answers in ANSWERS.items() for kind in answers}
+ASKING = {(proto, question) for (proto, _), question in QUERY_OF.items()}
 STREAMS = (TCP, SCTP)
 PRIVILEGED = 1024  # ports below are where services listen
 
