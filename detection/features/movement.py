@@ -15,6 +15,7 @@ from detection.features.hop_paths import hop
 from detection.state.counters import DecayedCounts, Distinct
 from detection.state.hosts import MAX_PEERS, HostState, ServiceUse
 from topology.graph import CommunicationGraph
+from topology.initiator import may_be_reply
 from topology.records import FlowRecord
 
 Outcome = Literal["let-in", "denied", "would-deny", "failed"]
@@ -25,7 +26,6 @@ OLD_NEWS = 7 * 86_400.0  # seconds for which what was alerted on is not counted 
 FLIP_FOR = 3600.0
 SAME_VISIT = 10.0  # seconds
 NEVER = float("-inf")
-FIRST_REPLY_PORT = 1024
 
 
 def outcome_of(record: FlowRecord) -> Outcome:
@@ -56,7 +56,7 @@ def outcome_of(record: FlowRecord) -> Outcome:
 def is_leftover_reply(record: FlowRecord, graph: CommunicationGraph) -> bool:
     """A late packet of a connection the other end began: a server's answer is no probe."""
     port = record.src_port
-    if not 0 < port < 32_768 or record.dst_port < FIRST_REPLY_PORT:
+    if not may_be_reply(port, record.dst_port):
         return False
     if record.proto != "tcp" and record.proto != "udp":
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from topology.initiator import EPHEMERAL
 from topology.records import FlowRecord
 
 # A session on one of these can start the next hop: shells, remote desktops, remote execution.
@@ -10,7 +11,6 @@ FOOTHOLD_PORTS = frozenset(
 )
 # What carries no port (some recordings) could be anything, so it could be a foothold.
 UNKNOWN_SERVICES = frozenset({"ip", ""})
-EPHEMERAL = 32_768
 HIGH = "/high"
 
 _ICMP_REQUESTS = frozenset({8, 13, 15, 17})

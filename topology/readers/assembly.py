@@ -15,6 +15,7 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 
 from topology.addresses import looks_like_group
+from topology.initiator import looks_like_reply
 from topology.readers.packets import (
     ACK,
     FIN,
@@ -28,7 +29,6 @@ from topology.readers.packets import (
     CapturedPacket,
     inner_of,
 )
-from topology.readers.reply import looks_like_reply
 from topology.records import FlowRecord, State
 
 TCP_IDLE = 300.0  # seconds

@@ -15,9 +15,9 @@ from typing import Any, TextIO
 
 from msgspec.structs import replace
 
+from topology.initiator import looks_like_reply
 from topology.readers import rows
 from topology.readers.contract import csv_blocks, csv_columns
-from topology.readers.reply import looks_like_reply
 from topology.readers.rows import BadRow
 from topology.readers.table import Block, Column, Row, RowFormat, counted, remembered, timed
 from topology.readers.tally import RowCount, TrafficError

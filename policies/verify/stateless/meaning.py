@@ -32,10 +32,10 @@ from policies.verify.packets import (
     neighbour_type,
     question_of,
 )
+from topology.initiator import PRIVILEGED
 
 ASKING = {(proto, question) for (proto, _), question in QUERY_OF.items()}
 STREAMS = (TCP, SCTP)
-PRIVILEGED = 1024  # ports below are where services listen
 
 
 @dataclass(frozen=True, slots=True)

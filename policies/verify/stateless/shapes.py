@@ -17,7 +17,8 @@ from policies.verify.attachment_points import NEVER
 from policies.verify.packets import ADVERTISE, ARP, BRIDGE_LOCAL, IP, IPV6, LLDP, MULTICAST, SOLICIT
 from policies.verify.ranges import Undecided
 from policies.verify.stateless.atoms import Atoms, Condition
-from policies.verify.stateless.meaning import PRIVILEGED, STREAMS, Meaning
+from policies.verify.stateless.meaning import STREAMS, Meaning
+from topology.initiator import PRIVILEGED
 
 PORTS = {TCP: "tcp", UDP: "udp", SCTP: "sctp"}
 TYPES = {IP: (ICMP, "icmp_type"), IPV6: (ICMPV6, "icmpv6_type")}

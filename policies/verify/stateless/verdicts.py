@@ -10,8 +10,9 @@ from policies.verify.differing import label_of
 from policies.verify.packets import IP, QUERY_OF
 from policies.verify.stateless.atoms import Atoms
 from policies.verify.stateless.fields import Fields, Segments
-from policies.verify.stateless.meaning import ASKING, PRIVILEGED, STREAMS, Meaning
+from policies.verify.stateless.meaning import ASKING, STREAMS, Meaning
 from policies.verify.stateless.shapes import PORTS, Shape
+from topology.initiator import PRIVILEGED
 
 Judged = tuple[bool, int, int | None]  # passes, cookie as a first packet, cookie as an answer
 

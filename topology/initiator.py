@@ -1,0 +1,25 @@
+"""Which end began a connection, as far as its two ports tell.
+
+Services have well-known ports (below 1024, RFC 6335), or at least registered ones; clients are
+given ports from 32768 (Linux) or 49152 (RFC 6335, others) on.
+"""
+
+from __future__ import annotations
+
+PRIVILEGED = 1024
+"""Below it, services listen and no client is given a port."""
+EPHEMERAL = 32_768
+"""From it on, clients are given ports at random."""
+
+
+def looks_like_reply(src_port: int, dst_port: int) -> bool:
+    """Whether a packet with these ports more likely comes from a server."""
+    if 0 < src_port < PRIVILEGED:
+        return dst_port >= PRIVILEGED
+    return PRIVILEGED <= src_port < EPHEMERAL <= dst_port
+
+
+def may_be_reply(src_port: int, dst_port: int) -> bool:
+    """Whether a server could send a packet with these ports to a client; for callers that have
+    more to go by than ports."""
+    return 0 < src_port < EPHEMERAL and dst_port >= PRIVILEGED
