@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from analysis.options import AnalysisOptions
 from policies.compiler import CompileError
 from policies.compiler.switches_file import Switches, read_switches
 from policies.language.errors import PolicyError
@@ -173,12 +174,10 @@ def _link_of(
         )
         follower = PolicyFollower(Path(settings.state), composed.version)
         return partial(InlineAnalysis, composed, follower)
-    arguments = ["--state", settings.state, "--seed", str(settings.seed)]
-    for path in settings.policy_paths:
-        arguments += ["--policy", path]
-    if not settings.adapt:
-        arguments.append("--no-adapt")
-    program = replace(analysis or AnalysisProgram(), arguments=tuple(arguments))
+    options = AnalysisOptions(
+        Path(settings.state), tuple(settings.policy_paths), settings.adapt, settings.seed
+    )
+    program = replace(analysis or AnalysisProgram(), arguments=options.arguments())
     return partial(AnalysisLink, program)
 
 

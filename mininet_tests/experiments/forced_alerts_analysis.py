@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from analysis import composition as compose
-from analysis import process as analysis_process
+from analysis import event_loop, process
 from analysis.pipeline import Analysis
 from detection.alert import Alert, Contribution, Hop, Scored
 from detection.detector import Detector
@@ -68,9 +68,9 @@ def main() -> int:
         return commands + (self.step(RecordsSeen(records), now) if records else [])
 
     Analysis.tick = tick  # type: ignore[method-assign]
-    analysis_process.TICK = TICK
+    event_loop.TICK = TICK
     vars(compose)["Detector"] = Accuser
-    return analysis_process.main()
+    return process.main()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 
+from analysis.options import MODULE, socket_argument
 from response.ipc.framing import Decoder, FramingError, encode
 from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen
 from ryu_apps.runtime import hub
@@ -99,7 +100,7 @@ class AnalysisProgram:
     again ``restart_after`` seconds after it ended."""
 
     arguments: tuple[str, ...] = ()
-    module: str = "analysis.process"
+    module: str = MODULE
     restart_after: float = 1.0
 
 
@@ -162,8 +163,7 @@ class AnalysisLink:
             sys.executable,
             "-m",
             self._program.module,
-            "--socket-fd",
-            str(theirs.fileno()),
+            *socket_argument(theirs.fileno()),
             *self._program.arguments,
         ]
         os.set_inheritable(theirs.fileno(), True)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from analysis.background_copy import BackgroundCopy
-from analysis.process import take_turn
+from analysis.process import lock_state
 
 
 def test_a_copy_works_on_the_memory_of_its_beginning() -> None:
@@ -44,11 +44,11 @@ def test_it_lets_go_of_its_parents_sockets() -> None:
 def test_a_process_that_is_killed_leaves_its_lock_to_the_next_one_not_to_its_children(
     tmp_path: Path,
 ) -> None:
-    turn = take_turn(tmp_path)
-    copy = BackgroundCopy(lambda: time.sleep(1.0) or b"", (turn,))  # type: ignore[func-returns-value]
+    lock = lock_state(tmp_path)
+    copy = BackgroundCopy(lambda: time.sleep(1.0) or b"", (lock,))  # type: ignore[func-returns-value]
     time.sleep(0.1)
-    os.close(turn)  # as the end of the process does
+    os.close(lock)  # as the end of the process does
     begun = time.monotonic()
-    os.close(take_turn(tmp_path))
+    os.close(lock_state(tmp_path))
     assert time.monotonic() - begun < 0.5
     copy.kill()

@@ -1,0 +1,234 @@
+"""The event loop of the analysis process: two sockets, the clock, and an `Analysis` between.
+
+Nothing is decided here: `analysis.pipeline.Analysis` does that.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from analysis.background_copy import BackgroundCopy
+from analysis.composition import Composed, PolicyFollower
+from analysis.feed_service import FeedService
+from policies.language.errors import PolicyError
+from response.feed_listing import ListFeed
+from response.ipc import messages as m
+from response.ipc.framing import AnyMessage, Decoder, FramingError, encode
+from response.state.policy_versions import VersionError
+from response.state.store import StoreError
+
+TICK = 0.25  # seconds
+CHUNK = 50  # records looked at before commands leave
+BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
+MAX_CONNECTIONS = 16  # of people who ask
+MAX_REQUEST = 64 * 1024  # bytes
+
+
+class EventLoop:
+    """Carries messages between two sockets and an `Analysis`, and passes it the time."""
+
+    def __init__(
+        self,
+        composed: Composed,
+        state: Path,
+        link: socket.socket,
+        requests_socket: socket.socket,
+        follower: PolicyFollower,
+        lock: int,
+    ) -> None:
+        """``lock`` is the file that `analysis.process.lock_state` opened."""
+        self._lock = lock
+        self._analysis, self._audit = composed.analysis, composed.audit
+        self._link = link
+        self._requests_socket = requests_socket
+        self._follower = follower
+        self._decoder = Decoder()
+        self._outgoing = bytearray()
+        self._connections: dict[socket.socket, Decoder] = {}
+        self._selector = selectors.DefaultSelector()
+        self._open = True
+        self._copy: BackgroundCopy | None = None
+        self._feeds = FeedService(
+            state, composed.policy, composed.store, composed.audit, log_line, self._open_files
+        )
+        self._hold: str | None = None
+
+    def serve(self, model: str) -> None:
+        """Run until the controller closes its side, or `stop`."""
+        self._link.setblocking(False)
+        self._requests_socket.setblocking(False)
+        self._selector.register(self._link, selectors.EVENT_READ)
+        self._selector.register(self._requests_socket, selectors.EVENT_READ)
+        now = time.time()
+        commands = self._analysis.start(now)
+        self._log_hold()
+        self._send([m.Ready(now, model, self._analysis.active_count), *commands])
+        self._seal(now)
+        due = time.monotonic() + TICK
+        while self._open:
+            for key, events in self._selector.select(max(0.0, due - time.monotonic())):
+                self._dispatch(cast("socket.socket", key.fileobj), events)
+            if time.monotonic() >= due:
+                self._send(self._analysis.tick(time.time()))
+                self._send(self._feeds.tick(time.time()))
+                self._seal(time.time())
+                self._log_hold()
+                self._keep_snapshot(time.time())
+                due = time.monotonic() + TICK
+        if self._copy is not None:
+            self._copy.result(wait=True)
+        self._feeds.close()
+        self._analysis.finish(time.time())
+        self._seal(time.time(), ending=True)
+
+    def stop(self, *_: object) -> None:
+        self._open = False
+
+    def _log_hold(self) -> None:
+        """A line in the log whenever somebody stopped automatic action, or let it go on."""
+        hold = self._analysis.hold
+        if hold != self._hold:
+            self._hold = hold
+            by = "goes on" if hold is None else f"is on hold by {hold}"
+            log_line(f"automatic action {by}")
+
+    def _dispatch(self, ready: socket.socket, events: int) -> None:
+        if ready is self._requests_socket:
+            self._accept()
+        elif ready is not self._link:
+            self._read_request(ready)
+        else:
+            if events & selectors.EVENT_WRITE:
+                self._send(())
+            if events & selectors.EVENT_READ:
+                self._read_controller()
+
+    # -- the controller --------------------------------------------------------
+
+    def _read_controller(self) -> None:
+        try:
+            data = self._link.recv(BLOCK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._open = False
+            return
+        for message in self._decoder.feed(data):
+            if isinstance(message, m.RecordsSeen):
+                self._process_records(message)
+            elif isinstance(message, (m.Ready, m.Enforce, m.Release, ListFeed, m.Ask, m.Answer)):
+                raise FramingError(f"{type(message).__name__} does not come from a controller")
+            else:
+                self._send(self._analysis.step(message, time.time()))
+                self._feeds.hear(message, time.time())
+                if isinstance(message, m.PolicyApplied):
+                    self._follow_policy(message)
+
+    def _process_records(self, message: m.RecordsSeen) -> None:
+        """In small parts, so that a decision never waits for the rest of a long message."""
+        lost = message.lost
+        for start in range(0, max(1, len(message.records)), CHUNK):
+            part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
+            self._send(self._analysis.step(part, time.time()))
+            lost = 0
+
+    def _follow_policy(self, message: m.PolicyApplied) -> None:
+        try:
+            policy = self._follower.follow(message)
+        except (PolicyError, VersionError, OSError) as problem:  # the one before stays in use
+            log_line(f"the policy that was applied cannot be read: {one_line(problem)}")
+            return
+        if policy is not None:
+            self._send(self._analysis.use_policy(policy, time.time()))
+            self._feeds.use_policy(policy)
+
+    def _send(self, messages: Iterable[m.Reply]) -> None:
+        for message in messages:
+            self._outgoing += encode(message)
+        try:
+            while self._outgoing:
+                del self._outgoing[: self._link.send(self._outgoing)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._open = False
+            return
+        wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._outgoing else 0)
+        self._selector.modify(self._link, wanted)
+
+    def _keep_snapshot(self, now: float) -> None:
+        """Keep what was learned from time to time; a copy writes it down, nothing waits."""
+        if self._copy is None and self._analysis.snapshot_due(now):
+            self._copy = BackgroundCopy(self._analysis.snapshot, self._open_files())
+        elif self._copy is not None:
+            done, data = self._copy.result()
+            if done:
+                self._copy = None
+                if data is None:
+                    log_line("what was learned could not be kept; trying again later")
+                else:
+                    self._analysis.keep_snapshot(data, now)
+
+    def _seal(self, now: float, ending: bool = False) -> None:
+        """Sign what the audit says, now and then; one that cannot be written is tried again."""
+        try:
+            self._audit.seal(now, ending)
+        except (StoreError, OSError) as problem:
+            log_line(f"the audit's checkpoint cannot be written: {one_line(problem)}")
+
+    def _open_files(self) -> tuple[int, ...]:
+        """What belongs to this process alone: its sockets, and the lock that says it is the one
+        analysis here, which a child must not hold on to when this process is killed."""
+        sockets = (self._link, self._requests_socket, *self._connections)
+        return (self._lock, *(each.fileno() for each in sockets))
+
+    # -- people ----------------------------------------------------------------
+
+    def _accept(self) -> None:
+        connection, _ = self._requests_socket.accept()
+        if len(self._connections) >= MAX_CONNECTIONS:
+            self._disconnect(next(iter(self._connections)))  # who sits there longest without asking
+        connection.settimeout(1.0)
+        self._connections[connection] = Decoder(MAX_REQUEST)
+        self._selector.register(connection, selectors.EVENT_READ)
+
+    def _read_request(self, connection: socket.socket) -> None:
+        try:
+            data = connection.recv(4096)
+            found = self._connections[connection].feed(data)
+            for message in found:
+                connection.sendall(encode(self._answer(message)))
+        except (OSError, FramingError):
+            data = b""
+        if not data:
+            self._disconnect(connection)
+
+    def _disconnect(self, connection: socket.socket) -> None:
+        self._selector.unregister(connection)
+        del self._connections[connection]
+        connection.close()
+
+    def _answer(self, message: AnyMessage) -> m.Answer:
+        if not isinstance(message, m.Ask):
+            return m.Answer(False, "not a request")
+        if message.what == "refresh":
+            return self._feeds.ask(message)
+        done = self._analysis.ask(message, time.time())
+        self._send(done.commands)
+        return m.Answer(done.ok, done.text)
+
+
+def log_line(line: str) -> None:
+    print(f"septum analysis: {line}", file=sys.stderr, flush=True)
+
+
+def one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__
