@@ -1,6 +1,6 @@
 """Hop paths: somebody comes in on a foothold, and goes on from there.
 
-Every connection on a foothold service (``services.FOOTHOLD_PORTS``) that is let through
+Every connection on a foothold service (`topology.services.FOOTHOLDS`) that is let through
 leaves an arrival at its responder. When that host then opens a foothold connection itself, over an
 edge that is new for it, the two are one movement: A → B, B → C is a path A → B → C.
 ``depth`` counts only hops over new edges, so the routine of an administrator is not

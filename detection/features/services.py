@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from topology.initiator import EPHEMERAL
 from topology.records import FlowRecord
+from topology.services import FOOTHOLDS
 
-# A session on one of these can start the next hop: shells, remote desktops, remote execution.
-FOOTHOLD_PORTS = frozenset(
-    {22, 23, 111, 135, 139, 445, 512, 513, 514, 593, 2222, 3389, 5900, 5901, 5985, 5986}
-)
 # What carries no port (some recordings) could be anything, so it could be a foothold.
 UNKNOWN_SERVICES = frozenset({"ip", ""})
 HIGH = "/high"
@@ -41,7 +38,7 @@ def service_of(record: FlowRecord) -> str:
 def is_foothold(service: str) -> bool:
     proto, _, port = service.partition("/")
     if proto == "tcp" and port.isdigit():
-        return int(port) in FOOTHOLD_PORTS
+        return int(port) in FOOTHOLDS
     return service in UNKNOWN_SERVICES
 
 

@@ -16,15 +16,12 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from policies.model import TCP, UDP
+from policies.model import PROTOCOL_NUMBERS
 from policies.recommendation.evidence import LeftOut, NodeIndex, ObservedEdge, Port
+from topology.services import REMOTE_ADMINISTRATION
 
 ADMINISTRATION: frozenset[Port] = frozenset(
-    {
-        *((TCP, port) for port in (22, 23, 135, 139, 445, 512, 513, 514, 2375, 2376, 3389)),
-        *((TCP, port) for port in (5900, 5901, 5985, 5986, 10250)),
-        (UDP, 623),
-    }
+    (PROTOCOL_NUMBERS[proto], port) for proto, port in REMOTE_ADMINISTRATION
 )
 RARE = 2  # connections: as often as this, an edge says nothing about habit
 ADMINISTRATION_FAN_OUT = 5  # servers

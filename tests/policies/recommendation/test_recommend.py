@@ -128,8 +128,9 @@ def test_a_sweep_is_left_out_and_listed(port: int, open_share: float) -> None:
     assert (web(1), "192.0.2.66", (6, 8443)) in listed
 
 
-def test_a_slow_sweep_with_a_good_password_is_left_out() -> None:
-    attack = sweep(22, hosts=6, open_share=1.0)
+@pytest.mark.parametrize("port", [22, 111, 593, 2222, 2375])
+def test_a_slow_sweep_with_a_good_password_is_left_out(port: int) -> None:
+    attack = sweep(port, hosts=6, open_share=1.0)
     found = recommend(traffic_of([*office(), *attack]))
     assert admitted(built(found), traffic_of(attack)) == 0
     why = {each.reason for each in found.left_out if each.edge.client == web(1)}
