@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import getpass
-import json
 import logging
 import os
 import secrets
@@ -14,10 +13,12 @@ import ssl
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType
+
+import msgspec
 
 from analysis.options import AnalysisOptions
 from policies.compiler import CompileError
@@ -61,13 +62,11 @@ class LaunchSettings:
     verbose: bool = False
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str) -> LaunchSettings:
-        values = json.loads(text)
-        tls = None if values.get("tls") is None else TlsFiles(**values["tls"])
-        return cls(**{**values, "policy_paths": tuple(values["policy_paths"]), "tls": tls})
+        return msgspec.json.decode(text, type=cls)
 
 
 def launch(

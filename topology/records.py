@@ -8,8 +8,9 @@ are seconds since the epoch.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 State = Literal["established", "rejected", "unanswered", "denied"]
@@ -50,6 +51,11 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     in_port: int | None = None
     src_mac: str | None = None
     dst_mac: str | None = None
+
+    def known(self) -> dict[str, Any]:
+        """The fields that are not None, by name."""
+        fields = msgspec.structs.asdict(self)
+        return {name: value for name, value in fields.items() if value is not None}
 
     @property
     def service(self) -> str:

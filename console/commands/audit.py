@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened
@@ -22,7 +23,6 @@ from response.audit.checkpoints import Checkpoint
 from response.audit.log import Audit, as_jsonl
 from response.audit.ocsf import Ocsf
 from response.audit.signing import signer_of
-from response.state.json_values import plain
 
 Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
 OfDecision = Annotated[str | None, typer.Option(help="Only one decision's story, by its id.")]
@@ -61,7 +61,7 @@ def list_entries(
         entries = list(Audit(store).entries(kind=kind, decision=decision))
     shown = entries[-last:] if last else entries
     if as_json:
-        rows = [{**plain(entry), "data": entry.values()} for entry in shown]
+        rows = [{**msgspec.to_builtins(entry), "data": entry.values()} for entry in shown]
         typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
         return
     for entry in shown:
@@ -101,7 +101,7 @@ def verify(
         witnesses = [_checkpoint(path) for path in witness or []]
         report = Audit(store).verify_signed(public, kept, witnesses)
     if as_json:
-        typer.echo(json.dumps({**plain(report), "whole": report.whole}, indent=1))
+        typer.echo(json.dumps({**msgspec.to_builtins(report), "whole": report.whole}, indent=1))
     elif report.whole:
         typer.echo(f"whole: {report.entries} entries, head {report.head.hash}")
         typer.echo(_signed(report))

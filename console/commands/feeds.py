@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from analysis.feed_fetcher import MAX_SECONDS
@@ -19,7 +20,6 @@ from policies.language.errors import printable
 from response.feeds.archive import FeedArchive
 from response.feeds.keeper import FeedRecord
 from response.ipc.messages import Ask
-from response.state.json_values import plain
 
 SHOWN = 20
 PATIENCE = MAX_SECONDS + 60.0  # seconds until a refresh has been carried out
@@ -107,7 +107,7 @@ def refresh(
 
 def feed_data(record: FeedRecord, now: float) -> dict[str, Any]:
     """A feed as ``--json`` shows it."""
-    data: dict[str, Any] = plain(record)
+    data: dict[str, Any] = msgspec.to_builtins(record)
     for hidden in ("source", "etag", "modified"):
         del data[hidden]
     data["reasons"] = dict(record.reasons)

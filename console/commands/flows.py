@@ -14,7 +14,6 @@ import typer
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened
 from console.errors import CommandError
 from response.state.interfaces import FlowFilter, StoredFlow
-from response.state.json_values import sparse
 from response.state.store import Store
 
 VERDICTS = ("allow", "would-deny", "deny")
@@ -93,7 +92,7 @@ def _addresses(end: str | None, names: dict[str, list[str]], state: Path) -> fro
 
 
 def _as_json(number: int, flow: StoredFlow) -> dict[str, Any]:
-    return {"row": number, **sparse(flow.record), "score": flow.score}
+    return {"row": number, **flow.record.known(), "score": flow.score}
 
 
 def _line(flow: StoredFlow, names: dict[str, str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from console.clients.state_directory import moment, opened
@@ -29,7 +30,6 @@ from policies.language.errors import printable
 from policies.model import Policy
 from response.decisions.reward_ledger import MODEL as LEDGER_MODEL
 from response.state.interfaces import StoredAlert
-from response.state.json_values import plain
 from response.state.model_versions import NEWEST, ROWS, number_of
 from response.state.store import Store
 from topology.readers import RecordReader
@@ -213,11 +213,11 @@ def _data(
     return {
         "records": reader.rows - reader.bad,
         "bad_rows": reader.bad,
-        "problems": [plain(problem) for problem in reader.problems],
+        "problems": [msgspec.to_builtins(problem) for problem in reader.problems],
         "verdicts": {} if done is None else dict(done.verdicts),
         "alerts": [
             {
-                **plain(told.alert),
+                **msgspec.to_builtins(told.alert),
                 "outcome": told.outcome,
                 "reason": told.reason,
                 "decision": told.decision,

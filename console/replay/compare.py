@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import typer
 
 from console.clients.state_directory import moment
@@ -15,7 +16,6 @@ from console.replay.pipeline import Replay
 from policies.language.errors import printable
 from response.audit.chain import canonical
 from response.decision import Decision
-from response.state.json_values import plain
 
 _ALL = 10**6
 _VOLATILE = frozenset({"rules"})  # what switches confirm: there are none in a replay
@@ -28,7 +28,7 @@ def outcome(done: Replay) -> list[dict[str, Any]]:
 
 def digest(done: Replay) -> str:
     """SHA-256 over decisions, alerts and verdicts: equal where nothing at all differs."""
-    alerts = [plain(each) for each in done.store.alerts(_ALL)]
+    alerts = [msgspec.to_builtins(each) for each in done.store.alerts(_ALL)]
     said = {"decisions": outcome(done), "alerts": alerts, "verdicts": dict(done.verdicts)}
     return hashlib.sha256(canonical(said).encode()).hexdigest()
 
@@ -116,7 +116,7 @@ def tell(data: dict[str, Any], records: int) -> None:
 
 
 def _told(decision: Decision) -> dict[str, Any]:
-    data: dict[str, Any] = plain(decision)
+    data: dict[str, Any] = msgspec.to_builtins(decision)
     return {name: value for name, value in data.items() if name not in _VOLATILE}
 
 

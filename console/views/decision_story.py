@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec import to_builtins
+
 from console.clients.state_directory import moment
 from console.views.audit_summary import summary
 from detection.alert import Alert
 from response.audit.chain import AuditEntry
 from response.decision import ActionChoice, Decision, Option
 from response.state.interfaces import StoredAlert
-from response.state.json_values import plain, sparse
 from topology.records import FlowRecord
 
 MAX_SHOWN = 12  # hops, and records, in the text; JSON has all
@@ -33,14 +34,14 @@ class Story:
         told = self.alert
         return {
             "decision": as_json_value(self.decision),
-            "alert": None if told is None else plain(told.alert),
+            "alert": None if told is None else to_builtins(told.alert),
             "envelope": None if told is None else told.reason,
-            "choice": None if told is None or told.choice is None else plain(told.choice),
-            "left_out": [] if told is None else [plain(option) for option in left_out(told)],
+            "choice": None if told is None or told.choice is None else to_builtins(told.choice),
+            "left_out": [] if told is None else [to_builtins(option) for option in left_out(told)],
             "approved_by": self.approver,
             "hold": self.hold,
-            "evidence": [] if told is None else [sparse(record) for record in told.evidence],
-            "history": [{**plain(entry), "data": entry.values()} for entry in self.history],
+            "evidence": [] if told is None else [record.known() for record in told.evidence],
+            "history": [{**to_builtins(entry), "data": entry.values()} for entry in self.history],
         }
 
     @property
@@ -61,7 +62,7 @@ def left_out(told: StoredAlert) -> list[Option]:
 
 def as_json_value(decision: Decision) -> dict[str, Any]:
     """A decision with the fields that scripts rely on, and when it ends."""
-    return {**plain(decision), "expires": decision.expires}
+    return {**to_builtins(decision), "expires": decision.expires}
 
 
 def tell(story: Story) -> Iterator[str]:

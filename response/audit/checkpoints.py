@@ -8,12 +8,12 @@ beside the database, so that a tail cut off with its checkpoints is missed there
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from response.audit.chain import AuditEntry, AuditHead, canonical
 from response.audit.signing import Signer, is_signed
@@ -58,24 +58,17 @@ def made(signer: Signer, number: int, ts: float, record: str, head: AuditHead) -
     )  # fmt: skip
 
 
-def read(data: Any) -> Checkpoint | None:
-    """From an entry's or a file's JSON; None for what is no checkpoint."""
-    types = {"number": int, "ts": float, "record": str, "seq": int, "hash": str, "key": str,
-             "signature": str}  # fmt: skip
-    if not isinstance(data, dict) or not all(type(data.get(n)) is t for n, t in types.items()):
-        return None
-    return Checkpoint(**{name: data[name] for name in types})
+def read(data: str) -> Checkpoint:
+    """From an entry's or a file's JSON. Raises ValueError for what is no checkpoint."""
+    return msgspec.json.decode(data, type=Checkpoint)
 
 
 def read_file(path: Path) -> Checkpoint | None:
     """The checkpoint in a file. Raises OSError, or ValueError for a file that holds none."""
     try:
-        found = read(json.loads(path.read_text("utf-8")))
+        return read(path.read_text("utf-8"))
     except FileNotFoundError:
         return None
-    if found is None:
-        raise ValueError("no checkpoint")
-    return found
 
 
 def write_file(path: Path, checkpoint: Checkpoint) -> None:
@@ -138,7 +131,7 @@ class SealCheck:
         found = None
         if entry.kind == KIND:
             try:
-                found = read(json.loads(entry.data))
+                found = read(entry.data)
             except ValueError:
                 found = None
             self._judge(entry, found)

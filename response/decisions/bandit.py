@@ -154,7 +154,7 @@ class TableBandit(LinUCBDisjoint):
 
     def worth(self, arm: Arm, table: Arm, features: Mapping[str, float]) -> float:
         """The reward expected of ``arm``."""
-        learned: float = self._model(arm).predict_one(features)
+        learned = float(self._model(arm).predict_one(features))  # numpy's, where it is warm
         return said_by_table(arm, table) + learned
 
     def unknown(self, arm: Arm, features: Mapping[str, float]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from detection.alert import Alert
 from response.audit.log import Audit
 from response.decision import (
@@ -27,7 +29,6 @@ from response.decisions.reward_ledger import RewardLedger
 from response.decisions.rewards import RewardCase, habits_of
 from response.ipc.messages import Command
 from response.state.interfaces import StateStore, StoredAlert, SuspectDetector
-from response.state.json_values import plain, sparse
 from topology.records import FlowRecord
 
 MAX_PROPOSALS = 1_000
@@ -228,15 +229,15 @@ class Responder:
     def _keep(self, stored: StoredAlert, with_evidence: bool) -> None:
         self._store.save_alert(stored)
         data = {
-            "alert": plain(stored.alert),
+            "alert": msgspec.to_builtins(stored.alert),
             "decision": stored.decision,
             "outcome": stored.outcome,
             "reason": stored.reason,
         }
         if stored.choice is not None:
-            data["choice"] = plain(stored.choice)
+            data["choice"] = msgspec.to_builtins(stored.choice)
         if with_evidence:
-            data["evidence"] = [sparse(record) for record in stored.evidence]
+            data["evidence"] = [record.known() for record in stored.evidence]
         self._audit.append(stored.alert.ts, "alert", data)
 
 

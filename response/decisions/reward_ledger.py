@@ -10,16 +10,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
+
 from response.audit.log import Audit
 from response.decisions.bandit import ActionLearner
 from response.decisions.rewards import Habit, RewardCase, Word, entry_of, reward_of
 from response.state.interfaces import StateStore
-from response.state.json_values import dumps, loads
 from topology.records import FlowRecord
 
 MAX_CASES = 1_000  # open at once; a flood beyond it teaches nothing
 MODEL = "actions"
 """Under which name the store keeps what was learned."""
+
+_CASE = msgspec.json.Decoder(RewardCase)
 
 
 class RewardLedger:
@@ -34,7 +37,7 @@ class RewardLedger:
         self._watched: dict[Habit, set[str]] = {}
         self._changed: set[str] = set()
         for data in store.cases():
-            self._take(loads(RewardCase, data))
+            self._take(_CASE.decode(data))
 
     @property
     def full(self) -> bool:
@@ -43,7 +46,7 @@ class RewardLedger:
     def open(self, case: RewardCase) -> None:
         """Begin to count, in the caller's transaction; what finds the ledger full is not kept."""
         if not self.full and case.id not in self._cases:
-            self._store.save_case(case.id, dumps(case))
+            self._store.save_case(case.id, msgspec.json.encode(case).decode())
             self._take(case)
 
     def see(self, record: FlowRecord) -> None:
@@ -70,7 +73,7 @@ class RewardLedger:
             for case in due:
                 self._close(case, "", now)
             for case_id in self._changed:
-                self._store.save_case(case_id, dumps(self._cases[case_id]))
+                self._store.save_case(case_id, msgspec.json.encode(self._cases[case_id]).decode())
             self._changed.clear()
             if due:
                 self._keep_learner(now)

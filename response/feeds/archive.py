@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from response.feeds.keeper import FeedRecord
-from response.state import json_values as values
 
 FOLDER = "feeds"
 
@@ -26,14 +26,14 @@ class FeedArchive:
         found = {}
         for path in sorted(self._folder.glob("*.json")):
             try:
-                record = values.load(FeedRecord, _lists(json.loads(path.read_text("utf-8"))))
-            except (OSError, ValueError, TypeError, KeyError, AttributeError):
+                record = msgspec.json.decode(path.read_bytes(), type=FeedRecord)
+            except (OSError, ValueError):
                 continue
             found[record.name] = record
         return found
 
     def keep(self, record: FeedRecord) -> None:
-        self._write(self._path(record.name, "json"), values.dumps(record).encode())
+        self._write(self._path(record.name, "json"), msgspec.json.encode(record))
 
     def keep_body(self, name: str, data: bytes) -> None:
         self._write(self._path(name, "body"), data)
@@ -63,12 +63,3 @@ class FeedArchive:
         except BaseException:
             part.unlink(missing_ok=True)
             raise
-
-
-def _lists(data: dict[str, object]) -> dict[str, object]:
-    """`values.load` makes tuples of dataclasses; pairs it is told as such here."""
-    reasons = data.pop("reasons", [])
-    assert isinstance(reasons, list)
-    data["reasons"] = ()
-    pairs = tuple((str(reason), int(count)) for reason, count in reasons)
-    return {**data, "reasons": pairs}

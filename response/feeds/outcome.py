@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, cast
 
-import msgpack  # type: ignore[import-untyped, unused-ignore]
+import msgspec
 
 from policies.model import Service
 from policies.semantics.prefixes import packed, unpacked
-from response.feeds.entries import FeedError, Note, Notes
+from response.feeds.entries import Direction, FeedError, Note, Notes
 from response.feeds.keeper import SourceReply
 from response.feeds.load import Listing, Loaded
 
@@ -30,52 +29,50 @@ class FeedRefresh:
         return self.answer, self.loaded
 
 
+class _Packed(msgspec.Struct, frozen=True, array_like=True):
+    """A good outcome; ``counts`` and ``notes`` are those of `Loaded`, in its order."""
+
+    answer: SourceReply
+    listings: tuple[tuple[Service | None, Direction, bytes], ...]
+    counts: tuple[int, int, int, int, int]
+    notes: tuple[_Remarks, _Remarks, _Remarks]
+    changes_at: float | None
+
+
+_Remarks = tuple[tuple[Note, ...], dict[str, int]]
+_DECODER: msgspec.msgpack.Decoder[str | _Packed] = msgspec.msgpack.Decoder(str | _Packed)
+
+
 def dumps(outcome: FeedRefresh) -> bytes:
     if outcome.answer is None or outcome.loaded is None:
-        return cast("bytes", msgpack.packb([outcome.error or "nothing came of it"]))
-    answer, loaded = outcome.answer, outcome.loaded
-    listings = [
-        [_service(each.service), each.direction, packed(each.prefixes)] for each in loaded.listings
-    ]
-    counts = [loaded.entries, loaded.in_force, loaded.unsure, loaded.not_yet, loaded.ended]
-    notes = [
-        [[[n.line, n.text, n.reason] for n in each.first], dict(each.counts)]
-        for each in (loaded.bad, loaded.passed_over, loaded.refused)
-    ]
-    said = [answer.unchanged, answer.etag, answer.modified, answer.digest]
-    row = [None, said, listings, counts, notes, loaded.changes_at]
-    return cast("bytes", msgpack.packb(row))
+        return msgspec.msgpack.encode(outcome.error or "nothing came of it")
+    loaded = outcome.loaded
+    return msgspec.msgpack.encode(
+        _Packed(
+            outcome.answer,
+            tuple((e.service, e.direction, packed(e.prefixes)) for e in loaded.listings),
+            (loaded.entries, loaded.in_force, loaded.unsure, loaded.not_yet, loaded.ended),
+            (_remarks(loaded.bad), _remarks(loaded.passed_over), _remarks(loaded.refused)),
+            loaded.changes_at,
+        )
+    )
 
 
 def loads(data: bytes) -> FeedRefresh:
     """Raises ValueError for what `dumps` cannot have written."""
-    row = msgpack.unpackb(data)
-    if row[0] is not None:
-        return FeedRefresh(str(row[0]))
-    _, said, listings, (entries, in_force, unsure, not_yet, ended), notes, changes_at = row
+    found = _DECODER.decode(data)
+    if isinstance(found, str):
+        return FeedRefresh(found)
+    listings = tuple(
+        Listing(service, direction, unpacked(prefixes))
+        for service, direction, prefixes in found.listings
+    )
     bad, passed_over, refused = (
-        Notes([Note(*note) for note in first], Counter(found)) for first, found in notes
+        Notes(list(first), Counter(counts)) for first, counts in found.notes
     )
-    return FeedRefresh(
-        None,
-        SourceReply(*said),
-        Loaded(
-            tuple(
-                Listing(None if service is None else Service(*service), direction, unpacked(found))
-                for service, direction, found in listings
-            ),
-            entries,
-            in_force,
-            unsure,
-            not_yet,
-            ended,
-            bad,
-            passed_over,
-            refused,
-            changes_at,
-        ),
-    )
+    loaded = Loaded(listings, *found.counts, bad, passed_over, refused, found.changes_at)
+    return FeedRefresh(None, found.answer, loaded)
 
 
-def _service(service: Service | None) -> list[Any] | None:
-    return None if service is None else [service.proto, service.low, service.high]
+def _remarks(notes: Notes) -> _Remarks:
+    return tuple(notes.first), dict(notes.counts)

@@ -14,13 +14,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from policies.language.reader import load_policy, read_policy
 from policies.language.sources import CopiedSources
 from policies.model import Policy
 from response.policy_event import PolicyEvent
-from response.state import json_values as values
 
 FOLDER = "policies"
 STANDING = "standing.json"
@@ -112,7 +112,7 @@ class Versions:
         while True:
             version = PolicyVersion(number, ts, by, digest, absolute, texts, note, reach)
             part = self._path(number).with_suffix(f".{os.getpid()}")
-            _write(part, _plain(version))
+            _write(part, version)
             try:
                 os.link(part, self._path(number))  # fails where another process was quicker
             except FileExistsError:
@@ -126,13 +126,10 @@ class Versions:
         """Raises `VersionError` where there is none, or it cannot be read."""
         path = self._path(number)
         try:
-            data = json.loads(path.read_text("utf-8"))
-            texts = {str(name): str(text) for name, text in data.pop("texts").items()}
-            paths = tuple(map(str, data.pop("paths")))
-            version = PolicyVersion(paths=paths, texts=texts, **data)
+            version = msgspec.json.decode(path.read_bytes(), type=PolicyVersion)
         except FileNotFoundError:
             raise VersionError(f"there is no policy version {number}") from None
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        except (OSError, ValueError) as problem:
             raise VersionError(f"{path}: cannot be read: {problem}") from None
         if digest_of(version.paths, version.texts) != version.digest:
             raise VersionError(f"{path}: was changed after it was kept: its digest does not fit")
@@ -152,25 +149,17 @@ class Versions:
         """Raises `VersionError` where it cannot be read; empty where nothing was ever in force."""
         path = self._folder / STANDING
         try:
-            data = json.loads(path.read_text("utf-8"))
-            pending = data.pop("pending")
-            return Standing(
-                tuple(data["history"]),
-                data["given"],
-                data["staged"],
-                None if pending is None else values.load(Pending, pending),
-                tuple(values.load(PolicyEvent, event) for event in data["events"]),
-            )
+            return msgspec.json.decode(path.read_bytes(), type=Standing)
         except FileNotFoundError:
             return Standing()
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as problem:
+        except (OSError, ValueError) as problem:
             raise VersionError(f"{path}: cannot be read: {problem}") from None
 
     def stand(self, standing: Standing) -> None:
         """Make this what holds, on disk when it returns."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._folder / f"{STANDING}.new"
-        _write(part, values.plain(standing))
+        _write(part, standing)
         os.replace(part, self._folder / STANDING)
         handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -228,13 +217,9 @@ def digest_of(paths: Sequence[str], texts: Mapping[str, str]) -> str:
     return hashlib.sha256(body.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _plain(version: PolicyVersion) -> dict[str, Any]:
-    return {**values.plain(version), "texts": dict(version.texts), "paths": list(version.paths)}
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
+def _write(path: Path, value: PolicyVersion | Standing) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(data, file, ensure_ascii=False, indent=1)
+    with os.fdopen(handle, "wb") as file:
+        file.write(msgspec.json.format(msgspec.json.encode(value), indent=1))
         file.flush()
         os.fsync(file.fileno())

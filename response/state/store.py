@@ -8,14 +8,14 @@ its last second in a power cut.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+
+import msgspec
 
 from response.audit.chain import AuditEntry, AuditHead
 from response.decision import Decision, DecisionState
 from response.feed_listing import ListFeed
-from response.state import json_values as values
 from response.state import schema
 from response.state.database import FILE, Database, StoreError
 from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow
@@ -28,7 +28,15 @@ MAX_ALERTS = 50_000
 MAX_SNAPSHOTS = 5
 
 _NO_FILTER = FlowFilter()
+# What a later version wrote in addition is passed over; what an earlier one did not have is as if
+# it had not been given.
+_DECISION = msgspec.json.Decoder(Decision)
+_ALERT = msgspec.json.Decoder(StoredAlert)
 _flow_fields = attrgetter(*schema.FLOW_COLUMNS)
+
+
+def _text(value: Decision | StoredAlert) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 class Store(Database):
@@ -37,11 +45,10 @@ class Store(Database):
     def save_host_names(self, names: Mapping[str, Sequence[str]]) -> None:
         """Which addresses each declared host has, for people who ask by name."""
         with self.transaction(durable=False):
-            self.set_meta("hosts", json.dumps(names))
+            self.set_meta("hosts", msgspec.json.encode(names).decode())
 
     def host_names(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = json.loads(self.meta("hosts") or "{}")
-        return found
+        return msgspec.json.decode(self.meta("hosts") or "{}", type=dict[str, list[str]])
 
     # -- decisions -------------------------------------------------------------
 
@@ -51,7 +58,7 @@ class Store(Database):
                 "INSERT INTO decisions VALUES(?,?,?,?,?) ON CONFLICT(number) DO UPDATE SET"
                 " state=excluded.state, expires=excluded.expires, data=excluded.data",
                 (decision.number, decision.id, decision.state, decision.expires,
-                 values.dumps(decision)),
+                 _text(decision)),
             )  # fmt: skip
 
     def decision(self, decision_id: str) -> Decision | None:
@@ -83,7 +90,7 @@ class Store(Database):
         rows = self._db.execute(
             f"SELECT data FROM decisions WHERE {where} ORDER BY number", parameters
         )
-        return tuple(values.loads(Decision, data) for (data,) in rows)
+        return tuple(_DECISION.decode(data) for (data,) in rows)
 
     def next_decision_number(self) -> int:
         """A number never given before in this directory, from 1."""
@@ -176,7 +183,7 @@ class Store(Database):
         with self.transaction():
             self._db.execute(
                 "INSERT INTO alerts(ts, host, decision, data) VALUES(?,?,?,?)",
-                (stored.alert.ts, stored.alert.host, stored.decision, values.dumps(stored)),
+                (stored.alert.ts, stored.alert.host, stored.decision, _text(stored)),
             )
             self._keep_newest("alerts", MAX_ALERTS)
 
@@ -185,14 +192,14 @@ class Store(Database):
         row = self._db.execute(
             "SELECT data FROM alerts WHERE decision=? ORDER BY row LIMIT 1", (decision_id,)
         ).fetchone()
-        return None if row is None else values.loads(StoredAlert, row[0])
+        return None if row is None else _ALERT.decode(row[0])
 
     def alerts(self, limit: int = 1000) -> tuple[StoredAlert, ...]:
         """The newest ``limit``, oldest first."""
         rows = self._db.execute(
             "SELECT data FROM alerts ORDER BY row DESC LIMIT ?", (limit,)
         ).fetchall()
-        return tuple(values.loads(StoredAlert, data) for (data,) in reversed(rows))
+        return tuple(_ALERT.decode(data) for (data,) in reversed(rows))
 
     # -- what was learned ------------------------------------------------------
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 
 from console.clients.controller import ask_controller
@@ -19,7 +20,6 @@ from policies.language.reader import read_policy
 from policies.language.scalars import duration
 from policies.model import Policy
 from policies.review.blast_radius import BlastRadius, blast_radius
-from response.state.json_values import plain
 from response.state.policy_versions import PolicyVersion, VersionError, Versions
 
 APPLY_TIMEOUT = 120.0  # seconds: a large policy is read and compiled before the answer
@@ -52,7 +52,7 @@ def stage(
     version, reach = _kept(policy, note, state)
     answer = _ask(state, {"do": "stage", "version": version.number})
     if as_json:
-        print_json({**_short(version), "reach": plain(reach), "staged": True})
+        print_json({**_short(version), "reach": msgspec.to_builtins(reach), "staged": True})
         return
     typer.echo(f"version {answer['version']} of policy {answer['policy']} is staged")
     typer.echo(f"  {reach}")
@@ -95,7 +95,7 @@ def apply_policy(
     answer = _ask(state, request)
     if as_json:
         shown = _short(Versions(state).version(answer["version"]))
-        print_json({**shown, "reach": None if reach is None else plain(reach),
+        print_json({**shown, "reach": None if reach is None else msgspec.to_builtins(reach),
                     "deadline": answer["deadline"]})  # fmt: skip
         return
     typer.echo(f"policy {answer['policy']} is in force (version {answer['version']})")

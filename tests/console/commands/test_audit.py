@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from console.cli import run
@@ -14,7 +15,6 @@ from detection.alert import Alert, Contribution, Hop
 from response.audit.log import Audit, Kind
 from response.decision import Decision, InstalledRule
 from response.state.interfaces import StoredAlert, StoredFlow
-from response.state.json_values import plain
 from response.state.store import Store
 from topology.records import FlowRecord
 
@@ -37,7 +37,7 @@ STORY: Sequence[tuple[float, Kind, dict[str, Any]]] = (
     (999.0, "started", {"adapt": True, "active": []}),
     (999.1, "policy", {"files": ["p.yaml"], "digest": "ab" * 32, "problem": None}),
     (999.2, "switch", {"switch": 2, "what": "reconciled", "detail": "0 missing"}),
-    (1000.0, "alert", {"alert": plain(ALERT), "decision": "d1", "outcome": "active",
+    (1000.0, "alert", {"alert": msgspec.to_builtins(ALERT), "decision": "d1", "outcome": "active",
                        "reason": "within the envelope"}),
     (1001.0, "decision", {"decision": "d1", "state": "active", "action": "quarantine",
                           "target": "web1", "ttl": 900, "reason": "within the envelope"}),
