@@ -40,21 +40,23 @@ class CommandModule(NamedTuple):
 COMMAND_MODULES = (
     CommandModule("run", "console.commands.run", "Run the controller on a policy."),
     CommandModule(
-        "policy", "console.commands.policy.group", "Check, compile and ask about policies."
+        "policy", "console.commands.policy.group", "Check, compile, query and apply policies."
     ),
     CommandModule("detect", "console.commands.detect", "Run the learners over recorded flows."),
-    CommandModule("replay", "console.commands.replay", "The whole pipeline over recorded traffic."),
-    CommandModule("flows", "console.commands.flows", "Connections with their verdicts."),
+    CommandModule(
+        "replay", "console.commands.replay", "Run the whole pipeline over recorded traffic."
+    ),
+    CommandModule("flows", "console.commands.flows", "List connections with their verdicts."),
     CommandModule("decisions", "console.commands.decisions", "Machine decisions."),
     CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
-    CommandModule("models", "console.commands.models", "Versions of what was learned."),
+    CommandModule("models", "console.commands.models", "Versions of the learned model."),
     CommandModule("audit", "console.commands.audit", "The hash-chained record."),
+    CommandModule("switches", "console.commands.status", "Switches: their rules and counters."),
+    CommandModule("status", "console.commands.status", "Summary of a running controller."),
     CommandModule(
-        "switches", "console.commands.status", "Switches: their rules and what was sent to them."
-    ),
-    CommandModule("status", "console.commands.status", "One screen about a running controller."),
-    CommandModule(
-        "certificates", "console.commands.certificates", "Keys and certificates to try TLS with."
+        "certificates",
+        "console.commands.certificates",
+        "Make keys and certificates for testing TLS.",
     ),
 )
 
@@ -178,7 +180,7 @@ def septum(
         False, "--version", is_eager=True, callback=_show_version, help="Print the version."
     ),
 ) -> None:
-    """Micro-segmentation for OpenFlow networks: policy to rules, watching, learning, containing."""
+    """Micro-segmentation for OpenFlow networks: compile, observe, learn, contain."""
 
 
 def command_tree() -> Command:

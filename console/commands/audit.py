@@ -25,7 +25,7 @@ from response.audit.ocsf import Ocsf
 from response.audit.signing import signer_of
 
 Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
-OfDecision = Annotated[str | None, typer.Option(help="Only one decision's story, by its id.")]
+OfDecision = Annotated[str | None, typer.Option(help="Only entries of one decision, by its id.")]
 
 
 class Format(StrEnum):
@@ -48,10 +48,10 @@ def list_entries(
     state: State = DEFAULT_STATE,
     kind: Kind = None,
     decision: OfDecision = None,
-    last: Annotated[int, typer.Option(min=0, help="How many, newest; 0 is all.")] = 50,
+    last: Annotated[int, typer.Option(min=0, help="Number of newest entries; 0: all.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """The newest entries, oldest first.
+    """List the newest entries, oldest first.
 
     Example:
 
@@ -73,21 +73,21 @@ def verify(
     key: Annotated[
         str | None,
         typer.Option(
-            help="Public key that checkpoints must be signed with; left out: by the one "
+            help="Public key that checkpoints must be signed with. Default: the one "
             "in the state directory."
         ),
     ] = None,
     witness: Annotated[
         list[Path] | None,
-        typer.Option(help="A copy of audit.checkpoint that was kept elsewhere; repeatable."),
+        typer.Option(help="A copy of audit.checkpoint stored elsewhere; repeatable."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no entry was edited, removed, moved or cut off. Exit code 1 if one was.
 
-    Checkpoints in the record, and the newest one beside it, are signed: a record that was written
-    anew, or whose end was cut off with its checkpoints, is found. Against someone who can also
-    read the key, keep copies of `audit.checkpoint` and the public key on another machine.
+    Checkpoints in the record, and the newest one beside it, are signed: a rewritten record, or one
+    whose end was cut off with its checkpoints, is detected. Against an attacker who can also read
+    the key, keep copies of `audit.checkpoint` and the public key on another machine.
 
     Example:
 
@@ -130,18 +130,18 @@ def _signed(report: AuditReport) -> str:
 
 
 def export(
-    format: Annotated[Format, typer.Option(help="How entries are written.")] = Format.jsonl,
+    format: Annotated[Format, typer.Option(help="Format of entries.")] = Format.jsonl,
     state: State = DEFAULT_STATE,
-    after: Annotated[int, typer.Option(min=0, help="Start behind this entry number.")] = 0,
+    after: Annotated[int, typer.Option(min=0, help="Start after this entry number.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")
     ] = None,
 ) -> None:
-    """Write the record for other programs, one entry a line.
+    """Export the audit for other programs, one entry a line.
 
-    `jsonl` is the record itself, which anyone can check; `ocsf` are events of the Open
-    Cybersecurity Schema Framework (Detection Finding, Network Activity; what is neither is a Base
-    Event); `cef` are lines of the Common Event Format.
+    `jsonl` is the record itself, whose hashes can be checked independently; `ocsf`: events of the
+    Open Cybersecurity Schema Framework (Detection Finding, Network Activity, otherwise Base Event);
+    `cef`: lines of the Common Event Format.
 
     Example:
 

@@ -21,12 +21,12 @@ def register(app: typer.Typer) -> None:
 
 
 def certificates(
-    directory: Annotated[Path, typer.Argument(help="Where they go; made if missing.")],
-    days: Annotated[int, typer.Option(min=1, max=825, help="How long they hold.")] = 30,
+    directory: Annotated[Path, typer.Argument(help="Target directory; created if missing.")],
+    days: Annotated[int, typer.Option(min=1, max=825, help="Days of validity.")] = 30,
 ) -> None:
     """Make a certificate authority, and a key and certificate each for controller and switches.
 
-    For trying TLS out: the authority's key lies beside them. Files that are there already are not
+    For tests only: the authority's key is in the same directory. Existing files are not
     overwritten.
 
     Example:

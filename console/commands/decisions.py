@@ -47,7 +47,7 @@ def list_decisions(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """All decisions, oldest first.
+    """List all decisions, oldest first.
 
     Example:
 
@@ -79,8 +79,8 @@ def list_decisions(
 
 
 def show(decision_id: Id, state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """The whole story of one decision: what was seen, why it was unusual, what was done about
-    it, where its rules are, and what would release it.
+    """Show one decision: evidence, what was unusual, action, rules on switches, and what would
+    release it.
 
     Example:
 
@@ -122,9 +122,9 @@ def reject(decision_id: Id, state: State = DEFAULT_STATE, as_json: AsJson = Fals
 def release(
     decision_id: Id, state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """End an active decision now: its rules are taken off the switches, and nothing else is.
+    """End an active decision now: its rules are removed from the switches, and nothing else.
 
-    Until its time would have been over, the machine asks before it blocks that host again.
+    Until its time would have ended, further decisions on that host are only proposed.
 
     Example:
 
@@ -142,7 +142,7 @@ def extend(
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let an active decision hold for longer; it never ends sooner by this.
+    """Prolong an active decision; it never ends earlier than before.
 
     Example:
 
@@ -162,10 +162,10 @@ def hold(
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Stop all automatic action at once: what would be done is proposed instead.
+    """Stop all automatic action at once; further decisions are only proposed.
 
-    What is blocked already stays so until it ends or somebody releases it. The switch is kept in
-    the state directory: it works while the analysis is down, too, and outlives every restart.
+    Blocked hosts stay blocked until their decision ends or is released. The setting is stored in
+    the state directory: it also works while the analysis is down, and survives restarts.
 
     Example:
 
@@ -177,7 +177,7 @@ def hold(
 
 
 def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Let automatic action go on after `hold`.
+    """Resume automatic action after `hold`.
 
     Example:
 

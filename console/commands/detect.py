@@ -31,19 +31,22 @@ from topology.readers import RecordReader
 
 REFRESH_ROWS = 2_000
 
-Scores = Annotated[Path, typer.Option("--scores", help="Where row,score,alert goes (CSV).")]
-Alerts = Annotated[Path | None, typer.Option("--alerts", help="Where alerts go (JSON lines).")]
+Scores = Annotated[Path, typer.Option("--scores", help="CSV file for row,score,alert.")]
+Alerts = Annotated[Path | None, typer.Option("--alerts", help="File for alerts (JSON lines).")]
 Internal = Annotated[
     list[str] | None,
     typer.Option(
         "--internal",
-        help="A network of ours (CIDR), again for more. Left out: private addresses, and a public "
+        help="A network of ours (CIDR); repeatable. Default: private addresses, and a public "
         "/16 that half of the flows have an end in.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Same input, seed and version: same scores.")]
 Budget = Annotated[
-    float, typer.Option("--alert-budget", help="Alerts per day per 1,000 hosts that may be wasted.")
+    float,
+    typer.Option(
+        "--alert-budget", help="Accepted alerts on normal behaviour, per day per 1,000 hosts."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
@@ -81,7 +84,7 @@ def detect(
     no_decapsulate: NoDecapsulate = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the learners over recorded flows: a score for every record, alerts with their reasons.
+    """Run the learners over recorded flows: a score for every record, alerts with explanations.
 
     Records are taken in order; each is scored before anything is learned from it. A row that
     cannot be read gets no score and is counted; more than a tenth of them is an error.

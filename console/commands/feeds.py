@@ -1,4 +1,4 @@
-"""``septum feeds``: what threat feeds list, how old it is, and what of it is refused."""
+"""``septum feeds``: entries, age and refusals of threat feeds."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LOOK_EVERY = 0.1
 
 def register(app: typer.Typer) -> None:
     feeds = typer.Typer(
-        help="Threat feeds: what they list, how old it is, what of it is refused.",
+        help="Threat feeds: entries, age, refusals.",
         no_args_is_help=True,
     )
     feeds.command("list")(list_feeds)
@@ -42,10 +42,10 @@ def list_feeds(
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Each feed: its mode, how old it is, how many entries are in force, how many refused.
+    """List feeds: mode, age, entries in force, entries refused.
 
-    `fresh`: its source confirmed it lately; `stale`: its source fails, what it said last stays;
-    `aged out`: that is too old by now, nothing of it is in force.
+    `fresh`: loaded recently; `stale`: its source fails, the last good copy stays in force;
+    `aged out`: that copy is too old, nothing of it is in force.
 
     Example:
 
@@ -66,13 +66,13 @@ def list_feeds(
 
 
 def refresh(
-    names: Annotated[list[str] | None, typer.Argument(help="Feeds by name; none is all.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names of feeds. Default: all.")] = None,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Fetch feeds now, and wait for what comes of it. Exit code 1 if one cannot be used.
+    """Fetch feeds now, and wait for the result. Exit code 1 if one cannot be used.
 
-    A feed that fails keeps what it said before in force.
+    When a feed fails, its last good copy stays in force.
 
     Example:
 

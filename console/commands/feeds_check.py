@@ -37,16 +37,16 @@ def check_feed(
         ),
     ] = None,
     min_confidence: Annotated[
-        int, typer.Option(min=0, max=100, help="Leave out entries that are less sure.")
+        int, typer.Option(min=0, max=100, help="Skip entries with a lower confidence.")
     ] = 0,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every prefix and reason.")
     ] = False,
 ) -> None:
-    """Read one feed offline: what would be in force, what is refused or passed over, and why.
+    """Read one feed offline: what would be in force, what is refused or skipped, and why.
 
-    Nothing is fetched and no controller is asked. Exit code 1 when the feed as a whole cannot
-    be used.
+    Nothing is fetched and no controller is needed. Exit code 1 when the feed as a whole cannot be
+    used.
 
     Example:
 

@@ -35,11 +35,11 @@ def flows(
     verdict: Annotated[str | None, typer.Option(help=f"One of {', '.join(VERDICTS)}.")] = None,
     last: Annotated[int, typer.Option(min=1, help="How many, newest.")] = 100,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with new ones until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Print new ones until Ctrl-C.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Connections that were observed, oldest first: time, ends, service, verdict, score.
+    """List observed connections, oldest first: time, ends, service, verdict, score.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""``septum models``: versions of what was learned, and a person's word on which one decides."""
+"""``septum models``: versions of the learned model, and the choice which one decides."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ WHY_KEPT = {
 
 def register(app: typer.Typer) -> None:
     models = typer.Typer(
-        help="Versions of what was learned: keep, go back, compare, promote.", no_args_is_help=True
+        help="Versions of the learned model: store, roll back, compare, promote.",
+        no_args_is_help=True,
     )
     models.command("list")(list_models)
     models.command("health")(health)
@@ -43,8 +44,8 @@ def register(app: typer.Typer) -> None:
 
 
 def list_models(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """Kept versions of the detector: the last few minutes, hours and days, those asked for, and
-    those from just before a change.
+    """List stored versions of the detector: the last minutes, hours and days, those made on
+    request, and those from just before a change.
 
     Example:
 
@@ -77,7 +78,7 @@ def list_models(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
 
 def health(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """How the learners do: maturity, threshold, what was withheld, the frozen baseline, drift.
+    """Show the learners' health: maturity, threshold, withheld records, frozen baseline, drift.
 
     Example:
 
@@ -100,7 +101,7 @@ def health(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
 
 def snapshot(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = False) -> None:
-    """Keep what is learned now; the five newest that were asked for stay.
+    """Store the current model; the five newest made on request are kept.
 
     Example:
 
@@ -112,8 +113,8 @@ def snapshot(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = Fa
 def rollback(
     snapshot_id: Id, state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = False
 ) -> None:
-    """Go on from an earlier version; what was learned since is kept apart, so that the way back
-    is open. Decisions stay as they are.
+    """Restore an earlier version; the replaced one is stored, so that this can be undone. Decisions
+    stay as they are.
 
     Example:
 
@@ -124,7 +125,7 @@ def rollback(
 
 def challenge(
     snapshot_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="A snapshot; left out, the model of now.")
+        str, typer.Argument(metavar="[ID]", help="A snapshot. Default: the current model.")
     ] = "",
     alert_budget: Annotated[
         float | None,
@@ -134,7 +135,7 @@ def challenge(
     note: Note = "",
     as_json: AsJson = False,
 ) -> None:
-    """Let another version score beside the model that decides, without any effect.
+    """Score with another version in the shadow of the deciding model, without any effect.
 
     It ends with `promote`, `dismiss`, the next `challenge` or a restart.
 
@@ -150,7 +151,7 @@ def challenge(
 
 
 def report(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """In what the challenger differs so far: alerts, hosts, scores.
+    """Show how the challenger differs so far: alerts, hosts, scores.
 
     Example:
 
@@ -199,8 +200,7 @@ def dismiss(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = Fal
 
 
 def accept(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = False) -> None:
-    """What is learned now is right: take it as the frozen baseline and end the caution after a
-    drift alarm.
+    """Accept the current model as the frozen baseline and end the caution after a drift alarm.
 
     Example:
 

@@ -49,13 +49,13 @@ def replay(
     policy: Annotated[
         list[str], typer.Option("--policy", help="Policy file or directory; repeatable.")
     ],
-    seed: Annotated[int, typer.Option(help="Of the learners.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the learners.")] = 0,
     no_adapt: Annotated[
         bool, typer.Option("--no-adapt", help="Alerts only, no machine decisions.")
     ] = False,
     state: Annotated[
         Path | None,
-        typer.Option(help="Keep decisions, flows and audit in this new directory, to look into."),
+        typer.Option(help="Store decisions, flows and audit in this new directory."),
     ] = None,
     model: Annotated[
         Path | None,
@@ -69,7 +69,7 @@ def replay(
         typer.Option(help="Replay a second time under this policy, and compare; repeatable."),
     ] = None,
     against_model: Annotated[
-        Path | None, typer.Option(help="Compare with what was learned there; as for --model.")
+        Path | None, typer.Option(help="Compare with the model stored there; as for --model.")
     ] = None,
     against_seed: Annotated[
         int | None, typer.Option(help="Compare with learners of this seed.")
@@ -80,13 +80,12 @@ def replay(
 ) -> None:
     """Run the whole pipeline over recorded traffic: verdicts, learning, decisions, their rules.
 
-    Each record is judged by the policy and by the machine decisions that hold at that moment of
-    the recording, and then learned from. The same recording, policy and seed give the same
-    result, bit for bit; the digest at the end says so. A decision that the policy only proposes
-    stays a proposal: nobody approves it here.
+    Each record is judged by the policy and by the machine decisions in force at that moment of the
+    recording, and then learned from. The same recording, policy and seed give the same result, bit
+    for bit; compare the digests at the end. Proposals stay proposals.
 
-    With `--against`, `--against-model` or `--against-seed` it is replayed under both: the first
-    decision that differs is shown, and the totals; exit code 1 when anything differs.
+    With `--against`, `--against-model` or `--against-seed` the recording is replayed under both:
+    the first differing decision is shown, and the totals; exit code 1 when anything differs.
 
     Example:
 

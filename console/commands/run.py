@@ -40,16 +40,14 @@ def run(
     ] = None,
     of_ssl_port: Annotated[
         int | None,
-        typer.Option(min=1, max=65535, help="Port for switches that speak TLS."),
+        typer.Option(min=1, max=65535, help="TCP port for switches over TLS."),
     ] = None,
     of_key: Annotated[Path | None, typer.Option(help="TLS: our private key, PEM.")] = None,
     of_cert: Annotated[Path | None, typer.Option(help="TLS: our certificate, PEM.")] = None,
     of_ca: Annotated[
-        Path | None, typer.Option(help="TLS: who signs switches' certificates, PEM.")
+        Path | None, typer.Option(help="TLS: authority that signs switches' certificates, PEM.")
     ] = None,
-    of_host: Annotated[
-        str, typer.Option(help="Address to listen on; loopback unless you say otherwise.")
-    ] = "127.0.0.1",
+    of_host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     analysis: Annotated[
         str,
         typer.Option(
@@ -63,10 +61,10 @@ def run(
     switches: SwitchesFile = None,
     takeover: Annotated[
         bool,
-        typer.Option("--takeover", help="Take switches over that another controller owns."),
+        typer.Option("--takeover", help="Take over switches that another controller owns."),
     ] = False,
     expect_switches: Annotated[
-        int, typer.Option(min=0, help="Say `ready` only when this many switches are.")
+        int, typer.Option(min=0, help="Print `ready` only when this many switches are.")
     ] = 0,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written when ready, removed at the end.")
@@ -75,8 +73,8 @@ def run(
 ) -> None:
     """Run the controller on a policy.
 
-    Installs the policy on every switch that connects, watches connections, and acts on what it
-    learns within the policy's `adaptive` limits. Prints `ready` when the switches are in order.
+    Installs the policy on every switch that connects, observes connections, and acts on what it
+    learns within the policy's `adaptive` limits. Prints `ready` when all switches have their rules.
     SIGTERM or Ctrl-C ends it; the switches keep their rules.
 
     Example:

@@ -1,4 +1,4 @@
-"""``septum status`` and ``septum switches``: what a running controller knows of itself."""
+"""``septum status`` and ``septum switches``: the state of a running controller."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
 
 
 def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
-    """One screen about a running controller: policy, switches, hosts, decisions, what was lost.
+    """Show one screen about a running controller: policy, switches, hosts, decisions, losses.
 
     Example:
 
@@ -102,20 +102,20 @@ def switches(
         bool, typer.Option("--check", help="Compare every switch with the policy now.")
     ] = False,
     traffic: Annotated[
-        bool, typer.Option("--traffic", help="What the rules of every intent have carried.")
+        bool, typer.Option("--traffic", help="Show packets and bytes by intent.")
     ] = False,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
 ) -> None:
-    """Connected switches: rules, what was sent to them, ports that lead to other switches.
+    """List connected switches: rules, changes sent, ports to other switches.
 
-    With `--check` each is read and compared: rules that are missing, extra or altered are named,
-    and the exit code is 1 where there are any, or where a switch could not be read. A running
-    controller puts such faults right by itself within seconds, and one that it put right in the
-    last three seconds is named too.
+    With `--check` each switch is read and compared: missing, extra and altered rules are listed,
+    and the exit code is 1 if there are any, or if a switch could not be read. A running controller
+    repairs such differences by itself within seconds; those repaired in the last three seconds are
+    listed too.
 
     With `--traffic` the switches' counters are read: packets and bytes of both directions by
-    intent, since the intent's rules were written, and the intents that nothing has used.
+    intent, since the intent's rules were written, and the intents without traffic.
 
     Example:
 

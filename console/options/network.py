@@ -21,7 +21,7 @@ SwitchesFile = Annotated[
     str | None,
     typer.Option(
         "--switches",
-        help="File that says each switch's kind, its table sizes and the cables between them.",
+        help="File with each switch's kind, its table sizes and the cables between them.",
     ),
 ]
 Links = Annotated[

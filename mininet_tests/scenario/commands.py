@@ -52,7 +52,7 @@ def demo(
         Path | None, typer.Option(help="Keep the controller's state in this new directory.")
     ] = None,
 ) -> None:
-    """Play a day with an attack in it on real switches; exit 0 only if it was contained.
+    """Run a day with an attack on real switches; exit 0 only if it was contained.
 
     Twelve hosts on three switches run real servers and clients. A web server turns hostile: it
     sweeps its neighbours and hops on over ssh, which the policy allows. Needs root.
@@ -84,7 +84,7 @@ def lab(
     shell: Annotated[bool, typer.Option("--shell", help="Open the Mininet prompt.")] = False,
     seed: Annotated[int, typer.Option(help="Draws the benign day.")] = 1,
 ) -> None:
-    """A Mininet network that lasts until Ctrl-C, or until its prompt is left. Needs root.
+    """Build a Mininet network that lasts until Ctrl-C, or until its prompt is left. Needs root.
 
     Without a controller the switches forward nothing until rules are written.
 

@@ -40,10 +40,10 @@ def stage(
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """Check a policy, keep it as the next version, and say how far it reaches. Nothing changes.
+    """Check a policy, store it as the next version, and show its blast radius. Nothing changes.
 
-    `septum policy apply` without a policy puts the staged one in force, exactly as it was kept.
-    A policy with an error, or one that does not fit the tables, exits 1.
+    `septum policy apply` without a policy puts the staged one in force, exactly as stored. A policy
+    with an error, or one that does not fit the tables, exits 1.
 
     Example:
 
@@ -61,7 +61,7 @@ def stage(
 def apply_policy(
     policy: Annotated[
         list[str] | None,
-        typer.Argument(help="Policy files or directories; none: the version that is staged."),
+        typer.Argument(help="Policy files or directories. Default: the staged version."),
     ] = None,
     confirm_within: Annotated[
         str | None,
@@ -78,9 +78,9 @@ def apply_policy(
     """Check a policy and put it in force on the running controller, as a difference.
 
     Prints the blast radius: how many host pairs can talk before and after. A policy with an error
-    exits 1 with every error, and the running one stays as it is. With `--confirm-within` it goes
-    back by itself unless confirmed, also when this terminal or the controller dies meanwhile; a
-    controller that is started after the time goes back first.
+    exits 1 with every error, and the running one stays as it is. With `--confirm-within` it is
+    reverted unless confirmed in time, also when this terminal or the controller dies meanwhile; a
+    controller started after the deadline reverts first.
 
     Example:
 
@@ -124,14 +124,14 @@ def confirm(state: State = DEFAULT_STATE, as_json: Json = False) -> None:
 
 def rollback(
     to: Annotated[
-        int | None, typer.Option(help="A version's number; left out: the one before.")
+        int | None, typer.Option(help="A version's number. Default: the previous one.")
     ] = None,
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """Go back to the policy before the present one, or to any version that was kept.
+    """Put the previous policy version in force again, or any stored one.
 
-    What is put in force is the version as it was kept, not the files as they are now.
+    The version is applied as it was stored, not as its files are now.
 
     Example:
 
@@ -145,13 +145,11 @@ def rollback(
 
 
 def versions(
-    show: Annotated[
-        int | None, typer.Option(help="Print one version's files, as they were kept.")
-    ] = None,
+    show: Annotated[int | None, typer.Option(help="Print one version's files, as stored.")] = None,
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
-    """Every policy version that was kept: who, when, its digest, and which one is in force.
+    """List the stored policy versions: who, when, digest, and which one is in force.
 
     Example:
 

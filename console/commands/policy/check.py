@@ -22,9 +22,7 @@ def register(policy_app: typer.Typer) -> None:
 
 def check(
     policy: Paths,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 1 for warnings as for errors.")
-    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 for warnings too.")] = False,
     table_size: Annotated[
         int | None,
         typer.Option(
@@ -39,10 +37,10 @@ def check(
     as_json: Json = False,
     at: At = None,
 ) -> None:
-    """Say everything that is wrong with a policy, and what is probably not meant.
+    """Report all errors of a policy, and what is probably a mistake.
 
-    With --switches also what switches without connection tracking lose, and which of their tables
-    are too small. Exit 0: valid; 1: it has an error (with --strict also: a warning).
+    With --switches also report what switches without connection tracking lose, and which of their
+    tables are too small. Exit 0: valid; 1: it has an error (with --strict also: a warning).
 
     Example:
 

@@ -46,16 +46,16 @@ def compile_policy(
         bool | None,
         typer.Option(
             "--port-masks/--no-port-masks",
-            help="Whether a plain switch masks ports in matches. Left out: as --switches says.",
+            help="Whether the switch can mask ports in matches. Default: from --switches.",
         ),
     ] = None,
     at: At = None,
 ) -> None:
     """Print the rules that a switch gets from a policy.
 
-    `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, one
-    per port, must be there first. The way to hosts on other switches is known only from --link.
-    What a target other than stateful loses is said on standard error.
+    `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, one per
+    port, must exist first. Hosts on other switches are reachable only with --link. What a target
+    other than stateful loses is printed on standard error.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""``septum policy diff``: what another policy changes, said in pairs, services and rules."""
+"""``septum policy diff``: what another policy changes, as pairs, services and rules."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def register(policy_app: typer.Typer) -> None:
 
 
 def diff(
-    old: Annotated[str, typer.Argument(help="Policy file or directory now in force.")],
-    new: Annotated[str, typer.Argument(help="Policy file or directory that is to replace it.")],
+    old: Annotated[str, typer.Argument(help="Current policy file or directory.")],
+    new: Annotated[str, typer.Argument(help="New policy file or directory.")],
     switches: SwitchesFile = None,
     link: Links = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
-    """Say who may newly talk to whom, who no longer may, and which rules come and go.
+    """Show who may newly talk to whom, who no longer may, and which rules are added and removed.
 
-    All addresses, protocols and ports are compared, not samples; what only is written otherwise is
-    no difference. Exit 0: no verdict changes; 1: some do.
+    All addresses, protocols and ports are compared, not samples; a mere change of notation is no
+    difference. Exit 0: no verdict changes; 1: some do.
 
     Example:
 

@@ -34,7 +34,7 @@ COMMANDS = (
 
 def register(app: typer.Typer) -> None:
     """Add ``policy`` with its sub-commands."""
-    policy = typer.Typer(no_args_is_help=True, help="Check, compile and ask about policies.")
+    policy = typer.Typer(no_args_is_help=True, help="Check, compile, query and apply policies.")
     for command in COMMANDS:
         command.register(policy)
     app.add_typer(policy, name="policy")

@@ -40,25 +40,24 @@ def recommend_policy(
     ] = None,
     inside: Annotated[
         list[str] | None,
-        typer.Option("--inside", help="A network that is ours; repeatable. Left out: found."),
+        typer.Option("--inside", help="A network of ours; repeatable. Default: detected."),
     ] = None,
     rare: Annotated[
         float,
-        typer.Option("--rare", help="At most this share is left out for being rare alone."),
+        typer.Option("--rare", help="Share of connections that may be excluded for being rare."),
     ] = 0.005,
     mode: Annotated[str, typer.Option("--mode", help="Mode of the policy's defaults.")] = "audit",
     form: Form = "auto",
     no_decapsulate: NoDecapsulate = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print figures and what was left out as JSON.")
+        bool, typer.Option("--json", help="Print figures and exclusions as JSON.")
     ] = False,
 ) -> None:
-    """Write the least that allows what was seen, and list what a person must decide.
+    """Write the smallest policy that allows recorded traffic, and list what needs a decision.
 
-    Hosts that do the same become segments. What looks like a sweep, never got an answer, or was
-    seen once and stands alone is not allowed but listed. Coverage is the share of the recorded
-    connections that the policy allows; tightness is the share of the pairs and services that it
-    allows which were seen.
+    Hosts with the same behaviour become segments. Sweeps, unanswered connections and isolated
+    single events are listed instead of allowed. Coverage is the share of the recorded connections
+    that the policy allows; tightness is the share of allowed pairs and services that were seen.
 
     Example:
 

@@ -39,12 +39,13 @@ def simulate_traffic(
     flows: Flows,
     against: Annotated[
         list[str] | None,
-        typer.Option("--against", help="Compare with this policy, not with what was recorded."),
+        typer.Option("--against", help="Compare with this policy instead of the recorded outcome."),
     ] = None,
     refuse_days: Annotated[
         float | None,
         typer.Option(
-            "--refuse-days", help="Exit 1 if a pair that spoke in the last N days would be cut."
+            "--refuse-days",
+            help="Exit 1 if a pair that communicated in the last N days would be cut.",
         ),
     ] = None,
     accept: Annotated[
@@ -58,8 +59,8 @@ def simulate_traffic(
 ) -> None:
     """Judge recorded traffic: what would newly break or open, by intent and segments.
 
-    Without --against, a change is against what became of the connection when it was recorded.
-    The last days are counted back from the newest record.
+    Without --against, changes are relative to the recorded outcome of each connection. The last
+    days are counted back from the newest record.
 
     Example:
 

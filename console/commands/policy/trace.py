@@ -28,30 +28,33 @@ def register(policy_app: typer.Typer) -> None:
 def trace(
     policy: Paths,
     origin: Annotated[
-        str | None, typer.Option("--from", help="Who starts it: host name or address.")
+        str | None, typer.Option("--from", help="Initiator: host name or address.")
     ] = None,
-    target: Annotated[str | None, typer.Option("--to", help="Who answers it.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--to", help="Responder: host name or address.")
+    ] = None,
     service: Annotated[
         str | None, typer.Option("--service", help="Service name or literal, like tcp/22.")
     ] = None,
     reply: Annotated[
-        bool, typer.Option("--reply", help="Ask about the answer to that connection.")
+        bool, typer.Option("--reply", help="Trace the reply of that connection.")
     ] = False,
     packets: Annotated[
         str | None, typer.Option("--packets", help="CSV of from,to,service; - for standard input.")
     ] = None,
     rules: Annotated[
         bool | None,
-        typer.Option("--rules/--no-rules", help="List the rules; left out: for one question."),
+        typer.Option(
+            "--rules/--no-rules", help="List the rules. Default: for a single connection."
+        ),
     ] = None,
     as_json: Json = False,
     at: At = None,
 ) -> None:
-    """Say what the policy decides about a connection, and why.
+    """Show what the policy decides about a connection, and why.
 
-    With the verdict come the rules that the packet meets on the switches its ends are declared
-    on. A reply is judged as the connection that it belongs to. --packets asks many questions and
-    answers them in order.
+    Also lists the rules that the packet matches on the switches where its ends are declared. A
+    reply is judged as the connection it belongs to. --packets traces many connections, in order.
 
     Example:
 
@@ -95,8 +98,7 @@ def trace(
 
 @dataclass(frozen=True, slots=True)
 class TraceAnswer:
-    """A connection as it was asked for, and what the policy says about it; ``rules`` is None
-    where nobody wants to see them."""
+    """A requested connection and its verdict; ``rules`` is None if not requested."""
 
     origin: str
     target: str

@@ -1,4 +1,4 @@
-"""``septum policy verify``: whether rules mean what the intents say, for every packet."""
+"""``septum policy verify``: prove that rules implement the intents, for every packet."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def verify(
     as_json: Json = False,
     at: At = None,
 ) -> None:
-    """Prove that rules mean what the intents say, for all packets.
+    """Prove that rules implement the intents, for all packets.
 
-    Exit 0: proven; 1: a packet is treated otherwise (it is printed, with the intent and the
-    rule), or a part could not be covered (it is named).
+    Exit 0: proven; 1: a packet is treated differently (it is printed, with the intent and the
+    rule), or a part is not covered (it is named).
 
     Example:
 
