@@ -16,11 +16,11 @@ import random
 from functools import cache
 from statistics import median
 
-from benchmarks.detection.episodes import InjectedEpisode, Stage, campus_sweep, poison
 from benchmarks.detection.recordings import labelled
-from benchmarks.detection.trials import DetectionTrial, Find, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
+from tests.support.traffic.episodes import InjectedEpisode, Stage, campus_sweep, poison
+from tests.support.traffic.trials import DetectionTrial, Find, play
 from topology.records import FlowRecord
 
 FILE = "campus-background.csv.gz"

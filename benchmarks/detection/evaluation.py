@@ -19,9 +19,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from benchmarks.detection import campus, lab_days
-from benchmarks.detection.days import site, workdays
-from benchmarks.detection.episodes import (
+from benchmarks.detection import campus
+from benchmarks.detection.metrics import Ranking, rank_few
+from benchmarks.detection.rivals import RIVALS
+from detection.detector import Detector
+from tests.support.traffic.episodes import (
     PORTS,
     InjectedEpisode,
     Stage,
@@ -31,10 +33,8 @@ from benchmarks.detection.episodes import (
     port_scan,
     sweep,
 )
-from benchmarks.detection.metrics import Ranking, rank_few
-from benchmarks.detection.rivals import RIVALS
-from benchmarks.detection.trials import DetectionTrial, play
-from detection.detector import Detector
+from tests.support.traffic.trials import DetectionTrial, play
+from tests.support.traffic.workdays import inside, site, workdays
 from topology.records import FlowRecord
 
 OUT = Path(__file__).parents[2] / "docs" / "evaluation"
@@ -167,8 +167,8 @@ def measure(name: str) -> list[EpisodeResult]:
     where = site()
     for seed in range(SEEDS[name]):
         records = workdays(1000 + seed, 1, where)
-        stage = Stage.of(records, lab_days.inside)
-        found += outcomes(records, stage, 1000 + seed, lab_days.inside)
+        stage = Stage.of(records, inside)
+        found += outcomes(records, stage, 1000 + seed, inside)
     return found
 
 

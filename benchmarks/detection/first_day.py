@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from time import perf_counter
 
-from benchmarks.detection.office import APP, CLIENTS, DB, HOSTS, T0, WEB, benign, start, sweep
 from benchmarks.runner import Benchmark, Figure, Target, median
 from detection.detector import Detector
+from tests.support.traffic.office import APP, CLIENTS, DB, HOSTS, T0, WEB, benign, start, sweep
 
 SEEDS = 60
 CHAINS = 200

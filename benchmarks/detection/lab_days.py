@@ -12,21 +12,17 @@ import random
 from functools import cache
 
 from benchmarks.detection.campus import share_found
-from benchmarks.detection.days import DAY, GeneratedSite, site, workdays
-from benchmarks.detection.episodes import InjectedEpisode, Stage, campus_sweep
-from benchmarks.detection.trials import DetectionTrial, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
 from detection.settings import DetectorSettings
+from tests.support.traffic.episodes import InjectedEpisode, Stage, campus_sweep
+from tests.support.traffic.trials import DetectionTrial, play
+from tests.support.traffic.workdays import DAY, GeneratedSite, inside, site, workdays
 
 DAYS = 3
 SITES = 10
 SWEEPS = 5
 LARGE = 850  # workstations: about 1,000 hosts
-
-
-def inside(host: str) -> bool:
-    return host.startswith("10.20.")
 
 
 def sweeps(seed: int, stage: Stage, where: GeneratedSite) -> list[InjectedEpisode]:

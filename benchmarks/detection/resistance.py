@@ -11,31 +11,27 @@ from collections.abc import Callable, Sequence
 from functools import cache, partial
 from statistics import median
 
-from msgspec.structs import replace
-
-from benchmarks.detection.days import HOUR, MONDAY, GeneratedSite, site, workdays
-from benchmarks.detection.episodes import PORTS, InjectedEpisode, Stage, chaff, sweep
-from benchmarks.detection.lab_days import inside
-from benchmarks.detection.trials import Find, play
 from benchmarks.runner import Benchmark, Figure, Target
 from detection.detector import Detector
+from tests.support.traffic.episodes import PORTS, InjectedEpisode, Stage, chaff, sweep
+from tests.support.traffic.evasions import (
+    NEW_SERVER,
+    NOON,
+    frog,
+    launched,
+    moved,
+    place,
+    replace_hosts,
+)
+from tests.support.traffic.trials import Find, play
+from tests.support.traffic.workdays import HOUR, MONDAY, inside, workdays
 from topology.records import FlowRecord
 
-SMALL = 60  # workstations
-NOON = MONDAY + 12 * HOUR
 SLOW_GAPS = (1.0, 5.0, 30.0, 120.0, 600.0)
 SOURCES = (1, 4, 16)
 GROWTH = (0, 5, 10, 20)  # percent per hour
 FROG_DAYS = 3
-FROG_START = 1.0  # new peers an hour
-FROG_MOST = 60.0
-NEW_SERVER = "10.20.100.240"
 SEEDS = 3
-
-
-@cache
-def place() -> GeneratedSite:
-    return site(SMALL)
 
 
 @cache
@@ -46,10 +42,6 @@ def background(seed: int, days: int = 1) -> tuple[list[FlowRecord], Stage]:
     stage = Stage.of(records, inside)
     staff = tuple(host for host in stage.hosts if host in here.staff)
     return records, replace_hosts(stage, staff)
-
-
-def replace_hosts(stage: Stage, hosts: tuple[str, ...]) -> Stage:
-    return Stage(hosts, stage.targets, stage.begin, stage.end, stage.form, stage.used)
 
 
 def finds(draw: Callable[[random.Random, Stage], InjectedEpisode], days: int = 1) -> list[Find]:
@@ -102,21 +94,6 @@ def hidden_in_chaff() -> Figure:
     return Figure(sum(find.alerted for find in found) / len(found), reached(found, 60).note)
 
 
-def frog(growth: int, rng: random.Random, stage: Stage) -> InjectedEpisode:
-    """Begins at one new peer an hour on Monday noon, and does ``growth`` percent more each hour."""
-    src = rng.choice(stage.hosts)
-    targets = [t for t in stage.targets if t != src]
-    rng.shuffle(targets)
-    ts = NOON
-    records: list[FlowRecord] = []
-    while ts < stage.end - 60.0 and len(records) < len(targets):
-        hours = int((ts - NOON) / HOUR)
-        rate = min(FROG_MOST, FROG_START * (1.0 + growth / 100.0) ** hours)
-        records.append(stage.connect(ts, src, targets[len(records)], 22))
-        ts += HOUR / rate * rng.uniform(0.8, 1.2)
-    return InjectedEpisode(f"frog-{growth}", frozenset({src}), tuple(records))
-
-
 def boiling_frog(growth: int) -> Figure:
     """Hosts reached before the first alert: a sweep that begins below notice and grows slowly."""
     tried = min(
@@ -124,40 +101,6 @@ def boiling_frog(growth: int) -> Figure:
         for seed in range(SEEDS)
     )
     return reached(finds(partial(frog, growth), FROG_DAYS), tried)
-
-
-def moved(records: Sequence[FlowRecord], since: float, seed: int) -> list[FlowRecord]:
-    """From ``since`` on a file server has another address, and so have ten workstations."""
-    here = place()
-    desks = random.Random(seed).sample(here.staff, 10)
-    new = {here.files[0]: NEW_SERVER, **{h: f"10.20.60.{i}" for i, h in enumerate(desks, 10)}}
-    return [
-        replace(r, src_ip=new.get(r.src_ip, r.src_ip), dst_ip=new.get(r.dst_ip, r.dst_ip))
-        if r.ts >= since
-        else r
-        for r in records
-    ]
-
-
-def launched(records: Sequence[FlowRecord], since: float, seed: int) -> list[FlowRecord]:
-    """From ``since`` on a new server offers a new service, which everybody begins to use within
-    half an hour, and it in turn uses a database and is monitored."""
-    here, rng = place(), random.Random(seed)
-    first = {host: since + rng.uniform(0.0, 1800.0) for host in here.workstations}
-    added: list[FlowRecord] = []
-    for record in records:
-        ts = record.ts
-        if ts < since:
-            continue
-        if ts >= first.get(record.src_ip, ts + 1.0) and record.dst_port == 53:
-            added.append(
-                replace(record, ts=ts + 0.5, dst_ip=NEW_SERVER, proto="tcp", dst_port=8443)
-            )
-        elif record.src_ip == here.app[0] and record.dst_port == 5432:
-            added.append(replace(record, ts=ts + 0.5, src_ip=NEW_SERVER))
-        elif record.src_ip == here.monitor and record.dst_ip == here.app[0]:
-            added.append(replace(record, ts=ts + 0.2, dst_ip=NEW_SERVER))
-    return sorted([*records, *added], key=lambda r: r.ts)
 
 
 Change = Callable[[Sequence[FlowRecord], float, int], list[FlowRecord]]

@@ -17,8 +17,6 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.policy.generator import generate
-from benchmarks.policy.mutations import mutations
-from benchmarks.policy.oracle import Oracle
 from benchmarks.runner import Benchmark, Figure, MissingData, Target, median
 from mininet_tests.experiments.traced import Bridge, SwitchError
 from policies.compiler import (
@@ -36,6 +34,8 @@ from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
 from policies.verify import Counterexample, Proof, Prover
+from tests.support.mutations import mutations
+from tests.support.oracle import Oracle
 from topology.fabric import Fabric
 from topology.records import Binding, Link
 

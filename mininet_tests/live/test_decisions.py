@@ -9,16 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from console.clients.analysis_socket import ask_analysis
 from console.clients.controller import ask_controller
-from mininet_tests.lab.controller import Controller
-from mininet_tests.lab.lab import Lab
 from mininet_tests.live.conftest import MakeController, MakeLab
 from mininet_tests.traffic.streams import AT_ONCE, start
 from policies.rules.layout import Category, RuleTable, category_of
-from response.decision import Decision
-from response.ipc.messages import Ask
 from response.state.store import Store
+from tests.support.live.operating import PROPOSAL, asked, propose, rules
 from topology.records import Link
 
 POLICY = """
@@ -45,49 +41,7 @@ adaptive:
   ttl: 10m
   rate_limit: 40pps
 """
-PROPOSAL = Decision(
-    id="d1",
-    number=1,
-    ts=0.0,
-    action="isolate",
-    target="suspect",
-    addresses=("10.0.0.1", "fe80::ff:fe00:1"),
-    scope="host",
-    state="proposed",
-    ttl=600,
-    alert="a1",
-    why="it moved",
-    would_release_if="released by a person",
-    by="septum",
-)
 PHASE = 1.0  # seconds
-
-
-def propose(state: Path, *decisions: Decision) -> None:
-    """Put proposals where the analysis finds them when it starts."""
-    state.mkdir(exist_ok=True)
-    store = Store.open(state, time.time())
-    for each in decisions:
-        store.save_decision(replace(each, ts=time.time() + 60))  # not yet out of time then
-        store.next_decision_number()
-    store.close()
-
-
-def asked(controller: Controller, what: str, decision: str) -> float:
-    """Have a person decide; when they said so."""
-    moment = time.time()
-    answer = ask_analysis(controller.options.state, Ask(what, decision, "tester"))
-    assert answer.ok, answer
-    return moment
-
-
-def rules(lab: Lab) -> list[str]:
-    found = []
-    for dpid in lab.plan.switches:
-        for line in lab.ofctl(dpid, "dump-flows", "--no-stats").splitlines():
-            if f"table={int(RuleTable.COUNT)}," not in line:
-                found.append(f"{dpid} {line.strip()}")
-    return sorted(found)
 
 
 @pytest.mark.timeout(90)

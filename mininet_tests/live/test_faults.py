@@ -15,7 +15,7 @@ from mininet_tests.lab.controller import ROOT, Controller, free_port
 from mininet_tests.lab.machine import vsctl
 from mininet_tests.lab.restricting_proxy import Limits, RestrictingProxy
 from mininet_tests.live.conftest import MakeController, MakeLab
-from mininet_tests.live.test_policy import apply, rules
+from tests.support.live.operating import apply, rules
 from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)

@@ -12,14 +12,13 @@ from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.lab import RunningHost
 from mininet_tests.lab.network_behind import Behind
 from mininet_tests.lab.waiting import within
-from mininet_tests.live.test_hosts import catch, caught
 from response.state.interfaces import FlowFilter
 from response.state.store import Store
+from tests.support.live.asking import COUNT, DATAGRAMS, LARGE, answered
+from tests.support.live.frames import catch, caught
 from topology.records import FlowRecord, Link
 
 LINKS = (Link(1, 9, 2, 9),)
-DATAGRAMS = str(Path(__file__).resolve().parents[1] / "traffic" / "datagrams.py")
-LARGE, COUNT = 4_000, 5
 WORLD, WORLD6 = "203.0.113.9", "2001:db8::9"
 POLICY = """
 apiVersion: septum/v1
@@ -46,11 +45,6 @@ intents:
 defaults: {action: deny, mode: audit}
 """
 TARGETS = ("10.0.0.2", "fd00::2", "10.0.0.3", "fd00::3", WORLD, WORLD6)
-
-
-def answered(host: RunningHost, address: str, port: int) -> int:
-    words = [sys.executable, DATAGRAMS, "ask", address, str(port), str(LARGE), str(COUNT)]
-    return int(host.run(words, timeout=20).stdout)
 
 
 def pings(host: RunningHost, address: str) -> bool:

@@ -15,10 +15,10 @@ from mininet_tests.experiments.outage import TALK
 from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.machine import said
 from mininet_tests.lab.waiting import within
-from mininet_tests.live.test_fragments import answered
-from mininet_tests.live.test_hosts import catch, caught, opens
-from mininet_tests.live.test_policy import septum
 from response.state.store import Store
+from tests.support.live.asking import answered, opens
+from tests.support.live.frames import catch, caught
+from tests.support.live.operating import septum
 from topology.records import Link
 
 POLICY = """

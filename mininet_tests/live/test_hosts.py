@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,9 +14,10 @@ from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab, RunningHost
 from response.state.store import Store
+from tests.support.live.asking import opens
+from tests.support.live.frames import arp, catch, caught, four, mac, send, six, tcp, udp
 from topology.records import Link
 
-RAW = str(Path(__file__).resolve().parents[1] / "traffic" / "raw.py")
 LEASE = str(Path(__file__).resolve().parents[1] / "traffic" / "lease.py")
 LINKS = (Link(1, 9, 2, 9),)
 POLICY = """
@@ -45,11 +45,6 @@ KNOWN = "\n".join(
 )
 
 
-def opens(host: RunningHost, address: str = "10.0.0.2", port: int = 80) -> bool:
-    words = [sys.executable, TALK, "knock", address, str(port), "0.05"]
-    return '"opened": 1' in host.run(words, timeout=10).stdout
-
-
 def hosts_known(controller: Controller) -> dict[str, tuple[int, int, str | None]]:
     found = ask_controller(controller.options.state, {"do": "status"})["hosts"]
     return {each["ip"]: (each["switch"], each["port"], each.get("host")) for each in found}
@@ -73,57 +68,9 @@ def ask(lab: Lab, name: str) -> str:
     return address
 
 
-def send(host: RunningHost, *frames: str) -> None:
-    assert host.run([sys.executable, RAW, "send", "eth0", *frames]).ok
-
-
-def catch(host: RunningHost, seconds: float, kind: str) -> subprocess.Popen[str]:
-    words = [sys.executable, RAW, "catch", "eth0", str(seconds), kind]
-    process = host.start(words, stdout=subprocess.PIPE)
-    time.sleep(0.4)
-    return process
-
-
-def caught(process: subprocess.Popen[str]) -> list[str]:
-    out, _ = process.communicate(timeout=30)
-    return out.splitlines()
-
-
-def mac(number: int) -> str:
-    return f"0200000000{number:02x}"
-
-
-def four(number: int) -> str:
-    return f"0a0000{number:02x}"
-
-
-def six(number: int) -> str:
-    return f"fd{0:028x}{number:02x}"
-
-
-def udp(source: int, ip: str, ports: str, payload: str) -> str:
-    """A broadcast frame, without checksums: nobody is to get it."""
-    size = len(payload) // 2
-    head = f"4500{28 + size:04x}0000000040110000{ip}ffffffff{ports}{8 + size:04x}0000"
-    return "f" * 12 + mac(source) + "0800" + head + payload
-
-
 def icmp6(source: int, target: str, sender: str, body: str) -> str:
     head = f"60000000{len(body) // 2:04x}3aff{sender}{six(2)}"
     return target + mac(source) + "86dd" + head + body
-
-
-def arp(source: int, hardware: str, ip: str, asked: str) -> str:
-    return (
-        "f" * 12
-        + mac(source)
-        + f"0806000108000604 0001{hardware}{ip}{'0' * 12}{asked}".replace(" ", "")
-    )
-
-
-def tcp(source: int, ip: str) -> str:
-    head = f"4500002800000000400600 00{ip}{four(2)}".replace(" ", "")
-    return mac(2) + mac(source) + "0800" + head + "c350005000000000000000005002200000000000"
 
 
 BOOTP = "02010600" + "0" * 24 + four(254) + "0" * 16 + mac(3) + "0" * 404 + "63825363350102ff"

@@ -12,7 +12,7 @@ import pytest
 from mininet_tests.experiments.outage import TALK
 from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.machine import said
-from mininet_tests.live.test_hosts import catch, caught, four, mac, send
+from tests.support.live.frames import catch, caught, four, mac, send
 from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)

@@ -11,7 +11,6 @@ from random import Random
 
 import pytest
 
-from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from mininet_tests.experiments.agreement import draw
 from mininet_tests.experiments.traced import Bridge
 from policies.compiler import SwitchView, declared_bindings
@@ -26,6 +25,7 @@ from policies.verify import read_rules
 from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.stateless import prove_plain
 from policies.verify.stateless.meaning import FLOOD, Meaning, SmallMeaning
+from tests.support.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from topology.fabric import Fabric
 from topology.records import Link
 

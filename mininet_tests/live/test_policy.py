@@ -14,36 +14,14 @@ import pytest
 
 from console.clients.controller import ask_controller
 from mininet_tests.experiments.outage import POLICY, TALK
-from mininet_tests.lab.controller import ROOT, Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.waiting import within
 from mininet_tests.live.conftest import MakeController, MakeLab
-from policies.rules.layout import RuleTable
 from response.state.store import Store
+from tests.support.live.operating import apply, rules, septum
 from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)
-SEPTUM = [sys.executable, "-m", "console"]
-
-
-def septum(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*SEPTUM, *words], capture_output=True, text=True, cwd=ROOT, timeout=30, check=False
-    )
-
-
-def apply(controller: Controller, path: Path) -> subprocess.CompletedProcess[str]:
-    return septum("policy", "apply", str(path), "--state", str(controller.options.state))
-
-
-def rules(lab: Lab) -> list[str]:
-    """Every switch's rules without their counters and ages; what it learned itself left out."""
-    found = []
-    for dpid in lab.plan.switches:
-        for line in lab.ofctl(dpid, "dump-flows", "--no-stats").splitlines():
-            if f"table={int(RuleTable.COUNT)}," not in line:
-                found.append(f"{dpid} {line.strip()}")
-    return sorted(found)
 
 
 def opens(lab: Lab, host: str, address: str, port: str) -> bool:

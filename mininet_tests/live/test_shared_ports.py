@@ -13,7 +13,7 @@ from mininet_tests.experiments.outage import TALK
 from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.lab import RunningHost
 from mininet_tests.lab.network_behind import Behind, Tenant
-from mininet_tests.live.test_hosts import arp, catch, caught, four, mac, send
+from tests.support.live.frames import arp, catch, caught, four, mac, send
 from topology.records import Link
 
 HYPERVISOR = str(Path(__file__).resolve().parents[1] / "lab" / "hypervisor.py")

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from benchmarks.policy.mutations import mutations
 from mininet_tests.experiments.traced import Bridge
 from policies.compiler import SwitchView, compile_switch, declared_bindings
 from policies.language.reader import load_policy
 from policies.semantics.membership import Membership
 from policies.verify import Prover, read_rules
+from tests.support.mutations import mutations
 from topology.fabric import Fabric
 from topology.records import Link
 

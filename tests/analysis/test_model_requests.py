@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from analysis.model_requests import answer_about_model
-from benchmarks.detection.office import benign
 from detection.detector import Detector
 from detection.models.champion import Champion
 from response.audit.log import Audit
@@ -23,6 +22,7 @@ from response.state.model_versions import (
     number_of,
 )
 from response.state.store import Store
+from tests.support.traffic.office import benign
 
 
 class Desk:

@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.detection.office import (
+from detection.alert import Alert
+from detection.detector import Detector, DetectorSettings
+from detection.models.snapshots import HEADER
+from tests.support.traffic.office import (
     APP,
     BACKUP,
     CLIENTS,
@@ -26,9 +29,6 @@ from benchmarks.detection.office import (
     start,
     sweep,
 )
-from detection.alert import Alert
-from detection.detector import Detector, DetectorSettings
-from detection.models.snapshots import HEADER
 from topology.records import FlowRecord
 
 

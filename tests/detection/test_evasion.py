@@ -11,12 +11,11 @@ from functools import cache
 
 import pytest
 
-from benchmarks.detection.days import HOUR, MONDAY, site, workdays
-from benchmarks.detection.episodes import InjectedEpisode, Stage, chaff, mimicry, poison, sweep
-from benchmarks.detection.lab_days import inside
-from benchmarks.detection.resistance import NOON, frog, launched, moved, place, replace_hosts
-from benchmarks.detection.trials import Find, play
 from detection.detector import Detector
+from tests.support.traffic.episodes import InjectedEpisode, Stage, chaff, mimicry, poison, sweep
+from tests.support.traffic.evasions import NOON, frog, launched, moved, place, replace_hosts
+from tests.support.traffic.trials import Find, play
+from tests.support.traffic.workdays import HOUR, MONDAY, inside, site, workdays
 from topology.records import FlowRecord
 
 pytestmark = pytest.mark.thorough
@@ -62,12 +61,13 @@ def test_chaff_does_not_hide_a_sweep() -> None:
     assert find(lambda rng, stage: chaff(rng, stage, 30.0)).alerted
 
 
-def test_known_edges_only_are_not_seen_and_that_is_known() -> None:
-    """What the manual admits: this test fails, and the manual changes, once it is seen."""
-    missed = [
-        not find(lambda rng, stage: mimicry(rng, stage, inside), seed).alerted for seed in range(3)
-    ]
-    assert all(missed)
+@pytest.mark.xfail(
+    strict=True,
+    reason="who only uses edges and services that are a habit is not told apart from the habit",
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_mimicry_on_known_edges_is_found(seed: int) -> None:
+    assert find(lambda rng, stage: mimicry(rng, stage, inside), seed).alerted
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -8,12 +8,11 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.detection import plots
-from benchmarks.detection.days import site, workdays
-from benchmarks.detection.episodes import Stage
 from benchmarks.detection.evaluation import BUDGETS, OURS, drawn, kinds
 from benchmarks.detection.evaluation_page import PAGE, recall_table, rewritten
-from benchmarks.detection.lab_days import inside
 from benchmarks.detection.rivals import RIVALS, FanOut, MidasR, NewEdge
+from tests.support.traffic.episodes import Stage
+from tests.support.traffic.workdays import inside, site, workdays
 from topology.records import FlowRecord
 
 

@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from benchmarks.detection.days import DAY, MONDAY, site, workdays
-from benchmarks.detection.episodes import (
+from benchmarks.detection.lab_days import sweeps
+from detection.alert import Alert, Scored
+from tests.support.traffic.episodes import (
     InjectedEpisode,
     Stage,
     campus_sweep,
@@ -15,9 +16,8 @@ from benchmarks.detection.episodes import (
     poison,
     sweep,
 )
-from benchmarks.detection.lab_days import inside, sweeps
-from benchmarks.detection.trials import play
-from detection.alert import Alert, Scored
+from tests.support.traffic.trials import play
+from tests.support.traffic.workdays import DAY, MONDAY, inside, site, workdays
 from topology.records import FlowRecord
 
 SMALL = site(90)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import asdict
 
-from benchmarks.detection.office import HOSTS, T0, WEB, benign, sweep
 from console.cli import run
+from tests.support.traffic.office import HOSTS, T0, WEB, benign, sweep
 
 COLUMNS = ("ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "state", "phase", "verdict")
 

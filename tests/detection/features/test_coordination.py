@@ -7,9 +7,9 @@ from functools import cache
 
 import pytest
 
-from benchmarks.detection.office import T0, start
 from detection.detector import Detector
 from detection.features.coordination import FADES, MOST, Coordination
+from tests.support.traffic.office import T0, start
 
 STAFF = [f"10.2.1.{i}" for i in range(1, 41)]
 DESKS = [f"10.2.2.{i}" for i in range(1, 200)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.detection.office import CLIENTS, T0, WEB
 from detection.detector import Detector
+from tests.support.traffic.office import CLIENTS, T0, WEB
 from topology.records import FlowRecord
 
 

@@ -8,10 +8,10 @@ from functools import cache
 import pytest
 from msgspec.structs import replace
 
-from benchmarks.detection.office import CLIENTS, OPS, SERVERS, T0, WEB, end
 from detection.alert import Alert
 from detection.detector import Detector
 from detection.features.beaconing import VisitRhythm
+from tests.support.traffic.office import CLIENTS, OPS, SERVERS, T0, WEB, end
 from topology.records import FlowRecord
 
 BEGIN = T0 + 10_800.0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.detection.office import CLIENTS, HOSTS, T0, WEB, benign, denied, start
 from detection.detector import Detector, DetectorSettings
 from detection.models.champion import Champion
+from tests.support.traffic.office import CLIENTS, HOSTS, T0, WEB, benign, denied, start
 from topology.records import FlowRecord
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.detection.office import CLIENTS, DB, OPS, T0, WEB, benign, denied, start
 from detection.detector import Detector
 from detection.models import deferred_learning as probation
+from tests.support.traffic.office import CLIENTS, DB, OPS, T0, WEB, benign, denied, start
 from topology.records import FlowRecord
 
 NIGHT = T0 + 7200.0

@@ -6,7 +6,6 @@ import random
 
 import pytest
 
-from benchmarks.detection.office import CLIENTS, HOSTS, OPS, T0, WEB, benign, start
 from detection.alerting.thresholds import CALM
 from detection.detector import Detector
 from detection.models import drift
@@ -17,6 +16,7 @@ from detection.models.learners.base import HostWindow, UseCounts, blank
 from detection.models.learners.ensemble import Ensemble, default_learners
 from detection.models.training_quota import TrainingQuota
 from detection.state.hosts import HostState
+from tests.support.traffic.office import CLIENTS, HOSTS, OPS, T0, WEB, benign, start
 
 HOUR = 3600.0
 

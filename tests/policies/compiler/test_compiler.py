@@ -20,7 +20,6 @@ from policies.model import (
     TCP,
     Action,
     Connection,
-    Defaults,
     Envelope,
     FeedBlock,
     Host,
@@ -28,7 +27,6 @@ from policies.model import (
     Mode,
     Policy,
     Restriction,
-    Segment,
     Selector,
     Service,
     Tier,
@@ -54,11 +52,8 @@ from tests.support.random_policies import (
     policies,
     restrictions,
 )
+from tests.support.shop import FABRIC, READ, shop
 from topology.addresses import link_local
-from topology.fabric import Fabric
-from topology.records import Link
-
-FABRIC = Fabric.of([Link(1, 9, 2, 9)])
 
 
 def compiled(
@@ -233,17 +228,6 @@ def test_what_feeds_record_never_opens_and_never_hides_what_policy_denies() -> N
     assert verdict.intent == "read"
     verdict = check(policy, denied, (), feeds)
     assert (verdict.forwarded, verdict.tier, verdict.feed) == (False, Tier.DEFAULT, None)
-
-
-def shop(*intents: Intent) -> Policy:
-    segments = (
-        Segment("web", (Selector(labels=(("role", "b"),)),), Mode.ENFORCE),
-        Segment("db", (Selector(labels=(("role", "c"),)),), Mode.ENFORCE),
-    )
-    return Policy("shop", HOSTS, segments, (), intents, Defaults(mode=Mode.ENFORCE))
-
-
-READ = Intent("read", ("web",), ("db",), (Service(TCP, 22, 22),))
 
 
 def rules_at(policy: Policy, switch: int = 1, now: float = NOW) -> tuple[Rule, ...]:

@@ -20,8 +20,8 @@ from policies.semantics.membership import Membership
 from policies.semantics.prefixes import fewest, prefix_of
 from policies.verify import prove, read_rules
 from policies.verify.overlay_rules import faults, is_beside
-from tests.policies.compiler.test_compiler import FABRIC, READ, shop
 from tests.support.random_policies import HOSTS, NOW, feed_blocks, policies, restrictions
+from tests.support.shop import FABRIC, READ, shop
 
 VIEW = SwitchView(1, (2, 4, 6), FABRIC.trunks(1), FABRIC.next_ports(1))
 KEEP = replace(READ, keep_established=True)

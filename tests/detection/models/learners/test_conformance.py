@@ -20,7 +20,8 @@ from detection.models.learners.edges import EdgeLearner, EdgeSight
 from detection.models.learners.ensemble import Ensemble, default_learners
 from detection.models.learners.fanout import SOFT_CAP, FanoutLearner
 from detection.state.counters import HORIZONS
-from detection.state.edges import INWARD, WAYS, WITHIN, Contact, Edge, Party
+from detection.state.edges import INWARD, WITHIN, Contact, Edge, Party
+from tests.support.edge_sights import sight
 
 
 def use(rng: random.Random, service: str = "tcp/22") -> UseCounts:
@@ -39,20 +40,6 @@ def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
 def wild_window() -> HostWindow:
     hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8, company=90.0)
     return HostWindow([90.0] * COUNT, 0.8, hot, [hot])
-
-
-def sight(rng: random.Random, scale: float = 1.0) -> EdgeSight:
-    """One connection, the less familiar the greater ``scale``."""
-    way = rng.randrange(WAYS)
-    pair, party = Contact(), Party() if way != WITHIN else None
-    pair.before = int(rng.expovariate(0.05 * scale))
-    if party is not None:
-        party.before = int(rng.expovariate(0.02 * scale))
-    edge = Edge(way, pair, party, 0.0)
-    edge.minute, edge.hour, edge.day = (
-        scale * rng.expovariate(1.0 / limit) for limit in edge.limits
-    )
-    return EdgeSight(edge, rng.randrange(500), 0.8, rng.choice((0.0, 1.0)))
 
 
 def wild_sight() -> EdgeSight:

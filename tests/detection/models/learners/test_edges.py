@@ -23,7 +23,7 @@ from detection.state.edges import (
     Party,
 )
 from detection.state.host_registry import SILENT
-from tests.detection.models.learners.test_conformance import sight
+from tests.support.edge_sights import sight
 from topology.records import FlowRecord
 
 HOUR = 3600.0

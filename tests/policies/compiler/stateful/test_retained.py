@@ -31,7 +31,6 @@ from policies.semantics.feed_listings import Listings
 from policies.semantics.membership import Membership
 from policies.semantics.retained_intents import Keeping, in_force, kept_after
 from policies.semantics.verdict import Judge
-from tests.policies.compiler.test_compiler import FABRIC, READ, shop
 from tests.support.random_policies import (
     HOSTS,
     NAMES,
@@ -43,6 +42,7 @@ from tests.support.random_policies import (
     policies,
     restrictions,
 )
+from tests.support.shop import FABRIC, READ, shop
 
 OPEN, OPEN_REPLY = 0x22, 0x2A  # ct_state: tracked, established, and the reply of such
 KEEP = replace(READ, keep_established=True)

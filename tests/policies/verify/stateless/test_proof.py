@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.policy.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from policies.compiler import SwitchView, declared_bindings
 from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
@@ -32,7 +31,8 @@ from policies.verify.stateless.atoms import Atoms
 from policies.verify.stateless.meaning import Meaning
 from policies.verify.stateless.walk import DECIDING
 from policies.verify.text import read_rules
-from tests.policies.verify.test_mutations import POLICY
+from tests.support.four_segments import POLICY
+from tests.support.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
 from tests.support.random_policies import NOW, policies
 from topology.fabric import Fabric
 from topology.records import Link

@@ -63,6 +63,11 @@ class GeneratedSite:
         return len(self.hosts)
 
 
+def inside(host: str) -> bool:
+    """Whether an address is one of a generated site's own."""
+    return host.startswith("10.20.")
+
+
 def site(workstations: int = 120) -> GeneratedSite:
     """A site whose servers, printers and administrators grow with its workstations."""
     desk = iter(f"10.20.{1 + i // 200}.{10 + i % 200}" for i in range(workstations))

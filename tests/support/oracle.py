@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
-from benchmarks.policy.packets import Draw, ProbePacket
 from policies.compiler import SwitchView
 from policies.model import Policy
 from policies.rules import layout
@@ -22,6 +21,7 @@ from policies.rules.simulator import Interpreter, Passage, matches
 from policies.semantics.membership import Membership
 from policies.verify.fragments import LATER, fragment_of
 from policies.verify.packets import ARP
+from tests.support.probe_packets import Draw, ProbePacket
 from topology.records import Binding
 
 SINGLE = ("eth_type", "ip_proto", "icmpv6_type")  # a packet of another kind has other fields

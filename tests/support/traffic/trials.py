@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from benchmarks.detection.episodes import InjectedEpisode, mixed
 from detection.alert import Scored
+from tests.support.traffic.episodes import InjectedEpisode, mixed
 from topology.records import FlowRecord
 
 
