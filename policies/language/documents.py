@@ -94,7 +94,7 @@ class Gathering:
 
     def _text(self, path: Path, wanted: Source, width: int) -> str | None:
         if not self._shelf.exists(path):
-            self._unreadable(path, "does not exist", wanted, width)
+            self._unreadable(path, self._shelf.missing(path), wanted, width)
             return None
         if not self._shelf.is_file(path):
             self._unreadable(path, "is not a file", wanted, width)
@@ -105,13 +105,15 @@ class Gathering:
             why = f"is more than {limit // (1024 * 1024)} MiB"
             self._unreadable(path, why, Source(str(path), 1, 1), 1)
             return None
+        coding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
         try:
-            text = data.decode("utf-8-sig")
+            text = data.decode(coding)
         except UnicodeDecodeError as problem:
-            before = data[: problem.start].decode("utf-8-sig", "replace")
+            before = data[: problem.start].decode(coding, "replace")
             line = before.count("\n") + 1
             source = Source(str(path), line, len(before) - before.rfind("\n"))
-            self._findings.error("syntax", f"not UTF-8: byte 0x{data[problem.start]:02x}", source)
+            name = "UTF-16" if coding == "utf-16" else "UTF-8"
+            self._findings.error("syntax", f"not {name}: byte 0x{data[problem.start]:02x}", source)
             self.merged.complete = False
             return None
         self.merged.texts[str(path)] = split_lines(text)

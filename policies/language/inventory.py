@@ -4,12 +4,16 @@
 out but ``name``; ``ip``, ``labels`` and ``routes`` hold several entries split by
 ``;``, a label is ``key=value``. A cell is read exactly as the same key of a host
 in YAML is, so there is nothing to learn twice.
+
+Spreadsheets write such files in several ways: cells between commas, semicolons or tabs, a first
+line ``sep=;``, empty columns at the end, whole numbers with ``.0``.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 
 from policies.language import scalars
 from policies.language.errors import Findings
@@ -20,6 +24,9 @@ from policies.model import Source
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
 SPLIT = ";"
+_SEPARATORS = ",;\t"
+_WHOLE = re.compile(r"([0-9]+)\.0+")
+_NUMBERS = frozenset({"switch", "port", "vlan"})
 _LISTS = frozenset({"ip", "routes", "serves"})
 _COLUMNS = ("name", *(key.name for key in HOST.keys))
 
@@ -31,7 +38,8 @@ def read_inventory(
     if _control_character(text, file, findings):
         return []
     lines = text.splitlines()
-    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    separator = _separator(lines)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     columns: list[str] | None = None
     hosts: list[tuple[str, Source, int, Read | None]] = []
     done = 0
@@ -46,6 +54,8 @@ def read_inventory(
         line, done = done + 1, rows.line_num
         if not any(cell.strip() for cell in row) or row[0].startswith("#"):
             continue
+        if columns is None and lines[line - 1].lower() == f"sep={separator}":
+            continue  # how a spreadsheet says what stands between its cells
         cells = _cells(row, lines[line - 1] if line <= len(lines) else "", file, line)
         if columns is None:
             columns = _header(cells, findings)
@@ -58,6 +68,17 @@ def read_inventory(
     if columns is None:
         findings.error("csv", "an inventory starts with a line of column names", Source(file, 1, 1))
     return hosts
+
+
+def _separator(lines: list[str]) -> str:
+    """What stands between cells: what the first line says, or what its names are split by."""
+    for line in lines:
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.lower().startswith("sep=") and len(line) == 5:
+            return line[4] if line[4] in _SEPARATORS else ","
+        return max(_SEPARATORS, key=line.count)
+    return ","
 
 
 def _control_character(text: str, file: str, findings: Findings) -> bool:
@@ -93,6 +114,8 @@ def _header(cells: list[Scalar], findings: Findings) -> list[str] | None:
     columns = [cell.text.lower() for cell in cells]
     good = True
     for index, cell in enumerate(cells):
+        if not columns[index]:
+            continue  # what a deleted column leaves behind
         if columns[index] not in _COLUMNS:
             hint = findings.did_you_mean(columns[index], _COLUMNS)
             hint = hint or f"known are {', '.join(_COLUMNS)}"
@@ -111,12 +134,14 @@ def _header(cells: list[Scalar], findings: Findings) -> list[str] | None:
 def _host(
     columns: list[str], cells: list[Scalar], findings: Findings
 ) -> tuple[str, Source, int, Read | None] | None:
-    if len(cells) > len(columns):
-        extra = cells[len(columns)]
-        message = f"{len(cells)} cells under {len(columns)} columns"
-        findings.error("csv", message, extra.source, extra.width)
-        return None
-    given = dict(zip(columns, cells, strict=False))
+    for at, cell in enumerate(cells):
+        if cell.text and not (at < len(columns) and columns[at]):
+            message = f"'{cell.text}' stands in a column without a name"
+            if at >= len(columns):
+                message = f"{len(cells)} cells under {len(columns)} columns"
+            findings.error("csv", message, cell.source, cell.width)
+            return None
+    given = {column: cell for column, cell in zip(columns, cells, strict=False) if column}
     named = given.pop("name", None)
     if named is None or not named.text:
         findings.error("name", "a host without a name", cells[0].source)
@@ -138,6 +163,8 @@ def _host(
 def _value(column: str, cell: Scalar, findings: Findings) -> Node | None:
     if column in _LISTS:
         return Sequence(cell.source, list(_parts(cell)))
+    if column in _NUMBERS and (whole := _WHOLE.fullmatch(cell.text)):
+        return Scalar(whole[1], cell.source)
     if column != "labels":
         return cell
     labels = Mapping(cell.source)

@@ -16,6 +16,7 @@ from typing import Any
 import yaml
 
 from policies.language.errors import Findings
+from policies.language.odd_characters import odd_character
 from policies.model import Source
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -258,4 +259,9 @@ class Composer:
         context = getattr(problem, "context", None)
         what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "bad YAML"
         message = f"not YAML: {what}" + (f" {context}" if context else "")
+        odd = odd_character(self._text, source.line)
+        if odd is not None:
+            line, column, name = odd
+            message = f"not YAML: {name} stands here, where plain characters are expected"
+            source = Source(self._file, line, column)
         self._findings.error("syntax", message, source)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from policies.language import scalars
+from policies.language.assigned_services import ASSIGNED
 from policies.language.errors import closest
 from policies.model import (
     ICMP,
@@ -53,8 +54,10 @@ class Questions:
     def services(self, word: str) -> tuple[Service, ...]:
         if word in self._services:
             return self._services[word]
+        if word in ASSIGNED:
+            return ASSIGNED[word]
         if not scalars.is_literal(word):
-            near = closest(word, self._services)
+            near = scalars.service_meant(word) or closest(word, (*self._services, *ASSIGNED))
             hint = f"; did you mean '{near}'?" if near else ""
             raise QuestionError(f"no service is called '{word}'{hint}")
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.language import scalars
+from policies.language.assigned_services import ASSIGNED
 from policies.language.documents import Merged
 from policies.language.errors import Findings
 from policies.language.kinds import Read
@@ -168,12 +169,14 @@ class Builder:
         message = f"except {inner} is outside {cidr}"
         self._findings.error("except", message, part.source, part.width)
 
-    def _known(self, what: str, read: Read, names: Iterable[str]) -> bool:
-        """Whether a reference leads somewhere; if not, that is recorded."""
+    def _known(self, what: str, read: Read, names: Iterable[str], meant: str | None = None) -> bool:
+        """Whether a reference leads somewhere; if not, that is recorded, with ``meant`` as hint
+        or the name that is closest."""
         if read.value in names:
             return True
         if self._merged.complete:
-            hint = self._findings.did_you_mean(read.value, names)
+            hint = f"did you mean '{meant}'?" if meant else None
+            hint = hint or self._findings.did_you_mean(read.value, names)
             message = f"no {what} is called '{read.value}'"
             self._findings.error(f"dangling-{what}", message, read.source, read.width, hint)
         return False
@@ -200,7 +203,11 @@ class Builder:
             except ValueError as problem:
                 self._findings.error("value", str(problem), read.source, read.width)
                 return ()
-        self._known("service", read, (*self._services, "tcp", "udp", "icmp", "icmpv6", "any"))
+        if read.value in ASSIGNED:
+            return ASSIGNED[read.value]
+        meant = scalars.service_meant(read.value)
+        literals = ("tcp", "udp", "icmp", "icmpv6", "any")
+        self._known("service", read, (*self._services, *ASSIGNED, *literals), meant)
         return ()
 
     def _intents(self) -> tuple[Intent, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 
 from policies.language.errors import closest
 from policies.model import (
@@ -58,10 +58,10 @@ MAX_NAME = 100
 LABEL = re.compile(r"[^\x00-\x1f\x7f;=]{1,200}")
 INTEGER = re.compile(r"0|[1-9][0-9]{0,19}|0[xX][0-9a-fA-F]{1,16}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_MACS = (
-    re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}"),
-    re.compile(r"[0-9a-f]{2}(-[0-9a-f]{2}){5}"),
-    re.compile(r"[0-9a-f]{4}(\.[0-9a-f]{4}){2}"),
+_MAC_BYTES = re.compile(r"[0-9a-f]{1,2}(?:([:-])[0-9a-f]{1,2})(?:\1[0-9a-f]{1,2}){4}")
+_MAC_DIGITS = re.compile(
+    r"[0-9a-f]{12}|[0-9a-f]{2}(?:\.[0-9a-f]{2}){5}|[0-9a-f]{4}([.:-])[0-9a-f]{4}\1[0-9a-f]{4}"
+    r"|[0-9a-f]{6}([:-])[0-9a-f]{6}"
 )
 DURATION = re.compile(
     r"(?=[0-9])(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s?)?"
@@ -103,11 +103,17 @@ def share(text: str) -> float:
 
 
 def mac(text: str) -> str:
-    """A unicast MAC as ``aa:bb:cc:dd:ee:ff``; dashes and Cisco's dotted form are read too."""
+    """A unicast MAC as ``aa:bb:cc:dd:ee:ff``, from any of the forms in which vendors write it."""
     low = text.lower()
-    if not any(form.fullmatch(low) for form in _MACS):
-        raise ValueError(f"'{text}' is not a MAC address like 00:00:00:00:01:11")
-    digits = re.sub("[^0-9a-f]", "", low)
+    if _MAC_BYTES.fullmatch(low):
+        digits = "".join(part.zfill(2) for part in re.split("[:-]", low))
+    elif _MAC_DIGITS.fullmatch(low):
+        digits = re.sub("[^0-9a-f]", "", low)
+    else:
+        raise ValueError(
+            f"'{text}' is not a MAC address; write 00:00:00:00:01:11, 00-00-00-00-01-11, "
+            "0000.0000.0111 or 000000000111"
+        )
     if int(digits[1], 16) & 1 or not int(digits, 16):
         raise ValueError(f"'{text}' is not the MAC address of one host")
     return ":".join(digits[i : i + 2] for i in range(0, 12, 2))
@@ -123,6 +129,8 @@ def address(text: str) -> Address:
         raise ValueError(f"'{text}' is not an IPv4 or IPv6 address") from None
     if isinstance(value, IPv6Address) and value.scope_id:
         raise ValueError(f"'{text}' has a zone; write the address without '%{value.scope_id}'")
+    if isinstance(value, IPv6Address) and value.ipv4_mapped:
+        raise ValueError(f"'{text}' is IPv4 written as IPv6; write '{value.ipv4_mapped}'")
     return value
 
 
@@ -144,6 +152,10 @@ def network(text: str) -> Network:
         raise ValueError(f"'{text}' has a zone; write the network without it")
     if "/" in text and ip_address(text.split("/")[0]) != wide.network_address:
         raise ValueError(f"'{text}' has host bits set; did you mean '{wide}'?")
+    if isinstance(wide, IPv6Network) and (first := wide.network_address.ipv4_mapped) is not None:
+        # Such packets are IPv4, so that an intent for them would match nothing: a deny fails open.
+        right = f"{first}/{wide.prefixlen - 96}" if wide.prefixlen >= 96 else "the IPv4 network"
+        raise ValueError(f"'{text}' is IPv4 written as IPv6; write '{right}'")
     return wide
 
 
@@ -217,12 +229,37 @@ def _by_number(text: str, rest: str) -> Service:
     return Service(int(rest))
 
 
+_SPELLED = {
+    "ipv6-icmp": "icmpv6", "icmp6": "icmpv6", "icmp-v6": "icmpv6", "ipv6icmp": "icmpv6",
+    "icmpv4": "icmp", "all": "any", "*": "any",
+    "igmp": "ip/2", "gre": "ip/47", "esp": "ip/50", "ah": "ip/51", "ospf": "ip/89",
+    "eigrp": "ip/88", "pim": "ip/103", "vrrp": "ip/112", "ipip": "ip/4", "l2tp": "ip/115",
+}  # fmt: skip
+"""Other spellings of protocols; not understood, as a policy should read the same everywhere."""
+
+_PORTS = re.compile(r"([0-9]{1,5})(-[0-9]{1,5})?")
+_PORT_FIRST = re.compile(r"([0-9]{1,5}(?:-[0-9]{1,5})?)[/: _-]?(tcp|udp|sctp)")
+_PORT_LAST = re.compile(r"(tcp|udp|sctp)[: _.-]?([0-9]{1,5}(?:-[0-9]{1,5})?)")
+
+
+def service_meant(text: str) -> str | None:
+    """The literal that a word which is no service was probably meant to be, or None."""
+    word, slash, rest = text.lower().partition("/")
+    if word in _SPELLED:
+        meant = _SPELLED[word]
+        return f"{meant}/{rest}" if slash and rest and "/" not in meant else meant
+    if _PORTS.fullmatch(text):
+        return f"tcp/{text}"
+    if found := _PORT_FIRST.fullmatch(text.lower()):
+        return f"{found[2]}/{found[1]}"
+    if found := _PORT_LAST.fullmatch(text.lower()):
+        return f"{found[1]}/{found[2]}"
+    return None
+
+
 def _unknown_protocol(text: str, word: str) -> str:
     known = [*PROTOCOL_NUMBERS, "ip", "any"]
-    if word in ("gre", "esp", "ah", "ospf", "igmp", "vrrp"):
-        number = {"gre": 47, "esp": 50, "ah": 51, "ospf": 89, "igmp": 2, "vrrp": 112}[word]
-        return f"'{text}': {word} has no ports; write ip/{number}"
-    near = closest(word, known)
+    near = service_meant(text) or closest(word, known)
     hint = f"; did you mean '{near}'?" if near else f"; known are {', '.join(known)}"
     return f"'{text}': '{word}' is not a protocol{hint}"
 

@@ -21,6 +21,9 @@ class Sources(Protocol):
         """What two names of one file have in common."""
 
     def exists(self, path: Path) -> bool: ...
+    def missing(self, path: Path) -> str:
+        """Why what does not exist does not, as the end of a sentence."""
+
     def is_file(self, path: Path) -> bool: ...
     def head(self, path: Path, count: int) -> bytes:
         """Its first bytes, at most ``count``. Raises OSError."""
@@ -33,13 +36,19 @@ class Disk:
         return path.is_dir()
 
     def inside(self, path: Path) -> list[Path]:
-        return sorted(found for found in path.iterdir() if found.is_file())
+        """Whatever is no directory: a dangling link or a pipe is read, and fails with a reason."""
+        return sorted(found for found in path.iterdir() if not found.is_dir())
 
     def real(self, path: Path) -> str:
         return os.path.realpath(path)
 
     def exists(self, path: Path) -> bool:
         return path.exists()
+
+    def missing(self, path: Path) -> str:
+        if path.is_symlink():
+            return f"is a link to '{os.readlink(path)}', which does not exist"
+        return "does not exist"
 
     def is_file(self, path: Path) -> bool:
         return path.is_file()
@@ -71,6 +80,9 @@ class CopiedSources:
 
     def exists(self, path: Path) -> bool:
         return self.is_file(path) or self.is_directory(path)
+
+    def missing(self, path: Path) -> str:
+        return "does not exist"
 
     def is_file(self, path: Path) -> bool:
         return self.real(path) in self._texts

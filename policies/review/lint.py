@@ -16,6 +16,7 @@ from policies.model import (
     Service,
     Source,
 )
+from policies.review.families import named_like_addresses, useless_for_their_families
 from policies.review.shadowing import IntentOverlaps
 from policies.semantics.intent_ends import includes_all
 from policies.semantics.membership import Membership
@@ -27,6 +28,7 @@ def check_policy(
     """All warnings, in file order. With ``now``, intents that have expired are among them."""
     who = membership or Membership(policy)
     warnings = [*_selectors(policy, who), *_segments(policy, who), *_protected(policy, who)]
+    warnings += [*useless_for_their_families(policy, who), *named_like_addresses(policy)]
     live = [i for i in policy.intents if not _expired(i, now)]
     warnings += [
         _warn("expired", f"intent '{i.name}' expired at {i.expires}: it can never decide", i.source)

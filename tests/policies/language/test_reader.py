@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -383,3 +384,82 @@ def test_mistakes_in_an_inventory_have_places_too(
     places = [(e.source.line, e.source.column) for e in errors if words in e.message]
     assert places == [(line, column)], [str(e) for e in errors]
     assert all(e.source.file.endswith("hosts.csv") for e in errors)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'name;ip;port;switch\nh1;"10.0.1.1;fd00::1";3;1\n',
+        'sep=;\nname;ip;port;switch\nh1;"10.0.1.1;fd00::1";3;1\n',
+        "name\tip\tport\tswitch\nh1\t10.0.1.1;fd00::1\t3\t1\n",
+        "# exported\nname,ip,port,switch,,\nh1,10.0.1.1;fd00::1,3.0,1.00,,\n",
+        "name,ip,port,switch\nh1,10.0.1.1;fd00::1,3,1,,,\n",
+    ],
+)
+@pytest.mark.parametrize("coding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_inventory_as_a_spreadsheet_writes_it(tmp_path: Path, text: str, coding: str) -> None:
+    (tmp_path / "hosts.csv").write_text(text, encoding=coding)
+    policy = read(tmp_path, HEAD + "include: [hosts.csv]\n").policy
+    assert policy is not None
+    (host,) = policy.hosts
+    assert host.ips == (ip_address("10.0.1.1"), ip_address("fd00::1"))
+    assert (host.switch, host.port) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,,ip\nh1,x,10.0.0.1\n", "'x' stands in a column without a name"),
+        ("name,ip,switch,port\nh1,10.0.0.1,1,3.5\n", "a switch port"),
+        ("name,ip,switch,port\nh1,10.0.0.1,1,3,,x\n", "6 cells under 4 columns"),
+    ],
+)
+def test_what_a_spreadsheet_did_not_mean_is_an_error(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "hosts.csv").write_text(text)
+    (error,) = read(tmp_path, HEAD + "include: [hosts.csv]\n").errors
+    assert words in error.message
+
+
+def test_a_link_to_nothing_in_a_directory_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(HEAD + SEGMENTS)
+    (tmp_path / "deny.yaml").symlink_to("absent/deny.yaml")
+    (error,) = read_policy([tmp_path]).errors
+    assert "deny.yaml' is a link to 'absent/deny.yaml', which does not exist" in error.message
+
+
+def test_a_pipe_in_a_directory_is_an_error_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "shop.yaml").write_text(HEAD + SEGMENTS)
+    os.mkfifo(tmp_path / "deny.yaml")
+    (error,) = read_policy([tmp_path]).errors
+    assert "deny.yaml' is not a file" in error.message
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "name"),
+    [
+        ("hosts:\n\u00a0\u00a0a: {}\n  b: {}\n", 3, 1, "no-break space (U+00A0)"),
+        ("hosts:\n\ta: {}\n", 3, 1, "a tab as indentation"),
+        ("metadata: {name: \u201cx\u201d}\nhosts: [\n", 2, 18, "left double quotation"),
+        ("hosts: {a: {}\uff0c b: {}\n", 2, 14, "fullwidth comma (U+FF0C)"),
+        ("# a \u00a0 comment\nhosts: {a: {}\n\u2003b: [\n", 4, 1, "em space (U+2003)"),
+    ],
+)  # fmt: skip
+def test_an_odd_character_is_named_where_it_stands(
+    tmp_path: Path, text: str, line: int, column: int, name: str
+) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("apiVersion: septum/v1\n" + text, encoding="utf-8")
+    (error,) = read_policy([file]).errors
+    assert name in error.message
+    assert (error.source.line, error.source.column) == (line, column)
+
+
+def test_odd_characters_in_texts_that_are_read_are_no_mistake(tmp_path: Path) -> None:
+    text = HEAD + "metadata: {name: p, description: \u201cL\u2019\u00e9tage\u00a0\u2013 2\u201d}\n"
+    assert read_policy_text(tmp_path, text).errors == ()
+
+
+def read_policy_text(tmp_path: Path, text: str) -> ReadResult:
+    file = tmp_path / "p.yaml"
+    file.write_text(text, encoding="utf-8")
+    return read_policy([file])
