@@ -166,8 +166,8 @@ class EventLoop:
 
     def _keep_snapshot(self, now: float) -> None:
         """Keep what was learned from time to time; a copy writes it down, nothing waits."""
-        if self._copy is None and self._analysis.snapshot_due(now):
-            self._copy = BackgroundCopy(self._analysis.snapshot, self._open_files())
+        if self._copy is None and self._analysis.snapshots.due(now):
+            self._copy = BackgroundCopy(self._analysis.snapshots.take, self._open_files())
         elif self._copy is not None:
             done, data = self._copy.result()
             if done:
@@ -175,7 +175,7 @@ class EventLoop:
                 if data is None:
                     log_line("what was learned could not be kept; trying again later")
                 else:
-                    self._analysis.keep_snapshot(data, now)
+                    self._analysis.snapshots.keep(data, now)
 
     def _seal(self, now: float, ending: bool = False) -> None:
         """Sign what the audit says, now and then; one that cannot be written is tried again."""

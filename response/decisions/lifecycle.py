@@ -9,11 +9,13 @@ the second time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from response.audit.log import Audit, Kind
 from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
+from response.decisions.answers import Done, cannot
+from response.decisions.open_decisions import OPEN_STATES, OpenDecisions
 from response.decisions.overrides import Overrides
 from response.ipc.messages import Command, Enforce, Release, RulesConfirmed
 from response.state.interfaces import StateStore
@@ -22,57 +24,26 @@ LEAST_MORE = 10.0
 """Seconds by which an extension must move the end to be one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Done:
-    """The answer to a person: was it done, one line, and what the controller must do now."""
-
-    ok: bool
-    text: str
-    commands: tuple[Command, ...] = ()
-
-
 class Lifecycle:
-    """All open decisions (active and proposed), and every change of one."""
+    """Every change of a decision, and the ones that are `open`."""
 
     def __init__(self, store: StateStore, audit: Audit, now: float) -> None:
         self._store = store
         self._audit = audit
-        self._open: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
-        self._holder: dict[DecisionState, dict[str, Decision]] = {"active": {}, "proposed": {}}
-        self._undone = Overrides(store.undone_decisions(now))
+        self.open = OpenDecisions()
+        self._overrides = Overrides(store.undone_decisions(now))
         # Switches that have a decision's rules, and have yet to say so of its newest form.
         self._renewing: dict[str, set[int]] = {}
-        for state in self._open:
+        for state in OPEN_STATES:
             for decision in store.decisions(state):
-                self._index(decision)
-
-    # -- what holds ------------------------------------------------------------
+                self.open.update(decision)
 
     def active(self) -> tuple[Decision, ...]:
-        return tuple(self._open["active"].values())
-
-    @property
-    def proposals(self) -> int:
-        """How many wait for a person."""
-        return len(self._open["proposed"])
-
-    def open_on(self, addresses: Iterable[str]) -> Decision | None:
-        """The active, else the proposed decision that covers one of these addresses."""
-        listed = tuple(addresses)
-        for holder in (self._holder["active"], self._holder["proposed"]):
-            for address in listed:
-                if address in holder:
-                    return holder[address]
-        return None
-
-    def proposed_on(self, addresses: Iterable[str]) -> Decision | None:
-        """The proposal that covers one of these addresses."""
-        holder = self._holder["proposed"]
-        return next((holder[each] for each in addresses if each in holder), None)
+        return tuple(self.open.active.values())
 
     def undone_by(self, addresses: Iterable[str], now: float) -> str | None:
         """Who released or rejected a decision on this host whose time would still run."""
-        return self._undone.by(addresses, now)
+        return self._overrides.by(addresses, now)
 
     # -- how it begins ---------------------------------------------------------
 
@@ -84,7 +55,9 @@ class Lifecycle:
         """
         now = decision.ts
         if decision.state == "active":
-            decision = replace(decision, addresses=self._free(decision.addresses, decision))
+            decision = replace(
+                decision, addresses=self.open.free_addresses(decision.addresses, decision)
+            )
         self._change(decision, now, "decision", {"reason": reason, **_summary(decision)})
         if decision.state != "active":
             return []
@@ -106,7 +79,7 @@ class Lifecycle:
         """
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
-            return _cannot(decision_id, decision, "approve", "active")
+            return cannot(decision_id, decision, "approve", "active")
         if forbidden is not None:
             return Done(False, f"{decision_id}: not approved: {forbidden}")
         if now >= decision.expires:
@@ -115,12 +88,14 @@ class Lifecycle:
             decision = replace(decision, addresses=addresses)
         if not decision.addresses:
             return Done(False, f"{decision_id}: not approved: its addresses are of other hosts now")
-        held = self.open_on(decision.addresses)
+        held = self.open.on(decision.addresses)
         before = None if held is None or held.state != "active" else held.id
         approved = replace(
             decision, state="active", ts=now, until=None, by=by, approved_by=by, supersedes=before
         )
-        approved = replace(approved, addresses=self._free(approved.addresses, approved))
+        approved = replace(
+            approved, addresses=self.open.free_addresses(approved.addresses, approved)
+        )
         with self._store.transaction():
             self._change(approved, now, "approved", {"by": by})
             commands = self._enforce(approved, now) + self._end_superseded(approved, now)
@@ -130,9 +105,9 @@ class Lifecycle:
 
     def cover(self, decision_id: str, addresses: Iterable[str], now: float) -> list[Command]:
         """The host of an active decision took more addresses: cover them, no longer than it."""
-        decision = self._open["active"][decision_id]
+        decision = self.open.active[decision_id]
         fresh = (each for each in addresses if each not in decision.addresses)
-        more = self._free(fresh, decision)
+        more = self.open.free_addresses(fresh, decision)
         if not more:
             return []
         wider = replace(decision, addresses=(*decision.addresses, *more))
@@ -146,7 +121,7 @@ class Lifecycle:
     ) -> list[Command]:
         """Block fewer addresses, for no longer: by a decision of its own for those that are left,
         so that the undo of the first one is exact."""
-        decision = self._open["active"][decision_id]
+        decision = self.open.active[decision_id]
         if not addresses:
             return list(self.release(decision_id, MACHINE, now, reason).commands)
         made = id_of(number)
@@ -165,7 +140,7 @@ class Lifecycle:
         """
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "active" or now >= decision.expires:
-            return _cannot(decision_id, decision, "extend", "")
+            return cannot(decision_id, decision, "extend", "")
         if not 0 < seconds <= MAX_TTL:
             return Done(False, f"{decision_id}: not extended: 1 to {MAX_TTL} s at a time")
         until = now + seconds
@@ -210,24 +185,24 @@ class Lifecycle:
         """A person declines a proposal (or the machine takes it back)."""
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
-            return _cannot(decision_id, decision, "reject", "rejected")
+            return cannot(decision_id, decision, "reject", "rejected")
         rejected = replace(decision, state="rejected", by=by)
         why = reason or f"rejected by {by}"
         with self._store.transaction():
             self._change(rejected, now, "rejected", {"by": by, "reason": why})
-        self._undone.remember(rejected)
+        self._overrides.remember(rejected)
         return Done(True, f"{decision_id}: rejected")
 
     def release(self, decision_id: str, by: str, now: float, reason: str = "") -> Done:
         """End an active decision before its time; its rules are taken away exactly."""
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "active":
-            return _cannot(decision_id, decision, "release", "released")
+            return cannot(decision_id, decision, "release", "released")
         released = replace(decision, state="released", by=by)
         why = reason or f"released by {by}"
         with self._store.transaction():
             self._withdraw(released, now, {"by": by, "reason": why})
-        self._undone.remember(released)
+        self._overrides.remember(released)
         text = f"{decision_id}: released; {released.target} is free again"
         return Done(True, text, (Release(released, why),))
 
@@ -235,7 +210,7 @@ class Lifecycle:
         """End what has run out. The switch has ended the rules by its own timer; the
         command lets the controller forget them."""
         ended: list[tuple[Decision, Release | None]] = []
-        due = [d for held in self._open.values() for d in held.values() if now >= d.expires]
+        due = [decision for decision in self.open if now >= decision.expires]
         if due:
             with self._store.transaction():
                 for decision in due:
@@ -243,7 +218,7 @@ class Lifecycle:
                     self._change(expired, now, "expired", {"was": decision.state})
                     was_active = decision.state == "active"
                     ended.append((expired, Release(expired, "expired") if was_active else None))
-        self._undone.forget(now)
+        self._overrides.forget(now)
         return ended
 
     def resent(self, now: float) -> list[Command]:
@@ -257,34 +232,17 @@ class Lifecycle:
             commands.append(Release(decision, f"{decision.state} (sent again)"))
         return commands
 
-    def _free(self, addresses: Iterable[str], decision: Decision) -> tuple[str, ...]:
-        """Those that no other active decision covers: an address is under one at a time."""
-        own = (None, decision.id, decision.supersedes)
-        holder = self._holder["active"]
-        return tuple(a for a in addresses if getattr(holder.get(a), "id", None) in own)
-
     # -- the one way to change a decision --------------------------------------
 
     def _change(self, decision: Decision, now: float, kind: Kind, data: dict[str, Any]) -> None:
         self._store.save_decision(decision)
         self._audit.append(now, kind, {"decision": decision.id, **data})
-        self._index(decision)
-
-    def _index(self, decision: Decision) -> None:
-        for state, held in self._open.items():
-            holder = self._holder[state]
-            known = held.pop(decision.id, None)
-            for address in () if known is None else known.addresses:
-                if address in holder and holder[address].id == decision.id:
-                    del holder[address]
-        if decision.state in self._open:
-            self._open[decision.state][decision.id] = decision
-            self._holder[decision.state].update(dict.fromkeys(decision.addresses, decision))
+        self.open.update(decision)
 
     def _end_superseded(self, decision: Decision, now: float) -> list[Command]:
         """What ``decision`` takes the place of ends; the stronger rules are sent first."""
         before = None if decision.supersedes is None else self._store.decision(decision.supersedes)
-        if before is None or before.state not in self._open:
+        if before is None or before.state not in OPEN_STATES:
             return []
         reason = f"superseded by {decision.id}"
         ended: DecisionState = "released" if before.state == "active" else "rejected"
@@ -312,15 +270,6 @@ class Lifecycle:
             },
         )
         return [Enforce(decision)]
-
-
-def _cannot(decision_id: str, decision: Decision | None, verb: str, wished: str) -> Done:
-    """The answer when a decision is not in the state that ``verb`` needs."""
-    if decision is None:
-        return Done(False, f"{decision_id}: no such decision")
-    if decision.state == wished:
-        return Done(True, f"{decision_id}: is {wished} already")
-    return Done(False, f"{decision_id}: is {decision.state}; cannot {verb} it")
 
 
 def _what(decision: Decision) -> str:

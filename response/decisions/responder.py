@@ -64,7 +64,7 @@ class Responder:
     ) -> list[Command]:
         """To be called in a transaction; the commands may leave when it has ended."""
         host = permits.host_of(alert.host)
-        held = None if host is None else self._life.open_on(host.addresses)
+        held = None if host is None else self._life.open.on(host.addresses)
         if host is None or not self._adapt:
             reason = "automatic action is turned off" if not self._adapt else _stranger(alert)
             return self._only_alert(alert, reason, held, None, evidence)
@@ -77,13 +77,13 @@ class Responder:
             commands = self._go_on(held, permits, host, around, now)
             reason = f"{held.id} ({held.state}) covers {held.target} already"
             return commands + self._only_alert(alert, reason, held, None, evidence)
-        waiting = self._life.proposed_on(host.addresses)
+        waiting = self._life.open.proposed_on(host.addresses)
         if judgement.outcome == "proposed" and waiting is not None and waiting is not held:
             if STRENGTH[choice.action] <= STRENGTH[waiting.action]:
                 reason = f"{waiting.id} waits for a person already"
                 return self._only_alert(alert, reason, waiting, None, evidence)
             held = waiting
-        if judgement.outcome == "proposed" and self._life.proposals >= MAX_PROPOSALS:
+        if judgement.outcome == "proposed" and len(self._life.open.proposed) >= MAX_PROPOSALS:
             reason = f"{MAX_PROPOSALS} proposals are waiting already"
             return self._only_alert(alert, reason, held, None, evidence)
         return self._decide(alert, host, choice, judgement, held, permits, evidence, now)

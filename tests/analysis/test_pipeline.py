@@ -336,7 +336,7 @@ def test_switch_and_policy_events_are_in_the_record(street: Street) -> None:
 
 def test_what_was_learned_is_kept_from_time_to_time(street: Street) -> None:
     street.analysis.step(RecordsSeen((record(),) * 4), 1000.0)
-    due = [street.analysis.snapshot_due(now) for now in (1299.0, 1300.0, 1300.25, 1600.0)]
+    due = [street.analysis.snapshots.due(now) for now in (1299.0, 1300.0, 1300.25, 1600.0)]
     assert due == [False, True, False, True]
     street.analysis.finish(1700.0)
     assert street.store.latest_snapshot("detector") == (1700.0, b"rows 4")

@@ -1,0 +1,36 @@
+"""What the controller reports about itself, written into the audit."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from response.audit.log import Audit
+from response.ipc import messages as m
+from response.policy_event import PolicyEvent
+from response.state.interfaces import StateStore
+
+ControllerEvent = m.SwitchChanged | m.PolicyApplied | m.PolicyConfirmed | m.PolicyEvents
+
+
+def note_event(store: StateStore, audit: Audit, event: ControllerEvent, now: float) -> None:
+    """Append one entry; of policy events one each, however often the controller sends them."""
+    match event:
+        case m.SwitchChanged(ts, switch, what, detail):
+            audit.append(ts, "switch", {"switch": switch, "what": what, "detail": detail})
+        case m.PolicyApplied(ts, files, digest, problem, version):
+            data = {"files": list(files), "digest": digest, "problem": problem}
+            audit.append(ts, "policy", {**data, "version": version})
+        case m.PolicyConfirmed(version, switches):
+            confirmed = {"what": "confirmed by barrier", "version": version}
+            audit.append(now, "rollout", {**confirmed, "switches": list(switches)})
+        case m.PolicyEvents(events):
+            _note_policy_events(store, audit, events)
+
+
+def _note_policy_events(store: StateStore, audit: Audit, events: tuple[PolicyEvent, ...]) -> None:
+    with store.transaction():
+        last = int(store.meta("policy_event") or 0)
+        for event in events:
+            if event.number > last:
+                audit.append(event.ts, "rollout", asdict(event))
+                store.set_meta("policy_event", str(event.number))
