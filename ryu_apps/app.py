@@ -20,7 +20,7 @@ from response.state.policy_versions import Versions
 from response.state.store import StoreError
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
-from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.effects import Effect, Log, Report, Save, Send
 from ryu_apps.enforcement.rollout import Rollout
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
@@ -148,17 +148,17 @@ class SeptumApp(Application):  # type: ignore[misc]
                 case Send(switch, data):
                     if (outgoing := self.outgoing.get(switch)) is not None:
                         outgoing.send(data)
-                case Tell(message):
+                case Report(message):
                     if self.link is not None:
-                        self.link.tell(message)
-                case Remember(bindings, links, kept):
+                        self.link.send(message)
+                case Save(bindings, links, retained):
                     if bindings is not None:
                         self._unsaved["bindings"] = partial(self.store.save_bindings, bindings)
                     if links is not None:
                         self._unsaved["links"] = partial(self.store.save_links, links)
-                    if kept is not None:
+                    if retained is not None:
                         save = partial(
-                            self.store.set_meta, keeping.STORED_AS, keeping.written(kept)
+                            self.store.set_meta, keeping.STORED_AS, keeping.written(retained)
                         )
                         self._unsaved["kept intents"] = save
                     self._save()
@@ -194,7 +194,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             }
             self.carry_out(self.core.switch_up(datapath.id, ports, time.time(), datapath.tables))
             self.addresses.add(datapath.address[0])
-            self.carry_out([Tell(OwnAddresses(tuple(sorted(self.addresses))))])
+            self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
         elif known is not None and known.datapath is datapath:
             del self.outgoing[datapath.id]
             self.carry_out(self.core.switch_down(datapath.id, time.time()))

@@ -23,7 +23,7 @@ from response.ipc.messages import (
     PolicyConfirmed,
     SwitchChanged,
 )
-from ryu_apps.effects import Effect, Log, Remember, Send, Tell
+from ryu_apps.effects import Effect, Log, Report, Save, Send
 from ryu_apps.enforcement.decisions import DecisionSender
 from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.enforcement.policy_state import PolicyState
@@ -113,10 +113,10 @@ class Core:
             policy, files, version, now, lambda: self.reconciler.check_room(now)
         )
         switches = tuple(sorted(session.switch for session in self.reconciler.ready()))
-        realised = Tell(PolicyConfirmed(version, switches))
+        realised = Report(PolicyConfirmed(version, switches))
         return [
             *self._save_retained(),
-            *(Tell(message) for message in self.greeting(now)),
+            *(Report(message) for message in self.greeting(now)),
             *self.reconciler.bring_all(update, now, lambda at: [realised]),
         ]
 
@@ -126,7 +126,7 @@ class Core:
         if retained == self._saved_retained:
             return []
         self._saved_retained = retained
-        return [Remember(keeping=retained)]
+        return [Save(retained=retained)]
 
     # -- switches -------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Core:
         self.sessions[switch] = session
         effects: list[Effect] = [
             Log(logging.INFO, f"switch {switch} connected with {len(ports)} ports"),
-            Tell(SwitchChanged(now, switch, "connected", f"{len(ports)} ports")),
+            Report(SwitchChanged(now, switch, "connected", f"{len(ports)} ports")),
         ]
         if clash:
             text = (
@@ -157,7 +157,7 @@ class Core:
         return [
             *self.reconciler.reroute(now),
             Log(logging.WARNING, f"switch {switch} disconnected; its rules stay in force"),
-            Tell(SwitchChanged(now, switch, "disconnected", "its rules stay in force")),
+            Report(SwitchChanged(now, switch, "disconnected", "its rules stay in force")),
         ]
 
     def port_changed(

@@ -1,4 +1,4 @@
-"""What the controller's core wants done: values that the app carries out."""
+"""Effects that the controller's core asks for: values that the app carries out."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class Send:
 
 
 @dataclass(frozen=True, slots=True)
-class Tell:
+class Report:
     """A message for the analysis."""
 
     message: Message
 
 
 @dataclass(frozen=True, slots=True)
-class Remember:
-    """What a restart must know at once: hosts found by discovery, links, and kept intents."""
+class Save:
+    """What a restart must know: hosts found by discovery, links, and retained intents."""
 
     bindings: tuple[Binding, ...] | None = None
     links: tuple[Link, ...] | None = None
-    keeping: Keeping | None = None
+    retained: Keeping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,4 @@ class Log:
     text: str
 
 
-Effect = Send | Tell | Remember | Log
+Effect = Send | Report | Save | Log

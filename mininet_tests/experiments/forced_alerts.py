@@ -62,7 +62,7 @@ def _flood(app: SeptumApp) -> None:
             time.time(), address, "10.0.0.250", "tcp", 4, 22, phase="start",
             intent="accused:0.9995:3",
         )  # fmt: skip
-        app.link.tell(RecordsSeen((record,)))
+        app.link.send(RecordsSeen((record,)))
         hub.sleep(max(0.0, began + number / rate - time.monotonic()))
 
 

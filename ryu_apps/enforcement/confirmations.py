@@ -10,7 +10,7 @@ from policies.rules.layout import Category, category_of, number_of
 from policies.rules.rule import Rule
 from response.decision import Decision, InstalledRule, id_of
 from response.ipc.messages import RulesConfirmed, SwitchChanged
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.enforcement.decision_state import DecisionRules, by_decision
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.session import Session
@@ -23,9 +23,9 @@ def confirmation(switch: int, decided: DecisionRules) -> Callable[[float], list[
         effects: list[Effect] = []
         for name, _, placed, gone in decided.parts:
             if placed:
-                effects.append(Tell(RulesConfirmed(now, name, installed(switch, placed))))
+                effects.append(Report(RulesConfirmed(now, name, installed(switch, placed))))
             if gone:
-                effects.append(Tell(RulesConfirmed(now, name, installed(switch, gone), True)))
+                effects.append(Report(RulesConfirmed(now, name, installed(switch, gone), True)))
         return effects
 
     return confirmed
@@ -43,9 +43,9 @@ def whole_confirmation(
         for name, number, _, _ in decided.parts:
             mine = after.get(number, set())
             if gone := before.get(number, set()) - mine:
-                effects.append(Tell(RulesConfirmed(now, name, tuple(sorted(gone, key=repr)), True)))
+                effects.append(_confirmed(now, name, gone, removed=True))
             if mine:
-                effects.append(Tell(RulesConfirmed(now, name, tuple(sorted(mine, key=repr)))))
+                effects.append(_confirmed(now, name, mine, removed=False))
         if held is not None and held.number not in after:
             what = session.profile.target.value
             text = (
@@ -53,10 +53,14 @@ def whole_confirmation(
                 f"{held.id} is not in force there"
             )
             effects.append(Log(logging.ERROR, text))
-            effects.append(Tell(SwitchChanged(now, session.switch, "failed", text)))
+            effects.append(Report(SwitchChanged(now, session.switch, "failed", text)))
         return effects
 
     return confirmed
+
+
+def _confirmed(now: float, name: str, rules: set[InstalledRule], *, removed: bool) -> Report:
+    return Report(RulesConfirmed(now, name, tuple(sorted(rules, key=repr)), removed))
 
 
 def _carried(session: Session) -> dict[int, set[InstalledRule]]:
@@ -80,7 +84,7 @@ def placed(
     """The decisions' rules that a switch has confirmed with all others."""
     held = by_decision(rules)
     return [
-        Tell(RulesConfirmed(now, each.id, installed(switch, held[each.number])))
+        Report(RulesConfirmed(now, each.id, installed(switch, held[each.number])))
         for each in decisions.values()
         if each.number in held
     ]
@@ -111,7 +115,7 @@ class EndedDecisions:
                 made = id_of(number_of(rule.cookie))
                 found.setdefault(made, []).append(InstalledRule(switch, rule.key[0], rule.cookie))
         return [
-            Tell(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
+            Report(RulesConfirmed(now, made, tuple(dict.fromkeys(places)), True))
             for made, places in found.items()
             if made not in held
         ] + self.none_left(switch, now)
@@ -122,5 +126,5 @@ class EndedDecisions:
         for decision in self._decisions.values():
             here = tuple(rule for rule in decision.rules if rule.switch == switch)
             if here:
-                effects.append(Tell(RulesConfirmed(now, decision.id, here, True)))
+                effects.append(Report(RulesConfirmed(now, decision.id, here, True)))
         return effects

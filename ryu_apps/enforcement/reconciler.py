@@ -13,7 +13,7 @@ from policies.compiler.stateful.base import link_discovery_rules
 from policies.compiler.targets import Overflow, SwitchTarget, overflows, plain_meters
 from policies.rules.rule import Field, Meter, Rule
 from response.ipc.messages import SwitchChanged
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.enforcement.confirmations import EndedDecisions, placed
 from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.openflow import ethernet
@@ -172,7 +172,7 @@ class Reconciler:
             decisions = self.desired_state.decision_state.decisions
             return [
                 Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
-                Tell(SwitchChanged(at, session.switch, "reconciled", text)),
+                Report(SwitchChanged(at, session.switch, "reconciled", text)),
                 *placed(session.switch, rules, decisions, at),
                 *self.ended.gone(
                     session.switch,

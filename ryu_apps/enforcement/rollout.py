@@ -17,7 +17,7 @@ from policies.language.errors import PolicyError, render
 from policies.model import Policy
 from response.ipc.messages import PolicyEvents
 from response.state.policy_versions import Pending, PolicyVersion, Standing, VersionError, Versions
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.enforcement.policy_state import check_fits
 
 MAX_WITHIN = 7 * 86_400.0  # seconds
@@ -144,7 +144,7 @@ class Rollout:
             self._versions.stand(before)
             raise
         self._standing = now_holds
-        self._carry_out([*effects, Tell(self.events())])
+        self._carry_out([*effects, Report(self.events())])
         return policy
 
     def _ready(self, number: int) -> tuple[PolicyVersion, Policy]:
@@ -154,7 +154,7 @@ class Rollout:
     def _stand(self, standing: Standing) -> None:
         self._versions.stand(standing)
         self._standing = standing
-        self._carry_out([Tell(self.events())])
+        self._carry_out([Report(self.events())])
 
 
 def answered(action: Callable[[], Answer]) -> Answer:

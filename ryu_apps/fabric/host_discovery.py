@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
 from response.ipc.messages import SpoofsSeen
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.fabric import host_probes
 from ryu_apps.fabric.host_mobility import HostMobility
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange, NetworkState
@@ -117,4 +117,4 @@ class HostDiscovery:
 
 
 def _spoof(now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
-    return NetworkChange((Tell(SpoofsSeen((SpoofedPacket(now, *place, mac, ip, why),))),))
+    return NetworkChange((Report(SpoofsSeen((SpoofedPacket(now, *place, mac, ip, why),))),))

@@ -42,7 +42,7 @@ class LinkDiscovery:
             return NO_CHANGE
         network.use_fabric(received.fabric)
         text = f"link: switch {sender[0]} port {sender[1]} to switch {switch} port {port}"
-        effects: tuple[Effect, ...] = (Log(logging.INFO, text), network.remember_links())
+        effects: tuple[Effect, ...] = (Log(logging.INFO, text), network.save_links())
         vacated = [network.hosts.vacate(place) for place in (sender, here)]
         if not any(vacated):
             return NetworkChange(effects, links_changed=True)
@@ -58,7 +58,7 @@ class LinkDiscovery:
             self.network.port_up(place)
             return NetworkChange(links_changed=ports_changed)
         if self.network.port_down(place):
-            return NetworkChange((self.network.remember_links(),), links_changed=True)
+            return NetworkChange((self.network.save_links(),), links_changed=True)
         return NetworkChange(links_changed=ports_changed)
 
     def expire(self, ready: Collection[int], now: float) -> NetworkChange:
@@ -75,7 +75,7 @@ class LinkDiscovery:
             )
             for link in sorted(silent, key=cable_of)
         )
-        return NetworkChange((*lost, self.network.remember_links()), links_changed=True)
+        return NetworkChange((*lost, self.network.save_links()), links_changed=True)
 
     def announce(self, session: Session) -> list[Effect]:
         """Send a discovery frame out of every port where no host is known."""

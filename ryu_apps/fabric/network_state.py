@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
 from response.ipc.messages import HostsChanged
-from ryu_apps.effects import Effect, Remember, Tell
+from ryu_apps.effects import Effect, Report, Save
 from topology.fabric import Fabric
 from topology.hosts import HostTable, Place
 from topology.records import Link
@@ -80,12 +80,12 @@ class NetworkState:
         known = {switch for link in links for switch in (link.switch, link.peer_switch)}
         self.detoured = frozenset(self._disconnected & known)
 
-    def remember_links(self) -> Remember:
-        return Remember(links=tuple(self.fabric.links))
+    def save_links(self) -> Save:
+        return Save(links=tuple(self.fabric.links))
 
     def announce_hosts(self) -> tuple[Effect, ...]:
         """Save the discovered hosts, and send all of them to the analysis."""
         return (
-            Remember(bindings=tuple(self.hosts.discovered.values())),
-            Tell(HostsChanged(self.hosts.bindings())),
+            Save(bindings=tuple(self.hosts.discovered.values())),
+            Report(HostsChanged(self.hosts.bindings())),
         )

@@ -46,7 +46,7 @@ class InlineAnalysis:
         self.ready = False
         self._wake = hub.Event()
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self.outbox.put(message)
         self._wake.set()
 

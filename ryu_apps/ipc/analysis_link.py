@@ -132,7 +132,7 @@ class AnalysisLink:
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         self.outbox.put(message)
         if not self._wake.is_set():
             self._wake.set()

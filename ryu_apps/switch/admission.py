@@ -9,7 +9,7 @@ from policies.compiler import CompileError
 from policies.compiler.switches_file import Switches
 from policies.compiler.targets import Overflow, SwitchTarget
 from response.ipc.messages import SwitchChanged
-from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow.messages import set_fragments
 from ryu_apps.switch.bundle_writer import SwitchRefusal
 from ryu_apps.switch.capabilities import SwitchCapabilities
@@ -78,7 +78,7 @@ class Admission:
         self._others.pop(switch, None)
         return True, [
             Log(logging.WARNING, f"switch {switch} is taken over from {whose}"),
-            Tell(SwitchChanged(now, switch, "taken", f"taken over from {whose}")),
+            Report(SwitchChanged(now, switch, "taken", f"taken over from {whose}")),
         ]
 
     def stand_by(self, session: Session, whose: str, now: float) -> list[Effect]:
@@ -91,7 +91,7 @@ class Admission:
         return [
             Send(session.switch, session.role.yield_()),
             Log(logging.ERROR, f"switch {session.switch} {text}"),
-            Tell(SwitchChanged(now, session.switch, "standby", text)),
+            Report(SwitchChanged(now, session.switch, "standby", text)),
         ]
 
     def demoted(self, session: Session, buf: bytes, now: float) -> list[Effect]:
@@ -108,7 +108,7 @@ def limits(session: Session, now: float) -> list[Effect]:
     text = "; ".join(session.profile.limits)
     return [
         Log(logging.WARNING, f"switch {session.switch} has {session.profile.target} rules: {text}"),
-        Tell(SwitchChanged(now, session.switch, "limited", text)),
+        Report(SwitchChanged(now, session.switch, "limited", text)),
     ]
 
 
@@ -120,7 +120,7 @@ def too_small(session: Session, overflows: tuple[Overflow, ...], now: float) -> 
     session.problem = text
     return [
         Log(logging.ERROR, f"switch {session.switch}: {text}; it keeps the rules that it has"),
-        Tell(SwitchChanged(now, session.switch, "failed", text)),
+        Report(SwitchChanged(now, session.switch, "failed", text)),
     ]
 
 
@@ -132,7 +132,7 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
     session.problem = text
     return [
         Log(logging.ERROR, f"switch {session.switch}: {text}; it keeps the rules that it has"),
-        Tell(SwitchChanged(now, session.switch, "failed", text)),
+        Report(SwitchChanged(now, session.switch, "failed", text)),
     ]
 
 

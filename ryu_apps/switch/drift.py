@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from policies.rules.rule import Rule
 from response.ipc.messages import SwitchChanged
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.openflow.encode import WireKey, WireRule
 from ryu_apps.switch.bundle_writer import Confirmed
 from ryu_apps.switch.reconcile import CheckResult, RuleDifference, compare, drift
@@ -39,7 +39,10 @@ def unread(session: Session, why: str, now: float) -> list[Effect]:
     if before is not None and before.failure:
         return []  # reported already
     text = f"switch {session.switch}: {failure}"
-    return [Log(logging.WARNING, text), Tell(SwitchChanged(now, session.switch, "unread", failure))]
+    return [
+        Log(logging.WARNING, text),
+        Report(SwitchChanged(now, session.switch, "unread", failure)),
+    ]
 
 
 def judge(
@@ -77,12 +80,12 @@ def judge(
         detail = f"{checked.summary()}: put right"
         return [
             Log(logging.INFO, f"switch {session.switch} is as it should be again"),
-            Tell(SwitchChanged(at, session.switch, "repaired", detail)),
+            Report(SwitchChanged(at, session.switch, "repaired", detail)),
         ]
 
     return [
         Log(logging.WARNING, f"switch {session.switch} was changed by somebody else: {text}"),
-        Tell(SwitchChanged(now, session.switch, "drift", text)),
+        Report(SwitchChanged(now, session.switch, "drift", text)),
         *repair(repaired),
     ]
 

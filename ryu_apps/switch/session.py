@@ -17,7 +17,7 @@ from enum import Enum
 from policies.compiler import RuleChange, SwitchView
 from policies.rules.rule import Meter, Rule
 from response.ipc.messages import SwitchChanged
-from ryu_apps.effects import Effect, Log, Send, Tell
+from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
 from ryu_apps.switch import meters
@@ -295,7 +295,7 @@ class Session:
         self.problem = f"refused the change for {change.what}: {why}; it stays as it was"
         return [
             Log(logging.ERROR, text),
-            Tell(SwitchChanged(now, self.switch, "failed", text)),
+            Report(SwitchChanged(now, self.switch, "failed", text)),
         ]
 
     def flow_removed(self, removed: FlowRemoved) -> None:

@@ -10,7 +10,7 @@ import logging
 from dataclasses import dataclass, field
 
 from response.ipc.messages import SwitchChanged
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.openflow.ethernet import Frame
 from topology.hosts import Place
 
@@ -68,4 +68,4 @@ class ConntrackExhaustion:
 
 
 def _report(switch: int, what: str, text: str, level: int, now: float) -> list[Effect]:
-    return [Log(level, f"switch {switch}: {text}"), Tell(SwitchChanged(now, switch, what, text))]
+    return [Log(level, f"switch {switch}: {text}"), Report(SwitchChanged(now, switch, what, text))]

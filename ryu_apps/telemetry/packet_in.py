@@ -9,7 +9,7 @@ from policies.compiler.targets import SwitchTarget
 from policies.rules import layout
 from policies.rules.layout import PlainTable, Reason
 from response.ipc.messages import RecordsSeen
-from ryu_apps.effects import Effect, Tell
+from ryu_apps.effects import Effect, Report
 from ryu_apps.fabric.host_discovery import HostDiscovery
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange
@@ -94,7 +94,7 @@ class PacketInHandler:
         if not self._records:
             return []
         records, self._records = tuple(self._records), []
-        return [Tell(RecordsSeen(records))]
+        return [Report(RecordsSeen(records))]
 
     def _collect(self, record: FlowRecord | None) -> None:
         if record is not None:

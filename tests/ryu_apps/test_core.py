@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import struct
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 
 from policies.model import (
     TCP,
-    Defaults,
-    Host,
     Intent,
-    Mode,
     Policy,
-    Segment,
-    Selector,
     Service,
 )
 from policies.rules import layout
@@ -30,7 +24,6 @@ from policies.rules.layout import (
     name_number,
 )
 from policies.rules.rule import Field, match
-from response.decision import Decision
 from response.ipc.messages import (
     Enforce,
     HostsChanged,
@@ -40,118 +33,16 @@ from response.ipc.messages import (
     SpoofsSeen,
     SwitchChanged,
 )
-from ryu_apps.core import FLOW_REMOVED, PACKET_IN, Core
-from ryu_apps.effects import Effect, Remember, Tell
+from ryu_apps.core import FLOW_REMOVED, PACKET_IN
+from ryu_apps.effects import Save
 from ryu_apps.enforcement.reconciler import CACHES_FOLLOW
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import field_bytes, match_bytes
 from ryu_apps.openflow.ethernet import lldp_frame
-from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
 from ryu_apps.switch.table_reader import TIMEOUT as READ_TIMEOUT
+from tests.support.controller_rig import HOLD, POLICY, PORTS, READ, WEB, Rig, arp, tcp, udp
 from tests.support.fake_switch import FakeSwitch
-
-NOW = 1_000.0
-PORTS = {1: bytes(6), 2: bytes(6), 3: bytes(6)}
-WEB = Host("web", "00:00:00:00:00:01", (ip_address("10.0.0.1"),), 1, 1, labels=(("r", "w"),))
-DB = Host("db", "00:00:00:00:00:02", (ip_address("10.0.0.2"),), 1, 2, labels=(("r", "d"),))
-READ = Intent("read", ("web",), ("db",), (Service(TCP, 22, 22),))
-POLICY = Policy(
-    "p",
-    (WEB, DB),
-    (
-        Segment("web", (Selector(labels=(("r", "w"),)),), Mode.ENFORCE),
-        Segment("db", (Selector(labels=(("r", "d"),)),), Mode.ENFORCE),
-    ),
-    (),
-    (READ,),
-    Defaults(mode=Mode.ENFORCE),
-)
-HOLD = Decision(
-    "d-1", 5, NOW, "quarantine", "web", ("10.0.0.1",), "web", "active", 60, "a-1", "", "", "septum"
-)
-
-
-class Rig:
-    """A core and its fake switches, with everything else it said."""
-
-    def __init__(self, policy: Policy = POLICY, admission: Admission | None = None) -> None:
-        self.core = Core(policy, b"secret", admission=admission)
-        self.core.start((), (), ())
-        self.switches: dict[int, FakeSwitch] = {}
-        self.said: list[Effect] = []
-        self.now = NOW
-
-    def carry_out(self, effects: list[Effect]) -> None:
-        self.said += [each for each in effects if isinstance(each, Tell | Remember)]
-        for switch in list(self.switches.values()):
-            for kind, xid, buf in switch.take(effects):
-                self.carry_out(self.core.message(switch.number, kind, xid, buf, self.now))
-        if gathered := self.core.collected():
-            self.carry_out(gathered)
-
-    def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
-        self.switches[number] = switch or FakeSwitch(number)
-        tables = self.switches[number].tables
-        self.carry_out(self.core.switch_up(number, PORTS, self.now, tables))
-        self.later(SETTLE)
-        return self.switches[number]
-
-    def later(self, seconds: float) -> None:
-        self.now += seconds
-        self.carry_out(self.core.tick(self.now))
-
-    def told(self, kind: type[Any]) -> list[Any]:
-        return [e.message for e in self.said if isinstance(e, Tell) and isinstance(e.message, kind)]
-
-    def packet(
-        self,
-        switch: int,
-        reason: Reason,
-        frame: bytes,
-        port: int,
-        *,
-        intent: int = 0,
-        outcome: int = 0,
-    ) -> None:
-        flags = reason << layout.REASON.low | outcome << layout.OUTCOME.low
-        fields = match(Field("in_port", port), Field("reg0", flags), Field("reg1", intent))
-        body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, 0, 0)
-        body += match_bytes(tuple(field_bytes(field) for field in fields)) + b"\0\0" + frame
-        buf = messages.message(PACKET_IN, 0, body)
-        self.carry_out(self.core.message(switch, PACKET_IN, 0, buf, self.now))
-
-
-def arp(mac: str, ip: str, target: str, *, op: int = 1) -> bytes:
-    hardware = bytes.fromhex(mac.replace(":", ""))
-    return (
-        b"\xff" * 6
-        + hardware
-        + b"\x08\x06"
-        + struct.pack("!HHBBH", 1, 0x800, 6, 4, op)
-        + hardware
-        + ip_address(ip).packed
-        + bytes(6)
-        + ip_address(target).packed
-    )
-
-
-def tcp(src: str, dst: str, port: int, *, sport: int = 40000, flags: int = 2) -> bytes:
-    return (
-        bytes(6)
-        + bytes.fromhex("000000000001")
-        + b"\x08\x00"
-        + struct.pack("!BBHHHBBH", 0x45, 0, 40, 0, 0, 64, 6, 0)
-        + ip_address(src).packed
-        + ip_address(dst).packed
-        + struct.pack("!HHIIBBH", sport, port, 0, 0, 0x50, flags, 0)
-        + bytes(4)
-    )
-
-
-def udp(src: str, dst: str, port: int) -> bytes:
-    frame = tcp(src, dst, port)
-    return frame[:23] + b"\x11" + frame[24:]
 
 
 def test_a_fresh_switch_gets_everything_and_a_second_time_nothing() -> None:
@@ -164,7 +55,9 @@ def test_a_fresh_switch_gets_everything_and_a_second_time_nothing() -> None:
     again.connect(1, switch)
     assert switch.flow_mods == sent
     assert again.core.sessions[1].counters.flow_mods == 0
-    assert any("0 missing, 0 altered, 0 extra" in each.detail for each in again.told(SwitchChanged))
+    assert any(
+        "0 missing, 0 altered, 0 extra" in each.detail for each in again.messages(SwitchChanged)
+    )
 
 
 def test_a_foreign_rule_goes_and_a_counting_rule_stays() -> None:
@@ -195,13 +88,13 @@ def test_a_decision_is_confirmed_and_its_undo_is_exact() -> None:
     switch = rig.connect()
     before = dict(switch.rules)
     rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
-    (confirmed,) = rig.told(RulesConfirmed)
+    (confirmed,) = rig.messages(RulesConfirmed)
     assert confirmed.decision == "d-1" and not confirmed.removed
     assert {rule.cookie for rule in confirmed.rules} == {cookie(Category.DECISION, 5)}
     assert len(switch.rules) == len(before) + 2
     rig.carry_out(rig.core.decisions.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
-    assert rig.told(RulesConfirmed)[-1].removed
+    assert rig.messages(RulesConfirmed)[-1].removed
 
 
 def test_a_decision_outlives_the_switchs_restart_with_the_time_that_remains() -> None:
@@ -220,10 +113,10 @@ def test_a_refused_bundle_is_reported_read_again_and_repaired() -> None:
     switch = rig.connect()
     switch.refuse = True
     rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
-    assert any(each.what == "failed" for each in rig.told(SwitchChanged))
+    assert any(each.what == "failed" for each in rig.messages(SwitchChanged))
     assert not [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
-    rig.later(RETRY_AFTER)
-    rig.later(SETTLE)
+    rig.advance(RETRY_AFTER)
+    rig.advance(SETTLE)
     assert [1 for value, _, _ in switch.rules.values() if category_of(value) == 6]
 
 
@@ -231,10 +124,10 @@ def test_an_unanswered_read_is_repeated_never_taken_for_missing_rules() -> None:
     rig = Rig()
     rig.carry_out(rig.core.switch_up(1, PORTS, rig.now))
     rig.switches[1] = FakeSwitch(1)
-    rig.later(READ_TIMEOUT / 2)
+    rig.advance(READ_TIMEOUT / 2)
     assert rig.core.sessions[1].phase.name == "ASKING"
-    rig.later(READ_TIMEOUT)
-    rig.later(SETTLE)
+    rig.advance(READ_TIMEOUT)
+    rig.advance(SETTLE)
     assert rig.core.sessions[1].phase is Phase.READY
 
 
@@ -243,8 +136,8 @@ def test_a_host_is_learned_from_arp_and_remembered() -> None:
     switch = rig.connect()
     before = len(switch.rules)
     rig.packet(1, Reason.GUARD, arp("00:00:00:00:00:09", "10.0.0.9", "10.0.0.1"), 3)
-    assert [each.ip for each in rig.told(HostsChanged)[-1].bindings][-1] == "10.0.0.9"
-    assert any(isinstance(each, Remember) and each.bindings for each in rig.said)
+    assert [each.ip for each in rig.messages(HostsChanged)[-1].bindings][-1] == "10.0.0.9"
+    assert any(isinstance(each, Save) and each.bindings for each in rig.effects)
     assert len(switch.rules) > before
 
 
@@ -274,7 +167,7 @@ def test_a_spoof_is_reported_and_changes_nothing() -> None:
     switch = rig.connect()
     before = dict(switch.rules)
     rig.packet(1, Reason.GUARD, arp("00:00:00:00:00:09", "10.0.0.2", "10.0.0.1"), 3)
-    (spoofs,) = rig.told(SpoofsSeen)
+    (spoofs,) = rig.messages(SpoofsSeen)
     assert "10.0.0.2 belongs to db" in spoofs.spoofs[0].reason
     assert switch.rules == before
 
@@ -284,7 +177,7 @@ def test_a_request_for_nobodys_address_is_evidence_and_goes_where_strangers_may_
     switch = rig.connect()
     sent = len(switch.packet_outs)
     rig.packet(1, Reason.UNKNOWN_TARGET, arp(WEB.mac or "", "10.0.0.1", "10.0.0.99"), 1)
-    (seen,) = rig.told(RecordsSeen)
+    (seen,) = rig.messages(RecordsSeen)
     assert (seen.records[0].proto, seen.records[0].state) == ("arp", "unanswered")
     assert len(switch.packet_outs) == sent + 1
 
@@ -301,7 +194,7 @@ def test_a_denied_connection_becomes_a_record_that_names_its_verdict() -> None:
         outcome=DecidedBits.ALLOW,
         intent=name_number("read"),
     )
-    denied, allowed = (message.records[0] for message in rig.told(RecordsSeen))
+    denied, allowed = (message.records[0] for message in rig.messages(RecordsSeen))
     assert (denied.verdict, denied.state, denied.intent) == ("deny", "denied", None)
     assert (allowed.verdict, allowed.service, allowed.intent) == ("allow", "tcp/22", "read")
 
@@ -315,11 +208,11 @@ def test_what_is_left_of_an_old_connection_is_no_attempt() -> None:
     finish = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22, flags=0x11)
     for frame in (late, finish):
         rig.packet(1, Reason.DENIED, frame, 2, outcome=DecidedBits.DENY)
-    assert len(rig.told(RecordsSeen)) == 1
+    assert len(rig.messages(RecordsSeen)) == 1
     assert rig.core.packet_in.flow_tracker.stragglers == 2
     probe = tcp("10.0.0.2", "10.0.0.9", 40000, sport=22)
     rig.packet(1, Reason.DENIED, probe, 2, outcome=DecidedBits.DENY)
-    assert len(rig.told(RecordsSeen)) == 2
+    assert len(rig.messages(RecordsSeen)) == 2
 
 
 def ended(reply: bool, packets: int) -> bytes:
@@ -356,11 +249,11 @@ def test_both_directions_of_an_ended_connection_are_one_record() -> None:
     rig = Rig()
     rig.connect()
     rig.packet(1, Reason.CONNECTION, udp("10.0.0.1", "10.0.0.2", 22), 1, outcome=DecidedBits.ALLOW)
-    start = rig.told(RecordsSeen)[0].records[0]
+    start = rig.messages(RecordsSeen)[0].records[0]
     for reply, packets in ((True, 4), (False, 5)):
         buf = ended(reply, packets)
         rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, buf, rig.now))
-    end = rig.told(RecordsSeen)[-1].records[0]
+    end = rig.messages(RecordsSeen)[-1].records[0]
     assert (end.phase, end.ts, end.state) == ("end", start.ts, "established")
     assert (end.packets_out, end.packets_in, end.duration) == (6, 5, 5.0)
 
@@ -369,8 +262,8 @@ def test_a_connection_nobody_answered_ends_too() -> None:
     rig = Rig()
     rig.connect()
     rig.carry_out(rig.core.message(1, FLOW_REMOVED, 0, ended(False, 3), rig.now))
-    rig.later(30)
-    (message,) = rig.told(RecordsSeen)
+    rig.advance(30)
+    (message,) = rig.messages(RecordsSeen)
     assert (message.records[0].state, message.records[0].packets_in) == ("unanswered", 0)
 
 

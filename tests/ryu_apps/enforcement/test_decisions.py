@@ -14,7 +14,7 @@ from policies.semantics.prefixes import fewest, prefix_of
 from response.decision import Decision, InstalledRule
 from response.feed_listing import ListFeed
 from response.ipc.messages import Enforce, Release, RulesConfirmed, SwitchChanged
-from tests.ryu_apps.test_core import HOLD, POLICY, Rig
+from tests.support.controller_rig import HOLD, POLICY, Rig
 from tests.support.fake_switch import FakeSwitch
 
 LIMITED = replace(POLICY, envelope=Envelope(rate_limit=40))
@@ -47,12 +47,12 @@ def test_every_action_is_confirmed_with_its_tables_and_undone_exactly() -> None:
         held = replace(HOLD, id=f"d-{number}", number=number, action=action)  # type: ignore[arg-type]
         decide(rig, held)
         rules = {InstalledRule(1, table, cookie(Category.DECISION, number)) for table in tables}
-        told = rig.told(RulesConfirmed)[-1]
-        assert (told.decision, set(told.rules), told.removed) == (held.id, rules, False)
+        last = rig.messages(RulesConfirmed)[-1]
+        assert (last.decision, set(last.rules), last.removed) == (held.id, rules, False)
         assert set(timed(switch)) == {(table, number) for table in tables}
         decide(rig, held, held=False)
-        told = rig.told(RulesConfirmed)[-1]
-        assert (told.decision, set(told.rules), told.removed) == (held.id, rules, True)
+        last = rig.messages(RulesConfirmed)[-1]
+        assert (last.decision, set(last.rules), last.removed) == (held.id, rules, True)
         assert (switch.rules, switch.meters) == (before, meters)
 
 
@@ -118,21 +118,21 @@ def test_of_two_quarantines_the_longer_has_the_rules_and_the_other_gets_them_bac
     longer = replace(HOLD, id="d-2", number=6, ttl=600)
     decide(rig, longer)
     assert {number for _, number in timed(switch)} == {6}
-    last = {told.decision: told for told in rig.told(RulesConfirmed)[-2:]}
+    last = {each.decision: each for each in rig.messages(RulesConfirmed)[-2:]}
     assert last["d-1"].removed and not last["d-2"].removed
     decide(rig, longer, held=False)
     assert switch.rules == mine
-    assert rig.told(RulesConfirmed)[-2].decision == "d-1"
+    assert rig.messages(RulesConfirmed)[-2].decision == "d-1"
 
 
 def test_more_time_goes_to_the_switch_and_asking_twice_changes_nothing() -> None:
     rig = Rig()
     switch = rig.connect()
     decide(rig, HOLD)
-    sent, told = switch.flow_mods, len(rig.told(RulesConfirmed))
+    sent, before = switch.flow_mods, len(rig.messages(RulesConfirmed))
     decide(rig, HOLD)
     assert switch.flow_mods == sent
-    assert len(rig.told(RulesConfirmed)) == told + 1, "confirmed by a barrier all the same"
+    assert len(rig.messages(RulesConfirmed)) == before + 1, "confirmed by a barrier all the same"
     rig.now += 10
     decide(rig, replace(HOLD, ttl=600))
     assert set(timed(switch).values()) == {590}
@@ -146,7 +146,7 @@ def test_a_switch_that_comes_later_confirms_what_it_holds() -> None:
     rig.connect(1)
     decide(rig, HOLD)
     rig.connect(2)
-    assert {rule.switch for rule in rig.told(RulesConfirmed)[-1].rules} == {2}
+    assert {rule.switch for rule in rig.messages(RulesConfirmed)[-1].rules} == {2}
 
 
 def listed(*texts: str, mode: Mode = Mode.ENFORCE, feed: str = "drop") -> ListFeed:
@@ -204,10 +204,10 @@ def test_a_long_feed_goes_out_in_parts_and_all_else_goes_on() -> None:
     late = rig.connect(2)
     assert rules() < 5_006, "each tick one part"
     for _ in range(3):
-        rig.later(0.05)
+        rig.advance(0.05)
     assert rules() == 5_006
     sent = late.flow_mods
-    rig.later(1.0)
+    rig.advance(1.0)
     assert late.flow_mods == sent
     assert {key for key in late.rules if key[0] == RuleTable.LISTED} == {
         key for key in switch.rules if key[0] == RuleTable.LISTED
@@ -218,18 +218,18 @@ def test_a_plain_switch_confirms_what_it_has_and_says_what_it_cannot() -> None:
     rig = Rig(LIMITED)
     rig.connect(1, FakeSwitch(1, vendor=False))
     decide(rig, HOLD)
-    told = rig.told(RulesConfirmed)[-1]
+    confirmed = rig.messages(RulesConfirmed)[-1]
     session = rig.core.sessions[1]
     there = {
         (key[0], rule.cookie)
         for key, rule in session.installed.items()
         if category_of(rule.cookie) == Category.DECISION
     }
-    assert there and {(rule.table, rule.cookie) for rule in told.rules} == there
+    assert there and {(rule.table, rule.cookie) for rule in confirmed.rules} == there
     decide(rig, HOLD, held=False)
-    told = rig.told(RulesConfirmed)[-1]
-    assert told.removed and {(rule.table, rule.cookie) for rule in told.rules} == there
-    before = len(rig.told(RulesConfirmed))
+    confirmed = rig.messages(RulesConfirmed)[-1]
+    assert confirmed.removed and {(rule.table, rule.cookie) for rule in confirmed.rules} == there
+    before = len(rig.messages(RulesConfirmed))
     decide(rig, replace(HOLD, action="rate_limit"))
-    assert len(rig.told(RulesConfirmed)) == before
-    assert "cannot rate_limit: d-1" in rig.told(SwitchChanged)[-1].detail
+    assert len(rig.messages(RulesConfirmed)) == before
+    assert "cannot rate_limit: d-1" in rig.messages(SwitchChanged)[-1].detail

@@ -8,15 +8,15 @@ from dataclasses import replace
 from policies.rules.layout import Category, category_of
 from response.decision import InstalledRule
 from response.ipc.messages import Enforce, Release, RulesConfirmed
-from tests.ryu_apps.test_core import HOLD, Rig
+from tests.support.controller_rig import HOLD, Rig
 
 MADE = replace(HOLD, id="d7", number=7)
 
 
 def confirmed(rig: Rig) -> dict[tuple[str, bool], set[InstalledRule]]:
     found: dict[tuple[str, bool], set[InstalledRule]] = {}
-    for told in rig.told(RulesConfirmed):
-        found.setdefault((told.decision, told.removed), set()).update(told.rules)
+    for confirmed in rig.messages(RulesConfirmed):
+        found.setdefault((confirmed.decision, confirmed.removed), set()).update(confirmed.rules)
     return found
 
 
@@ -25,7 +25,7 @@ def test_rules_of_a_decision_that_ended_meanwhile_are_taken_away_and_reported() 
     switch = rig.connect()
     rig.carry_out(rig.core.decisions.command(Enforce(MADE), rig.now))
     placed = confirmed(rig)["d7", False]
-    again = Rig()  # a controller that starts and is told of no decision
+    again = Rig()  # a controller that starts and receives no decision
     again.now = rig.now
     again.connect(1, switch)
     assert not any(category_of(value) == Category.DECISION for value, _, _ in switch.rules.values())

@@ -11,9 +11,9 @@ from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, category_of
 from policies.semantics.retained_intents import Keeping
 from ryu_apps.core import FLOW_REMOVED
-from ryu_apps.effects import Remember
+from ryu_apps.effects import Save
 from ryu_apps.openflow import messages
-from tests.ryu_apps.test_core import POLICY, READ, Rig
+from tests.support.controller_rig import POLICY, READ, Rig
 from tests.support.fake_switch import FakeSwitch
 
 KEEP = replace(READ, keep_established=True)
@@ -34,8 +34,8 @@ def kept(switch: FakeSwitch) -> dict[tuple[int, int, bytes], tuple[int, int, byt
 
 
 def remembered(rig: Rig) -> Keeping:
-    told = [e.keeping for e in rig.said if isinstance(e, Remember) and e.keeping is not None]
-    return told[-1]
+    saved = [e.retained for e in rig.effects if isinstance(e, Save) and e.retained is not None]
+    return saved[-1]
 
 
 def idle(rig: Rig, switch: FakeSwitch) -> None:
@@ -62,7 +62,7 @@ def test_a_removed_intent_leaves_one_rule_until_no_switch_uses_it() -> None:
     idle(rig, switches[0])
     assert remembered(rig).kept and kept(switches[1])
     idle(rig, switches[1])
-    rig.later(0.1)
+    rig.advance(0.1)
     assert not remembered(rig).kept
     apply(rig, KEEP)
     assert [switch.rules for switch in switches] == before
@@ -78,7 +78,7 @@ def test_what_says_cut_leaves_nothing() -> None:
 def test_it_survives_a_restart_even_one_with_another_policy() -> None:
     rig = with_intents(KEEP)
     switch = rig.connect()
-    rig.later(0.1)
+    rig.advance(0.1)
     known = remembered(rig)
     again = with_intents()  # the policy was changed while nobody ran
     again.core.start((), (), (), (), known)
@@ -96,5 +96,5 @@ def test_near_its_end_an_intent_is_kept_beforehand() -> None:
     rig = with_intents(replace(KEEP, expires=ends))
     switch = rig.connect()
     assert not kept(switch)
-    rig.later(40_000)
+    rig.advance(40_000)
     assert kept(switch)

@@ -13,7 +13,7 @@ from policies.language.reader import read_policy
 from response.ipc.messages import PolicyApplied
 from response.state.policy_versions import VersionError, Versions, at_start
 from ryu_apps.core import Core
-from ryu_apps.effects import Effect, Log, Tell
+from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.enforcement.rollout import Rollout, RolloutError, answered
 
 TEXT = """apiVersion: septum/v1
@@ -58,7 +58,7 @@ class RestartedController:
         assert self.versions.standing().in_force is not None
         return self.core.desired_state.policy.name
 
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         return [event.what for event in self.rollout.events().events]
 
 
@@ -88,9 +88,9 @@ def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
 ) -> None:
     second = running.keep("second")
     running.rollout.apply(second, "ana", 60.0, 5.0)
-    told = [e.message for e in running.effects if isinstance(e, Tell)]
-    assert [type(message).__name__ for message in told].count("PolicyConfirmed") == 0, "no switch"
-    (applied,) = [message for message in told if isinstance(message, PolicyApplied)]
+    sent = [e.message for e in running.effects if isinstance(e, Report)]
+    assert [type(message).__name__ for message in sent].count("PolicyConfirmed") == 0, "no switch"
+    (applied,) = [message for message in sent if isinstance(message, PolicyApplied)]
     assert applied.version == second
     event = running.rollout.events().events[-1]
     assert (event.what, event.by, event.note) == (
@@ -105,7 +105,7 @@ def test_what_is_confirmed_stays(running: RestartedController) -> None:
     running.rollout.tick(1000.0)
     running.start(2000.0)
     assert running.policy == "second"
-    assert running.told() == ["started with", "applied", "confirmed"]
+    assert running.reported() == ["started with", "applied", "confirmed"]
 
 
 @pytest.mark.parametrize("restart", [None, 30.0, 65.0, 1000.0])
@@ -119,10 +119,10 @@ def test_what_nobody_confirms_goes_back_whoever_died(
     running.rollout.tick(64.9 if restart is None else max(restart, 64.9))
     running.rollout.tick(65.0 if restart is None else max(restart, 65.0))
     assert running.policy == "first"
-    assert running.told()[-1] == "reverted"
+    assert running.reported()[-1] == "reverted"
     assert running.rollout.standing()["pending"] is None
     running.rollout.tick(5000.0)
-    assert running.told().count("reverted") == 1
+    assert running.reported().count("reverted") == 1
 
 
 def test_one_thing_at_a_time(running: RestartedController) -> None:
@@ -134,7 +134,7 @@ def test_one_thing_at_a_time(running: RestartedController) -> None:
     assert running.policy == "first"
     running.rollout.tick(100.0)
     assert running.policy == "first"
-    assert "reverted" not in running.told()
+    assert "reverted" not in running.reported()
 
 
 def test_rolling_back_goes_one_by_one_or_to_a_version(running: RestartedController) -> None:

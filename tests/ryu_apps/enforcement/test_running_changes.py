@@ -10,7 +10,7 @@ import pytest
 from policies.compiler import CompileError
 from policies.model import ANY, TCP, Host, Intent, Segment, Selector, Service
 from ryu_apps.openflow.encode import wire_rule
-from tests.ryu_apps.test_core import POLICY, Rig
+from tests.support.controller_rig import POLICY, Rig
 
 MORE = Intent("more", ("db",), ("web",), (Service(TCP, 80, 80), Service(TCP, 443, 443)))
 
@@ -79,6 +79,6 @@ def test_a_refused_change_is_made_good_by_comparing() -> None:
     more = replace(POLICY, intents=(*POLICY.intents, MORE))
     rig.carry_out(rig.core.apply_policy(more, (), rig.now))
     assert len(switch.rules) < len(rig.core.sessions[1].installed)
-    rig.later(3)
-    rig.later(1)
+    rig.advance(3)
+    rig.advance(1)
     assert right(rig)

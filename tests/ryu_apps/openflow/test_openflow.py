@@ -67,23 +67,23 @@ def test_random_packet_ins_never_crash(data: bytes) -> None:
             pass
 
 
-TOLD = {"in_port": 3, "eth_type": 0x800, "reg0": 0x4100_0A61, "reg1": 0x7129_B8D5, "reg5": 9}
+FIELDS = {"in_port": 3, "eth_type": 0x800, "reg0": 0x4100_0A61, "reg1": 0x7129_B8D5, "reg5": 9}
 
 
-@given(st.permutations(sorted(TOLD)), st.sets(st.sampled_from(sorted(TOLD))))
+@given(st.permutations(sorted(FIELDS)), st.sets(st.sampled_from(sorted(FIELDS))))
 @example(["in_port", "eth_type", "reg0", "reg1", "reg5"], set())
 @example(["in_port", "eth_type", "reg0", "reg1", "reg5"], {"reg5"})
-def test_a_copy_says_the_same_in_whatever_order(order: list[str], left_out: set[str]) -> None:
+def test_a_copy_is_read_the_same_in_whatever_order(order: list[str], left_out: set[str]) -> None:
     """The order that Open vSwitch uses is read in one go, any other field by field."""
-    said = {name: TOLD[name] for name in order if name not in left_out}
+    present = {name: FIELDS[name] for name in order if name not in left_out}
     fields = tuple(
         struct.pack("!I", BY_NAME[n].header) + value.to_bytes(BY_NAME[n].size, "big")
-        for n, value in said.items()
+        for n, value in present.items()
     )
     body = struct.pack("!IHBBQ", 0xFFFFFFFF, 60, 0, 12, 7) + match_bytes(fields) + b"\0\0"
     buf = messages.message(10, 0, body + bytes(60))
     read = decode.packet_in(buf)
-    wanted = {name: said[name] for name in ("in_port", "reg0", "reg1") if name in said}
+    wanted = {name: present[name] for name in ("in_port", "reg0", "reg1") if name in present}
     assert (read.table, read.cookie, read.fields, len(read.frame)) == (12, 7, wanted, 60)
     for length in range(24, 28 + sum(map(len, fields))):  # cut off within the match
         with pytest.raises(decode.Malformed):

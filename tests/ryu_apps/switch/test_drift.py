@@ -1,4 +1,4 @@
-"""What others change on a switch is found, told and repaired; a failed reading is only that."""
+"""What others change on a switch is found, reported and repaired; a failed reading is only that."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
 from ryu_apps.switch.session import CHECK_EVERY
 from ryu_apps.switch.table_reader import TIMEOUT
-from tests.ryu_apps.test_core import HOLD, Rig
+from tests.support.controller_rig import HOLD, Rig
 from tests.support.fake_switch import FakeSwitch
 
 Change = tuple[tuple[int, int, bytes], tuple[int, int, bytes] | None]
 
 
 def changed(rig: Rig, what: str) -> list[str]:
-    return [each.detail for each in rig.told(SwitchChanged) if each.what == what]
+    return [each.detail for each in rig.messages(SwitchChanged) if each.what == what]
 
 
 def first(switch: FakeSwitch, category: Category) -> tuple[int, int, bytes]:
@@ -66,12 +66,12 @@ def test_what_somebody_else_changed_is_repaired_in_time(fault) -> None:  # type:
     before, sent = dict(switch.rules), switch.flow_mods
     fault(switch)
     assert switch.rules != before
-    rig.later(CHECK_EVERY)
-    rig.later(CHECK_EVERY)  # what was not due at the first is at the second: 8 s at most
+    rig.advance(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)  # what was not due at the first is at the second: 8 s at most
     assert switch.rules == before
     assert switch.flow_mods - sent == 1
     assert len(changed(rig, "drift")) == len(changed(rig, "repaired")) == 1
-    rig.later(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
     assert len(changed(rig, "drift")) == 1
 
 
@@ -80,9 +80,9 @@ def test_a_fault_is_named_by_its_kind(expected: str) -> None:
     rig = Rig()
     switch = rig.connect()
     FAULTS[expected](switch)
-    rig.later(CHECK_EVERY)
-    (told,) = changed(rig, "drift")
-    assert expected in told and "cookie=0x" in told and "table=" in told
+    rig.advance(CHECK_EVERY)
+    (detail,) = changed(rig, "drift")
+    assert expected in detail and "cookie=0x" in detail and "table=" in detail
 
 
 def test_a_changed_meter_is_put_back() -> None:
@@ -91,7 +91,7 @@ def test_a_changed_meter_is_put_back() -> None:
     before = dict(switch.meters)
     assert before
     switch.meters[1] = (1, 1)
-    rig.later(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
     assert switch.meters == before
     assert "1 meters changed" in changed(rig, "drift")[0]
 
@@ -103,7 +103,7 @@ def test_a_right_switch_is_left_alone() -> None:
     rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     sent = switch.flow_mods
     for _ in range(10):
-        rig.later(CHECK_EVERY)
+        rig.advance(CHECK_EVERY)
     assert switch.flow_mods == sent
     assert rig.core.sessions[1].counters.checks == 10
     assert not changed(rig, "drift")
@@ -114,7 +114,7 @@ def test_a_rule_taken_away_that_has_a_timer_comes_back_with_the_time_that_remain
     switch = rig.connect()
     rig.carry_out(rig.core.decisions.command(Enforce(HOLD), rig.now))
     del switch.rules[first(switch, Category.DECISION)]
-    rig.later(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
     held = sorted(hard for value, hard, _ in switch.rules.values() if category_of(value) == 6)
     assert held == [56, 60]
 
@@ -139,7 +139,7 @@ def test_a_thorough_check_compares_with_the_policy_itself() -> None:
     del switch.rules[key]  # and what the controller believes agrees
     session = rig.core.sessions[1]
     session.installed = {k: r for k, r in session.installed.items() if match_bytes(k[2]) != key[2]}
-    rig.later(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
     assert session.checked is not None and session.checked.right
     rig.carry_out(rig.core.check(rig.now))
     assert key in switch.rules
@@ -153,15 +153,15 @@ def test_a_failed_reading_is_told_as_such_and_repairs_nothing(how: str) -> None:
     sent = switch.flow_mods
     getattr(switch, how).add(messages.MULTIPART_FLOW)
     for _ in range(3):
-        rig.later(CHECK_EVERY)
-        rig.later(TIMEOUT + 1)
+        rig.advance(CHECK_EVERY)
+        rig.advance(TIMEOUT + 1)
     assert switch.flow_mods == sent
     assert not changed(rig, "drift")
-    (told,) = changed(rig, "unread")
-    assert "could not be read" in told
+    (detail,) = changed(rig, "unread")
+    assert "could not be read" in detail
     getattr(switch, how).clear()
-    rig.later(CHECK_EVERY)
-    rig.later(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
+    rig.advance(CHECK_EVERY)
     checked = rig.core.sessions[1].checked
     assert checked is not None and checked.right
 
@@ -173,6 +173,6 @@ def test_a_first_reading_that_is_refused_is_tried_again() -> None:
     rig.connect(1, switch)
     assert changed(rig, "unread") and not switch.rules
     switch.unreadable.clear()
-    rig.later(TIMEOUT)
-    rig.later(1)
+    rig.advance(TIMEOUT)
+    rig.advance(1)
     assert switch.rules and changed(rig, "reconciled")

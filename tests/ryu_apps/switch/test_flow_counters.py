@@ -11,7 +11,7 @@ from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import match_bytes
 from ryu_apps.switch.flow_counters import Carried, SwitchCounters
 from ryu_apps.switch.transactions import Transactions
-from tests.ryu_apps.test_core import POLICY, Rig
+from tests.support.controller_rig import POLICY, Rig
 
 INTENT = POLICY.intents[0].name
 WEB = cookie(Category.INTENT, name_number(INTENT))

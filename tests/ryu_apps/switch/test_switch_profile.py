@@ -19,7 +19,7 @@ from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import wire_rule
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
-from tests.ryu_apps.test_core import HOLD, POLICY, Rig, arp
+from tests.support.controller_rig import HOLD, POLICY, Rig, arp
 from tests.support.fake_switch import FakeSwitch
 
 MORE = Intent("more", ("db",), ("web",), (Service(TCP, 80, 80),))
@@ -36,8 +36,8 @@ def plain(number: int = 1, **options: Any) -> FakeSwitch:
     return FakeSwitch(number, vendor=False, **options)
 
 
-def told(rig: Rig, what: str) -> list[str]:
-    return [each.detail for each in rig.told(SwitchChanged) if each.what == what]
+def reported(rig: Rig, what: str) -> list[str]:
+    return [each.detail for each in rig.messages(SwitchChanged) if each.what == what]
 
 
 def as_compiled(rig: Rig, switch: FakeSwitch) -> bool:
@@ -65,7 +65,7 @@ def test_a_switch_gets_the_rules_of_its_kind(switch: FakeSwitch, target: SwitchT
     assert session.phase is Phase.READY and not session.problem
     assert as_compiled(rig, switch)
     assert switch.fragments == (3 if target is SwitchTarget.STATEFUL else 1), "matched, or dropped"
-    assert bool(told(rig, "limited")) == (target is not SwitchTarget.STATEFUL)
+    assert bool(reported(rig, "limited")) == (target is not SwitchTarget.STATEFUL)
     sent = switch.flow_mods
     again = Rig()
     again.connect(1, switch)
@@ -122,20 +122,20 @@ def test_a_full_table_is_told_and_the_switch_stays_as_it_was() -> None:
     session = rig.core.sessions[1]
     assert (
         "table policy is full" in session.problem
-        and "table policy is full" in told(rig, "failed")[0]
+        and "table policy is full" in reported(rig, "failed")[0]
     )
     sent = switch.flow_mods
     for _ in range(10):
-        rig.later(RETRY_AFTER)
+        rig.advance(RETRY_AFTER)
         rig.carry_out(rig.core.check(rig.now))
     assert 1 <= session.counters.failures <= 5, "tried again, less often each time"
     switch.table_size = 10**6
     for _ in range(10):
-        rig.later(30)
-        rig.later(SETTLE)
+        rig.advance(30)
+        rig.advance(SETTLE)
     assert as_compiled(rig, switch) and not session.problem
     assert switch.flow_mods > sent
-    assert not told(rig, "drift")
+    assert not reported(rig, "drift")
 
 
 def test_rules_that_do_not_fit_are_refused_before_anything_is_sent() -> None:
@@ -153,7 +153,7 @@ def test_a_switch_that_is_too_small_when_it_connects_keeps_what_it_has() -> None
     switch = rig.connect(1, plain(table_size=5))
     assert not [each for each in switch.rules if each[0] > 0]
     assert "holds 5 rules" in rig.core.sessions[1].problem
-    assert any("holds 5 rules" in each for each in told(rig, "failed"))
+    assert any("holds 5 rules" in each for each in reported(rig, "failed"))
 
 
 def test_where_old_and_new_find_no_room_together_nothing_passes_meanwhile() -> None:
@@ -179,10 +179,10 @@ def test_decisions_reach_plain_switches_and_leave_them() -> None:
     held = [
         cookie for cookie, _, _ in switch.rules.values() if category_of(cookie) == Category.DECISION
     ]
-    assert held and rig.told(RulesConfirmed)
+    assert held and rig.messages(RulesConfirmed)
     rig.carry_out(rig.core.decisions.command(Release(HOLD, "a person"), rig.now))
     assert switch.rules == before
-    assert rig.told(RulesConfirmed)[-1].removed
+    assert rig.messages(RulesConfirmed)[-1].removed
 
 
 def test_a_plain_switch_finds_hosts_too() -> None:
@@ -194,7 +194,7 @@ def test_a_plain_switch_finds_hosts_too() -> None:
     body = b"\xff" * 4 + len(frame).to_bytes(2, "big") + b"\x01\x00" + bytes(8)
     buf = messages.message(PACKET_IN, 0, body + match + b"\0\0" + frame)
     rig.carry_out(rig.core.message(1, PACKET_IN, 0, buf, rig.now))
-    assert rig.told(HostsChanged)[-1].bindings[-1].ip == "10.0.0.9"
+    assert rig.messages(HostsChanged)[-1].bindings[-1].ip == "10.0.0.9"
     assert len(switch.rules) > before and as_compiled(rig, switch)
 
 
@@ -209,7 +209,7 @@ def test_a_switch_that_refuses_its_rules_gets_simpler_ones() -> None:
     switch._flow_mod = picky  # type: ignore[method-assign]
     rig = Rig()
     rig.connect(1, switch)
-    rig.later(SETTLE)
+    rig.advance(SETTLE)
     assert rig.core.sessions[1].profile.target is SwitchTarget.STATELESS
     assert as_compiled(rig, switch) and not rig.core.sessions[1].problem
 
@@ -224,17 +224,17 @@ def test_a_switch_has_one_owner(takeover: bool) -> None:
     session = second.core.sessions[1]
     if not takeover:
         assert session.phase is Phase.STANDBY and switch.rules == before
-        assert "controller 000000000007" in told(second, "standby")[0]
+        assert "controller 000000000007" in reported(second, "standby")[0]
         second.carry_out(second.core.decisions.command(Enforce(HOLD), second.now))
-        second.later(60)
+        second.advance(60)
         assert switch.rules == before
         return
     assert session.phase is Phase.READY and as_compiled(second, switch)
-    assert told(second, "taken")
+    assert reported(second, "taken")
     taken = dict(switch.rules)
-    first.later(5)
+    first.advance(5)
     assert first.core.sessions[1].phase is Phase.STANDBY
-    first.later(60)
+    first.advance(60)
     first.carry_out(first.core.apply_policy(MANY, (), first.now))
     assert switch.rules == taken
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from ipaddress import ip_address
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,11 +38,27 @@ def test_what_a_server_gives_is_read() -> None:
         assert read_assignment(other) is None
 
 
-@given(st.sampled_from([acknowledgement(), reply()]), st.data())
-def test_damage_is_no_assignment_or_a_whole_one(frame: bytes, data: st.DataObject) -> None:
-    cut = frame[: data.draw(st.integers(0, len(frame)))]
-    broken = bytearray(cut)
-    for _ in range(data.draw(st.integers(0, 4))):
-        if broken:
-            broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
-    read_assignment(bytes(broken))
+@pytest.mark.parametrize("frame", [acknowledgement(), reply()])
+def test_a_frame_cut_short_is_no_assignment_or_the_whole_one(frame: bytes) -> None:
+    whole = read_assignment(frame)
+    assert whole is not None
+    read = [read_assignment(frame[:length]) for length in range(len(frame))]
+    assert set(read) <= {None, whole}, "options after the message type may be missing"
+    assert read[: len(frame) // 2] == [None] * (len(frame) // 2)
+
+
+@given(
+    st.sampled_from([acknowledgement(), reply()]),
+    st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4),
+)
+def test_damage_leaves_no_assignment_or_one_with_a_mac_and_an_address(
+    frame: bytes, damage: list[tuple[int, int]]
+) -> None:
+    broken = bytearray(frame)
+    for at, value in damage:
+        broken[at % len(broken)] = value
+    assigned = read_assignment(bytes(broken))
+    if assigned is not None:
+        assert len(bytes.fromhex(assigned.mac.replace(":", ""))) == 6
+        address = ip_address(assigned.ip)
+        assert address.packed in bytes(broken), "an address that the frame does not carry"
