@@ -173,6 +173,7 @@ class AnalysisLink:
             )
         for message in reversed(self._greeting()):
             self.outbox.waiting.appendleft(message)
+        self._wake.set()  # a greeting waits for nothing else
         writer = hub.spawn(self._write, ours)
         try:
             self._read(ours)
