@@ -16,7 +16,8 @@ from typing import Any
 from analysis.background_copy import BackgroundCopy
 from analysis.feed_fetcher import MAX_SECONDS, fetch
 from analysis.local_addresses import local_addresses
-from policies.model import FeedBlock, Mode, NarrowListing, Policy
+from policies.feed_block import FeedBlock, NarrowListing
+from policies.model import Mode, Policy
 from policies.semantics.membership import Membership
 from response.audit.log import Audit
 from response.feed_listing import ListFeed

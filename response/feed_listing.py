@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from policies.model import FeedBlock, Mode
+from policies.feed_block import FeedBlock
+from policies.model import Mode
 from policies.semantics.prefixes import packed, packed_narrow, unpacked, unpacked_narrow
 
 

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from policies.semantics import retained_intents as keeping
+from policies.semantics import retained_intents
 from response.ipc.messages import Message, OwnAddresses, Ready, Reply
 from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
@@ -127,12 +127,12 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.threads.append(hub.spawn(self._clock))
         self.threads.append(hub.spawn(self.control.serve))
 
-    def _retained_before(self) -> keeping.Keeping:
+    def _retained_before(self) -> retained_intents.RetainedIntents:
         try:
-            return keeping.read(self.store.meta(keeping.STORED_AS))
+            return retained_intents.read(self.store.meta(retained_intents.STORED_AS))
         except ValueError as error:
             LOG.error("the retained intents of the last run are lost: %s", error)
-            return keeping.Keeping()
+            return retained_intents.RetainedIntents()
 
     def shut_down(self) -> None:
         """Stop; switches keep their rules, and the analysis ends when its socket closes."""
@@ -157,10 +157,8 @@ class SeptumApp(Application):  # type: ignore[misc]
                     if links is not None:
                         self._unsaved["links"] = partial(self.store.save_links, links)
                     if retained is not None:
-                        save = partial(
-                            self.store.set_meta, keeping.STORED_AS, keeping.written(retained)
-                        )
-                        self._unsaved["kept intents"] = save
+                        key, text = retained_intents.STORED_AS, retained_intents.written(retained)
+                        self._unsaved[key] = partial(self.store.set_meta, key, text)
                     self._save()
                 case Log(level, text):
                     LOG.log(level, "%s", text)

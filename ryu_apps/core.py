@@ -11,10 +11,11 @@ import logging
 from collections.abc import Iterable, Mapping
 
 from policies.compiler.targets import SwitchTarget
-from policies.model import FeedBlock, Policy
+from policies.feed_block import FeedBlock
+from policies.model import Policy
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of
-from policies.semantics.retained_intents import Keeping
+from policies.semantics.retained_intents import RetainedIntents
 from response.decision import Decision
 from response.ipc.messages import (
     HostsChanged,
@@ -67,7 +68,7 @@ class Core:
         self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links)
         self.malformed = 0  # messages of switches that could not be read
         self._next_expiry_check = 0.0
-        self._saved_retained = Keeping()
+        self._saved_retained = RetainedIntents()
 
     def _can_probe(self, switch: int) -> bool:
         """Whether a switch is there to pass probes on and answers back."""
@@ -88,7 +89,7 @@ class Core:
         links: Iterable[Link],
         decisions: Iterable[Decision],
         feeds: Iterable[FeedBlock] = (),
-        retained: Keeping | None = None,
+        retained: RetainedIntents | None = None,
     ) -> None:
         """Take back what an earlier run knew."""
         self.desired_state.restore(bindings, links, decisions, feeds, retained)
@@ -228,7 +229,7 @@ class Core:
             self.packet_in.flow_ended(session.switch, removed, now)
             return []
         session.flow_removed(removed)
-        if category != Category.KEPT:
+        if category != Category.RETAINED:
             return []
         # A retained intent's rule ended for want of traffic; the last one takes the intent along.
         for each in self.sessions.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from policies.semantics.retained_intents import Keeping
+from policies.semantics.retained_intents import RetainedIntents
 from response.ipc.messages import Message
 from topology.records import Binding, Link
 
@@ -30,7 +30,7 @@ class Save:
 
     bindings: tuple[Binding, ...] | None = None
     links: tuple[Link, ...] | None = None
-    retained: Keeping | None = None
+    retained: RetainedIntents | None = None
 
 
 @dataclass(frozen=True, slots=True)

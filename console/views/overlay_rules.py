@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
 from policies.model import Policy, Restriction
 from policies.rules.rule import Rule
-from policies.semantics import retained_intents as keeping
+from policies.semantics import retained_intents
 from policies.semantics.membership import Membership
 from response.state.store import Store
 
@@ -19,7 +19,7 @@ def rules_beside(store: Store, policy: Policy, view: SwitchView, now: float) -> 
         for each in store.active_decisions(now)
     ]
     feeds = FeedRules(listed.block for listed in store.feed_blocks())
-    kept = keeping.read(store.meta(keeping.STORED_AS)).kept
+    kept = retained_intents.read(store.meta(retained_intents.STORED_AS)).retained
     bindings = (*declared_bindings(policy), *store.bindings())
     compiler = Compiler(policy, Membership(policy, bindings), bindings, now, kept)
     return compiler.rules(view, now, restrictions, feeds.rules())

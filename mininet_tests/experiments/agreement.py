@@ -17,6 +17,7 @@ from mininet_tests.experiments.traced import final_flow
 from mininet_tests.lab.lab import Lab, said
 from policies.compiler import declared_bindings
 from policies.compiler.probe_packets import binding_of, packet_of
+from policies.feed_block import FeedBlock
 from policies.model import (
     ICMP,
     ICMPV6,
@@ -25,7 +26,6 @@ from policies.model import (
     UDP,
     Action,
     Connection,
-    FeedBlock,
     Host,
     Intent,
     Policy,

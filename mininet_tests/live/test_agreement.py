@@ -12,8 +12,9 @@ from mininet_tests.experiments.agreement import compare
 from mininet_tests.live.conftest import MakeController, MakeLab
 from policies.compiler import SwitchView, compile_switch, declared_bindings, meters
 from policies.compiler.stateful.adaptive import limit_meters
+from policies.feed_block import FeedBlock
 from policies.language.reader import load_policy
-from policies.model import Envelope, FeedBlock, Mode, Restriction, Selector
+from policies.model import Envelope, Mode, Restriction, Selector
 from policies.rules.ovs_text import ovs_lines
 from policies.semantics.membership import Membership
 from policies.semantics.prefixes import fewest, prefix_of

@@ -16,7 +16,8 @@ from policies.compiler.common.refusals import CompileError
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.compiler import Compiler, view_change, view_rules
 from policies.compiler.stateful.feeds import FeedRules
-from policies.model import FeedBlock, Policy, Restriction
+from policies.feed_block import FeedBlock
+from policies.model import Policy, Restriction
 from policies.rules import layout
 from policies.rules.rule import Meter, Rule
 from policies.semantics.membership import Membership

@@ -47,9 +47,9 @@ class Gathering:
     """Reads files, each once however often it is included, and merges their sections."""
 
     def __init__(
-        self, findings: Findings, limit: int = MAX_BYTES, shelf: Sources | None = None
+        self, findings: Findings, limit: int = MAX_BYTES, sources: Sources | None = None
     ) -> None:
-        self._shelf = Disk() if shelf is None else shelf
+        self._sources = Disk() if sources is None else sources
         self.merged = Merged()
         self._findings = findings
         self._budget = Budget(limit)
@@ -68,15 +68,15 @@ class Gathering:
         try:
             if "\0" in str(path):
                 raise OSError("a NUL byte in its name")
-            if self._shelf.is_directory(path):
-                names = [p for p in self._shelf.inside(path) if not p.name.startswith(".")]
+            if self._sources.is_directory(path):
+                names = [p for p in self._sources.inside(path) if not p.name.startswith(".")]
                 inside = [p for p in names if p.suffix.lower() in YAML_SUFFIXES]
                 if not inside:
                     self._unreadable(path, "holds no .yaml file", wanted, width)
                 for file in inside:
                     self._path(file, Source(str(file), 1, 1))
                 return
-            key = self._shelf.real(path)
+            key = self._sources.real(path)
             if key in self._seen:
                 return
             self._seen.add(key)
@@ -93,14 +93,14 @@ class Gathering:
             self._document(text, path)
 
     def _text(self, path: Path, wanted: Source, width: int) -> str | None:
-        if not self._shelf.exists(path):
-            self._unreadable(path, self._shelf.missing(path), wanted, width)
+        if not self._sources.exists(path):
+            self._unreadable(path, self._sources.missing(path), wanted, width)
             return None
-        if not self._shelf.is_file(path):
+        if not self._sources.is_file(path):
             self._unreadable(path, "is not a file", wanted, width)
             return None
         limit = MAX_CSV_BYTES if path.suffix.lower() == ".csv" else MAX_BYTES
-        data = self._shelf.head(path, limit + 1)
+        data = self._sources.head(path, limit + 1)
         if len(data) > limit:
             why = f"is more than {limit // (1024 * 1024)} MiB"
             self._unreadable(path, why, Source(str(path), 1, 1), 1)

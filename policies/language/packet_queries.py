@@ -1,4 +1,4 @@
-"""From words to connections: who ``web1`` is, and which packets ``tcp/80-90`` stands for."""
+"""From names to connections: who ``web1`` is, and which packets ``tcp/80-90`` stands for."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from policies.semantics.verdict import Judge
 _ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 
 
-class QuestionError(Exception):
-    """A question that names nothing the policy knows; the text says what to write."""
+class QueryError(Exception):
+    """A query names something that the policy does not have; the text says what to write."""
 
 
-class Questions:
-    """Looks up the hosts and services that questions about one policy name."""
+class PacketQueries:
+    """Look up the hosts and services that queries about one policy name."""
 
     def __init__(self, policy: Policy) -> None:
         self._hosts: Mapping[str, tuple[Address, ...]] = {h.name: h.ips for h in policy.hosts}
@@ -42,14 +42,14 @@ class Questions:
         """A host's declared addresses, or the one address that is written out."""
         if word in self._hosts:
             if not self._hosts[word]:
-                raise QuestionError(f"host '{word}' has no address in the policy; give an address")
+                raise QueryError(f"host '{word}' has no address in the policy; give an address")
             return self._hosts[word]
         try:
             return (scalars.address(word),)
         except ValueError:
             near = closest(word, self._hosts)
             hint = f"; did you mean '{near}'?" if near else ""
-            raise QuestionError(f"'{word}' is no host of the policy and no address{hint}") from None
+            raise QueryError(f"'{word}' is no host of the policy and no address{hint}") from None
 
     def services(self, word: str) -> tuple[Service, ...]:
         if word in self._services:
@@ -59,32 +59,32 @@ class Questions:
         if not scalars.is_literal(word):
             near = scalars.service_meant(word) or closest(word, (*self._services, *ASSIGNED))
             hint = f"; did you mean '{near}'?" if near else ""
-            raise QuestionError(f"no service is called '{word}'{hint}")
+            raise QueryError(f"no service is called '{word}'{hint}")
         try:
             return (scalars.service(word),)
         except ValueError as problem:
-            raise QuestionError(str(problem)) from None
+            raise QueryError(str(problem)) from None
 
     def packet(self, origin: str, target: str, service: str) -> Connection:
         """The one connection that a trace asks about: IPv4 where both ends have it.
 
-        Raises QuestionError for a service of many ports, and where the two ends
+        Raises QueryError for a service of many ports, and where the two ends
         share no address family.
         """
         services = self.services(service)
         if len(services) > 1:
-            raise QuestionError(
+            raise QueryError(
                 f"service '{service}' is several: name one of {', '.join(map(str, services))}"
             )
         one = services[0]
         if one.proto is None or (one.low is None and one.proto in PORT_PROTOCOLS):
-            raise QuestionError(f"'{service}' has many ports; a trace needs one, like tcp/22")
+            raise QueryError(f"'{service}' has many ports; a trace needs one, like tcp/22")
         if one.low != one.high:
-            raise QuestionError(f"'{service}' has many ports; name one from {one.low} on")
+            raise QueryError(f"'{service}' has many ports; name one from {one.low} on")
         port = _ECHO_REQUEST.get(one.proto, 0) if one.low is None else one.low
         for src, dst in self._pairs(origin, target, one.proto):
             return Connection(src, dst, one.proto, port)
-        raise QuestionError(f"'{origin}' and '{target}' have no address family in common for {one}")
+        raise QueryError(f"'{origin}' and '{target}' have no address family in common for {one}")
 
     def packets(self, origin: str, target: str, service: Service) -> list[Connection]:
         """Connections that stand for all there are of a service between two ends."""
@@ -121,19 +121,17 @@ class PolicyTestResult:
 
 def run_tests(policy: Policy, judge: Judge, now: float) -> tuple[PolicyTestResult, ...]:
     """Run the policy's own ``tests:``; each must hold for all addresses and ports it names."""
-    questions = Questions(policy)
-    outcomes = [_run(test, questions, judge, now) for test in policy.tests]
+    queries = PacketQueries(policy)
+    outcomes = [_run(test, queries, judge, now) for test in policy.tests]
     # A named service may hold both ICMPs where the two ends share one family only.
     tried = {outcome.test.source for outcome in outcomes if outcome.tried}
     return tuple(o for o in outcomes if o.tried or o.test.source not in tried)
 
 
-def _run(test: PolicyTest, questions: Questions, judge: Judge, now: float) -> PolicyTestResult:
+def _run(test: PolicyTest, queries: PacketQueries, judge: Judge, now: float) -> PolicyTestResult:
     try:
-        connections: Sequence[Connection] = questions.packets(
-            test.origin, test.target, test.service
-        )
-    except QuestionError as problem:
+        connections: Sequence[Connection] = queries.packets(test.origin, test.target, test.service)
+    except QueryError as problem:
         return PolicyTestResult(test, 0, (), str(problem))
     if not connections:
         apart = f"'{test.origin}' and '{test.target}' have no address family in common"

@@ -33,21 +33,21 @@ class ReadResult:
         return tuple(d for d in self.diagnostics if d.level == "error")
 
 
-def read_policy(paths: Sequence[str | Path], shelf: Sources | None = None) -> ReadResult:
+def read_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> ReadResult:
     """Read files and directories into one policy; never raises for what stands in them.
 
-    ``shelf`` is where they are, the disk where it is left out.
+    ``sources`` is where they are, the disk where it is left out.
     """
     findings = Findings()
-    merged = Gathering(findings, shelf=shelf).gather(paths)
+    merged = Gathering(findings, sources=sources).gather(paths)
     policy = Builder(merged, findings).build(_name(paths))
     good = policy if not findings.errors and merged.texts else None
     return ReadResult(good, findings.sorted(), merged.texts, merged.contents)
 
 
-def load_policy(paths: Sequence[str | Path], shelf: Sources | None = None) -> Policy:
+def load_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> Policy:
     """The policy; raises `PolicyError` with every diagnostic if it has an error."""
-    result = read_policy(paths, shelf)
+    result = read_policy(paths, sources)
     if result.policy is None:
         raise PolicyError(result.diagnostics, result.texts)
     return result.policy

@@ -10,13 +10,13 @@ from policies.language import scalars
 from policies.language.assigned_services import ASSIGNED
 from policies.language.documents import Merged
 from policies.language.errors import Findings
+from policies.language.host_entries import HostReader, pairs_of, values_of
 from policies.language.kinds import Read
 from policies.model import (
     RESERVED_NAMES,
     Defaults,
     Envelope,
     Feed,
-    Host,
     Infrastructure,
     Intent,
     Network,
@@ -40,7 +40,8 @@ class Builder:
         self._label_keys: set[str] = set()
 
     def build(self, name: str) -> Policy:
-        hosts = self._hosts()
+        hosts = HostReader(self._merged, self._findings).hosts()
+        self._label_keys = {key for host in hosts for key, _ in host.labels}
         self._services = self._named_services()
         metadata = self._merged.singles.get("metadata", Read({}, Source(name, 1, 1)))
         policy = Policy(
@@ -59,59 +60,6 @@ class Builder:
             files=self._merged.files,
         )
         return policy
-
-    # Hosts
-
-    def _hosts(self) -> tuple[Host, ...]:
-        hosts = [
-            self._host(name, read)
-            for name, read in self._merged.tables["hosts"].items()
-            if read is not None
-        ]
-        self._label_keys = {key for host in hosts for key, _ in host.labels}
-        self._refuse_shared_addresses(hosts)
-        return tuple(hosts)
-
-    def _host(self, name: str, read: Read) -> Host:
-        labels = read.part("labels")
-        return Host(
-            name=name,
-            mac=read.get("mac"),
-            ips=_values(read, "ip"),
-            switch=read.get("switch"),
-            port=read.get("port"),
-            vlan=read.get("vlan"),
-            labels=() if labels is None else _pairs(labels),
-            routes=_values(read, "routes"),
-            routed=read.get("routed", False),
-            serves=_values(read, "serves"),
-            source=read.source,
-        )
-
-    def _refuse_shared_addresses(self, hosts: list[Host]) -> None:
-        """A MAC or IP belongs to one host in a VLAN, and stands there once."""
-        owners: dict[tuple[int | None, Any], str] = {}
-        for host in hosts:
-            read = self._merged.tables["hosts"][host.name]
-            if read is None:
-                continue
-            mac = read.part("mac")
-            for part, what in ((mac, "MAC"), *((ip, "address") for ip in read.items("ip"))):
-                if part is None:
-                    continue
-                owner = owners.setdefault((host.vlan, part.value), host.name)
-                if owner != host.name:
-                    self._bound_twice(what, part, owner, host)
-            if len(set(host.ips)) < len(host.ips):
-                message = f"host '{host.name}' has the same address twice"
-                self._findings.error("duplicate-address", message, read.items("ip")[0].source)
-
-    def _bound_twice(self, what: str, part: Read, owner: str, host: Host) -> None:
-        first = self._merged.tables["hosts"][owner]
-        at = "" if first is None else f" at {first.source}"
-        where = "" if host.vlan is None else f" in VLAN {host.vlan}"
-        message = f"{what} {part.value} of '{host.name}' is bound to '{owner}'{at} already{where}"
-        self._findings.error("duplicate-address", message, part.source, part.width)
 
     # Segments and selectors
 
@@ -153,7 +101,7 @@ class Builder:
         for part in excepts:
             self._inside(part, cidr)
         return Selector(
-            labels=() if labels is None else _pairs(labels),
+            labels=() if labels is None else pairs_of(labels),
             host=read.get("host"),
             cidr=cidr,
             excepts=tuple(part.value for part in excepts),
@@ -269,7 +217,7 @@ class Builder:
             return None
         given = _given(read, ("max_hosts", "max_share", "ttl", "rate_limit"))
         if read.part("actions") is not None:
-            given["actions"] = _values(read, "actions")
+            given["actions"] = values_of(read, "actions")
         protected = self._selectors(read.items("protected"))
         return Envelope(protected=protected, source=read.source, **given)
 
@@ -312,14 +260,6 @@ class Builder:
 
 def _first(files: tuple[str, ...]) -> str:
     return files[0] if files else "<nothing>"
-
-
-def _values(read: Read, key: str) -> tuple[Any, ...]:
-    return tuple(part.value for part in read.items(key))
-
-
-def _pairs(labels: Read) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((k, part.value) for k, part in labels.value.items() if part is not None))
 
 
 def _given(read: Read, keys: Iterable[str]) -> dict[str, Any]:

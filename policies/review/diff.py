@@ -8,21 +8,24 @@ group is judged twice. Pairs that no change can touch are passed over.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from policies.model import (
     NOWHERE,
-    UNKNOWN,
     Action,
-    Address,
     Intent,
     Mode,
     Policy,
     Service,
     Tier,
-    Verdict,
 )
 from policies.review.address_classes import AddressClass, groups_of
+from policies.review.verdict_difference import (
+    ComparedVerdict,
+    PairSide,
+    VerdictDifference,
+    by_segments,
+)
 from policies.semantics.intent_ends import EndIndex, includes
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import address_at
@@ -32,83 +35,9 @@ from policies.semantics.verdict import Judge
 MANY = 2_500  # pairs that are judged one by one when defaults or modes change
 
 
-@dataclass(frozen=True, slots=True)
-class PairSide:
-    """Addresses that are in the same segments as one another, before and after."""
-
-    before: tuple[str, ...]
-    after: tuple[str, ...]
-    example: Address
-
-    def __str__(self) -> str:
-        old, new = (",".join(names) or UNKNOWN for names in (self.before, self.after))
-        return new if old == new else f"{old} (now {new})"
-
-
-@dataclass(frozen=True, slots=True)
-class ComparedVerdict:
-    """What matters of a verdict: what it says, whether packets pass, and by whose word."""
-
-    action: str
-    forwarded: bool
-    mode: str
-    by: str
-
-    @classmethod
-    def of(cls, verdict: Verdict) -> ComparedVerdict:
-        by = verdict.intent or verdict.tier.value
-        return cls(verdict.action.value, verdict.forwarded, verdict.mode.name.lower(), by)
-
-    def same(self, other: ComparedVerdict) -> bool:
-        """Equal for those who talk, whichever intent says so."""
-        return (self.action, self.forwarded) == (other.action, other.forwarded)
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictDifference:
-    """One pair of sides whose verdict on some services changes.
-
-    A service without a protocol stands for every protocol that no intent between them names, and
-    where it is the only one and ``every`` is set, for all services.
-    """
-
-    source: PairSide
-    target: PairSide
-    services: tuple[Service, ...]
-    before: ComparedVerdict
-    after: ComparedVerdict
-    every: bool = False
-    named: str = ""  # of a whole kind of services, where pairs are too many to be listed
-
-    @property
-    def service_names(self) -> tuple[str, ...]:
-        if self.named:
-            return (self.named,)
-        if self.every:
-            return ("any",)
-        return tuple(
-            "other protocols" if service.proto is None else str(service)
-            for service in self.services
-        )
-
-    @property
-    def kind(self) -> str:
-        """``opened``, ``closed``, or ``judged`` where only the verdict changes, not what passes."""
-        if self.before.forwarded == self.after.forwarded:
-            return "judged"
-        return "opened" if self.after.forwarded else "closed"
-
-
 def differences(old: Policy, new: Policy, now: float) -> tuple[VerdictDifference, ...]:
     """All pairs and services whose verdict changes, in the order of their segments."""
-    return tuple(sorted(_DiffComparison(old, new, now).differences(), key=_order))
-
-
-def _order(difference: VerdictDifference) -> tuple[str, tuple[str, ...], tuple[str, ...], int, str]:
-    source, target = difference.source, difference.target
-    kind = ("opened", "closed", "judged").index(difference.kind)
-    version = source.example.version
-    return (str(kind), source.after, target.after, version, str(difference.services))
+    return tuple(sorted(_DiffComparison(old, new, now).differences(), key=by_segments))
 
 
 class _DiffComparison:
@@ -247,8 +176,8 @@ class _DiffComparison:
     ) -> Iterator[tuple[tuple[AddressClass, AddressClass], ComparedVerdict, ComparedVerdict]]:
         """For each way in which a decider's word changes, the first pair that it decides."""
         shown: set[tuple[ComparedVerdict, ComparedVerdict]] = set()
-        for some in self._alike(sources, touched).items():
-            for others in self._alike(targets, touched).items():
+        for some in self._by_modes(sources, touched).items():
+            for others in self._by_modes(targets, touched).items():
                 (one, changed), (other, altered) = some[0], others[0]
                 if one[0] != other[0] or not (changed or altered):
                     continue
@@ -269,7 +198,7 @@ class _DiffComparison:
                     shown.add((before, after))
                     yield pair, before, after
 
-    def _alike(
+    def _by_modes(
         self, groups: Iterable[AddressClass], touched: set[AddressClass]
     ) -> dict[tuple[tuple[int, Mode, Mode], bool], list[AddressClass]]:
         """Groups by address family and mode before and after, and whether they are touched."""

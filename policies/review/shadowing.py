@@ -110,14 +110,14 @@ class IntentOverlaps:
         starts, answers = self._ends(bit, -1)
         if not starts or not answers:
             return 0
-        wider = self._alike(intent) & self._outlasting(intent)
+        wider = self._same_kind(intent) & self._outlasting(intent)
         for mask in (*starts, *answers):
             wider &= mask
         if wider != 1 << bit:
             wider &= self._covering(intent.services)
         return wider
 
-    def _alike(self, intent: Intent) -> int:
+    def _same_kind(self, intent: Intent) -> int:
         """Allows of the same tier that also log and keep if this one does."""
         kind = (intent.tier, intent.log, intent.keep_established)
         if kind not in self._kinds:

@@ -81,7 +81,7 @@ class Category(IntEnum):
     FORWARD = 8
     COUNT = 9
     OWNER = 10  # the marker rule: which controller writes this switch's rules
-    KEPT = 12  # what an intent that is gone leaves to its connections (not 11: see the reader)
+    RETAINED = 12  # an intent that is gone, for its connections (not 11: see the reader)
 
 
 class Reason(IntEnum):
@@ -183,7 +183,7 @@ REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn
 COUNT_IDLE = 15  # seconds without a packet until a connection's counters are reported
-KEEP_IDLE = 3_600  # seconds without a packet until what a kept intent let in is given up
+RETAIN_IDLE = 3_600  # seconds without a packet until a connection of a retained intent is given up
 
 
 def cookie(category: Category, number: int = 0) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from policies.model import Connection, FeedBlock, Mode
+from policies.feed_block import FeedBlock
+from policies.model import Connection, Mode
 from policies.semantics.prefix_sets import number_of
 from policies.semantics.prefixes import Listed
 from policies.semantics.services import names

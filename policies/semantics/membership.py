@@ -10,27 +10,21 @@ as `regions`, prefixes whose longest match gives an address's segments, and as
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    collapse_addresses,
     ip_address,
 )
 
 from policies.model import Adapt, Address, Envelope, Mode, Network, Policy, Selector
+from policies.semantics.address_sets import AddressSet, is_network_alone, spans_of
 from policies.semantics.host_addresses import HostAddresses, declared_numbers, known_hosts
 from policies.semantics.prefix_sets import (
     Changes,
     Span,
-    address_at,
     lay_out,
     network_of,
     number_of,
-    span_of,
 )
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
@@ -44,43 +38,6 @@ class Region:
 
     prefix: Network
     segments: frozenset[str]
-
-
-class AddressSet(Collection[str]):
-    """Addresses of selectors: contains every one that matches, iterates over those known."""
-
-    def __init__(self, known: Iterable[int], spans: Iterable[tuple[Span, tuple[Span, ...]]]):
-        self._known = frozenset(known)
-        self._spans = tuple(spans)
-
-    def __contains__(self, address: object) -> bool:
-        if isinstance(address, str):
-            address = ip_address(address)
-        if not isinstance(address, IPv4Address | IPv6Address):
-            return False
-        number = number_of(address)
-        return number in self._known or any(
-            number in span and not any(number in gap for gap in gaps) for span, gaps in self._spans
-        )
-
-    def __iter__(self) -> Iterator[str]:
-        return (str(address) for address in sorted_addresses(self._known))
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    def prefixes(self) -> tuple[Network, ...]:
-        """The fewest networks that hold exactly these addresses."""
-        four: list[IPv4Network] = []
-        six: list[IPv6Network] = []
-        whole = [(span_of(address_at(number)), ()) for number in self._known]
-        for span, gaps in (*whole, *self._spans):
-            for part in _without(network_of(span), [network_of(gap) for gap in gaps]):
-                if isinstance(part, IPv4Network):
-                    four.append(part)
-                else:
-                    six.append(part)
-        return (*collapse_addresses(four), *collapse_addresses(six))
 
 
 class Membership:
@@ -101,8 +58,8 @@ class Membership:
         named: dict[str, set[str]] = {segment.name: set() for segment in policy.segments}
         for segment in policy.segments:
             for selector in segment.members:
-                if _is_network(selector):
-                    spans.append((*_spans(selector), segment.name))
+                if is_network_alone(selector):
+                    spans.append((*spans_of(selector), segment.name))
                     continue
                 for host in self._matching(selector):
                     held = self._held(host, selector)
@@ -110,7 +67,7 @@ class Membership:
                         points[number].add(segment.name)
                     if held or not host.numbers:
                         named[segment.name].add(host.name)
-        self._laid = lay_out(points, spans)
+        self._prefixes = lay_out(points, spans)
         self._named = named
         self._cache: dict[str, frozenset[str]] = {}
         self._protected: tuple[Envelope | None, AddressSet] = (None, AddressSet((), ()))
@@ -126,29 +83,29 @@ class Membership:
     def segments_of(self, address: Address | str) -> frozenset[str]:
         """The segments of an address; empty for one in none. ValueError for no address."""
         if not isinstance(address, str):
-            return self._laid.find(number_of(address))
+            return self._prefixes.find(number_of(address))
         found = self._cache.get(address)
         if found is None:
             if len(self._cache) >= _CACHED:
                 self._cache.clear()
-            found = self._laid.find(number_of(ip_address(address)))
+            found = self._prefixes.find(number_of(ip_address(address)))
             self._cache[address] = found
         return found
 
     def segments_of_number(self, number: int) -> frozenset[str]:
         """As `segments_of`, for an address as `policies.semantics.prefix_sets.number_of` has it."""
-        return self._laid.find(number)
+        return self._prefixes.find(number)
 
     def regions(self) -> tuple[Region, ...]:
         """Prefixes in address order, IPv4 first; the longest that covers an address gives its
         segments, addresses that none covers are in no segment."""
-        return tuple(Region(network_of(span), names) for span, names in self._laid.regions())
+        return tuple(Region(network_of(span), names) for span, names in self._prefixes.regions())
 
     @property
     def spans(self) -> Mapping[tuple[int, int], frozenset[str]]:
         """The regions, as plain numbers: ``start`` and ``wide`` of
         `policies.semantics.prefix_sets.Span`."""
-        return self._laid.kept
+        return self._prefixes.by_span
 
     def changes_since(self, before: Membership) -> Changes:
         """The regions that are not as they were ``before``."""
@@ -156,13 +113,13 @@ class Membership:
             return {}
         if self._made_from is not None and self._made_from[0] is before._identity:
             return self._made_from[1]
-        old, new = before._laid.kept, self._laid.kept
+        old, new = before._prefixes.by_span, self._prefixes.by_span
         changes: Changes = {key: names for key, names in new.items() if old.get(key) != names}
         return changes | dict.fromkeys(old.keys() - new.keys())
 
     def identities(self) -> frozenset[frozenset[str]]:
         """Every set of segments that some address has, the empty set among them."""
-        return frozenset({frozenset[str](), *(names for _, names in self._laid.regions())})
+        return frozenset({frozenset[str](), *(names for _, names in self._prefixes.regions())})
 
     def mode_of(self, segments: frozenset[str]) -> Mode:
         """The strictest mode; a segment that names none, and no segment, count as the default."""
@@ -199,8 +156,8 @@ class Membership:
 
     def addresses_of(self, selector: Selector) -> AddressSet:
         """What a selector matches."""
-        if _is_network(selector):
-            span, gaps = _spans(selector)
+        if is_network_alone(selector):
+            span, gaps = spans_of(selector)
             inside = [n for h in self._hosts for n in self._held(h, selector) if n in span]
             return AddressSet(inside, [(span, gaps)])
         matched = (n for h in self._matching(selector) for n in self._held(h, selector))
@@ -212,9 +169,7 @@ class Membership:
             return AddressSet((), ())
         if envelope is not self._protected[0]:
             found = [self.addresses_of(selector) for selector in envelope.protected]
-            known = (number for addresses in found for number in addresses._known)
-            spans = (span for addresses in found for span in addresses._spans)
-            self._protected = envelope, AddressSet(known, spans)
+            self._protected = envelope, AddressSet.union(found)
         return self._protected[1]
 
     # How it is built
@@ -251,7 +206,7 @@ class Membership:
         """The host's addresses inside the selector's network, all of them where it has none."""
         if selector.cidr is None:
             return host.numbers
-        span, gaps = _spans(selector)
+        span, gaps = spans_of(selector)
         return tuple(
             number
             for number in host.numbers
@@ -262,35 +217,5 @@ class Membership:
         """Complete ``hosts_in`` with hosts whose address a network selector covers."""
         for host in self._hosts:
             for number in host.numbers:
-                for segment in self._laid.find(number):
+                for segment in self._prefixes.find(number):
                     self._named[segment].add(host.name)
-
-
-def sorted_addresses(numbers: Iterable[int]) -> list[Address]:
-    return [address_at(number) for number in sorted(numbers)]
-
-
-def _is_network(selector: Selector) -> bool:
-    """Whether a selector is a network alone, and so matches addresses nobody is known to have."""
-    rest = selector.labels or selector.host or selector.switch
-    return selector.cidr is not None and not rest
-
-
-def _spans(selector: Selector) -> tuple[Span, tuple[Span, ...]]:
-    assert selector.cidr is not None
-    return span_of(selector.cidr), tuple(span_of(gap) for gap in selector.excepts)
-
-
-def _without(network: Network, gaps: Sequence[Network]) -> list[Network]:
-    parts: list[Network] = [network]
-    for gap in gaps:
-        left: list[Network] = []
-        for part in parts:
-            if part.subnet_of(gap):  # type: ignore[arg-type]
-                continue
-            if gap.subnet_of(part):  # type: ignore[arg-type]
-                left += part.address_exclude(gap)  # type: ignore[arg-type]
-            else:
-                left.append(part)
-        parts = left
-    return parts

@@ -11,12 +11,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from policies.model import Host, Policy, Segment, Selector
+from policies.semantics.address_sets import is_network_alone, spans_of
 from policies.semantics.host_addresses import HostAddresses, declared_host, discovered_host
-from policies.semantics.membership import (
-    Membership,
-    _is_network,
-    _spans,
-)
+from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import address_at, number_at, number_of
 from policies.semantics.sequence_diff import differences
 from topology.addresses import mac_of_link_local
@@ -163,7 +160,7 @@ class _Hosts:
         if not leaving and apart(before._owned) and self._nobody_has(_words_for(numbers)):
             among = self.come  # addresses that are new to all others
         holders = [host for host in among if not apart(host.numbers)] if numbers else []
-        new._laid, changed = before._laid.with_points(self._segments(new, numbers, holders))
+        new._prefixes, changed = before._prefixes.with_points(self._segments(new, numbers, holders))
         new._made_from = (before._identity, changed)
         bare = (host for host in self.come if not host.numbers)
         self._name(new, {host.name for host in leaving}, [*holders, *bare])
@@ -204,8 +201,8 @@ class _Hosts:
         found: dict[int, set[str]] = {number: set() for number in numbers}
         for segment in self.policy.segments:
             for selector in segment.members:
-                if _is_network(selector):
-                    span, gaps = _spans(selector)
+                if is_network_alone(selector):
+                    span, gaps = spans_of(selector)
                     for number in numbers:
                         if number in span and not any(number in gap for gap in gaps):
                             found[number].add(segment.name)
@@ -225,7 +222,7 @@ class _Hosts:
         }
         for host in hosts:
             for number in host.numbers:
-                for name in new._laid.find(number):
+                for name in new._prefixes.find(number):
                     joining[name].add(host.name)
         named = new._named = dict(self.before._named)
         for name, names in joining.items():
@@ -251,7 +248,7 @@ def _selected(new: Membership, host: HostAddresses, segment: Segment) -> bool:
     return any(
         _fits(host, selector) and (not host.numbers or bool(new._held(host, selector)))
         for selector in segment.members
-        if not _is_network(selector)
+        if not is_network_alone(selector)
     )
 
 

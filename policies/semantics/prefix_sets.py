@@ -69,14 +69,14 @@ def network_of(span: Span) -> Network:
     return IPv4Network((span.start, 32 - bits))
 
 
-class Laid:
+class SegmentPrefixes:
     """Segments by longest prefix: single addresses in one dict, prefixes by their size."""
 
-    def __init__(self, kept: dict[tuple[int, int], frozenset[str]]) -> None:
-        self._kept = kept
-        self._points = {start: names for (start, wide), names in kept.items() if wide == -1}
+    def __init__(self, by_span: dict[tuple[int, int], frozenset[str]]) -> None:
+        self._by_span = by_span
+        self._points = {start: names for (start, wide), names in by_span.items() if wide == -1}
         sizes: dict[tuple[bool, int], dict[int, frozenset[str]]] = {}
-        for (start, wide), names in kept.items():
+        for (start, wide), names in by_span.items():
             if wide != -1:
                 sizes.setdefault((start >= SIX, -wide), {})[start] = names
         ordered = sorted(sizes.items(), key=lambda item: item[0][1])
@@ -84,25 +84,25 @@ class Laid:
         self._four = [(~(size - 1), names) for (six, size), names in ordered if not six]
         self._six = [(~(size - 1), names) for (six, size), names in ordered if six]
 
-    def with_points(self, changes: Mapping[int, Set[str]]) -> tuple[Laid, Changes]:
+    def with_points(self, changes: Mapping[int, Set[str]]) -> tuple[SegmentPrefixes, Changes]:
         """The same with other segments for single addresses, and which regions that changes.
 
         ``changes`` gives, for each address, all its segments: those of prefixes too.
         """
-        kept, points = dict(self._kept), dict(self._points)
+        by_span, points = dict(self._by_span), dict(self._points)
         changed: Changes = {}
         for number, segments in changes.items():
             key = (number, -1)
             names = frozenset(segments)
             if names != self._around(number):
-                if kept.get(key) != names:
-                    kept[key] = points[number] = changed[key] = names
-            elif key in kept:
-                del kept[key], points[number]
+                if by_span.get(key) != names:
+                    by_span[key] = points[number] = changed[key] = names
+            elif key in by_span:
+                del by_span[key], points[number]
                 changed[key] = None
-        laid = Laid.__new__(Laid)
-        laid._kept, laid._points, laid._four, laid._six = kept, points, self._four, self._six
-        return laid, changed
+        new = SegmentPrefixes.__new__(SegmentPrefixes)
+        new._by_span, new._points, new._four, new._six = by_span, points, self._four, self._six
+        return new, changed
 
     def find(self, number: int) -> frozenset[str]:
         names = self._points.get(number)
@@ -119,17 +119,17 @@ class Laid:
         return NOBODY
 
     @property
-    def kept(self) -> Mapping[tuple[int, int], frozenset[str]]:
+    def by_span(self) -> Mapping[tuple[int, int], frozenset[str]]:
         """The regions by ``start`` and ``wide`` of their span."""
-        return self._kept
+        return self._by_span
 
     def regions(self) -> Iterator[tuple[Span, frozenset[str]]]:
-        return ((Span(*key), names) for key, names in self._kept.items())
+        return ((Span(*key), names) for key, names in self._by_span.items())
 
 
 def lay_out(
     points: Mapping[int, Set[str]], spans: Iterable[tuple[Span, tuple[Span, ...], str]]
-) -> Laid:
+) -> SegmentPrefixes:
     """The least regions whose longest match gives every address its segments.
 
     ``points`` are single addresses with their segments; each of ``spans`` a
@@ -146,9 +146,9 @@ def lay_out(
         for gap in gaps:
             closes.setdefault((gap.start, gap.wide), []).append(index)
     places = sorted({*opens, *closes, *((number, -1) for number in points)})
-    kept: dict[tuple[int, int], frozenset[str]] = {}
+    by_span: dict[tuple[int, int], frozenset[str]] = {}
     interned: dict[frozenset[str], frozenset[str]] = {NOBODY: NOBODY}
-    # Enclosing places: their end, the prefixes open there, the segments kept for them.
+    # Enclosing places: their end, the prefixes open there, the segments that hold there.
     stack: list[tuple[int, frozenset[int], frozenset[str]]] = []
     everywhere: tuple[int, frozenset[int], frozenset[str]] = (1 << 130, frozenset(), NOBODY)
     for place in places:
@@ -163,7 +163,7 @@ def lay_out(
             names |= points[start]
         names = interned.setdefault(names, names)
         if names != above:
-            kept[place] = names
+            by_span[place] = names
         if wide != -1:
             stack.append((start - wide, active, names))
-    return Laid(kept)
+    return SegmentPrefixes(by_span)

@@ -7,7 +7,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import chain
 
-from policies.model import NarrowListing, Network, Service
+from policies.feed_block import NarrowListing
+from policies.model import Network, Service
 from policies.semantics.prefix_sets import SIX, span_of
 
 Prefix = tuple[int, int]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from policies.model import Connection, Restriction
-from policies.semantics.membership import AddressSet
+from policies.semantics.address_sets import AddressSet
 
 
 def blocking(

@@ -1,8 +1,8 @@
-"""Intents that are gone, but keep the connections that they let in: `established: keep`.
+"""Intents that are gone, but let established connections continue: ``established: keep``.
 
-An intent is *kept* when it was removed, narrowed or has expired while it said
-`keep`. Kept intents let nobody in. They have the last word before the default,
-about connections that carry their mark.
+An intent is *retained* when it was removed, was narrowed or has expired while it had that key.
+Retained intents admit no new connection. They are evaluated just above the default, for
+connections that carry their mark.
 """
 
 from __future__ import annotations
@@ -27,47 +27,47 @@ from policies.model import (
 from policies.semantics.intent_ends import connects, contains
 from policies.semantics.services import covers_all, names
 
-STORED_AS = "kept intents"  # the name that the store has them under
-SOON = 65_535 + 120  # seconds before its end from which an intent is kept already
+STORED_AS = "kept intents"  # their key in the state store
+SOON = 65_535 + 120  # seconds before its end from which an intent is retained already
 
 
 @dataclass(frozen=True, slots=True)
-class Keeping:
-    """What a restart must know of intents with ``established: keep``: those in force when last
-    looked, and those that are kept."""
+class RetainedIntents:
+    """What a restart needs of intents with ``established: keep``: those in force at the last
+    check, and those retained."""
 
     in_force: tuple[Intent, ...] = ()
-    kept: tuple[Intent, ...] = ()
+    retained: tuple[Intent, ...] = ()
 
 
-def keeps(intent: Intent) -> bool:
+def retains(intent: Intent) -> bool:
     return intent.keep_established and intent.action is Action.ALLOW
 
 
 def bare(intent: Intent) -> Intent:
-    """An intent without what does not matter here."""
+    """An intent without its place, description and logging, which retaining ignores."""
     return replace(intent, source=NOWHERE, description="", log=False)
 
 
 def in_force(policy: Policy, now: float) -> tuple[Intent, ...]:
-    """The intents that have not ended and would keep their connections."""
-    return tuple(bare(each) for each in policy.intents if keeps(each) and each.holds(now))
+    """The intents that have not ended and would be retained."""
+    return tuple(bare(each) for each in policy.intents if retains(each) and each.holds(now))
 
 
-def kept_after(
-    before: Iterable[Intent], policy: Policy, kept: Iterable[Intent], now: float
+def retained_after(
+    before: Iterable[Intent], policy: Policy, retained: Iterable[Intent], now: float
 ) -> tuple[Intent, ...]:
-    """What must be kept under ``policy``: ``before`` were `in_force` when this was last asked, and
-    ``kept`` what it said.
+    """The intents to retain under ``policy``; ``before`` were `in_force` at the previous call, and
+    ``retained`` is what it returned.
 
-    An intent that still lets in all that it did needs no keeping, and one that
-    now says `cut` gets none. One that ends soon is kept beforehand, so that its
-    connections live on where nobody is there to see its end.
+    An intent that still admits all that it did is not retained, nor is one that is now ``cut``.
+    One that ends soon is retained beforehand, so that its connections continue even if the
+    controller is down when it ends.
     """
     current = {intent.name: intent for intent in policy.intents}
     ending = [each for each in in_force(policy, now) if not each.holds(now + SOON)]
     found: dict[Intent, None] = {}
-    for intent in (*kept, *before, *ending):
+    for intent in (*retained, *before, *ending):
         new = current.get(intent.name)
         if new is not None and not new.keep_established:
             continue
@@ -78,7 +78,7 @@ def kept_after(
 
 
 def _covers(new: Intent, old: Intent) -> bool:
-    """Whether whatever the old intent let in, the new one lets in too."""
+    """Whether the new intent admits whatever the old one did."""
     return (
         new.action is Action.ALLOW
         and contains(new.sources, old.sources)
@@ -88,8 +88,8 @@ def _covers(new: Intent, old: Intent) -> bool:
 
 
 def resolved(intent: Intent, segments: Iterable[str]) -> Intent:
-    """The intent with ends that the policy still knows: where a segment is gone as well, the mark
-    of a connection says enough."""
+    """The intent with ends that the policy still has: an end of which a segment is gone as well
+    becomes `ANY`, as the mark of a connection is enough."""
     known = {*segments, *RESERVED_NAMES}
 
     def ends(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -103,15 +103,15 @@ def resolved(intent: Intent, segments: Iterable[str]) -> Intent:
     )
 
 
-def keeper(
+def first_retained(
     admitted: Iterable[Intent],
     segments: Sequence[str],
     sources: frozenset[str],
     targets: frozenset[str],
     connection: Connection,
 ) -> Intent | None:
-    """Of the kept intents that a connection was let in by, the first that still lets it go on,
-    with ends in these segments; ``segments`` are all that the policy knows."""
+    """Of the retained intents that admitted a connection, the first by which it still continues
+    with ends in these segments; ``segments`` are all of the policy."""
     for each in admitted:
         intent = resolved(each, segments)
         if connects(intent, sources, targets) and any(
@@ -121,18 +121,18 @@ def keeper(
     return None
 
 
-def written(keeping: Keeping) -> str:
+def written(retained: RetainedIntents) -> str:
     """As text for the store."""
-    return json.dumps([_data(keeping.in_force), _data(keeping.kept)])
+    return json.dumps([_data(retained.in_force), _data(retained.retained)])
 
 
-def read(text: str | None) -> Keeping:
+def read(text: str | None) -> RetainedIntents:
     """What `written` wrote; nothing for None. Raises ValueError for anything else."""
     if text is None:
-        return Keeping()
+        return RetainedIntents()
     try:
-        in_force, kept = json.loads(text)
-        return Keeping(_intents(in_force), _intents(kept))
+        in_force, retained = json.loads(text)
+        return RetainedIntents(_intents(in_force), _intents(retained))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"no kept intents: {error}") from None
 

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
 
+from policies.feed_block import FeedBlock
 from policies.model import (
     Action,
     Connection,
-    FeedBlock,
     Intent,
     Mode,
     NearestMiss,
@@ -25,12 +25,13 @@ from policies.model import (
     Tier,
     Verdict,
 )
+from policies.semantics.address_sets import AddressSet
 from policies.semantics.feed_listings import NOTHING_LISTED, Listings
 from policies.semantics.intent_ends import EndIndex
-from policies.semantics.membership import AddressSet, Membership
+from policies.semantics.membership import Membership
 from policies.semantics.precedence import AFTER_ADAPTIVE
 from policies.semantics.restrictions import blocking
-from policies.semantics.retained_intents import keeper
+from policies.semantics.retained_intents import first_retained
 from policies.semantics.services import ServiceIndex
 
 PARTS = ("from", "to", "services")
@@ -117,8 +118,8 @@ class Judge:
         """As `verdict`, for a caller that already has the segments of both ends.
 
         Without ``explain``, a deny comes without its nearest miss. ``admitted`` are
-        kept intents (`policies.semantics.retained_intents`) that the connection, open already, was
-        let in by: they decide where no intent does.
+        the retained intents (`policies.semantics.retained_intents`) that admitted the connection,
+        which is open already: they decide where no intent does.
         """
         start, end = self._end(sources), self._end(targets)
         live = self._live(now)
@@ -155,12 +156,12 @@ class Judge:
                 if deciding := matched & self._tiers[lower]:
                     tier = lower
                     break
-        kept: Intent | None = None
+        retained: Intent | None = None
         if admitted and not deciding:
             names = [segment.name for segment in self._policy.segments]
-            kept = keeper(admitted, names, sources, targets, connection)
-        if kept is not None:
-            intent, action, tier = kept, Action.ALLOW, kept.tier
+            retained = first_retained(admitted, names, sources, targets, connection)
+        if retained is not None:
+            intent, action, tier = retained, Action.ALLOW, retained.tier
         elif not deciding:
             intent, action = None, self._policy.defaults.action
         else:

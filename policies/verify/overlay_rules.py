@@ -16,7 +16,7 @@ from policies.rules.ovs_text import ovs_text
 from policies.rules.rule import Rule
 from policies.verify.inactive_rules import looks_at_marks, unset_marks
 
-BESIDE = frozenset({Category.DECISION, Category.FEED, Category.KEPT})
+BESIDE = frozenset({Category.DECISION, Category.FEED, Category.RETAINED})
 TABLES = frozenset(
     {
         RuleTable.LISTING,

@@ -9,7 +9,8 @@ from ipaddress import ip_address
 from policies.compiler import FeedRules, RuleChange
 from policies.compiler.stateful.adaptive import limit_meters, restriction_rules
 from policies.compiler.stateful.feeds import FeedChange
-from policies.model import FeedBlock, Restriction
+from policies.feed_block import FeedBlock
+from policies.model import Restriction
 from policies.rules.layout import Category, category_of, number_of
 from policies.rules.rule import Meter, Rule
 from response.decision import Decision

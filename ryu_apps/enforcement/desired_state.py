@@ -7,11 +7,12 @@ from contextlib import suppress
 
 from policies.compiler import CompileError, Compiler, SwitchView, Update
 from policies.compiler.targets import Form, SwitchTarget, rules_for
-from policies.model import Envelope, FeedBlock, Policy
+from policies.feed_block import FeedBlock
+from policies.model import Envelope, Policy
 from policies.rules.rule import Meter, Rule
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
-from policies.semantics.retained_intents import Keeping
+from policies.semantics.retained_intents import RetainedIntents
 from response.decision import Decision
 from ryu_apps.enforcement.decision_state import DecisionState
 from ryu_apps.enforcement.policy_state import PolicyState
@@ -48,7 +49,7 @@ class DesiredState:
         links: Iterable[Link],
         decisions: Iterable[Decision],
         feeds: Iterable[FeedBlock] = (),
-        retained: Keeping | None = None,
+        retained: RetainedIntents | None = None,
     ) -> None:
         """Take back what an earlier run knew, as far as it fits the policy."""
         self.decision_state.restore(decisions, feeds)
@@ -172,7 +173,7 @@ class DesiredState:
         if compiler is None:
             return None
         self.policy_state = self.policy_state.retain(now)
-        retained = self.policy_state.retained.kept
+        retained = self.policy_state.retained.retained
         update = compiler.update(self.policy, self.membership, self.bindings, now, retained)
         self._compiler = compiler
         return update
@@ -191,5 +192,5 @@ class DesiredState:
 
     def _compiled(self, now: float) -> Compiler:
         self.policy_state = self.policy_state.retain(now)
-        retained = self.policy_state.retained.kept
+        retained = self.policy_state.retained.retained
         return Compiler(self.policy, self.membership, self.bindings, now, retained)

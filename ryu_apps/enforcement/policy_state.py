@@ -10,7 +10,7 @@ from policies.compiler import Compiler, declared_bindings, intent_numbers
 from policies.model import Policy
 from policies.rules.layout import name_number
 from policies.semantics.membership import Membership
-from policies.semantics.retained_intents import Keeping, in_force, kept_after
+from policies.semantics.retained_intents import RetainedIntents, in_force, retained_after
 from topology.hosts import ExpectedHost
 from topology.records import Binding
 
@@ -25,7 +25,7 @@ class PolicyState:
     version: int
     digest: str
     intent_names: Mapping[int, str]
-    retained: Keeping = Keeping()
+    retained: RetainedIntents = RetainedIntents()
 
     @classmethod
     def of(
@@ -33,26 +33,27 @@ class PolicyState:
         policy: Policy,
         files: tuple[str, ...] = (),
         version: int = 0,
-        retained: Keeping | None = None,
+        retained: RetainedIntents | None = None,
     ) -> PolicyState:
         """Raises CompileError where two intents have the same number."""
         names = intent_numbers(policy)
-        return cls(policy, files, version, digest_of(policy), names, retained or Keeping())
+        return cls(policy, files, version, digest_of(policy), names, retained or RetainedIntents())
 
     def retain(self, now: float) -> PolicyState:
         """The same, with the intents that are retained now."""
         before = self.retained
-        kept = kept_after(before.in_force, self.policy, before.kept, now)
-        retained = Keeping(in_force(self.policy, now), kept)
-        if not kept:
+        gone = retained_after(before.in_force, self.policy, before.retained, now)
+        retained = RetainedIntents(in_force(self.policy, now), gone)
+        if not gone:
             return replace(self, retained=retained)
-        names = {name_number(intent.name): intent.name for intent in kept} | {**self.intent_names}
+        names = {name_number(intent.name): intent.name for intent in gone} | {**self.intent_names}
         return replace(self, retained=retained, intent_names=names)
 
     def release(self, number: int) -> PolicyState:
         """The same without the retained intents of a number."""
-        kept = tuple(each for each in self.retained.kept if name_number(each.name) != number)
-        return replace(self, retained=Keeping(self.retained.in_force, kept))
+        before = self.retained
+        left = tuple(each for each in before.retained if name_number(each.name) != number)
+        return replace(self, retained=RetainedIntents(before.in_force, left))
 
     def hosts(self) -> tuple[tuple[Binding, ...], tuple[ExpectedHost, ...]]:
         """The bindings that the policy declares whole, and hosts that it leaves to discovery."""

@@ -13,7 +13,7 @@ from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import counters, multipart_more
 from ryu_apps.switch.transactions import Transactions
 
-_JUDGING = (Category.INTENT, Category.KEPT)
+_JUDGING = (Category.INTENT, Category.RETAINED)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from console.cli import run
-from policies.language.packet_queries import QuestionError, Questions, run_tests
+from policies.language.packet_queries import PacketQueries, QueryError, run_tests
 from policies.language.reader import load_policy, read_policy
 from policies.review.lint import check_policy
 from policies.semantics.membership import Membership
@@ -103,6 +103,6 @@ def test_questions_that_name_nothing(
 ) -> None:
     file = tmp_path / "p.yaml"
     file.write_text(TESTED + "- {from: a, to: b, service: tcp/80, expect: allow}\n")
-    with pytest.raises(QuestionError) as raised:
-        Questions(load_policy([file])).packet(origin, target, service)
+    with pytest.raises(QueryError) as raised:
+        PacketQueries(load_policy([file])).packet(origin, target, service)
     assert words in str(raised.value)

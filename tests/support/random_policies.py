@@ -7,6 +7,7 @@ from ipaddress import ip_address, ip_network
 
 from hypothesis import strategies as st
 
+from policies.feed_block import FeedBlock, NarrowListing
 from policies.model import (
     ANY,
     TCP,
@@ -15,11 +16,9 @@ from policies.model import (
     Connection,
     Defaults,
     Envelope,
-    FeedBlock,
     Host,
     Intent,
     Mode,
-    NarrowListing,
     Policy,
     Restriction,
     Segment,

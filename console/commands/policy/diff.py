@@ -12,8 +12,9 @@ from console.options.policy import At, Json, count, loaded, moment, print_json
 from policies.compiler import RuleChange
 from policies.language.errors import printable
 from policies.model import Policy
-from policies.review.diff import ComparedVerdict, PairSide, VerdictDifference, differences
+from policies.review.diff import differences
 from policies.review.rule_diff import rule_changes
+from policies.review.verdict_difference import ComparedVerdict, PairSide, VerdictDifference
 
 HEADINGS = {
     "opened": "may newly talk",

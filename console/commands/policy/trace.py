@@ -15,7 +15,7 @@ from console.errors import CommandError
 from console.options.policy import At, Json, Paths, loaded, moment, print_json
 from console.views.trace_rules import RuleMet, RuleTrace
 from policies.language.errors import printable
-from policies.language.packet_queries import QuestionError, Questions, verdict_data
+from policies.language.packet_queries import PacketQueries, QueryError, verdict_data
 from policies.model import Connection, Service, Verdict
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
@@ -66,11 +66,11 @@ def trace(
     policy_read = loaded(policy)
     now = moment(at)
     judge = Judge(policy_read, Membership(policy_read))
-    questions = Questions(policy_read)
+    queries = PacketQueries(policy_read)
     rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
 
     def answer(words: list[str]) -> TraceAnswer:
-        connection = questions.packet(*words)
+        connection = queries.packet(*words)
         verdict = judge.verdict(connection, now)
         met = rule_trace.rules_met(connection, reply=reply) if rule_trace else None
         return TraceAnswer(words[0], words[1], connection, verdict, reply, met)
@@ -86,7 +86,7 @@ def trace(
     for words, where in _questions(packets):
         try:
             answers.append(answer(words))
-        except QuestionError as problem:
+        except QueryError as problem:
             raise CommandError(f"{where}: {problem}") from None
     if as_json:
         print_json([answer_data(each) for each in answers])

@@ -15,7 +15,8 @@ from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags
 from policies.compiler.stateful.identities import SOURCE, address_fields
 from policies.compiler.stateful.narrow_feeds import narrow_rules
-from policies.model import FeedBlock, Mode
+from policies.feed_block import FeedBlock
+from policies.model import Mode
 from policies.rules import layout
 from policies.rules.conntrack import CT_REL, CT_RPL, CT_TRK
 from policies.rules.layout import Category, RuleTable, cookie, name_number

@@ -12,7 +12,8 @@ from policies.compiler.common.rule_parts import flag, flags
 from policies.compiler.common.services import service_matches
 from policies.compiler.stateful.identities import SOURCE, TARGET, address_fields
 from policies.compiler.stateful.layouts import SERVICES
-from policies.model import ONLY_IN, FeedBlock, Mode, NarrowListing
+from policies.feed_block import FeedBlock, NarrowListing
+from policies.model import ONLY_IN, Mode
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, cookie, name_number
 from policies.rules.rule import Field, Goto, Load, Rule, RuleAction

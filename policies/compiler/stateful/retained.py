@@ -37,9 +37,9 @@ def kept_rules(
     seen: set[tuple[Field, ...]] = set()
     for intent in kept:
         number = name_number(intent.name)
-        actions, cause = outcome(intent, number), cookie(Category.KEPT, number)
+        actions, cause = outcome(intent, number), cookie(Category.RETAINED, number)
         mark = Field("ct_mark", number)
-        idle = 0 if intent in alive else layout.KEEP_IDLE
+        idle = 0 if intent in alive else layout.RETAIN_IDLE
         for match in intent_matches(resolved(intent, segments), codes, _OPEN, mark):
             if match not in seen:
                 seen.add(match)

@@ -15,13 +15,13 @@ from policies.compiler import CompileError, SwitchView, compile_switch, declared
 from policies.compiler.common.identity_codes import Ends, assign_codes
 from policies.compiler.common.services import port_masks
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
+from policies.feed_block import FeedBlock
 from policies.model import (
     ANY,
     TCP,
     Action,
     Connection,
     Envelope,
-    FeedBlock,
     Host,
     Intent,
     Mode,

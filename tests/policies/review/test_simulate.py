@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from console.cli import run
-from policies.language.packet_queries import Questions
+from policies.language.packet_queries import PacketQueries
 from policies.language.reader import load_policy
 from policies.model import Connection, Host, Policy
 from policies.review.recorded_traffic import (
@@ -84,7 +84,7 @@ def test_connections_are_counted_by_what_a_policy_can_tell_apart(
 ) -> None:
     traffic = recorded(tmp_path)
     assert (traffic.records, traffic.bad, traffic.unjudged) == (9, 0, 1)
-    reads = Questions(policy).packet("web1", "db1", "tcp/5432")
+    reads = PacketQueries(policy).packet("web1", "db1", "tcp/5432")
     ((_, seen),) = [each for each in traffic.carried if each[0] == reads]
     assert (seen.connections, seen.bytes, seen.last) == (2, 1200, 10 * DAY + 5)
     assert [connection for connection, _ in traffic.blocked] == [reads]

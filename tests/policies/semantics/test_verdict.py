@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from policies.feed_block import FeedBlock
 from policies.model import (
     Action,
     Connection,
     Defaults,
     Envelope,
-    FeedBlock,
     Host,
     Intent,
     Mode,

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 
 from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
 from policies.compiler.common.rule_parts import BASE, flag
-from policies.model import Envelope, FeedBlock, Mode, Policy, Restriction, Selector
+from policies.feed_block import FeedBlock
+from policies.model import Envelope, Mode, Policy, Restriction, Selector
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, category_of
 from policies.rules.ovs_text import ovs_lines
@@ -75,7 +76,7 @@ def test_every_lost_or_changed_rule_is_named() -> None:
     assert {category_of(rule.cookie) for rule in beside} == {
         Category.DECISION,
         Category.FEED,
-        Category.KEPT,
+        Category.RETAINED,
     }
     fixed = (RuleTable.ADAPTIVE, RuleTable.AUDIT, RuleTable.MARK_TARGET)
     own = [rule for rule in rules if rule.table in fixed and not is_beside(rule)]

@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detection.alert import Alert, Contribution, Hop
-from policies.model import FeedBlock, Mode, NarrowListing, Service
+from policies.feed_block import FeedBlock, NarrowListing
+from policies.model import Mode, Service
 from policies.semantics.prefixes import fewest, prefix_of
 from response.decision import Decision, InstalledRule
 from response.feed_listing import ListFeed

@@ -7,7 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from policies.model import Envelope, FeedBlock, Mode
+from policies.feed_block import FeedBlock
+from policies.model import Envelope, Mode
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, category_of, cookie, limit_meter, name_number
 from policies.semantics.prefixes import fewest, prefix_of

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from policies.model import Intent
 from policies.rules import layout
 from policies.rules.layout import Category, RuleTable, category_of
-from policies.semantics.retained_intents import Keeping
+from policies.semantics.retained_intents import RetainedIntents
 from ryu_apps.core import FLOW_REMOVED
 from ryu_apps.effects import Save
 from ryu_apps.openflow import messages
@@ -29,11 +29,11 @@ def apply(rig: Rig, *intents: Intent) -> None:
 
 def kept(switch: FakeSwitch) -> dict[tuple[int, int, bytes], tuple[int, int, bytes]]:
     return {
-        key: rule for key, rule in switch.rules.items() if category_of(rule[0]) == Category.KEPT
+        key: rule for key, rule in switch.rules.items() if category_of(rule[0]) == Category.RETAINED
     }
 
 
-def remembered(rig: Rig) -> Keeping:
+def remembered(rig: Rig) -> RetainedIntents:
     saved = [e.retained for e in rig.effects if isinstance(e, Save) and e.retained is not None]
     return saved[-1]
 
@@ -43,7 +43,7 @@ def idle(rig: Rig, switch: FakeSwitch) -> None:
     for (table, priority, match), (value, _, _) in kept(switch).items():
         del switch.rules[table, priority, match]
         head = struct.pack(
-            "!QHBBIIHHQQ", value, priority, 0, table, 3600, 0, layout.KEEP_IDLE, 0, 1, 100
+            "!QHBBIIHHQQ", value, priority, 0, table, 3600, 0, layout.RETAIN_IDLE, 0, 1, 100
         )
         buf = messages.message(FLOW_REMOVED, 0, head + match)
         rig.carry_out(rig.core.message(switch.number, FLOW_REMOVED, 0, buf, rig.now))
@@ -58,12 +58,14 @@ def test_a_removed_intent_leaves_one_rule_until_no_switch_uses_it() -> None:
     for switch in switches:
         ((table, priority, _),) = kept(switch)
         assert (table, priority < 12_000) == (RuleTable.POLICY, True)
-    assert remembered(rig).kept and rig.core.intent_names()[layout.name_number("read")] == "read"
+    assert (
+        remembered(rig).retained and rig.core.intent_names()[layout.name_number("read")] == "read"
+    )
     idle(rig, switches[0])
-    assert remembered(rig).kept and kept(switches[1])
+    assert remembered(rig).retained and kept(switches[1])
     idle(rig, switches[1])
     rig.advance(0.1)
-    assert not remembered(rig).kept
+    assert not remembered(rig).retained
     apply(rig, KEEP)
     assert [switch.rules for switch in switches] == before
 

@@ -11,25 +11,15 @@ from hypothesis import strategies as st
 
 from policies.compiler import Compiler, FeedRules, SwitchView, declared_bindings
 from policies.compiler.probe_packets import binding_of, packet_of
-from policies.model import (
-    ANY,
-    TCP,
-    Action,
-    Connection,
-    FeedBlock,
-    Intent,
-    Policy,
-    Restriction,
-    Service,
-    Tier,
-)
+from policies.feed_block import FeedBlock
+from policies.model import ANY, TCP, Action, Connection, Intent, Policy, Restriction, Service, Tier
 from policies.rules import layout
 from policies.rules.layout import Category, category_of, name_number
 from policies.rules.simulator import Interpreter
-from policies.semantics import retained_intents as keeping
+from policies.semantics import retained_intents
 from policies.semantics.feed_listings import Listings
 from policies.semantics.membership import Membership
-from policies.semantics.retained_intents import Keeping, in_force, kept_after
+from policies.semantics.retained_intents import RetainedIntents, in_force, retained_after
 from policies.semantics.verdict import Judge
 from tests.support.random_policies import (
     HOSTS,
@@ -130,12 +120,14 @@ def at(seconds: float) -> datetime:
 
 def follow(*steps: tuple[Policy, float]) -> tuple[Intent, ...]:
     """What is kept after some policies, each in force from its moment on."""
-    known = Keeping()
+    known = RetainedIntents()
     for policy, moment in steps:
         now = NOW + moment
-        known = Keeping(in_force(policy, now), kept_after(known.in_force, policy, known.kept, now))
-        assert keeping.read(keeping.written(known)) == known
-    return known.kept
+        known = RetainedIntents(
+            in_force(policy, now), retained_after(known.in_force, policy, known.retained, now)
+        )
+        assert retained_intents.read(retained_intents.written(known)) == known
+    return known.retained
 
 
 def test_an_intent_is_kept_when_it_goes_or_covers_less_and_only_if_it_says_so() -> None:
@@ -178,12 +170,12 @@ def test_rules_before_the_end_have_no_timer_and_after_it_the_switch_s_own() -> N
 
     def timers() -> set[int]:
         rules = compiler.rules(view, NOW)
-        return {r.idle_timeout for r in rules if category_of(r.cookie) == Category.KEPT}
+        return {r.idle_timeout for r in rules if category_of(r.cookie) == Category.RETAINED}
 
     assert timers() == {0}
     update = compiler.update(policy, membership, bindings, NOW + 101, (soon,))
-    assert timers() == {layout.KEEP_IDLE}
-    assert {r.idle_timeout for r in update.everywhere.added} == {layout.KEEP_IDLE}
+    assert timers() == {layout.RETAIN_IDLE}
+    assert {r.idle_timeout for r in update.everywhere.added} == {layout.RETAIN_IDLE}
     compiler.update(policy, membership, bindings, NOW + 102, ())
     assert timers() == set()
 
