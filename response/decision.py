@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 DecisionAction = Literal["rate_limit", "isolate", "quarantine"]
 Arm = Literal["alert", "rate_limit", "isolate", "quarantine"]
 ARMS: tuple[Arm, ...] = ("alert", "rate_limit", "isolate", "quarantine")
@@ -25,8 +27,7 @@ def id_of(number: int) -> str:
     return f"d{number}"
 
 
-@dataclass(frozen=True, slots=True)
-class InstalledRule:
+class InstalledRule(Struct, frozen=True):
     """One rule that a switch confirmed by barrier for this decision."""
 
     switch: int
@@ -34,8 +35,7 @@ class InstalledRule:
     cookie: int
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     """``number`` is the cookie's object number and unique in a state directory;
     ``target`` the host's name (or address where it has none), ``addresses``
     what the rules match. ``ttl`` is what it was made for; ``until`` is set once it was

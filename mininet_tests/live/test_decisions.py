@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from console.clients.controller import ask_controller
 from mininet_tests.live.conftest import MakeController, MakeLab
@@ -52,7 +53,7 @@ def test_actions_stop_both_ways_what_they_say_and_nothing_else(
     propose(
         tmp_path / "state",
         *(
-            replace(PROPOSAL, id=name, number=number, action=action)  # type: ignore[arg-type]
+            structs.replace(PROPOSAL, id=name, number=number, action=action)
             for number, (name, action) in enumerate(actions, 1)
         ),
     )
@@ -134,7 +135,7 @@ def test_the_switch_itself_ends_a_decision_at_its_time(
 ) -> None:
     """The controller dies, comes back, finds nothing to send, and dies for good."""
     ttl = 14
-    held = replace(PROPOSAL, action="quarantine", ttl=ttl)
+    held = structs.replace(PROPOSAL, action="quarantine", ttl=ttl)
     propose(tmp_path / "state", held)
     network = lab(POLICY, links=[Link(1, 9, 2, 9)])
     running = controller(network)

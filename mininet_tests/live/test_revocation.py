@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from mininet_tests.experiments.faults import status, wait_for
 from mininet_tests.experiments.updates import put_in_force
@@ -107,7 +108,7 @@ def test_what_loses_its_permission_stops_and_the_rest_goes_on(
     first, second = policies()
     propose(
         tmp_path / "state",
-        replace(PROPOSAL, action="quarantine", target="a", addresses=("10.0.0.1",)),
+        structs.replace(PROPOSAL, action="quarantine", target="a", addresses=("10.0.0.1",)),
     )
     network = lab(first, links=[Link(1, 9, 2, 9)])
     running = controller(network)

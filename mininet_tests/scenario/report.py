@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import to_builtins
 from rich.console import Console, Group
 from rich.panel import Panel
 from rich.table import Table
@@ -27,13 +28,13 @@ def as_json(result: ScenarioResult) -> dict[str, Any]:
         "seconds_to_rule": result.seconds_to_rule,
         "first_hostile": None if result.seen is None else result.seen.first_sent,
         "alert": None if result.alert is None else asdict(result.alert),
-        "decision": None if stop is None else asdict(stop.decision),
+        "decision": None if stop is None else to_builtins(stop.decision),
         "rule_confirmed": None if stop is None else stop.rule,
         "last_hostile_through": None if result.seen is None else result.seen.last_through,
         "last_hostile_through_to": None if result.seen is None else result.seen.last_through_to,
         "hosts_reached": None if result.seen is None else result.seen.reached,
         "attack": None if result.attack is None else asdict(result.attack),
-        "decisions": [asdict(decision) for decision in result.decisions],
+        "decisions": to_builtins(result.decisions),
         "benign": [{**asdict(share), "success": share.success} for share in result.shares],
         "failed_requests": [
             {**asdict(outcome.request), "started": outcome.started, "problem": outcome.problem}

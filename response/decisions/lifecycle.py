@@ -9,8 +9,9 @@ the second time.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from response.audit.log import Audit, Kind
 from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of

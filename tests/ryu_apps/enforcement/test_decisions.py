@@ -6,6 +6,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
+from msgspec import structs
 
 from policies.feed_block import FeedBlock
 from policies.model import Envelope, Mode
@@ -45,7 +46,7 @@ def test_every_action_is_confirmed_with_its_tables_and_undone_exactly() -> None:
         (6, "isolate", marks[:1]),
         (7, "rate_limit", (RuleTable.ADAPTIVE,)),
     ):
-        held = replace(HOLD, id=f"d-{number}", number=number, action=action)  # type: ignore[arg-type]
+        held = structs.replace(HOLD, id=f"d-{number}", number=number, action=action)
         decide(rig, held)
         rules = {InstalledRule(1, table, cookie(Category.DECISION, number)) for table in tables}
         last = rig.messages(RulesConfirmed)[-1]
@@ -61,7 +62,9 @@ def test_a_limit_has_a_meter_of_its_own_that_comes_first_and_goes_last() -> None
     rig = Rig(LIMITED)
     switch = rig.connect()
     hosts = [
-        replace(HOLD, id=f"d-{n}", number=n, action="rate_limit", addresses=(f"10.0.0.{n}",))
+        structs.replace(
+            HOLD, id=f"d-{n}", number=n, action="rate_limit", addresses=(f"10.0.0.{n}",)
+        )
         for n in range(1, 30)
     ]
     for held in hosts:
@@ -83,7 +86,7 @@ def test_a_limit_has_a_meter_of_its_own_that_comes_first_and_goes_last() -> None
 def test_a_limit_follows_the_policy() -> None:
     rig = Rig(LIMITED)
     switch = rig.connect()
-    decide(rig, replace(HOLD, action="rate_limit"))
+    decide(rig, structs.replace(HOLD, action="rate_limit"))
     assert switch.meters[limit_meter(5)] == (40, 4)
     faster = replace(LIMITED, envelope=Envelope(rate_limit=500))
     rig.carry_out(rig.core.apply_policy(faster, (), rig.now))
@@ -95,14 +98,14 @@ def test_escalation_and_the_way_back() -> None:
     rig = Rig(LIMITED)
     switch = rig.connect()
     before = dict(switch.rules)
-    limited = replace(HOLD, action="rate_limit")
+    limited = structs.replace(HOLD, action="rate_limit")
     states = {}
     decide(rig, limited)
     states["rate_limit"] = dict(switch.rules)
     for action in ("isolate", "quarantine", "isolate", "rate_limit"):
-        decide(rig, replace(HOLD, action=action))
+        decide(rig, structs.replace(HOLD, action=action))
         assert states.setdefault(action, dict(switch.rules)) == switch.rules
-    longer = replace(HOLD, id="d-2", number=6, ttl=600)
+    longer = structs.replace(HOLD, id="d-2", number=6, ttl=600)
     decide(rig, longer)
     assert {number for _, number in timed(switch)} == {5, 6}
     decide(rig, longer, held=False)
@@ -116,7 +119,7 @@ def test_of_two_quarantines_the_longer_has_the_rules_and_the_other_gets_them_bac
     switch = rig.connect()
     decide(rig, HOLD)
     mine = dict(switch.rules)
-    longer = replace(HOLD, id="d-2", number=6, ttl=600)
+    longer = structs.replace(HOLD, id="d-2", number=6, ttl=600)
     decide(rig, longer)
     assert {number for _, number in timed(switch)} == {6}
     last = {each.decision: each for each in rig.messages(RulesConfirmed)[-2:]}
@@ -135,10 +138,10 @@ def test_more_time_goes_to_the_switch_and_asking_twice_changes_nothing() -> None
     assert switch.flow_mods == sent
     assert len(rig.messages(RulesConfirmed)) == before + 1, "confirmed by a barrier all the same"
     rig.now += 10
-    decide(rig, replace(HOLD, ttl=600))
+    decide(rig, structs.replace(HOLD, ttl=600))
     assert set(timed(switch).values()) == {590}
-    decide(rig, replace(HOLD, ttl=600), held=False)
-    decide(rig, replace(HOLD, ttl=600), held=False)
+    decide(rig, structs.replace(HOLD, ttl=600), held=False)
+    decide(rig, structs.replace(HOLD, ttl=600), held=False)
     assert not timed(switch)
 
 
@@ -231,6 +234,6 @@ def test_a_plain_switch_confirms_what_it_has_and_says_what_it_cannot() -> None:
     confirmed = rig.messages(RulesConfirmed)[-1]
     assert confirmed.removed and {(rule.table, rule.cookie) for rule in confirmed.rules} == there
     before = len(rig.messages(RulesConfirmed))
-    decide(rig, replace(HOLD, action="rate_limit"))
+    decide(rig, structs.replace(HOLD, action="rate_limit"))
     assert len(rig.messages(RulesConfirmed)) == before
     assert "cannot rate_limit: d-1" in rig.messages(SwitchChanged)[-1].detail

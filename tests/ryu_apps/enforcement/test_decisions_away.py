@@ -3,14 +3,14 @@ they meet again."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from policies.rules.layout import Category, category_of
 from response.decision import InstalledRule
 from response.ipc.messages import Enforce, Release, RulesConfirmed
 from tests.support.controller_rig import HOLD, Rig
 
-MADE = replace(HOLD, id="d7", number=7)
+MADE = structs.replace(HOLD, id="d7", number=7)
 
 
 def confirmed(rig: Rig) -> dict[tuple[str, bool], set[InstalledRule]]:
@@ -40,7 +40,7 @@ def test_a_release_before_any_switch_is_there_is_confirmed_when_it_comes() -> No
     placed = confirmed(rig)["d7", False]
     again = Rig()
     again.now = MADE.expires + 5
-    known = replace(MADE, state="expired", rules=tuple(placed))
+    known = structs.replace(MADE, state="expired", rules=tuple(placed))
     again.carry_out(again.core.decisions.command(Release(known, "expired (sent again)"), again.now))
     assert confirmed(again) == {}
     again.connect()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec import structs
 
 from console.clients.analysis_socket import ask_analysis
 from mininet_tests.lab.controller import ROOT, Controller
@@ -59,7 +60,7 @@ def propose(state: Path, *decisions: Decision) -> None:
     state.mkdir(exist_ok=True)
     store = Store.open(state, time.time())
     for each in decisions:
-        store.save_decision(replace(each, ts=time.time() + 60))  # not yet out of time then
+        store.save_decision(structs.replace(each, ts=time.time() + 60))  # not yet out of time then
         store.next_decision_number()
     store.close()
 
