@@ -15,11 +15,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import typer
-from typer._click.core import Command, Context  # typer carries its own copy of click
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 from typer.main import get_group
 
@@ -27,6 +26,8 @@ from console.errors import WRONG_INPUT, CommandError, exit_code, explain
 from topology.gc_tuning import collect_rarely
 
 PLUGINS = "septum.commands"
+
+Command = TyperCommand | TyperGroup
 
 
 class CommandModule(NamedTuple):
@@ -65,7 +66,7 @@ def _commands_of(register: Callable[[typer.Typer], None]) -> dict[str, Command]:
     """What a room's ``register(app)`` adds, by command name."""
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     register(app)
-    return dict(get_group(app).commands)
+    return cast(dict[str, Command], get_group(app).commands)
 
 
 def _load_built_in(built_in: CommandModule) -> Command:
@@ -107,16 +108,16 @@ class Septum(TyperGroup):
         built_in = {known.name for known in COMMAND_MODULES}
         return {p.name: p for p in entry_points(group=PLUGINS) if p.name not in built_in}
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return [*(built_in.name for built_in in COMMAND_MODULES), *sorted(self.plugins())]
 
-    def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Command | None:
         if cmd_name not in self.commands:
             command = self._load(cmd_name)
             if command is None:
                 return None
             self.commands[cmd_name] = _keep_lines(command)
-        return self.commands[cmd_name]
+        return cast(Command, self.commands[cmd_name])
 
     def _load(self, name: str) -> Command | None:
         for built_in in COMMAND_MODULES:
@@ -132,16 +133,14 @@ class Septum(TyperGroup):
                 f"`septum {name}` comes from {plugin.value}, which cannot be loaded: {error}"
             ) from error
 
-    def resolve_command(
-        self, ctx: Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         if self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             close = get_close_matches(args[0], self.list_commands(ctx))
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             ctx.fail(f"no such command {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         """The list of commands, built-in ones from the table so that nothing is imported."""
         rows = [(built_in.name, built_in.summary) for built_in in COMMAND_MODULES]
         for name in sorted(self.plugins()):
@@ -149,7 +148,7 @@ class Septum(TyperGroup):
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
-    def _plugin_summary(self, ctx: Context, name: str) -> str:
+    def _plugin_summary(self, ctx: Any, name: str) -> str:
         try:
             command = self.get_command(ctx, name)
         except CommandError:
@@ -185,7 +184,7 @@ def septum(
 
 def command_tree() -> Command:
     """The whole command as typer runs it."""
-    return typer.main.get_command(app)
+    return cast(Command, typer.main.get_command(app))
 
 
 def _report(line: str) -> None:

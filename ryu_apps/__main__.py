@@ -11,7 +11,13 @@ import os
 import sys
 from collections.abc import Callable
 
-from ryu_apps.runtime import patch_standard_library
+try:
+    from ryu_apps.runtime import patch_standard_library
+except ImportError as error:  # no OpenFlow library: it says which to install
+    if os.environ.get("SEPTUM_DEBUG"):
+        raise
+    print(f"septum: {error}", file=sys.stderr)
+    sys.exit(2)
 
 patch_standard_library()
 

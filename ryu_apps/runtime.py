@@ -18,6 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 CHOICE = "SEPTUM_OPENFLOW"
 OS_KEN = os.environ.get(CHOICE, "ryu") == "os-ken" or find_spec("ryu") is None
+if find_spec("os_ken" if OS_KEN else "ryu") is None:
+    raise ImportError(
+        "os-ken is not installed: `pip install septum[os-ken]`"
+        if find_spec("ryu")
+        else "no OpenFlow library is installed: `pip install septum[ryu]` or `septum[os-ken]`"
+    )
 os.environ.setdefault("OSKEN_HUB_TYPE", "eventlet")  # read when os-ken is imported
 
 with warnings.catch_warnings():

@@ -6,9 +6,10 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
-from typer._click.core import Command, Context
+from typer import Context
+from typer.core import TyperCommand
 
-from console.cli import command_tree
+from console.cli import Command, command_tree
 
 PAGE = Path(__file__).parent.parent / "docs" / "commands.md"
 INTRODUCTION = """\
@@ -23,13 +24,12 @@ This page is made from the commands' own help by `make docs`; do not edit it by 
 
 def walk(command: Command, context: Context) -> Iterator[tuple[Context, Command]]:
     """Every command below ``command`` that does something itself, in the order of the help."""
-    list_commands = getattr(command, "list_commands", None)
-    if list_commands is None:
+    if isinstance(command, TyperCommand):
         yield context, command
         return
-    for name in list_commands(context):
-        child = command.get_command(context, name)  # type: ignore[attr-defined]
-        if child is not None and not child.hidden:
+    for name in command.list_commands(context):
+        child = command.get_command(context, name)
+        if isinstance(child, Command) and not child.hidden:
             yield from walk(child, Context(child, info_name=name, parent=context))
 
 
