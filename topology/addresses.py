@@ -45,7 +45,7 @@ def mac_of_link_local(ip: str) -> str | None:
 
 
 def is_host_mac(mac: str) -> bool:
-    """Whether a MAC can be one host's: neither a group's nor nobody's."""
+    """Whether a MAC can belong to one host: neither multicast nor all zeros."""
     number = mac_number(mac)
     return number != 0 and not number & MULTICAST_MAC
 
@@ -57,8 +57,8 @@ def is_group(address: IPv4Address | IPv6Address) -> bool:
 
 @lru_cache(maxsize=65_536)
 def looks_like_group(ip: str) -> bool:
-    """Whether an address is a group's as far as its text tells, the broadcast of most IPv4
-    networks among them; False for what is no IP address."""
+    """Whether the text of an address looks like multicast or broadcast, including the broadcast
+    address of most IPv4 networks; False for text that is no IP address."""
     try:
         address = ip_address(ip)
     except ValueError:
@@ -67,7 +67,7 @@ def looks_like_group(ip: str) -> bool:
 
 
 def is_host_address(address: IPv4Address | IPv6Address) -> bool:
-    """Whether an address can be one host's on a network: not a group's, unspecified or
+    """Whether an address can belong to one host on a network: not multicast, unspecified or
     loopback."""
     return not (is_group(address) or address.is_unspecified or address.is_loopback)
 

@@ -14,19 +14,17 @@ AROUND = 1_000  # hops that passing through a switch to be avoided counts for
 
 
 def cable_of(link: Link) -> Cable:
-    """A cable is one, whichever way it was seen."""
+    """The cable of a link: the same for both directions."""
     near, far = (link.switch, link.port), (link.peer_switch, link.peer_port)
     return (*near, *far) if near < far else (*far, *near)
 
 
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The links known now. A link counts once both or either direction was seen.
-
-    ``tree`` are the cables that multicast takes. They stay in it for as long as
-    they are there: another cable comes in only where one is missing. So while
-    switches change over one after the other, what some have already and others
-    still have never closes a circle.
+    """The known links. A link counts once either direction was seen. ``tree`` are the cables that
+    multicast takes. A cable stays in the tree while it exists; another one joins only to replace a
+    missing one. So a mixture of old and new trees, while switches are updated one after the other,
+    never has a loop.
     """
 
     links: frozenset[Link] = frozenset()
@@ -37,7 +35,7 @@ class Fabric:
         return _grown(frozenset(links), ())
 
     def with_link(self, link: Link) -> Fabric:
-        """The fabric after ``link`` was seen; whatever used its ports before is gone."""
+        """The fabric after ``link`` was seen; other links on its ports are removed."""
         if link in self.links:
             return self
         ends = {(link.switch, link.port), (link.peer_switch, link.peer_port)}
@@ -57,7 +55,7 @@ class Fabric:
         return self if kept == self.links else _grown(kept, self.tree)
 
     def without_port(self, switch: int, port: int) -> Fabric:
-        """The fabric after a port went down: both directions of its link go with it."""
+        """The fabric after a port went down, without both directions of its link."""
         here = (switch, port)
         return self.without(
             [
@@ -78,10 +76,9 @@ class Fabric:
     def next_ports(self, switch: int, avoid: Collection[int] = ()) -> Mapping[int, int]:
         """For every reachable other switch, the port of ``switch`` on a shortest path to it.
 
-        Paths lead around the switches in ``avoid`` where there is another way:
-        these are reached, but not passed through. Ties go to the path whose
-        switches have the smallest numbers, so that every run, and every switch
-        on the path, chooses the same way (Dijkstra, 1959, with these costs).
+        Paths avoid passing through the switches in ``avoid`` where another path exists. Ties go to
+        the path whose switches have the smallest numbers, so that every run, and every switch on
+        the path, chooses the same way (Dijkstra, 1959, with these costs).
         """
         ports: dict[int, dict[int, int]] = {}
         for one, port, other, peer in sorted(_cables(self.links), reverse=True):
@@ -129,8 +126,8 @@ def _at(cable: Cable, switch: int) -> Iterator[int]:
 
 
 def _grown(links: frozenset[Link], tree: Iterable[Cable]) -> Fabric:
-    """The tree without what is gone, and with the fewest cables that join what that left apart:
-    breadth first from the smallest switch, so that paths along it are short."""
+    """The tree without missing cables, plus the fewest cables that reconnect its parts: breadth
+    first from the smallest switch, so that paths along it are short."""
     there = _cables(links)
     kept = {cable for cable in tree if cable in there}
     near: dict[int, list[tuple[bool, int, Cable]]] = {}
@@ -160,7 +157,7 @@ def _grown(links: frozenset[Link], tree: Iterable[Cable]) -> Fabric:
 def _groups(
     near: Mapping[int, Collection[tuple[bool, int, Cable]]], kept: Collection[Cable]
 ) -> dict[int, set[int]]:
-    """The switches that each one is joined to by cables that stay."""
+    """For each switch, the switches connected to it by remaining cables."""
     groups: dict[int, set[int]] = {switch: {switch} for switch in near}
     for one, _, other, _ in kept:
         if groups[one] is not groups[other]:

@@ -1,4 +1,4 @@
-"""When Python looks for cyclic garbage.
+"""Tuning of Python's cyclic garbage collector.
 
 Rules, hosts, records and edges by the hundred thousand are objects that the
 collector walks again and again although none of them is part of a cycle: with
@@ -19,8 +19,8 @@ _rarely = False  # gc.get_freeze_count() would count them one by one
 
 
 def collect_rarely() -> None:
-    """Call once in a process of Septum's own, when all that stays for good is loaded: it is not
-    looked at any more, and what comes is looked at less often."""
+    """Exempt all present objects from collection and collect later ones less often. Call once in a
+    process of Septum's own, when all permanent data is loaded."""
     global _rarely
     _rarely = True
     gc.freeze()
@@ -29,11 +29,9 @@ def collect_rarely() -> None:
 
 @contextmanager
 def collection_paused() -> Iterator[None]:
-    """Rules and hosts are made by the ten thousand and all stay: looking for garbage among them
-    would take as long as making them, meanwhile and right afterwards.
-
-    What was made counts as old when the block ends, so that only a full collection looks at it;
-    none does where `collect_rarely` holds.
+    """Pause collection in the block. Rules and hosts are made by the ten thousand and all stay:
+    searching them for garbage would take as long as making them. They count as old when the block
+    ends, so that only a full collection visits them, and none after `collect_rarely`.
     """
     collecting = gc.isenabled()
     gc.disable()

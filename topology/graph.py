@@ -1,9 +1,9 @@
 """The live communication graph: who talks to whom, on which service, how it went.
 
-What is live is one table of service edges (client, server, service); a networkx ``DiGraph`` kept
-up to date takes three times the memory, so :meth:`CommunicationGraph.snapshot` makes one when
-it is wanted. The table is bounded: the service edge that was used longest ago goes first, and what
-was not used for ``max_age`` seconds goes too.
+It is kept as one table of service edges (client, server, service); a networkx ``DiGraph`` kept up
+to date takes three times the memory, so :meth:`CommunicationGraph.snapshot` makes one on request.
+The table is bounded: the least recently used service edge is removed first, and edges unused for
+``max_age`` seconds are removed too.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class CommunicationGraph:
     def observe(self, record: FlowRecord) -> ServiceEdge:
         """Count one record; returns its edge.
 
-        ``start`` and ``whole`` count a connection, ``end`` only adds how it went.
+        ``start`` and ``whole`` count a connection, ``end`` only adds its outcome.
         """
         key = (record.src_ip, record.dst_ip, record.service)
         edge = self._edges.get(key)
@@ -161,7 +161,7 @@ _SUMMED = ("count", "established", "denied", "would_deny", "failed", "bytes")
 
 
 def total_bytes(record: FlowRecord) -> int:
-    """Bytes in both directions together, 0 where the source does not say."""
+    """Bytes in both directions together, 0 where unknown."""
     if record.bytes is not None:
         return record.bytes
     return (record.bytes_out or 0) + (record.bytes_in or 0)
@@ -182,7 +182,7 @@ def export_graph(graph: nx.DiGraph[str], form: str, labels: dict[str, str] | Non
 
 
 def _flat(graph: nx.DiGraph[str], names: dict[str, str]) -> nx.DiGraph[str]:
-    """GraphML knows no nested values: services become one space-separated string."""
+    """Replace nested values, which GraphML lacks: services become one space-separated string."""
     flat: nx.DiGraph[str] = nx.DiGraph()
     for node in graph.nodes:
         flat.add_node(node, label=names.get(node, node))

@@ -15,9 +15,8 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ExpectedHost:
-    """A declared host whose place, MAC or addresses are left to discovery.
-
-    A part that is None (or empty) may be anything; the others must match.
+    """A declared host whose location, MAC or addresses are to be discovered. Parts that are None
+    (or empty) match anything.
     """
 
     host: str
@@ -38,10 +37,9 @@ class ExpectedHost:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What a packet's source addresses mean: a new binding, or a spoof with its reason.
-
-    Neither is set when the binding is known already. ``doubt`` goes with a spoof: a discovered
-    binding that may be out of date, as its host could have moved.
+    """The result of checking a packet's source addresses: a new binding, or a spoof with its
+    reason. Neither is set when the binding is already known. ``doubt`` accompanies a spoof: a
+    discovered binding that may be outdated, since its host could have moved.
     """
 
     learned: Binding | None = None
@@ -51,9 +49,9 @@ class Sighting:
 
 @dataclass(slots=True)
 class HostTable:
-    """All bindings that hold now. ``down`` are ports without a link: their hosts may move.
+    """All current bindings. ``down`` are ports without a link: their hosts may move.
 
-    Looking a packet's source up costs the same however many hosts there are.
+    Looking up a packet's source takes constant time.
     """
 
     declared: tuple[Binding, ...] = ()
@@ -85,7 +83,7 @@ class HostTable:
         self.restore(before)
 
     def port_down(self, place: Place) -> None:
-        """The port has no link: whoever was discovered there may be anywhere."""
+        """Note that a port lost its link: hosts discovered there may move."""
         self.down.add(place)
         self.left.add(place)
 
@@ -93,7 +91,7 @@ class HostTable:
         self.down.discard(place)
 
     def occupant(self, place: Place) -> str | None:
-        """The host that is known to be on a port, by its name or MAC; None for nobody."""
+        """The host known on a port, by its name or MAC, or None."""
         name = self._owners.get(place)
         if name is None and self._on_port[place] and place not in self.left:
             here = (b for b in self.discovered.values() if (b.switch, b.port) == place)
@@ -101,7 +99,7 @@ class HostTable:
         return name
 
     def vacate(self, place: Place) -> bool:
-        """Forget who was discovered on a port; whether there was anybody."""
+        """Forget the hosts discovered on a port; whether there were any."""
         kept = {k: b for k, b in self.discovered.items() if (b.switch, b.port) != place}
         gone = len(kept) < len(self.discovered)
         if gone:
@@ -110,7 +108,7 @@ class HostTable:
         return gone
 
     def restore(self, bindings: Iterable[Binding]) -> None:
-        """Take back what an earlier run discovered, as far as it still fits."""
+        """Restore an earlier run's discovered bindings, as far as they are still consistent."""
         for binding in bindings:
             seen = self.sighting(binding.mac, binding.ip, binding.switch, binding.port)
             if seen.spoof is not None and binding.host is not None:
@@ -122,9 +120,8 @@ class HostTable:
                     self.assign(binding.mac, binding.ip)
 
     def assign(self, mac: str, ip: str) -> Sighting:
-        """A declared server gave an address to the host with this MAC, wherever that is now.
-
-        What was only discovered with the address loses it; a declared address stays its host's.
+        """Bind an address that a declared DHCP server assigned to the host with this MAC, at its
+        current port. A discovered binding of the address is removed; a declared one stays.
         """
         known, owner = self._by_mac.get(mac), self._by_ip.get(ip)
         if known is None or not is_bindable(ip):
@@ -143,7 +140,7 @@ class HostTable:
         return Sighting(learned=binding)
 
     def sighting(self, mac: str, ip: str, switch: int, port: int) -> Sighting:
-        """Judge the source addresses of a packet that came in on an edge port."""
+        """Check the source addresses of a packet from an edge port."""
         here = (switch, port)
         self.left.discard(here)
         owner = self._by_ip.get(ip)
@@ -170,7 +167,7 @@ class HostTable:
     def _clashes(
         self, known: Iterable[Binding | None], mac: str, ip: str, here: Place
     ) -> tuple[str | None, Binding | None]:
-        """What this sighting contradicts first, and the binding that it would be a move of."""
+        """The first contradiction to known bindings, and the binding that would have moved."""
         found: list[tuple[str, Binding]] = []
         for each in known:
             if each is not None and (clash := self._clash(each, mac, ip, here)) is not None:
@@ -189,8 +186,8 @@ class HostTable:
         )
 
     def gone(self, known: Binding, newcomer: Binding) -> None:
-        """Nobody answers where ``known`` was: a host that moved leaves with all its addresses, one
-        whose address somebody else has now loses that address."""
+        """Remove ``known``, whose port no longer answers: a host that moved leaves with all its
+        addresses, one whose address another host has now loses that address."""
         moved = known.mac == newcomer.mac
         self.discovered = {
             key: each
@@ -200,7 +197,7 @@ class HostTable:
         self._index()
 
     def _clash(self, known: Binding, mac: str, ip: str, here: Place) -> str | None:
-        """Why this sighting contradicts a known binding; None when it does not."""
+        """Why these addresses contradict a known binding; None when they do not."""
         there = (known.switch, known.port)
         left = there in self.down and (known.mac, known.ip) in self.discovered
         if there == here and known.mac == mac or known.mac == mac and left:
@@ -212,7 +209,7 @@ class HostTable:
         )
 
     def _forget_elsewhere(self, mac: str, here: Place) -> None:
-        """A discovered host that moved leaves its old place with all its addresses."""
+        """Remove a discovered host that moved, with all its addresses, from its old port."""
         known = self._by_mac.get(mac)
         if known is None or (known.switch, known.port) == here:
             return

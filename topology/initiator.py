@@ -1,4 +1,4 @@
-"""Which end began a connection, as far as its two ports tell.
+"""Which end initiated a connection, judged by its two ports.
 
 Services have well-known ports (below 1024, RFC 6335), or at least registered ones; clients are
 given ports from 32768 (Linux) or 49152 (RFC 6335, others) on.
@@ -20,6 +20,6 @@ def looks_like_reply(src_port: int, dst_port: int) -> bool:
 
 
 def may_be_reply(src_port: int, dst_port: int) -> bool:
-    """Whether a server could send a packet with these ports to a client; for callers that have
-    more to go by than ports."""
+    """Whether a server could have sent a packet with these ports to a client; for callers with more
+    evidence than ports."""
     return 0 < src_port < EPHEMERAL and dst_port >= PRIVILEGED

@@ -1,4 +1,4 @@
-"""The values that travel down the street: flow records and the events around them.
+"""Flow records and the other values that pass between rooms.
 
 Addresses are text in canonical form (``str(ipaddress.ip_address(x))``), MACs
 are lower-case ``aa:bb:cc:dd:ee:ff``, datapath ids and ports are integers, times
@@ -24,10 +24,10 @@ _NUMBERED = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
 class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     """One connection, or an update of one, with its two directions kept apart.
 
-    ``phase`` tells how much of the connection the record covers: ``start`` is
-    its first packet (no counters yet), ``end`` repeats the same tuple and ``ts``
-    with final counters, ``whole`` is a recorded connection complete in itself.
-    For ICMP ``src_port`` is the type and ``dst_port`` the code.
+    ``phase`` is the part of the connection that the record covers: ``start`` is its first packet
+    (no counters yet), ``end`` repeats the same tuple and ``ts`` with final counters, ``whole`` is a
+    recorded connection complete in itself. For ICMP ``src_port`` is the type and ``dst_port`` the
+    code.
     """
 
     ts: float
@@ -67,12 +67,12 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
 
 @lru_cache(1 << 16)
 def _service(proto: str, number: int) -> str:
-    """The few services there are, over and over: one text each, whose hash is known."""
+    """Intern a service's name: there are few, and each text keeps its hash."""
     return f"{proto}/{number}" if proto in _NUMBERED else proto
 
 
 class Binding(Struct, frozen=True, gc=False):
-    """An address that may be used on one port, and nowhere else.
+    """An address that may be used on one port only.
 
     ``host`` is the declared name, or None for a host found by discovery.
     """
@@ -98,7 +98,7 @@ class Link(Struct, frozen=True, gc=False):
 
 
 class SpoofedPacket(Struct, frozen=True, gc=False):
-    """A packet whose source address does not belong to the port it came in on."""
+    """A packet whose source address is not bound to its ingress port."""
 
     ts: float
     switch: int

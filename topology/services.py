@@ -1,4 +1,4 @@
-"""What is known of services by their ports alone."""
+"""Facts about services by their ports alone."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Packets made into connections, both directions together, in bounded memory.
+"""Assembly of packets to connections, both directions together, in bounded memory.
 
-A connection is over when it was closed, or after a time without packets; the
-numbers are those that Zeek uses. One that lasts long is cut into records of half
-an hour. Records come out in the order in which connections began: who
-came first matters to those who look for paths through the network.
+A connection ends when it is closed, or after a time without packets; the timeouts are Zeek's. A
+long one is split into records of half an hour. Records are returned in the order in which
+connections began, which hop paths depend on.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ Key = tuple[bytes, bytes, int, int, int]
 
 
 class _Flow:
-    """A connection under way; ``src`` of its key began it."""
+    """An open connection; ``src`` of its key is the initiator."""
 
     __slots__ = (
         "key", "start", "last", "out", "out_bytes", "back", "back_bytes", "kind", "code",
@@ -78,7 +77,7 @@ class _Flow:
 
 
 class Assembly:
-    """Takes packets in order and gives the records of connections that are over."""
+    """Take packets in order and return the records of ended connections."""
 
     def __init__(self) -> None:
         self._flows: dict[Key, _Flow] = {}
@@ -90,7 +89,7 @@ class Assembly:
         self._now = self._swept = 0.0
 
     def take(self, ts: float, packet: CapturedPacket) -> Iterator[FlowRecord]:
-        """One packet; what it and the time that passed bring to an end."""
+        """Add a packet; return the records that it and the passed time complete."""
         if self._began is None:
             self._began = self._swept = ts
         if ts > self._now:
@@ -116,7 +115,7 @@ class Assembly:
         return iter(())
 
     def rest(self) -> Iterator[FlowRecord]:
-        """All that is left when the capture ends."""
+        """Return all remaining records at the end of the capture."""
         for flow in list(self._flows.values()):
             self._end(flow)
         while self._waiting:
@@ -139,7 +138,7 @@ class Assembly:
         return first._replace(size=packet.size, flags=first.flags & ACK, inner=b"")
 
     def _oriented(self, packet: CapturedPacket) -> tuple[Key, bool]:
-        """The connection of a packet, and whether the packet comes from who began it."""
+        """The connection of a packet, and whether the initiator sent it."""
         there, back, is_answer = _keys(packet)
         if is_answer:
             return back, False
@@ -160,7 +159,7 @@ class Assembly:
         return (back, False) if reply else (there, True)
 
     def _failed(self, packet: CapturedPacket) -> bool:
-        """Note an ICMP error on the connection that it is about, if that is known."""
+        """Note an ICMP error on the connection it refers to, if known."""
         about = inner_of(packet.proto, packet.inner)
         if about is None:
             return False

@@ -1,8 +1,7 @@
 """Packet captures: pcap (microseconds or nanoseconds, either byte order) and pcapng.
 
-Captures often end in the middle of a packet, as the program that wrote them was
-stopped: that counts as one bad packet. A length that cannot be stops the reading,
-since nothing after it can be found.
+A capture that ends in the middle of a packet (its writer was stopped) counts one bad packet. An
+impossible length stops the reading, since the rest cannot be parsed.
 """
 
 from __future__ import annotations
@@ -162,7 +161,7 @@ class _Pcapng:
                 body = self._body(length - 8)
 
     def _section(self, length: bytes = b"") -> bytes | None:
-        """A section's header says the byte order of all that follows, and forgets interfaces."""
+        """Read a section header: it sets the byte order of what follows and resets interfaces."""
         head = length + _exactly(self._stream, 8 - len(length))
         if len(head) < 8:
             _cut(self._tally)
@@ -177,7 +176,7 @@ class _Pcapng:
         return self._body(struct.unpack(self._order + "I", head[:4])[0] - 12)
 
     def _body(self, length: int) -> bytes | None:
-        """What is left of a block of which ``length`` bytes come; its end repeats the length."""
+        """The rest of a block of ``length`` bytes; its end repeats the length."""
         if length < 4 or length > LONGEST_BLOCK:
             raise TrafficError(_damaged(self._tally, f"a block of {length + 8} bytes"))
         length += -length % 4
@@ -237,7 +236,7 @@ def _exactly(stream: IO[bytes], size: int) -> bytes:
 
 
 def _cut(tally: RowCount) -> None:
-    """The capture ends in the middle of a packet; those before it are good."""
+    """The capture ends in the middle of a packet; earlier packets are valid."""
     tally.packets = (tally.packets or 0) + 1
     tally.rows += 1
     tally.note(tally.packets, "the capture ends in the middle of this packet")

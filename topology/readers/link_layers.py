@@ -1,4 +1,4 @@
-"""From a captured frame to its IP packet: link layers, tags, and what stands before IP.
+"""From a captured frame to its IP packet: link layers, tags and other headers before IP.
 
 Numbers of link types are those of www.tcpdump.org/linktypes.html; Ethernet types those that IANA
 and the vendors named beside them have assigned.
@@ -53,7 +53,7 @@ _unpack_type = struct.Struct("!H").unpack_from
 
 
 class BadPacket(ValueError):
-    """A packet that cannot be read; the message says why."""
+    """A malformed packet; the message gives the reason."""
 
 
 class UnknownPacket(ValueError):
@@ -74,7 +74,7 @@ _NO_MACS = (b"", b"")
 def ip_start(link: int, data: bytes, layers: Counter[str]) -> Start:
     """Find the IP packet in a frame; ``layers`` counts the headers it was found behind.
 
-    The kind is 0 for what is no traffic between hosts. Raises `BadPacket`, `UnknownPacket`,
+    The type is 0 for frames that are no traffic between hosts. Raises `BadPacket`, `UnknownPacket`,
     and struct.error or IndexError where the frame ends too early.
     """
     if link == ETHERNET:

@@ -1,9 +1,9 @@
 """nfdump's CSV (``nfdump -o csv``), as 1.6 and 1.7.0 to 1.7.4 write it and as later ones do.
 
-A row of NetFlow is one direction of a connection. Each row becomes one record: the
-first direction seen a whole connection without counters of the way back, the other
-one the ``end`` of that connection with nothing but them. Which end began is told
-by the order of the rows, the ports and the TCP flags.
+A row of NetFlow is one direction of a connection. Each row becomes one record: the first direction
+seen a whole connection without counters of the way back, the other one the ``end`` of that
+connection with nothing but them. The initiator is inferred from the order of the rows, the ports
+and the TCP flags.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ _Key = tuple[str, str, str, int, int]
 
 
 class _Pairs:
-    """Remembers connections for their other direction, the newest ones."""
+    """Keeps the newest connections until their other direction arrives."""
 
     def __init__(self) -> None:
         self._begun: OrderedDict[_Key, FlowRecord] = OrderedDict()

@@ -1,8 +1,7 @@
 """One captured packet down to its ports: link layer, IP, and the head of what it carries.
 
-Only headers are looked at. Packets without IP (ARP, spanning tree, LLDP) and the
-upkeep of IPv6 (neighbour and router discovery, multicast listeners) are no traffic
-between hosts and give nothing.
+Only headers are read. Packets without IP (ARP, spanning tree, LLDP) and IPv6 neighbour discovery,
+router discovery and multicast listener reports are no traffic between hosts and are skipped.
 """
 
 from __future__ import annotations
@@ -74,8 +73,8 @@ class FrameDecoder:
     def decode(self, link: int, data: bytes, length: int) -> CapturedPacket | None:
         """The packet in a frame of ``length`` bytes on the wire, of which ``data`` was kept.
 
-        None for what is no traffic between hosts. Raises `BadPacket` for what cannot be read,
-        and `UnknownPacket` for what nobody here knows.
+        None for frames that are no traffic between hosts. Raises `BadPacket` for malformed ones,
+        and `UnknownPacket` for unsupported kinds.
         """
         try:
             start = ip_start(link, data, self.layers)
@@ -179,7 +178,7 @@ def _transport(
 
 
 def _within(wanted: int, end: int) -> None:
-    """Other bytes of the frame, such as padding, must not be taken for a header."""
+    """Check that a header lies within the packet, not in padding."""
     if wanted > end:
         raise BadPacket("shorter than its headers")
 
@@ -190,7 +189,7 @@ def is_error(proto: int, kind: int) -> bool:
 
 
 def inner_of(proto: int, data: bytes) -> tuple[bytes, bytes, int, int, int] | None:
-    """Whose failure an ICMP error tells: its addresses, protocol and ports (ICMP: 0 and 0)."""
+    """The packet that an ICMP error is about: addresses, protocol and ports (ICMP: 0 and 0)."""
     try:
         if proto == ICMP:
             first, _, _, fragment, inside, src, dst = _unpack_ipv4(data, 0)

@@ -1,4 +1,4 @@
-"""A recording of any form, gzipped or not, from a file or standard input."""
+"""A recording of any supported format, gzipped or not, from a file or standard input."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RecordReader:
 
     @property
     def notes(self) -> list[str]:
-        """What else is to be said: packets read inside others, rows and kinds that are not read."""
+        """Notes for the user: decapsulated packets, rows and kinds that were skipped."""
         inside = [
             f"{_packets(times)} read inside {kind}" for kind, times in self._tally.layers.items()
         ]
@@ -176,7 +176,7 @@ def _blank_lines(head: bytes) -> int:
 
 
 def _begin(stream: IO[bytes], least: int, head: bytes = b"") -> bytes:
-    """``head`` made as long as wanted; shorter only where the stream ends."""
+    """``head`` extended to the requested length; shorter only at the end of the stream."""
     while len(head) < least:
         more = _some(stream)
         if not more:
@@ -186,7 +186,7 @@ def _begin(stream: IO[bytes], least: int, head: bytes = b"") -> bytes:
 
 
 def _some(stream: IO[bytes]) -> bytes:
-    """What is there already, or soon: a pipe must not be waited for until it is full."""
+    """Read what is available now or soon, without waiting for a pipe to fill a buffer."""
     read1 = getattr(stream, "read1", None)
     data = stream.read(_HEAD) if read1 is None else read1(_HEAD)
     return bytes(data or b"")

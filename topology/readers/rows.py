@@ -1,7 +1,7 @@
-"""What one cell or JSON value of recorded traffic means; a value that cannot be meant is bad.
+"""Parsing of cells and JSON values of recorded traffic.
 
-The columns are those of the flow record itself; others are ignored. A row is bad
-when a needed column is missing or a value cannot be what it says it is.
+The columns are those of the flow record itself; others are ignored. A row is bad when a required
+column is missing or a value is invalid.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class BadRow(ValueError):
-    """A row that cannot be read; the message says which column and why."""
+    """A row that cannot be read; the message names the column and the reason."""
 
 
 def to_record(row: Mapping[str, Any]) -> FlowRecord:
@@ -83,7 +83,7 @@ def moment(value: Any, name: str) -> float:
 
 
 def span(value: Any, name: str) -> float:
-    """Seconds; 0 where nothing is said."""
+    """Seconds; 0 where empty."""
     if value is None or value == "":
         return 0.0
     seconds = _number(value, name)
@@ -134,7 +134,7 @@ def protocol(value: Any, name: str) -> str:
 
 
 def count(value: Any, name: str) -> int | None:
-    """A whole number from 0; None where nothing is said."""
+    """A whole number from 0; None where empty."""
     if value is None or value == "":
         return None
     try:
@@ -193,7 +193,7 @@ def text(value: Any, name: str) -> str | None:
 
 
 def _shown(value: Any) -> str:
-    """A value for a message of one line, however long it is."""
+    """A value shortened for a message of one line."""
     try:
         shown = repr(value)
     except ValueError:  # an integer of thousands of digits

@@ -1,8 +1,8 @@
 """Rows of text cells made into records a block of rows at a time, column by column.
 
-Most cells of a recording repeat (addresses, ports, protocols), so each distinct one
-is looked at once; and a column of numbers is turned at the speed of ``map``. Only a
-block that holds a bad row is gone through row by row, to find out which one it is.
+Most cells of a recording repeat (addresses, ports, protocols), so each distinct one is parsed once;
+a column of numbers is converted at the speed of ``map``. Only a block with a bad row is processed
+row by row, to find that row.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _ABSENT: dict[str, Any] = {
 
 
 class _Memo(dict[str, T]):
-    """Parses a cell when it is first asked for."""
+    """Parses each distinct cell once."""
 
     def __init__(self, parse: Parse[T], name: str) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class _Memo(dict[str, T]):
 
 
 def remembered(parse: Parse[Any], name: str) -> Column:
-    """A column whose distinct cells are few."""
+    """A column with few distinct cells."""
     memo = _Memo(parse, name)
 
     def column(cells: Cells) -> list[Any]:
@@ -150,7 +150,7 @@ class RowFormat:
     def take(
         self, block: Sequence[Row], lines: Sequence[int], tally: RowCount
     ) -> Iterator[FlowRecord]:
-        """The records of rows that stand on these lines; bad rows are noted."""
+        """The records of the rows on these lines; bad rows are noted."""
         if not block:
             return
         if set(map(len, block)) == {self.width}:

@@ -1,4 +1,4 @@
-"""What was read of a recording, what of it was bad, and when that is too much."""
+"""Counts of rows read and bad rows of a recording, and the limit for the latter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SHOWN = 20
 
 
 class TrafficError(Exception):
-    """Recorded traffic that cannot be used; the message is one line for people."""
+    """Recorded traffic that cannot be used; the message is one line for users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class RowCount:
         self.layers: Counter[str] = Counter()
 
     def note(self, line: int, reason: str) -> None:
-        """One more bad row, already counted in ``rows``. Raises TrafficError at too many."""
+        """Note a bad row, already counted in ``rows``. Raises TrafficError at too many."""
         self.bad += 1
         if len(self.problems) < SHOWN:
             self.problems.append(RowProblem(self.before + line, reason))

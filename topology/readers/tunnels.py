@@ -1,4 +1,4 @@
-"""Packets inside packets: mirrored and tunnelled traffic down to what hosts sent.
+"""Decapsulation of mirrored and tunnelled traffic down to the packets that hosts sent.
 
 GRE (RFC 2784, 2890, and 2637 for PPTP), ERSPAN types I to III (draft-foschiano-erspan), VXLAN
 (RFC 7348), Geneve (RFC 8926), and IP in IP (RFC 2003, 4213).
