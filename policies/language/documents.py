@@ -24,9 +24,8 @@ _SINGLES = ("metadata", "defaults", "adaptive")
 class Merged:
     """The sections of all files together.
 
-    A table's entry is None where the name exists but what stands under it is
-    broken. ``complete`` is False when a file could not be read to its end: a
-    name that is missing then may well stand in the part that is.
+    A table's entry is None where the name exists but its value is invalid. ``complete`` is False
+    when a file could not be read to its end: missing names may be in the unread part.
     """
 
     tables: dict[str, dict[str, Read | None]] = field(
@@ -64,7 +63,7 @@ class Gathering:
         return self.merged
 
     def _path(self, path: Path, wanted: Source, width: int = 1) -> None:
-        """Read what ``path`` names; ``wanted`` is where someone asked for it."""
+        """Read what ``path`` names; ``wanted`` is the place of the reference to it."""
         try:
             if "\0" in str(path):
                 raise OSError("a NUL byte in its name")
@@ -191,7 +190,7 @@ class Gathering:
         self._path(path.parent / given, include.source, include.width)
 
     def _require_headers(self, paths: list[str]) -> None:
-        """Each header must stand in one of the files; parts that are included need none."""
+        """Check that each header is in one of the files; included parts need none."""
         if not self.merged.texts or not self.merged.complete:
             return
         first = next(iter(self.merged.texts), paths[0])

@@ -1,4 +1,4 @@
-"""What is wrong with a policy, where it stands, and what to write instead."""
+"""Diagnostics: what is wrong with a policy, where, and what to write instead."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ _LINE_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding: ``code`` names its kind for programs, ``width`` is how much text offends."""
+    """One finding: ``code`` names its kind for programs, ``width`` is the length of the offending
+    text."""
 
     level: Level
     code: str
@@ -39,7 +40,7 @@ class Diagnostic:
 
 
 class PolicyError(Exception):
-    """A policy that cannot be used; carries every diagnostic and the lines they point at."""
+    """A policy with errors; carries all diagnostics and the lines they point at."""
 
     def __init__(self, diagnostics: Sequence[Diagnostic], texts: Texts | None = None) -> None:
         self.diagnostics = tuple(diagnostics)
@@ -84,7 +85,7 @@ class Findings:
 
 
 def closest(word: str, known: Iterable[str]) -> str | None:
-    """The one of ``known`` that ``word`` was probably meant to be."""
+    """The one of ``known`` that is closest to ``word``."""
     names = list(known)
     folded = {name.casefold(): name for name in names}
     if word.casefold() in folded:
@@ -99,7 +100,7 @@ def split_lines(text: str) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """``text`` with everything a terminal could choke on or obey written as an escape."""
+    """``text`` with control characters written as escapes, safe for a terminal."""
     if text.isascii() and text.replace("\n", "").isprintable():
         return text
     return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)

@@ -1,4 +1,4 @@
-"""The policy language, key by key: the one place where its names, ranges and defaults stand.
+"""The policy language, key by key: the single definition of its names, ranges and defaults.
 
 The reader, the error messages, the JSON Schema and the CSV inventory's columns
 all come from here. To add an intent key: add a `Key` to ``INTENT``, a field to
@@ -137,7 +137,7 @@ INTENT = Record(
                 "a time with its zone",
                 {"type": "string", "format": "date-time"},
             ),
-            "from then on the intent does not exist",
+            "time at which the intent expires (RFC 3339, with zone)",
         ),
         Key("description", _text, "why it is there, for people"),
     ),

@@ -1,9 +1,8 @@
 """Hosts from a CSV inventory: one line a host, columns named as in the policy language.
 
-``name,mac,ip,switch,port,vlan,labels``, in any order and any of them left
-out but ``name``; ``ip``, ``labels`` and ``routes`` hold several entries split by
-``;``, a label is ``key=value``. A cell is read exactly as the same key of a host
-in YAML is, so there is nothing to learn twice.
+``name,mac,ip,switch,port,vlan,labels``, in any order and any of them left out but ``name``; ``ip``,
+``labels`` and ``routes`` hold several entries split by ``;``, a label is ``key=value``. A cell has
+the same syntax as that key of a host in YAML.
 
 Spreadsheets write such files in several ways: cells between commas, semicolons or tabs, a first
 line ``sep=;``, empty columns at the end, whole numbers with ``.0``.
@@ -34,7 +33,7 @@ _COLUMNS = ("name", *(key.name for key in HOST.keys))
 def read_inventory(
     text: str, file: str, findings: Findings
 ) -> list[tuple[str, Source, int, Read | None]]:
-    """Each host's name, place, name's width, and what was read (None where that is broken)."""
+    """Each host's name, place, name's width, and value (None where invalid)."""
     if _control_character(text, file, findings):
         return []
     lines = text.splitlines()

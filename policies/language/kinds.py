@@ -1,8 +1,7 @@
 """Kinds of values in a policy file: each reads a node and describes itself as JSON Schema.
 
-`policies.language.grammar` composes the whole language from these. A kind never stops
-at a mistake: it records a finding and leaves the broken value out, so that one
-run shows them all.
+`policies.language.grammar` composes the whole language from these. A kind does not stop at an
+error: it records a finding and omits the invalid value, so that one run reports all of them.
 """
 
 from __future__ import annotations
@@ -114,7 +113,7 @@ class Number:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of a few words; ``values`` maps each word to what it means."""
+    """One of a few words; ``values`` maps each word to its value."""
 
     values: dict[str, Any]
 
@@ -141,7 +140,7 @@ class OneOf:
 
 @dataclass(frozen=True)
 class Many:
-    """A list; ``single`` lets one entry stand without its brackets."""
+    """A list; ``single`` allows one entry without brackets."""
 
     item: ValueKind
     expected: str
@@ -222,7 +221,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Record:
-    """A mapping with known keys. What is missing or broken in it has no Read in its value."""
+    """A mapping with known keys. Missing and invalid ones have no Read in its value."""
 
     expected: str
     keys: tuple[Key, ...]

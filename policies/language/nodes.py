@@ -1,4 +1,4 @@
-"""YAML as nodes that know where they stand, read within bounds.
+"""YAML as nodes with their position, read within bounds.
 
 The event stream of PyYAML (libyaml's where it is installed) is assembled here
 rather than by ``yaml.compose``: nesting, aliases and sizes are checked at the
@@ -80,7 +80,7 @@ def kind_of(node: Node) -> str:
 
 
 class Stopped(Exception):
-    """The rest of a file cannot be read; the reason has been recorded."""
+    """The rest of a file cannot be read; the reason is already recorded."""
 
 
 class Budget:

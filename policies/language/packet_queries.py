@@ -66,7 +66,7 @@ class PacketQueries:
             raise QueryError(str(problem)) from None
 
     def packet(self, origin: str, target: str, service: str) -> Connection:
-        """The one connection that a trace asks about: IPv4 where both ends have it.
+        """The connection that a trace is about: IPv4 where both ends have it.
 
         Raises QueryError for a service of many ports, and where the two ends
         share no address family.
@@ -107,7 +107,7 @@ class PacketQueries:
 
 @dataclass(frozen=True, slots=True)
 class PolicyTestResult:
-    """What a policy test found: ``wrong`` are the connections that got another verdict."""
+    """Result of a policy test: ``wrong`` are the connections with another verdict."""
 
     test: PolicyTest
     tried: int

@@ -34,7 +34,7 @@ class ReadResult:
 
 
 def read_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> ReadResult:
-    """Read files and directories into one policy; never raises for what stands in them.
+    """Read files and directories into one policy; never raises for their content.
 
     ``sources`` is where they are, the disk where it is left out.
     """

@@ -263,7 +263,7 @@ def _first(files: tuple[str, ...]) -> str:
 
 
 def _given(read: Read, keys: Iterable[str]) -> dict[str, Any]:
-    """The keys that are there and whole, so that the model's own defaults fill in the rest."""
+    """The present and valid keys, so that the model's own defaults fill in the rest."""
     return {key: read.value[key].value for key in keys if read.value.get(key) is not None}
 
 

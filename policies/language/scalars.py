@@ -70,7 +70,7 @@ RATE = re.compile(r"([1-9][0-9]{0,8})\s*pps")
 
 
 def name(text: str) -> str:
-    """What people call a thing: names end up in logs, CSV files and counters."""
+    """A name of a host, segment, intent or service; it ends up in logs, CSV files and counters."""
     fits = 0 < len(text) <= MAX_NAME and text.isprintable() and text == text.strip()
     if not fits or "," in text or ";" in text:
         shown = text[:MAX_NAME]

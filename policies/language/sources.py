@@ -1,7 +1,5 @@
-"""Where policy files are read from: the disk, or a copy that was kept of them.
-
-A copy gives the same policy as the files did, with the same places in its messages, whatever has
-become of them since.
+"""Sources of policy files: the disk, or a stored copy. A copy gives the same policy as the files
+did, with the same positions in its messages, even if the files have changed since.
 """
 
 from __future__ import annotations
@@ -59,7 +57,7 @@ class Disk:
 
 
 class CopiedSources:
-    """Files as they were: text by path. A directory holds the files that were read from it."""
+    """Stored files: text by path. A directory holds the files that were read from it."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = {self.real(Path(name)): text for name, text in texts.items()}

@@ -1,4 +1,4 @@
-"""Who spoke to whom in a recording, as edges between nodes.
+"""The connections of a recording as edges between nodes.
 
 A node is the name of an inventory host, the text of an address, or `OUTSIDE`,
 which stands for every address that is not inside.
@@ -43,7 +43,7 @@ Port = tuple[int, int]  # protocol and responder's port, or ICMP type
 
 @dataclass(frozen=True, slots=True)
 class ObservedEdge:
-    """What one node was seen to ask of another, the ``first`` time (seconds since the epoch) when;
+    """Use of a service of one node by another, ``first`` seen at (seconds since the epoch);
     ``failed`` connections were not answered."""
 
     client: str
@@ -60,7 +60,7 @@ class ObservedEdge:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An edge that is not recommended, and why: for a person to decide."""
+    """An edge that is not recommended, and the reason, for review."""
 
     reason: str
     edge: ObservedEdge

@@ -1,4 +1,4 @@
-"""Traffic in; roles, what they may do, and what a person must look at, out."""
+"""Recommendation of a policy from recorded traffic: roles, allows, and exclusions for review."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recommend(
     inside: Sequence[Network] = (),
     rare_share: float = RARE_SHARE,
 ) -> Recommendation:
-    """The least that allows what was seen, except what is suspicious or rare.
+    """The smallest policy that allows recorded traffic, except what is suspicious or rare.
 
     ``hosts`` is an inventory: its labels make the roles, its names the members.
     ``inside`` says which networks are ours; left out, private ones and those

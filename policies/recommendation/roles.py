@@ -1,4 +1,4 @@
-"""Hosts that do the same, as roles.
+"""Roles: groups of hosts with the same behaviour.
 
 Hosts that serve the same services to similar clients, or that serve nothing
 and use similar services, are one role: the similarity of their neighbours is

@@ -1,4 +1,4 @@
-"""Edges that look like somebody looking around rather than working.
+"""Edges that look like reconnaissance rather than work.
 
 What is looked for is what lateral movement leaves in a graph of who serves
 what to whom: one client that asks many servers the same thing (a sweep), one
@@ -71,9 +71,8 @@ def popular(edges: Iterable[ObservedEdge], places: NodeIndex) -> frozenset[Port]
 def suspicious(
     edges: Sequence[ObservedEdge], places: NodeIndex, refused: Sequence[ObservedEdge] = ()
 ) -> list[LeftOut]:
-    """The edges that nobody should recommend unseen, each with one reason.
-
-    ``refused`` are what the network let nobody do; they tell who was looking around.
+    """The edges to exclude from a recommendation, each with one reason. ``refused`` are those that
+    the network denied; they indicate reconnaissance.
     """
     tried = [*edges, *(replace(edge, failed=edge.connections) for edge in refused)]
     looking = _sweeps(tried, places) | _port_scans(tried)
@@ -110,7 +109,7 @@ def suspicious(
 
 
 def _unanswered(edge: ObservedEdge) -> str:
-    """Whether a person would call this no service: what is tried again and again in vain."""
+    """Whether an edge is repeatedly tried without success, and so no service."""
     if edge.failed >= edge.connections:
         return NEVER
     if edge.connections >= OFTEN and edge.failed >= IN_VAIN * edge.connections:
@@ -171,8 +170,8 @@ def _of_suspects(
     common: frozenset[Port],
     places: NodeIndex,
 ) -> Reasons:
-    """What else a sweeping client did, but for what others of good standing do too, and not to
-    those it looked at, and for what it did inside before it ``began`` to look around."""
+    """Other edges of a sweeping client, except those that unsuspicious clients share to peers it
+    did not sweep, and those inside from before the sweep ``began``."""
     suspects = {client for client, _, _ in looking}
     looked_at = {(client, server) for client, server, _ in looking}
     standing = _grouped(

@@ -52,7 +52,7 @@ class BlastRadius:
 def blast_radius(
     old: Policy | None, new: Policy, bindings: Sequence[Binding], now: float
 ) -> BlastRadius:
-    """What putting ``new`` in place of ``old`` (None: of nothing) does to who reaches whom."""
+    """The change in reachable host pairs when ``new`` replaces ``old`` (None: no policy)."""
     after = _Side(new, bindings, now)
     before = _Side(old, bindings, now) if old is not None else None
     comparison = _ReachComparison(before, after)
@@ -78,7 +78,7 @@ def blast_radius(
 
 
 class _Side:
-    """One policy with the hosts of the moment."""
+    """One policy with the current hosts."""
 
     def __init__(self, policy: Policy, bindings: Sequence[Binding], now: float) -> None:
         self._now = now

@@ -1,8 +1,7 @@
-"""What another policy changes: who may newly talk to whom, and who no longer may.
-
-Not by trying packets: addresses are grouped by the segments they are in under
-both policies, services by the ranges that intents tell apart, and every such
-group is judged twice. Pairs that no change can touch are passed over.
+"""Difference of two policies: who may newly talk to whom, and who no longer may. No packets are
+tried: addresses are grouped by the segments they are in under both policies, services by the ranges
+that intents tell apart, and every such group is judged twice. Pairs that no change can touch are
+passed over.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is probably not meant in a policy that is otherwise right."""
+"""Warnings about probable mistakes in a valid policy."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _by_port_alone(selector: Selector) -> bool:
 
 
 def _selectors(policy: Policy, who: Membership) -> Iterator[Diagnostic]:
-    """Labels that select nobody. (A key that no host has is an error, found while reading.)"""
+    """Labels that select no host. (A key that no host has is an error, found while reading.)"""
     protected = () if policy.envelope is None else policy.envelope.protected
     for selector in (*(s for segment in policy.segments for s in segment.members), *protected):
         if selector.labels and not who.selects_a_host(selector):

@@ -1,4 +1,4 @@
-"""Counting records by what a policy can tell apart, and what the words of a record mean."""
+"""Counting of records by everything that a policy can distinguish."""
 
 from __future__ import annotations
 
@@ -179,8 +179,8 @@ def traffic_from(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """What the words of a row say: let through; 0 for a start, 1 for an end; whether it failed,
-    None where nothing says so."""
+    """The meaning of a row's verdict, phase and state: whether it passed; 0 for a start, 1 for an
+    end; whether it failed, None where unknown."""
 
     through: bool
     half: int | None

@@ -1,4 +1,4 @@
-"""Recorded traffic as the connections it amounts to: who spoke to whom on what, and how often.
+"""Recorded traffic as distinct connections with counts: initiator, responder, service.
 
 A policy treats all connections between two addresses on one service alike, so
 a recording is counted by them before it is judged. Contract CSV is counted
@@ -190,7 +190,7 @@ def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
 
 
 def _problem(columns: Sequence[str], row: Sequence[str]) -> str | None:
-    """Why a row cannot be counted; None for one that can."""
+    """The reason why a row cannot be counted, or None."""
     if len(row) != len(columns):
         return f"{len(row)} columns, the header has {len(columns)}"
     try:

@@ -1,4 +1,4 @@
-"""What another policy changes in the rules of each switch."""
+"""Difference of two policies in the rules of each switch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which intents leave others nothing to decide: found over kinds of ends, not over addresses.
+"""Intents that never decide because others always decide first, found over kinds of ends instead of
+addresses.
 
 All addresses with one set of segments are treated alike, so an intent is
 shadowed when, for every pair of kinds that it names, those that decide before

@@ -1,4 +1,4 @@
-"""What a policy would have done to recorded traffic, alone or beside the policy before it."""
+"""Effect of a policy on recorded traffic, compared with the recording or with another policy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CauseGroup:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Two addresses that spoke lately and no longer could."""
+    """Two addresses that communicated recently and would be cut."""
 
     src: Address
     dst: Address
@@ -44,7 +44,7 @@ class Cut:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """``totals`` count connections per change; groups stand busiest first."""
+    """``totals`` count connections per change; groups are sorted busiest first."""
 
     groups: tuple[CauseGroup, ...]
     totals: dict[Change, int]

@@ -1,4 +1,4 @@
-"""The one place that knows which table, register bit and cookie means what.
+"""Layout of tables, register bits and cookies: their single definition.
 
 `docs/architecture.md` draws the tables. A packet's way through them:
 guard, locality (where is the target?), arp, nd, track → listing (is an end on a
@@ -99,7 +99,7 @@ class Reason(IntEnum):
 
 
 class Audience(IntEnum):
-    """Whom multicast and broadcast are for (`AUDIENCE` bits)."""
+    """Recipients of multicast and broadcast (`AUDIENCE` bits)."""
 
     EVERYONE = 1
     SERVERS = 2  # that assign addresses
@@ -107,7 +107,7 @@ class Audience(IntEnum):
 
 
 class DecidedBits(IntEnum):
-    """What was decided (`OUTCOME` bits)."""
+    """The verdict on a packet (`OUTCOME` bits)."""
 
     ALLOW = 1
     WOULD_DENY = 2

@@ -1,8 +1,8 @@
 """Flow rules as values, before any wire format: what the compiler emits.
 
-A rule names Open vSwitch's fields and actions, but nothing here knows bytes or
-a controller library. `policies.rules.ovs_text` writes rules as ``ovs-ofctl`` text,
-`ryu_apps.openflow` as OpenFlow messages, and the tests interpret them in software.
+A rule names Open vSwitch's fields and actions, independent of bytes and of any controller library.
+`policies.rules.ovs_text` writes rules as ``ovs-ofctl`` text, `ryu_apps.openflow` as OpenFlow
+messages, and the tests interpret them in software.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class OutputRegister:
 
 @dataclass(frozen=True, slots=True)
 class CopyToController:
-    """A truncated copy through a meter; the packet itself goes on."""
+    """Send a truncated copy through a meter; the packet itself continues."""
 
     meter: int
     max_len: int = 128
@@ -69,7 +69,7 @@ class CopyToController:
 
 @dataclass(frozen=True, slots=True)
 class Resubmit:
-    """Look one table up and come back."""
+    """Look up one table, then continue here."""
 
     table: int
 
@@ -87,8 +87,8 @@ REMEMBERED = Bits("ct_label", 0, 1)
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """Remember the connection, marked with a register's value if there is one, and go on in
-    ``table``. `REMEMBERED` is set then, unless there is no room for the connection."""
+    """Commit the connection, marked with a register's value if given, and continue in ``table``.
+    `REMEMBERED` is then set, unless the connection table is full."""
 
     zone: int
     table: int
@@ -135,7 +135,7 @@ class PopVlan:
 
 @dataclass(frozen=True, slots=True)
 class UseMeter:
-    """Let a meter drop what is too much; always the first action of a rule."""
+    """Let a meter drop the excess; always the first action of a rule."""
 
     number: int
 

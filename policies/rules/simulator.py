@@ -39,7 +39,7 @@ WIDE = 128
 
 @dataclass(slots=True)
 class Passage:
-    """A packet's way: the rules it met in order, where it left, and what else happened."""
+    """A packet's path: the rules it matched in order, its output ports, and side effects."""
 
     rules: list[Rule] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Passage:
 
 
 class Interpreter:
-    """One switch's rules, ready to be asked; ``full``: it can track no more connections."""
+    """One switch's rules, indexed; ``full``: it can track no more connections."""
 
     def __init__(self, rules: Iterable[Rule], *, full: bool = False) -> None:
         self.full = full
@@ -70,7 +70,7 @@ class Interpreter:
         packet); ``ct_state`` is what connection tracking will say of it, in Open
         vSwitch's bits.
 
-        Raises RuntimeError when the rules send it round in circles.
+        Raises RuntimeError when the rules form a loop.
         """
         passage = Passage(fields=dict(packet), came=packet)
         passage.fields["ct_state"] = 0
@@ -141,7 +141,7 @@ class Interpreter:
 
 
 def _leave(passage: Passage, port: int) -> None:
-    """A switch never sends a packet back where it came from, nor to port 0."""
+    """Output by a port, unless it is the ingress port or port 0."""
     if port not in (0, passage.fields.get("in_port")):
         passage.outputs.append(port)
 

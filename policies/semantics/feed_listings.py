@@ -1,4 +1,4 @@
-"""What threat feeds list, as verdicts ask for it."""
+"""Lookup of threat feed listings for verdicts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from policies.semantics.services import names
 
 
 def in_order(blocks: Iterable[FeedBlock]) -> tuple[FeedBlock, ...]:
-    """The feeds that have a say, the first of those that list an address being the one that is
-    named: those that deny before those that only record, then by name."""
+    """The feeds in force, in order of precedence: those that deny before those that only record,
+    then by name. A verdict names the first that lists an address."""
     heard = (each for each in blocks if each and each.mode is not Mode.OBSERVE)
     return tuple(sorted(heard, key=lambda each: (-each.mode, each.feed)))
 

@@ -1,8 +1,9 @@
 """Which addresses a host has: the declared ones, those that are bound to it, and the ``fe80::``
 address of each of its MACs.
 
-The guard lets a host use its link-local addresses. Left out of a segment, two hosts of it could
-talk over them as strangers; left out of a decision, a blocked host would go on over them.
+The guard allows a host its link-local addresses. Without them in its segments, two hosts of a
+segment could talk over them as `unknown`; without them in a decision, a blocked host could continue
+over them.
 """
 
 from __future__ import annotations

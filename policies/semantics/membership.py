@@ -1,10 +1,9 @@
-"""Who is in which segment, for every address there is.
+"""The segments of every address.
 
-Segments are declared over hosts, ports and networks; rules and verdicts need
-them over addresses. `Membership` holds the answer twice, from one calculation:
-as `regions`, prefixes whose longest match gives an address's segments, and as
-`segments_of` over those regions. A host's addresses are all of
-`policies.semantics.host_addresses`.
+Segments are declared over hosts, ports and networks; rules and verdicts need them over addresses.
+`Membership` has the result in two forms, from one calculation: as `regions`, prefixes whose longest
+match gives an address's segments, and as `segments_of` over those regions. A host's addresses are
+all of `policies.semantics.host_addresses`.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ class Region:
 
 
 class Membership:
-    """Segments of addresses under one policy, with the bindings of the moment.
+    """Segments of addresses under one policy, with the current bindings.
 
     Immutable: new bindings make a new membership. Building one for 10,000
     dual-stack hosts takes a fraction of a second.

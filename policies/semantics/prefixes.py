@@ -1,4 +1,4 @@
-"""Lists of prefixes, of a hundred thousand entries and more: the fewest, as bytes, found fast."""
+"""Lists of prefixes with 100,000 entries and more: merging, packing to bytes, fast lookup."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What changed between two long sequences of which nearly everything is the same."""
+"""Difference of two long sequences that share nearly all their items."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ Item = TypeVar("Item", bound=Hashable)
 def differences(old: Sequence[Item], new: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """The items that are only in ``old``, and those only in ``new``, however they are ordered.
 
-    What stands at the same place from either end is passed over without looking into it, as long
-    as it is the same object.
+    Identical objects at the same position from either end are skipped without comparing them.
     """
     if old is new:
         return [], []

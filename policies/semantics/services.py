@@ -1,5 +1,5 @@
-"""Sets of services: who names a packet, whether some cover another, and which packets stand for
-all of one."""
+"""Sets of services: which of them match a packet, whether some cover another, and representative
+packets of one."""
 
 from __future__ import annotations
 

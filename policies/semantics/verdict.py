@@ -1,4 +1,4 @@
-"""What the policy says about a connection: the direct reading that compiled rules must equal.
+"""The policy's verdict on a connection: the direct evaluation that compiled rules must equal.
 
 `Judge` indexes the intents once: every intent is a bit, in name order, and a
 segment, a service or a tier is the set of intents that name it. A verdict then
@@ -60,7 +60,8 @@ class _End:
 
 
 class Judge:
-    """Verdicts under one policy and membership; needs no lock, keeps only what it can rebuild."""
+    """Verdicts under one policy and membership; thread-safe: it caches only what it can
+    recompute."""
 
     def __init__(self, policy: Policy, membership: Membership) -> None:
         self._policy = policy
