@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from policies.compiler.common.port_guard import GuardLayout
 from policies.compiler.common.requests import RequestLayout
 from policies.compiler.common.restrictions import HeldAddress, held_addresses
-from policies.compiler.common.rule_parts import prefix_fields
+from policies.compiler.common.rule_parts import BASE, prefix_fields
 from policies.compiler.common.services import Fields
 from policies.compiler.stateless.metadata import has_bits, set_bits
 from policies.model import Restriction
 from policies.rules import layout
 from policies.rules.layout import PlainTable, SmallTable
-from policies.rules.rule import Goto, RuleAction, ToController, UseMeter
+from policies.rules.rule import Field, Goto, Rule, RuleAction, ToController, UseMeter, match
 from policies.semantics.prefix_sets import number_of
 
 REPORT: tuple[RuleAction, ...] = (UseMeter(layout.PLAIN_METER), ToController())
@@ -43,3 +43,10 @@ def quarantined(
         if held.action == "quarantine":
             for side in ("src", "dst"):
                 yield prefix_fields((number_of(held.address), -1), side), held
+
+
+def plain_rule(
+    table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction
+) -> Rule:
+    """A rule that has no cause but the tables themselves."""
+    return Rule(table, priority, match(*fields), actions, BASE)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from policies.compiler.common.identity_codes import Codes
+from policies.compiler.common.identity_codes import Codes, IdentityWidth
 from policies.model import Mode
 from policies.rules import layout
 from policies.rules.rule import Bits, Field, WriteMetadata
@@ -28,6 +28,22 @@ SOURCE = MetadataEnd(layout.PLAIN_SOURCE, layout.PLAIN_SOURCE_KNOWN, layout.PLAI
 TARGET = MetadataEnd(layout.PLAIN_TARGET, layout.PLAIN_TARGET_KNOWN, layout.PLAIN_TARGET_MODE)
 
 
+@dataclass(frozen=True, slots=True)
+class MetadataLayout:
+    """Where both ends are."""
+
+    source: MetadataEnd
+    target: MetadataEnd
+
+    @property
+    def width(self) -> IdentityWidth:
+        """The bits that each end has for its segments."""
+        return IdentityWidth(self.source.segments.width)
+
+
+PLAIN = MetadataLayout(SOURCE, TARGET)
+
+
 def written(end: MetadataEnd, codes: Codes, segments: Collection[str], mode: Mode) -> Masked:
     """What is written for an address in some segments."""
     return _joined(
@@ -37,9 +53,16 @@ def written(end: MetadataEnd, codes: Codes, segments: Collection[str], mode: Mod
     )
 
 
-def matches(codes: Codes, sources: Collection[str], targets: Collection[str]) -> Iterator[Masked]:
+def matches(
+    codes: Codes,
+    sources: Collection[str],
+    targets: Collection[str],
+    ends: MetadataLayout = PLAIN,
+) -> Iterator[Masked]:
     """What is matched for packets from ``sources`` to ``targets``."""
-    for source, target in product(_end(SOURCE, codes, sources), _end(TARGET, codes, targets)):
+    for source, target in product(
+        _end(ends.source, codes, sources), _end(ends.target, codes, targets)
+    ):
         yield _joined(source, target)
 
 

@@ -14,11 +14,9 @@ from itertools import chain
 
 from policies.compiler.common.aggregate import Aggregate
 from policies.compiler.common.host_addresses import hosts_on, places_of
-from policies.compiler.common.identity_codes import METADATA, Codes, codes_of, ends_of
+from policies.compiler.common.identity_codes import Codes, codes_of, ends_of
 from policies.compiler.common.intent_rules import (
     intent_numbers,
-    priority_of,
-    timeout_at,
 )
 from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.port_guard import (
@@ -28,7 +26,6 @@ from policies.compiler.common.port_guard import (
     guard_rules,
     unbound_rules,
 )
-from policies.compiler.common.priorities import Levels
 from policies.compiler.common.refusals import refuse_shared
 from policies.compiler.common.requests import allowed, owner_rule, request_rules
 from policies.compiler.common.routers import (
@@ -39,7 +36,6 @@ from policies.compiler.common.routers import (
     routers_of,
 )
 from policies.compiler.common.rule_parts import (
-    BASE,
     ETH_ARP,
     ETH_IP,
     ETH_IPV6,
@@ -47,20 +43,19 @@ from policies.compiler.common.rule_parts import (
     prefix_fields,
     prefix_length,
 )
-from policies.compiler.common.services import Fields, service_matches
+from policies.compiler.common.services import Fields
 from policies.compiler.common.switch_view import SwitchView
-from policies.compiler.stateless.layouts import PLAIN_GUARD, PLAIN_REQUESTS, quarantined
+from policies.compiler.stateless.decision_tables import decision_rules
+from policies.compiler.stateless.layouts import PLAIN_GUARD, PLAIN_REQUESTS, plain_rule, quarantined
 from policies.compiler.stateless.metadata import (
+    PLAIN,
     SOURCE,
     TARGET,
     MetadataEnd,
     has_bits,
-    matches,
-    set_bits,
     written,
 )
-from policies.compiler.stateless.service_fields import HeaderServices, never_replies
-from policies.model import Action, Infrastructure, Intent, Mode, Policy, Restriction, Tier
+from policies.model import Infrastructure, Mode, Policy, Restriction
 from policies.rules import layout
 from policies.rules.layout import Category, PlainTable, cookie, name_number
 from policies.rules.rule import (
@@ -68,7 +63,6 @@ from policies.rules.rule import (
     Goto,
     Output,
     Rule,
-    RuleAction,
     RuleKey,
     WriteMetadata,
     match,
@@ -76,7 +70,6 @@ from policies.rules.rule import (
 from policies.semantics.membership import Membership
 from topology.records import Binding
 
-TOP = 65_000
 _MULTICAST = Field("eth_dst", 1 << 40, 1 << 40)
 
 
@@ -99,18 +92,14 @@ def stateless_rules(
     intent_numbers(policy)
     refuse_shared(policy.hosts)
     together = SegmentOverlaps(membership.spans.values()).together
-    codes = codes_of(ends_of(policy.intents), together, METADATA)
-    levels = Levels(together)
-    living = [i for i in policy.intents if timeout_at(i, now) is not None]
-    levels.change((), living)
+    codes = codes_of(ends_of(policy.intents), together, PLAIN.width)
     rules = chain(
         _entrance(view),
         _hosts(view, bindings, policy.defaults.infrastructure),
         _routers(policy, view, bindings),
         _identities(policy, membership, codes),
-        _between(policy.defaults.action, port_masks),
+        decision_rules(policy, together, codes, now, port_masks),
         _restrictions(restrictions, now),
-        (rule for i in living for rule in _intent(i, levels.of[i.name], codes, now, port_masks)),
     )
     unique: dict[RuleKey, Rule] = {}
     for rule in rules:
@@ -118,24 +107,20 @@ def stateless_rules(
     return tuple(sorted(unique.values(), key=lambda rule: rule.sort_key))
 
 
-def _rule(table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction) -> Rule:
-    return Rule(table, priority, match(*fields), actions, BASE)
-
-
 def _entrance(view: SwitchView) -> Iterator[Rule]:
     """What comes in from where, and what never goes on."""
     yield from entrance_rules(PLAIN_GUARD, view.trunks)
     yield from unbound_rules(PLAIN_GUARD)
     locality = PlainTable.LOCALITY
-    yield _rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
+    yield plain_rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
     for kind in (SOLICITATION, ADVERTISEMENT):
-        yield _rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
-    yield _rule(locality, 200, (_MULTICAST,))
+        yield plain_rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
+    yield plain_rule(locality, 200, (_MULTICAST,))
     for family in (ETH_IP, ETH_IPV6):
         edge = (Field("eth_type", family), has_bits(layout.PLAIN_FROM_EDGE))
-        yield _rule(locality, 90, edge, Goto(PlainTable.SOURCE))
-    yield _rule(locality, 80, (has_bits(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
-    yield _rule(locality, 0, (), Goto(PlainTable.FORWARD))
+        yield plain_rule(locality, 90, edge, Goto(PlainTable.SOURCE))
+    yield plain_rule(locality, 80, (has_bits(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
+    yield plain_rule(locality, 0, (), Goto(PlainTable.FORWARD))
 
 
 def _hosts(
@@ -157,7 +142,7 @@ def _hosts(
             yield Rule(PlainTable.FORWARD, 100, (here,), out, cookie(Category.FORWARD))
             for family in (ETH_IP, ETH_IPV6) if place.switch == view.switch else ():
                 fields = (here, Field("eth_type", family))
-                yield _rule(PlainTable.LOCALITY, 100, fields, Goto(PlainTable.SOURCE))
+                yield plain_rule(PlainTable.LOCALITY, 100, fields, Goto(PlainTable.SOURCE))
         if allowed(infrastructure, place.number):
             yield owner_rule(PLAIN_REQUESTS, place.number, out)
     yield from request_rules(PLAIN_REQUESTS, infrastructure)
@@ -202,64 +187,6 @@ def _identity(
     actions = (WriteMetadata(*written(end, codes, segments, mode)), Goto(following))
     number = name_number(",".join(sorted(segments))) if segments else 0
     return Rule(table, priority, match(*fields), actions, cookie(Category.IDENTITY, number))
-
-
-def _between(default: Action, masks: bool) -> Iterator[Rule]:
-    """How the tables of intents follow one another."""
-    yield _rule(PlainTable.EMERGENCY, 0, (), Goto(PlainTable.EMERGENCY_REPLY))
-    yield _rule(PlainTable.EMERGENCY_REPLY, 0, (), Goto(PlainTable.ADAPTIVE))
-    yield _rule(PlainTable.ADAPTIVE, 0, (), Goto(PlainTable.POLICY))
-    for table, denied in (
-        (PlainTable.POLICY, layout.PLAIN_DENIED),
-        (PlainTable.REPLY, layout.PLAIN_REPLY_DENIED),
-    ):
-        following = Goto(_after_deny(table))
-        yield _rule(table, TOP, (has_bits(denied),), following)
-        last = Goto(PlainTable.FORWARD) if default is Action.ALLOW else following
-        yield Rule(table, 0, (), (last,), cookie(Category.DEFAULT))
-    for table in (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY):
-        for fields in never_replies(masks):
-            yield _rule(table, TOP + 1, fields, Goto(_after_deny(table)))
-    for mode in (layout.PLAIN_SOURCE_MODE, layout.PLAIN_TARGET_MODE):
-        priority = 101 if mode is layout.PLAIN_SOURCE_MODE else 100
-        yield _rule(PlainTable.MODE, priority, (has_bits(mode, Mode.ENFORCE),))
-    yield _rule(PlainTable.MODE, 0, (), Goto(PlainTable.FORWARD))
-
-
-def _after_deny(table: PlainTable) -> PlainTable:
-    """Where a packet goes on that a table of intents denies."""
-    return {
-        PlainTable.EMERGENCY: PlainTable.EMERGENCY_REPLY,
-        PlainTable.EMERGENCY_REPLY: PlainTable.ADAPTIVE,
-        PlainTable.POLICY: PlainTable.REPLY,
-        PlainTable.REPLY: PlainTable.MODE,
-    }[table]
-
-
-def _intent(intent: Intent, level: int, codes: Codes, now: float, masks: bool) -> Iterator[Rule]:
-    """An intent's rules for packets to the responder, and for those back."""
-    emergency = intent.tier is Tier.EMERGENCY
-    priority = priority_of(intent, level)
-    cause = cookie(Category.INTENT, name_number(intent.name))
-    timeout = timeout_at(intent, now) or 0
-    for reply in (False, True):
-        if reply:
-            table = PlainTable.EMERGENCY_REPLY if emergency else PlainTable.REPLY
-        else:
-            table = PlainTable.EMERGENCY if emergency else PlainTable.POLICY
-        actions: tuple[RuleAction, ...] = (Goto(_after_deny(table)),)
-        if intent.action is Action.ALLOW:
-            actions = (Goto(PlainTable.FORWARD),)
-        elif emergency:
-            denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
-            actions = (set_bits(denied), *actions)
-        services = list(service_matches(intent.services, HeaderServices(reply, masks)))
-        asked = (intent.sources, intent.targets)
-        for value, mask in matches(codes, *(reversed(asked) if reply else asked)):
-            ends = (Field("metadata", value, mask),) if mask else ()
-            for service in services:
-                fields = match(*ends, *service)
-                yield Rule(table, priority, fields, actions, cause, timeout)
 
 
 def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:

@@ -3,7 +3,9 @@
 Every rule says all at once: from which port and address, to which address, for
 which service, out of which port. Local hosts are named one by one, since that
 is also what binds an address to its port; remote addresses are merged to
-prefixes. Packets between two other switches are only passed on.
+prefixes. Packets between two other switches are only passed on. What passes
+between two of them is read off the tables that a switch with several of them
+would have (`policies.compiler.stateless.folded_tables`).
 """
 
 from __future__ import annotations
@@ -18,29 +20,47 @@ from policies.compiler.common.host_addresses import (
     hosts_on,
     places_of,
 )
+from policies.compiler.common.identity_codes import codes_of, ends_of
 from policies.compiler.common.intent_rules import intent_numbers
+from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.port_guard import REQUESTS, entrance_rules, guard_rules, unbound_rules
 from policies.compiler.common.refusals import CompileError, refuse_shared
 from policies.compiler.common.requests import allowed, answer_fields, request_fields
 from policies.compiler.common.restrictions import HeldAddress
 from policies.compiler.common.rule_parts import (
     BASE,
+    ETH_IP,
+    ETH_IPV6,
     prefix_fields,
 )
-from policies.compiler.common.services import Fields, service_matches
+from policies.compiler.common.services import PORTS, Fields, service_matches
 from policies.compiler.common.switch_view import SwitchView
+from policies.compiler.stateless.decision_tables import decision_rules
+from policies.compiler.stateless.folded_tables import Between, FoldedTables
 from policies.compiler.stateless.layouts import SMALL_GUARD, quarantined
-from policies.compiler.stateless.resolved_pairs import Between, Passing, Resolver
+from policies.compiler.stateless.metadata import (
+    SOURCE,
+    TARGET,
+    MetadataEnd,
+    MetadataLayout,
+    written,
+)
 from policies.compiler.stateless.service_fields import HeaderServices, never_replies
 from policies.model import Policy, Restriction
-from policies.rules.layout import Category, SmallTable, cookie, name_number
-from policies.rules.rule import Field, Output, Rule, RuleAction, match
+from policies.rules.layout import Category, SmallTable, cookie
+from policies.rules.rule import Bits, Field, Output, Rule, RuleAction, match
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX, number_of
 from topology.records import Binding
 
 MOST = 200_000  # rules: more than any switch with one table holds
 _TRANSIT = 40_000
+# Metadata that no switch has: what it would decide is worked out here, so any policy has room.
+_BITS = 4_096
+_WIDE = MetadataLayout(
+    replace(SOURCE, segments=Bits("metadata", SOURCE.segments.low, _BITS)),
+    replace(TARGET, segments=Bits("metadata", SOURCE.segments.low + _BITS, _BITS)),
+)
 # A quarantined host's own band, and below it that of all others: first packets stand above
 # what is never a reply, that above replies, and those above what stands against "any other".
 _QUARANTINE, _ALL = 30_000, 20_000
@@ -81,13 +101,13 @@ def single_rules(
     shut = {number_of(each.address) for _, each in held}
     places = sorted(set(places_of(bindings)))
     units = _units(places, membership, view, shut)
-    resolver = Resolver(policy, membership, now)
+    pairs = _Pairs(policy, membership, now)
     rules = chain(
         _control(policy, view, places),
         _quarantine(held, port_masks),
         (Rule(SmallTable.ONLY, _ALL + _NEVER, f, (), BASE) for f in never_replies(port_masks)),
         _transit(places, view),
-        _judged(units, resolver, port_masks),
+        _judged(units, pairs, port_masks),
     )
     unique: dict[object, Rule] = {}
     for rule in rules:
@@ -98,6 +118,30 @@ def single_rules(
                 "such a switch suits small networks only"
             )
     return tuple(sorted(unique.values(), key=lambda rule: rule.sort_key))
+
+
+class _Pairs:
+    """What passes between units, as a switch with several tables and wider metadata has it."""
+
+    def __init__(self, policy: Policy, membership: Membership, now: float) -> None:
+        together = SegmentOverlaps(membership.spans.values()).together
+        self._codes = codes_of(ends_of(policy.intents), together, _WIDE.width)
+        rules = decision_rules(policy, together, self._codes, now, True, _WIDE)
+        self._tables, self._mode_of = FoldedTables(rules), membership.mode_of
+        self._written: dict[tuple[MetadataEnd, frozenset[str]], int] = {}
+
+    def between(self, source: _Unit, target: _Unit, *, emergency: bool = False) -> Between:
+        """What passes; with ``emergency`` by the word of that tier alone."""
+        metadata = self._identity(_WIDE.source, source) | self._identity(_WIDE.target, target)
+        family = ETH_IP if source.version == 4 else ETH_IPV6
+        return self._tables.between(metadata, family, emergency=emergency)
+
+    def _identity(self, end: MetadataEnd, unit: _Unit) -> int:
+        key = (end, unit.segments)
+        if key not in self._written:
+            mode = self._mode_of(unit.segments)
+            self._written[key], _ = written(end, self._codes, unit.segments, mode)
+        return self._written[key]
 
 
 def _units(
@@ -165,15 +209,14 @@ def _transit(places: Iterable[AddressOnPort], view: SwitchView) -> Iterator[Rule
             yield _rule(_TRANSIT, (Field("in_port", trunk), *target), Output(way))
 
 
-def _judged(units: Sequence[_Unit], resolver: Resolver, masks: bool) -> Iterator[Rule]:
+def _judged(units: Sequence[_Unit], pairs: _Pairs, masks: bool) -> Iterator[Rule]:
     for source, target in product(units, units):
         if source.version != target.version or not (source.local or target.local):
             continue
         if source is target and source.local:
             continue
-        groups = (source.segments, target.segments, source.version)
-        between = resolver.between(*groups)
-        always = resolver.between(*groups, emergency=True)
+        between = pairs.between(source, target)
+        always = pairs.between(source, target, emergency=True)
         for own in source.source:
             ends = (*own, *_without_family(target.target))
             yield from _pair(ends, target.port, between, _ALL, masks)
@@ -193,13 +236,14 @@ def _pair(ends: Fields, port: int, between: Between, band: int, masks: bool) -> 
         (_REPLIES, True, between.replies),
     ):
         for each in some:
-            for fields in service_matches([each.service], HeaderServices(reply, masks)):
+            layout = HeaderServices(reply and each.service.proto in PORTS, masks)
+            for fields in service_matches([each.service], layout):
                 matched = match(*ends, *_without_family(fields))
-                yield Rule(table, band + level, matched, out, _cause(each))
+                yield Rule(table, band + level, matched, out, each.cause)
     for fields in service_matches(between.denied, HeaderServices(False, masks)):
         yield _rule(band + _DENIED, (*ends, *_without_family(fields)))
     if between.others is not None:
-        yield Rule(table, band + _OTHERS, match(*ends), out, _cause(between.others))
+        yield Rule(table, band + _OTHERS, match(*ends), out, between.others)
 
 
 def _quarantine(held: Iterable[tuple[Fields, HeldAddress]], masks: bool) -> Iterator[Rule]:
@@ -215,12 +259,6 @@ def _quarantine(held: Iterable[tuple[Fields, HeldAddress]], masks: bool) -> Iter
 
 def _without_family(fields: Fields) -> Fields:
     return tuple(field for field in fields if field.name != "eth_type")
-
-
-def _cause(passing: Passing) -> int:
-    if passing.intent is None:
-        return cookie(Category.DEFAULT)
-    return cookie(Category.INTENT, name_number(passing.intent))
 
 
 def _rule(priority: int, fields: Iterable[Field], *actions: RuleAction) -> Rule:
