@@ -12,9 +12,8 @@ from typing import IO
 class BackgroundCopy:
     """A forked child that computes some bytes; `result` has them when it is done.
 
-    For single-threaded processes only. The child touches nothing but its own
-    memory and one unnamed file, and closes ``handles`` (sockets, locks) first,
-    so that nobody takes it for its parent.
+    For single-threaded processes only. The child touches nothing but its own memory and one unnamed
+    file, and closes ``handles`` (sockets, locks) first, so that it is not mistaken for its parent.
     """
 
     def __init__(self, work: Callable[[], bytes], handles: tuple[int, ...] = ()) -> None:
@@ -49,6 +48,6 @@ class BackgroundCopy:
             return True, file.read()
 
     def kill(self) -> None:
-        """End the child, whatever it is at; its bytes are lost."""
+        """Kill the child; its bytes are lost."""
         os.kill(self._pid, signal.SIGKILL)
         self.result(wait=True)

@@ -1,4 +1,4 @@
-"""Putting the analysis together from a state directory and a policy."""
+"""Composition of the analysis from a state directory and a policy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Composed:
 
 
 class PolicyFollower:
-    """Knows which policy the analysis goes by, and reads the one that the controller applied."""
+    """Tracks the analysis's policy, and reads the one that the controller applied."""
 
     def __init__(self, state: Path, version: int = 0) -> None:
         """``version`` is the one that the analysis begins with."""
@@ -109,8 +109,8 @@ def _learned(
     """Detector and action learner as they were kept, ``fresh`` or ``restored`` for the former,
     and what could not be restored.
 
-    What starts fresh is kept at once, so that the next start finds nothing amiss; older
-    snapshots stay for whoever goes back to the version that wrote them.
+    A fresh start is stored at once, so that the next start restores it; older snapshots stay for a
+    return to the version that wrote them.
     """
     detector, learner, model = Detector(seed=seed), ActionLearner(seed), "fresh"
     problems = []

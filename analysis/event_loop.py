@@ -91,7 +91,7 @@ class EventLoop:
         self._open = False
 
     def _log_hold(self) -> None:
-        """A line in the log whenever somebody stopped automatic action, or let it go on."""
+        """Log whenever automatic action is put on hold or resumed."""
         hold = self._analysis.hold
         if hold != self._hold:
             self._hold = hold
@@ -133,7 +133,7 @@ class EventLoop:
                     self._follow_policy(message)
 
     def _process_records(self, message: m.RecordsSeen) -> None:
-        """In small parts, so that a decision never waits for the rest of a long message."""
+        """Receive in small parts, so that a decision never waits for the rest of a long message."""
         lost = message.lost
         for start in range(0, max(1, len(message.records)), CHUNK):
             part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
@@ -165,7 +165,7 @@ class EventLoop:
         self._selector.modify(self._link, wanted)
 
     def _keep_snapshot(self, now: float) -> None:
-        """Keep what was learned from time to time; a copy writes it down, nothing waits."""
+        """Store a model snapshot at intervals; a forked copy writes it without blocking."""
         if self._copy is None and self._analysis.snapshots.due(now):
             self._copy = BackgroundCopy(self._analysis.snapshots.take, self._open_files())
         elif self._copy is not None:
@@ -178,7 +178,7 @@ class EventLoop:
                     self._analysis.snapshots.keep(data, now)
 
     def _seal(self, now: float, ending: bool = False) -> None:
-        """Sign what the audit says, now and then; one that cannot be written is tried again."""
+        """Write an audit checkpoint when due; a failed one is retried."""
         try:
             self._audit.seal(now, ending)
         except (StoreError, OSError) as problem:

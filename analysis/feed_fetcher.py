@@ -1,4 +1,4 @@
-"""Getting a feed's bytes: from a file, or over HTTP(S), within limits of size and time."""
+"""Fetching of feeds: from a file, or over HTTP(S), within limits of size and time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CHUNK = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """``data`` is None where the source says that nothing has changed."""
+    """``data`` is None if the source has not changed."""
 
     data: bytes | None
     etag: str | None = None
@@ -58,7 +58,7 @@ def _from_file(path: str, etag: str | None) -> Fetched:
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
-    """A few redirects, to HTTP or HTTPS, and never from the one that is encrypted to the other."""
+    """A few redirects, to HTTP or HTTPS, never from HTTPS to HTTP."""
 
     max_redirections = MAX_REDIRECTS
 
@@ -115,7 +115,7 @@ def _over_http(path: str, etag: str | None, modified: str | None) -> Fetched:
 
 
 def _read(response: IO[bytes], encoding: str, until: float) -> bytes:
-    """All of an answer, unpacked, as long as it keeps to the limits."""
+    """The whole response body, decompressed, within the limits."""
     if encoding.lower() not in ("", "identity", "gzip", "x-gzip"):
         raise FeedError(f"sent as {encoding[:20]}, which was not asked for")
     unpack = zlib.decompressobj(31) if encoding.lower().endswith("gzip") else None

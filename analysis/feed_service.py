@@ -1,7 +1,6 @@
-"""Feeds in the running analysis: fetched and worked out beside it, put in force through it.
-
-Every load is a forked child's work: it fetches, reads, judges and merges, and writes down the
-last good bytes, while the analysis goes on looking at records. What comes back is only handed on.
+"""Feeds of the running analysis. Every load is the work of a forked child: it fetches, reads,
+checks and merges, and stores the last good copy, while the analysis continues to process records
+and only passes the result on.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ class FeedService:
             self._archive.keep(record)
 
     def hear(self, message: m.Message, now: float) -> None:
-        """Who must not be listed may change with hosts and switches."""
+        """Update the addresses that must not be listed, which change with hosts and switches."""
         if isinstance(message, m.HostsChanged) and message.bindings != self._bindings:
             self._bindings = message.bindings
             self._judge_again(now)
@@ -104,7 +103,7 @@ class FeedService:
         return m.Answer(True, "refreshing")
 
     def tick(self, now: float) -> list[ListFeed]:
-        """Start what is due, take in what is done; what the controller must hear."""
+        """Start due loads and process finished ones; return messages for the controller."""
         withdrawn, self._to_withdraw = self._to_withdraw, []
         listed = [FeedBlock(name, Mode.OBSERVE, ()) for name in withdrawn]
         if self._judge_at is not None and now >= self._judge_at:
@@ -132,7 +131,7 @@ class FeedService:
         self._running = []
 
     def _remembered(self, block: FeedBlock) -> ListFeed:
-        """Written down before it is sent, so that a controller that restarts starts with it."""
+        """Store a listing before it is sent, so that a restarting controller has it."""
         message = ListFeed.of(block)
         try:
             self._store.save_feed_block(message)

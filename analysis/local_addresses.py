@@ -10,7 +10,7 @@ _SIX = Path("/proc/net/if_inet6")
 
 
 def local_addresses(four: Path = _FOUR, six: Path = _SIX) -> tuple[str, ...]:
-    """IPv4 and IPv6 addresses of all interfaces, sorted; none where the kernel does not say."""
+    """IPv4 and IPv6 addresses of all interfaces, sorted; empty where the kernel lists none."""
     found: set[str] = set()
     try:
         last = ""

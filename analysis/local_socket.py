@@ -1,4 +1,4 @@
-"""Sockets in the state directory, which only its owner may open."""
+"""Local sockets in the state directory, accessible to its owner only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def local_address(state: Path, name: str) -> Iterator[str]:
 
 
 def listen_locally(state: Path, name: str, backlog: int) -> socket.socket:
-    """A listening socket ``name`` in ``state``; one that an earlier process left there goes."""
+    """A listening socket ``name`` in ``state``; replaces one left by an earlier process."""
     (state / name).unlink(missing_ok=True)
     door = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(OWNER_ONLY)
@@ -39,7 +39,7 @@ def listen_locally(state: Path, name: str, backlog: int) -> socket.socket:
 
 @contextmanager
 def connect_locally(state: Path, name: str, timeout: float) -> Iterator[socket.socket]:
-    """A connection to socket ``name`` in ``state``. Raises OSError when nobody listens."""
+    """A connection to socket ``name`` in ``state``. Raises OSError without a listener."""
     with (
         local_address(state, name) as address,
         socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,

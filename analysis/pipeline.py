@@ -137,7 +137,7 @@ class Analysis:
         return commands
 
     def finish(self, now: float) -> None:
-        """Write down what only memory holds, before the process ends."""
+        """Store all unsaved state, before the process ends."""
         self._write_flows()
         self._reward_ledger.write(now)
         for kind, data in self._event_counters.take(now):
@@ -149,7 +149,7 @@ class Analysis:
         return len(self._lifecycle.active())
 
     def use_policy(self, policy: Policy, now: float) -> list[m.Command]:
-        """Go on under another policy; a decision it would not permit is released."""
+        """Switch to another policy; a decision it would not permit is released."""
         self._set_authorization(policy, self._bindings)
         commands: list[m.Command] = []
         for decision in self._lifecycle.active():
@@ -283,7 +283,7 @@ class Analysis:
         self._host_names_saved = False
 
     def _update_learning(self, commands: Iterable[m.Command]) -> None:
-        """Hosts under a decision are not learned from; when it ends, they are again."""
+        """Exclude hosts under a decision from learning until it ends."""
         for command in commands:
             if isinstance(command, m.Release):
                 for address in command.decision.addresses:

@@ -1,4 +1,4 @@
-"""When what was learned is written down, so that a restart goes on from there."""
+"""Schedule of model snapshots, from which a restart resumes."""
 
 from __future__ import annotations
 
@@ -29,18 +29,19 @@ class ModelSnapshots:
         return due
 
     def take(self) -> bytes:
-        """What was learned. With many hosts this takes seconds; see `analysis.background_copy`."""
+        """Serialize the model. With many hosts this takes seconds; see
+        `analysis.background_copy`."""
         return self._detector.snapshot()
 
     def keep(self, data: bytes, now: float) -> None:
-        """Keep a snapshot; one of a model that was left while it was being written is dropped."""
+        """Store a snapshot; drop it if the model was replaced while it was being written."""
         if self._models is None:
             self._store.save_snapshot(now, NEWEST, data)
         elif self._models.changes == self._changes:
             self._models.keep(data, now)
 
     def finish(self, now: float) -> None:
-        """Take and keep the last one."""
+        """Take and store the final snapshot."""
         self._changes = self._model_changes()
         self.keep(self.take(), now)
 

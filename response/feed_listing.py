@@ -1,4 +1,4 @@
-"""What a feed lists, packed: as the store keeps it and the controller is asked to enforce it."""
+"""The prefixes that a feed lists, packed for the store and for the controller."""
 
 from __future__ import annotations
 

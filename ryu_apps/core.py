@@ -1,4 +1,4 @@
-"""The controller's core: what happened on the switches in, effects out. It knows no library.
+"""The controller's core: events of switches in, effects out, independent of the OpenFlow library.
 
 It keeps every switch equal to the compiled policy, sends what was observed to the
 analysis, and carries out the analysis's decisions. Every method takes ``now`` (seconds
@@ -91,7 +91,7 @@ class Core:
         feeds: Iterable[FeedBlock] = (),
         retained: RetainedIntents | None = None,
     ) -> None:
-        """Take back what an earlier run knew."""
+        """Restore the state of an earlier run."""
         self.desired_state.restore(bindings, links, decisions, feeds, retained)
 
     def greeting(self, now: float) -> list[Message]:
@@ -255,7 +255,7 @@ class Core:
     # -- time -----------------------------------------------------------------
 
     def tick(self, now: float) -> list[Effect]:
-        """Settle, retry and end whatever is due; call a few times a second."""
+        """Process everything that is due; call a few times a second."""
         effects = self.reconciler.settled(now)
         for session in list(self.sessions.values()):
             effects += self.lifecycle.tick(session, now)

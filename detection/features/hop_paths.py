@@ -1,4 +1,4 @@
-"""Hop paths: somebody comes in on a foothold, and goes on from there.
+"""Hop paths: an inbound session on a foothold, continued from that host.
 
 Every connection on a foothold service (`topology.services.FOOTHOLDS`) that is let through
 leaves an arrival at its responder. When that host then opens a foothold connection itself, over an

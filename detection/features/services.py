@@ -1,4 +1,4 @@
-"""What a service is good for to someone who moves sideways, and what is no service at all."""
+"""Services that can be used for lateral movement, and records that are no service use."""
 
 from __future__ import annotations
 

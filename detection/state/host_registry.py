@@ -47,7 +47,7 @@ class HostRegistry:
         return self.edges.meet(src, dst, self._way(src, dst), now)
 
     def count_in(self, host: HostState) -> None:
-        """An address is a host once it says something; being asked for does not make it one."""
+        """An address counts as a host after its first packet; requests for it do not count."""
         host.spoke = True
         self.inside += host.inside
 

@@ -68,7 +68,7 @@ class ServiceUse:
 
 @dataclass(slots=True, eq=False)
 class Arrival:
-    """Somebody came in on a foothold. ``before`` is the depth of the path up to ``src``;
+    """Inbound session on a foothold. ``before`` is the depth of the path up to ``src``;
     ``use`` is how ``src`` uses the service, ``new`` whether the edge was.
     """
 

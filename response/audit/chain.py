@@ -48,9 +48,9 @@ class AuditHead:
 
 @dataclass(frozen=True, slots=True)
 class AuditReport:
-    """What was found: no problems means that the record is whole.
+    """Result of a verification: without problems the record is intact.
 
-    Everything up to entry ``signed_to`` is vouched for by the owner of ``key`` (hexadecimal).
+    Everything up to entry ``signed_to`` is signed by the owner of ``key`` (hexadecimal).
     """
 
     entries: int

@@ -1,4 +1,4 @@
-"""Signed checkpoints: what makes a record that was cut or written anew stand out.
+"""Signed checkpoints, which reveal a record that was cut off or rewritten.
 
 A hash chain alone shows edits only to who remembers its end: someone with write access could
 write all of it anew, or cut its tail and set the head back. A checkpoint is an entry of the chain

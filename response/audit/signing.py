@@ -21,7 +21,7 @@ KEY_BYTES = 32
 
 
 class KeyProblem(Exception):
-    """The key cannot be used; one line for a person."""
+    """The key cannot be used; the text is one line for users."""
 
 
 class Signer:

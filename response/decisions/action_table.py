@@ -1,4 +1,4 @@
-"""Which action an alert asks for by a fixed table, read from the top.
+"""Fixed table from an alert's score and path to an action, read from the top.
 
 It is where the learner of `response.decisions.bandit` starts from, and what it is measured against.
 The envelope decides afterwards whether an action may be taken.
@@ -34,8 +34,8 @@ TABLE: tuple[Row, ...] = (
 def choose(alert: Alert, allowed: Collection[str], table: tuple[Row, ...] = TABLE) -> Arm:
     """The first row's action that the alert reaches and the policy allows, else ``alert``.
 
-    A row whose action is not among ``allowed`` is passed over, so an alert
-    that would deserve more gets the strongest that the policy permits.
+    Rows with an action not in ``allowed`` are skipped, so an alert that calls for more gets the
+    strongest permitted action.
     """
     return fixed_action(alert.score, len(alert.path), allowed, table)
 
@@ -51,6 +51,6 @@ def fixed_action(
 
 
 def arms_of(actions: Iterable[str]) -> tuple[Arm, ...]:
-    """Every action to choose from under an envelope: ``alert`` always is."""
+    """All actions to choose from under an envelope, ``alert`` included."""
     allowed = {"alert", *actions}
     return tuple(arm for arm in ARMS if arm in allowed)

@@ -1,4 +1,4 @@
-"""What people are answered who asked for a change of a decision."""
+"""Answers to people's requests to change a decision."""
 
 from __future__ import annotations
 

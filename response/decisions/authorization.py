@@ -1,5 +1,4 @@
-"""What the policy of now permits: one policy, the bindings that hold, and the questions
-that the response asks of both."""
+"""What the current policy permits, given the current bindings."""
 
 from __future__ import annotations
 
@@ -20,8 +19,7 @@ MembersOf = Callable[[Policy, tuple[Binding, ...]], Members]
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What else decides how far a response goes; see
-    `response.decisions.envelope.judge_envelope`."""
+    """Further inputs of the envelope; see `response.decisions.envelope.judge_envelope`."""
 
     active: tuple[Decision, ...]
     hold: str | None
@@ -57,7 +55,7 @@ class Authorization:
 
     @property
     def reach(self) -> Exposure:
-        """Host pairs under the policy as it is."""
+        """Host pairs under the current policy."""
         return self._who()[2]
 
     def judge(self, action: DecisionAction, host: KnownHost, around: Circumstances) -> Judgement:
@@ -80,11 +78,11 @@ class Authorization:
         return Context(alert.score, alert.kind, len(alert.path), critical, room)
 
     def may_explore(self, host: KnownHost) -> bool:
-        """Where a segment is enforced, nothing is tried out to learn from it."""
+        """Whether exploration is allowed: not for hosts in an enforced segment."""
         return self.reach.mode(host) is not Mode.ENFORCE
 
     def forbids(self, decision: Decision) -> str | None:
-        """Why nobody, person or machine, may have this decision; None: it may stand."""
+        """The reason why neither a person nor the machine may make this decision, or None."""
         envelope = self._policy.envelope
         if envelope is None:
             return "the policy has no adaptive section"

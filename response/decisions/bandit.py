@@ -76,8 +76,8 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """``table`` is what the fixed table would have done; ``explored`` tells that the action was
-    taken to learn about it; ``values`` is what each action was expected to be worth."""
+    """``table`` is what the fixed table would have done; ``explored``: the action was taken to
+    learn about it; ``values`` is the expected value of each action."""
 
     action: Arm
     table: Arm
@@ -88,7 +88,7 @@ class Chosen:
 class ActionLearner:
     """Deterministic: the same rewards in the same order give the same choices.
 
-    ``seed`` breaks ties, ``optimism`` is how much not knowing speaks for an action.
+    ``seed`` breaks ties, ``optimism`` is the weight of uncertainty in favour of an action.
     """
 
     def __init__(self, seed: int = 0, optimism: float = OPTIMISM) -> None:
@@ -98,7 +98,7 @@ class ActionLearner:
     def choose(
         self, context: Context, arms: Collection[Arm], explorable: Collection[Arm] = ()
     ) -> Chosen:
-        """The best of ``arms`` (never empty); not knowing speaks for those in ``explorable``."""
+        """The best of ``arms`` (not empty); those in ``explorable`` get an uncertainty bonus."""
         features = context.features()
         table = fixed_action(context.score, context.hops, arms)
         known = {arm: self._policy.worth(arm, table, features) for arm in arms}
@@ -117,7 +117,7 @@ class ActionLearner:
 
     @staticmethod
     def restore(data: bytes) -> ActionLearner:
-        """Go on exactly where `snapshot` was taken. Raises ValueError for other bytes."""
+        """Restore exactly the state of `snapshot`. Raises ValueError for other bytes."""
         if not data.startswith(HEADER):
             if data.startswith(FAMILY):
                 raise ValueError("their snapshot is of another version of Septum")
@@ -132,7 +132,7 @@ class ActionLearner:
 
 
 class TableBandit(LinUCBDisjoint):
-    """LinUCB whose models learn what to add to the table's word."""
+    """LinUCB whose models learn an addition to the table's value."""
 
     def __init__(self, seed: int, optimism: float) -> None:
         super().__init__(alpha=CAUTION, beta=1.0, seed=seed)
@@ -158,7 +158,7 @@ class TableBandit(LinUCBDisjoint):
         return said_by_table(arm, table) + learned
 
     def unknown(self, arm: Arm, features: Mapping[str, float]) -> float:
-        """What not knowing adds to it: standard deviations of the mean, not of one reward."""
+        """The uncertainty bonus: standard deviations of the mean, not of one reward."""
         seen = self._model(arm).predict_one(features, with_dist=True)
         return self.optimism * sqrt(max(0.0, seen.sigma**2 - 1.0 / self.beta))
 
@@ -174,7 +174,7 @@ class TableBandit(LinUCBDisjoint):
 
 
 def said_by_table(arm: str, table: str) -> float:
-    """What ``arm`` is worth where the table says ``table``, before anything is learned."""
+    """The prior value of ``arm`` where the table chooses ``table``."""
     return FITTING - STEP * abs(STRENGTH[arm] - STRENGTH[table])
 
 
@@ -186,7 +186,7 @@ BUILDERS = {"_reconstruct", "_frombuffer", "scalar"}  # how numpy puts arrays to
 
 
 class _Reader(pickle.Unpickler):
-    """Admits only what a learner is made of, so that a foreign file cannot run anything."""
+    """Unpickles only the classes of a learner, so that a foreign file cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in PLAIN or f"{module}.".startswith(ROOMS):

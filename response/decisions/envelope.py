@@ -1,4 +1,4 @@
-"""The one place that every machine decision passes before it may act.
+"""The envelope: the limits that every machine decision passes before it acts.
 
 The policy's ``adaptive`` section is a promise to the people who wrote it: no
 matter what the detector believes, or what an attacker makes it believe, no
@@ -35,7 +35,7 @@ class Members(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """How far a wished action may go, for how many seconds, and the reason in words."""
+    """The permitted extent of a requested action, its time in seconds, and the reason."""
 
     outcome: Outcome
     reason: str

@@ -1,4 +1,4 @@
-"""Who can still reach whom: host pairs under the policy and a machine decision."""
+"""Exposure: host pairs that can communicate under the policy and a machine decision."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The switch that stops all automatic action: kept in the store, so that it holds for whatever
-process looks at it, and through every restart."""
+"""The hold on all automatic action: stored, so that it applies to every process and survives
+restarts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOLD = "hold"
 
 
 def set_hold(store: StateStore, audit: Audit, on: bool, by: str, now: float) -> Answer:
-    """Stop all automatic action (it is proposed instead), or let it go on; twice is once."""
+    """Stop all automatic action (it is proposed instead), or resume it; idempotent."""
     with store.transaction():
         if on == (store.meta(HOLD) is not None):
             how_it_is = "on hold already" if on else "not on hold"

@@ -1,4 +1,4 @@
-"""Whose address is this: declared hosts and discovered ones, with all their addresses."""
+"""Lookup of declared and discovered hosts by any of their addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class KnownHost:
 
 
 class HostDirectory:
-    """Every known host by each of its addresses; any other address belongs to nobody here."""
+    """Every known host by each of its addresses."""
 
     def __init__(self, policy: Policy, bindings: Iterable[Binding]) -> None:
         routers = {host.name for host in policy.hosts if host.routes}

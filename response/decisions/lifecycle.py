@@ -43,7 +43,7 @@ class Lifecycle:
         return tuple(self.open.active.values())
 
     def undone_by(self, addresses: Iterable[str], now: float) -> str | None:
-        """Who released or rejected a decision on this host whose time would still run."""
+        """Who released or rejected a decision on this host whose time has not run out."""
         return self._overrides.by(addresses, now)
 
     # -- how it begins ---------------------------------------------------------
@@ -72,11 +72,9 @@ class Lifecycle:
         forbidden: str | None = None,
         addresses: tuple[str, ...] | None = None,
     ) -> Done:
-        """A person turns a proposal into an active decision, whose time starts now.
-
-        It takes the place of whatever holds on the same host. ``forbidden``
-        says why not even a person may, where that is so; ``addresses`` which
-        of the proposal's are still the host's (None: all).
+        """Approve a proposal: it becomes active, and its time starts now. It replaces any active
+        decision on the same host. ``forbidden`` says why not even a person may, where that is so;
+        ``addresses`` which of the proposal's are still the host's (None: all).
         """
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
@@ -135,7 +133,7 @@ class Lifecycle:
             return self.begin(smaller, reason)
 
     def extend(self, decision_id: str, seconds: int, by: str, now: float, why: str = "") -> Done:
-        """Let an active decision end ``seconds`` from now, if it would have ended before.
+        """Extend an active decision to ``seconds`` from now, if it would have ended earlier.
 
         The switch's timer allows `MAX_TTL` seconds at a time.
         """
@@ -158,7 +156,7 @@ class Lifecycle:
     def confirm(self, message: RulesConfirmed) -> None:
         """A switch acknowledged rules of a decision, put there or taken away.
 
-        What is known already is not written down again, but once after each extension.
+        A repeated confirmation is not recorded, except once after each extension.
         """
         decision = self._store.decision(message.decision)
         if decision is None:
@@ -183,7 +181,7 @@ class Lifecycle:
     # -- how it ends -----------------------------------------------------------
 
     def reject(self, decision_id: str, by: str, now: float, reason: str = "") -> Done:
-        """A person declines a proposal (or the machine takes it back)."""
+        """Reject a proposal (by a person, or withdrawn by the machine)."""
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
             return cannot(decision_id, decision, "reject", "rejected")

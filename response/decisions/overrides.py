@@ -1,4 +1,4 @@
-"""Hosts on which a person undid a machine decision: there the machine asks next time."""
+"""Overrides: hosts on which a person undid a machine decision; further ones are only proposed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from response.decision import MACHINE, Decision
 
 
 class Overrides:
-    """Released and rejected decisions whose time would still run, by address.
-
-    What the machine itself ended is no person's word.
-    """
+    """Decisions released or rejected by people whose time has not run out, by address."""
 
     def __init__(self, decisions: Iterable[Decision]) -> None:
         self._held: dict[str, Decision] = {}
@@ -23,7 +20,7 @@ class Overrides:
             self._held.update(dict.fromkeys(decision.addresses, decision))
 
     def by(self, addresses: Iterable[str], now: float) -> str | None:
-        """Who it was, None where nobody did."""
+        """Who released or rejected it, or None."""
         for address in addresses:
             decision = self._held.get(address)
             if decision is not None and now < decision.expires:

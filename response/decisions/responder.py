@@ -1,4 +1,4 @@
-"""From an alert to a decision, or to the reason why there is none."""
+"""From an alert to a decision, or to the reason for none."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Responder:
         hold: str | None,
         now: float,
     ) -> list[Command]:
-        """To be called in a transaction; the commands may leave when it has ended."""
+        """Call in a transaction; send the commands after it has ended."""
         host = permits.host_of(alert.host)
         held = None if host is None else self._life.open.on(host.addresses)
         if host is None or not self._adapt:
@@ -169,7 +169,7 @@ class Responder:
         around: Circumstances,
         now: float,
     ) -> list[Command]:
-        """A blocked host that goes on with it stays blocked: its time begins anew."""
+        """Restart the time of a decision whose host continues its behaviour."""
         if held.state != "active":
             return []
         judged = permits.judge(held.action, host, around)

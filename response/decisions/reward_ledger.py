@@ -1,4 +1,4 @@
-"""The reward ledger: what came of each choice of an action.
+"""The reward ledger: the results of each choice of an action.
 
 A case is opened when the learner chose an action for an alert, and closed when that action
 ends (a decision's end, or for ``alert`` the time that a decision would have had). In between it
@@ -44,13 +44,13 @@ class RewardLedger:
         return len(self._cases) >= MAX_CASES
 
     def open(self, case: RewardCase) -> None:
-        """Begin to count, in the caller's transaction; what finds the ledger full is not kept."""
+        """Open a case, in the caller's transaction; dropped if the ledger is full."""
         if not self.full and case.id not in self._cases:
             self._store.save_case(case.id, msgspec.json.encode(case).decode())
             self._take(case)
 
     def see(self, record: FlowRecord) -> None:
-        """Count a connection that begins, where it is somebody's habit."""
+        """Count a new connection if it is a habit of an open case's host."""
         if record.phase == "end" or not self._watched:
             return
         stopped = record.verdict == "deny" or record.state == "denied"
@@ -65,7 +65,7 @@ class RewardLedger:
             self._changed.add(case_id)
 
     def write(self, now: float) -> None:
-        """Keep the counts, and close what was only alerted on and has had its time."""
+        """Store the counts, and close expired cases of `alert`."""
         due = [c for c in self._cases.values() if c.until is not None and now >= c.until]
         if not due and not self._changed:
             return

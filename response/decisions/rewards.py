@@ -1,4 +1,4 @@
-"""One choice and what came of it: a case, and the reward that it earns."""
+"""Reward cases: one choice, its results, and the reward."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def expected_safe(case: RewardCase) -> float:
 
 
 def word_on(decision: Decision) -> Word:
-    """What people said of a decision that has ended, as far as it tells."""
+    """The verdict of people on an ended decision, as far as known."""
     if decision.approved_by is not None:
         return "approved"
     by_hand = decision.by != MACHINE and decision.superseded_by is None
@@ -99,7 +99,7 @@ def word_on(decision: Decision) -> Word:
 
 
 def habits_of(graph: CommunicationGraph, host: KnownHost, alert: Alert) -> tuple[Habit, ...]:
-    """What a host did, and was asked for, before the alert and apart from what it is about."""
+    """A host's habitual connections, both ways, before the alert and unrelated to it."""
     suspicious = {(hop.src, hop.dst, hop.service) for hop in alert.path}
     found: list[Habit] = []
     for address in host.addresses:

@@ -1,4 +1,4 @@
-"""Threat feeds: what others say is hostile, read with suspicion.
+"""Threat feeds: published lists of hostile addresses, checked before use.
 
 `read` turns a feed's bytes into `Entry` values (`lists`, `table`, `stix`), `admission` refuses
 what would hurt this network, `aggregate` makes the fewest prefixes of the rest, and `keeper`

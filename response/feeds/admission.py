@@ -1,7 +1,6 @@
-"""What no feed may list, however sure it is: checked before any entry becomes a rule.
-
-A feed is somebody else's word. One wrong or malicious line must not cut off a protected host,
-a whole segment, the switches or the controller, nor reach for addresses that are nobody's.
+"""Admission of feed entries: ranges that no feed may list, checked before any entry becomes a rule.
+A feed is untrusted input: one wrong or malicious line must not cut off a protected host, a whole
+segment, the switches or the controller, nor cover special ranges.
 """
 
 from __future__ import annotations
@@ -102,7 +101,7 @@ class FeedGuard:
 
 
 def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> FeedGuard:
-    """What a policy and the hosts of the moment forbid; ``own`` are addresses of the switches
+    """The admission rules of a policy and the current hosts; ``own`` are addresses of the switches
     and of this machine."""
     grounds = [_ground(ip_network(text), f"{what} ({text})") for text, what in SPECIAL.items()]
     protected = members.protected_addresses(policy.envelope).prefixes()

@@ -1,4 +1,4 @@
-"""Where feeds are kept in the state directory: the last good bytes, and what is known of them."""
+"""Storage of feeds in the state directory: the last good copy and its metadata."""
 
 from __future__ import annotations
 

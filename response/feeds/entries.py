@@ -1,4 +1,4 @@
-"""What a feed lists, one entry at a time, and what was wrong with the rest."""
+"""Entries of a feed, and remarks on what could not be used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_SHOWN = 80  # characters of a feed's own text in a remark
 
 
 class FeedError(ValueError):
-    """A feed cannot be used as a whole; what it said before stays. One line."""
+    """A feed cannot be used as a whole; its last good copy stays in force. One line."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
-"""When each feed is due, what it last said, how old that is, and when it is too old to act on.
-
-Pure bookkeeping: `Keeper` is told the time and what came of a fetch, and answers what to do
-next. `analysis.feed_service` carries it out.
+"""Schedule and age of feeds: when each is due, its last good copy, and when that is too old. Pure
+bookkeeping: `Keeper` takes the time and results of fetches, and returns what to do next.
+`analysis.feed_service` carries it out.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ class FeedRecord:
     reasons: tuple[tuple[str, int], ...] = ()
 
     def age(self, now: float) -> Age:
-        """How far what it says may be believed at ``now``."""
+        """Its freshness at ``now``: `fresh`, `stale` or `aged out`."""
         if self.good_at is None:
             return "waiting"
         old = now - self.good_at
@@ -92,7 +91,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class SourceReply:
-    """What a source said. ``unchanged`` means that what was kept still holds."""
+    """The result of a fetch. ``unchanged``: the stored copy is still current."""
 
     unchanged: bool
     etag: str | None = None
@@ -145,7 +144,8 @@ class Keeper:
         return tuple(gone)
 
     def again(self) -> None:
-        """Who must not be listed may have changed: judge what is kept again."""
+        """Check the stored copies again, since the addresses that must not be listed have
+        changed."""
         self._reload.update(self._feeds)
 
     def refresh(self, names: Iterable[str]) -> tuple[str, ...]:
@@ -205,7 +205,7 @@ class Keeper:
         return record
 
     def failed(self, work: Work, error: str, now: float) -> FeedRecord | None:
-        """Keep what there is, say why, and try again: soon at first, then less often."""
+        """Keep the last good copy, note the error, and retry at growing intervals."""
         record = self._finish(work)
         if record is None:
             return None
@@ -220,7 +220,7 @@ class Keeper:
         return record
 
     def aged_out(self, now: float) -> tuple[FeedRecord, ...]:
-        """Feeds in force whose word has become too old; each is told once."""
+        """Feeds in force whose copy has become too old; each is returned once."""
         old = [self._records[n] for n in self._listed if self._records[n].age(now) == "aged out"]
         self._listed.difference_update(record.name for record in old)
         return tuple(old)
@@ -249,7 +249,7 @@ class Keeper:
 
 
 def source_of(feed: Feed) -> str:
-    """What tells one source from another."""
+    """The identity of a source."""
     return hashlib.sha256(f"{feed.format}\0{feed.path}".encode()).hexdigest()[:32]
 
 

@@ -1,8 +1,8 @@
 """Plain lists: one address, network or range a line, with comments.
 
-Written as Spamhaus DROP (``192.0.2.0/24 ; SBL1``), FireHOL, Emerging Threats and blocklist.de
-write them; ``192.0.2.1:443`` and ``[2001:db8::1]:443`` list one TCP port of an address. A count
-behind a tab, as IPsum writes it, is left aside.
+Written as Spamhaus DROP (``192.0.2.0/24 ; SBL1``), FireHOL, Emerging Threats and blocklist.de write
+them; ``192.0.2.1:443`` and ``[2001:db8::1]:443`` list one TCP port of an address. A count after a
+tab, as IPsum writes it, is ignored.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _REMARK = re.compile(r"\s*(?:#|;|//).*$|\t[0-9]+\s*$")
 
 
 def read_list(text: str) -> FeedReading:
-    """The entries of a plain list; a line that is none is noted."""
+    """The entries of a plain list; invalid lines are noted."""
     reading = FeedReading()
     for number, whole in enumerate(text.splitlines(), 1):
         line = _REMARK.sub("", whole).strip()

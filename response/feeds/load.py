@@ -1,4 +1,4 @@
-"""From a feed's bytes to what is blocked now: read, judge, sift by time and confidence, merge."""
+"""Loading of a feed: read, check, filter by time and confidence, merge."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What one feed says now. All but ``listings`` is for people.
+    """A loaded feed. All but ``listings`` is for display.
 
     ``changes_at`` is when an entry begins or ends to hold, so that it must be loaded again.
     """

@@ -1,4 +1,4 @@
-"""Indicators that a switch cannot match: which they are, so that they are passed over by name.
+"""Indicators that a switch cannot match, recognised so that they are skipped by kind.
 
 Feeds mix addresses with domains, URLs, file hashes and mail addresses. Those are readable and of
 no use here; a line that is none of these is a mistake, or no feed at all.

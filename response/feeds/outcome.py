@@ -1,4 +1,4 @@
-"""What came of loading one feed, as bytes: a child process does the work and says it so."""
+"""The result of loading one feed, as bytes that a child process sends to its parent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from response.feeds.load import Listing, Loaded
 
 @dataclass(frozen=True, slots=True)
 class FeedRefresh:
-    """``error`` says why nothing came of it; else ``answer`` and ``loaded`` are there."""
+    """``error`` is the reason of a failure; otherwise ``answer`` and ``loaded`` are set."""
 
     error: str | None = None
     answer: SourceReply | None = None

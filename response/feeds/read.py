@@ -1,4 +1,4 @@
-"""A feed's bytes as entries, whatever it is written in."""
+"""A feed's bytes as entries, in any supported format."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ class PolicyApplied(IpcMessage, frozen=True):
 
 
 class PolicyEvents(IpcMessage, frozen=True):
-    """Controller → analysis: what was done with policies, for the audit. Said again at every
-    start: those that were written down already are passed over."""
+    """Controller → analysis: what was done with policies, for the audit. Repeated at every start;
+    events that are already recorded are skipped."""
 
     events: tuple[PolicyEvent, ...]
 

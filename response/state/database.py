@@ -18,7 +18,7 @@ PATIENCE = 10.0
 
 
 class StoreError(Exception):
-    """The state directory cannot be used; the text is one line for a person."""
+    """The state directory cannot be used; the text is one line for users."""
 
 
 class Database:

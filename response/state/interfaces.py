@@ -1,4 +1,4 @@
-"""What the response is composed from: a store for its state and a detector for its eyes.
+"""Interfaces that the response depends on: a store and a detector.
 
 `response.state.store.Store` is the store that ships (SQLite); a server database can
 stand in by offering the same methods. Times are seconds since the epoch.
@@ -27,7 +27,7 @@ class StoredFlow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
-    """An alert with what became of it and the records it rests on.
+    """An alert with its outcome and the records behind it.
 
     ``outcome`` is ``active``, ``proposed`` or ``alert``; ``reason`` says why
     it went no further; ``decision`` is the id it led to or belongs to; ``choice`` what there
@@ -98,7 +98,7 @@ class StateStore(AuditStore, Protocol):
 
 
 class SuspectDetector(Protocol):
-    """What the response asks of detection: scores, and not to learn from suspects."""
+    """The detector as the response uses it: scores, and exclusion of suspects from learning."""
 
     @property
     def graph(self) -> CommunicationGraph:

@@ -1,4 +1,4 @@
-"""What was learned, kept in several versions: going back, comparing, and a person's word on it.
+"""Versions of the learned model: rollback, comparison, and approval by people.
 
 Snapshots of the detector are kept in five rows of versions: the last few minutes, hours and
 days, those that a person asked for, and those from just before a change of model. Each is named

@@ -1,4 +1,4 @@
-"""Every policy that was put in force, kept whole, and which of them holds now.
+"""Versions of the policy, each stored whole, and which one is in force.
 
 In the state directory: ``policies/000007.json`` is a version (the texts of all its files, who,
 when, why), written once; ``policies/standing.json`` says which version is in force, which came
@@ -28,7 +28,7 @@ MAX_EVENTS = 500
 
 
 class VersionError(Exception):
-    """What was asked of the versions cannot be done; one line for a person."""
+    """The request cannot be carried out; the text is one line for users."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class PolicyVersion:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """``version`` goes back to ``revert_to`` at ``deadline`` unless somebody confirms it."""
+    """``version`` is reverted to ``revert_to`` at ``deadline`` unless confirmed."""
 
     version: int
     revert_to: int
@@ -156,7 +156,7 @@ class Versions:
             raise VersionError(f"{path}: cannot be read: {problem}") from None
 
     def stand(self, standing: Standing) -> None:
-        """Make this what holds, on disk when it returns."""
+        """Store this as the standing, on disk when it returns."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._folder / f"{STANDING}.new"
         _write(part, standing)

@@ -1,4 +1,4 @@
-"""The tables of ``septum.db``. One number says which layout a file has."""
+"""The tables of ``septum.db``, with the number of their layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the state directory keeps: decisions, audit, bindings, flow history, snapshots.
+"""The store in the state directory: decisions, audit, bindings, flow history, snapshots.
 
 The controller writes bindings and links, the analysis everything else, and the
 command line reads while both run. A decision, its audit entries and its alert
@@ -70,7 +70,7 @@ class Store(Database):
         return self._decisions("?1 IS NULL OR state=?1", (state,))
 
     def active_decisions(self, now: float) -> tuple[Decision, ...]:
-        """What must be on the switches now."""
+        """The active decisions, whose rules switches should have."""
         return self._decisions("state='active' AND expires>?", (now,))
 
     def undone_decisions(self, now: float) -> tuple[Decision, ...]:
@@ -147,7 +147,8 @@ class Store(Database):
     # -- what was seen ---------------------------------------------------------
 
     def append_flows(self, flows: Iterable[StoredFlow]) -> None:
-        """Add connections; the end of a known one completes its row. Oldest rows give way."""
+        """Add connections; the end of a known one completes its row. The oldest rows are removed
+        when it is full."""
         with self.transaction(durable=False):
             self._db.executemany(
                 schema.UPSERT_FLOW, ((*_flow_fields(flow.record), flow.score) for flow in flows)

@@ -34,7 +34,7 @@ class DecisionState:
     _feed_rules: FeedRules = field(default_factory=FeedRules)
 
     def restore(self, decisions: Iterable[Decision], feeds: Iterable[FeedBlock]) -> None:
-        """Take back what an earlier run knew."""
+        """Restore the state of an earlier run."""
         for block in feeds:
             self.list_feed(block)
         self.decisions = {each.id: each for each in decisions}

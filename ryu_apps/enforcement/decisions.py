@@ -35,7 +35,7 @@ class DecisionSender:
         return self.command(order, now)
 
     def list_feed(self, listed: ListFeed, now: float) -> list[Effect]:
-        """Take over what a feed lists now; of its rules only the difference is sent."""
+        """Replace a feed's listings; only the difference in rules is sent."""
         try:
             change = self._decisions.list_feed(listed.block)
         except ValueError as error:
@@ -68,7 +68,7 @@ class DecisionSender:
         return effects
 
     def command(self, command: Command, now: float) -> list[Effect]:
-        """Carry out one decision of the analysis on every ready switch; doing it twice is once."""
+        """Carry out one decision of the analysis on every ready switch; idempotent."""
         decision, held = command.decision, isinstance(command, Enforce)
         self._reconciler.ended.note(decision, held)
         decided = self._decisions.decide(decision, held, now)

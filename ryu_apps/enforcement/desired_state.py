@@ -51,7 +51,7 @@ class DesiredState:
         feeds: Iterable[FeedBlock] = (),
         retained: RetainedIntents | None = None,
     ) -> None:
-        """Take back what an earlier run knew, as far as it fits the policy."""
+        """Restore the state of an earlier run, as far as it fits the policy."""
         self.decision_state.restore(decisions, feeds)
         self.network.restore_links(links)
         state = self.policy_state

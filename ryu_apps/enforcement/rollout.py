@@ -32,7 +32,7 @@ ApplyPolicy = Callable[[Policy, tuple[str, ...], float, int], list[Effect]]
 
 
 class RolloutError(Exception):
-    """It cannot be done, and nothing was changed; one line for a person."""
+    """The request is refused and nothing was changed; the text is one line for users."""
 
 
 class Rollout:
@@ -54,8 +54,8 @@ class Rollout:
         return {"ok": True, "version": number, "policy": policy.name}
 
     def apply(self, number: int | None, by: str, within: float | None, now: float) -> Answer:
-        """Put a kept version (None: the staged one) in force; with ``within`` seconds, only
-        until then unless somebody confirms it."""
+        """Put a stored version (None: the staged one) in force; with ``within``, for that many
+        seconds unless confirmed."""
         if self._standing.pending is not None:
             waiting = self._standing.pending.version
             raise RolloutError(f"version {waiting} waits to be confirmed or rolled back first")
@@ -75,7 +75,7 @@ class Rollout:
         return {"ok": True, "version": number, "policy": policy.name, "deadline": deadline}
 
     def confirm(self, by: str, now: float) -> Answer:
-        """Keep what was applied. Asking twice is asking once."""
+        """Confirm the applied version; idempotent."""
         pending = self._standing.pending
         number = self._standing.in_force
         assert number is not None
@@ -107,11 +107,11 @@ class Rollout:
     # -- what happens by itself ------------------------------------------------
 
     def events(self) -> PolicyEvents:
-        """What was done, for the audit; said again at every start of the analysis."""
+        """Events for the audit; repeated at every start of the analysis."""
         return PolicyEvents(self._standing.events)
 
     def tick(self, now: float) -> None:
-        """Take back what nobody confirmed."""
+        """Revert an unconfirmed version."""
         pending = self._standing.pending
         if pending is None or now < max(pending.deadline, self._try_at):
             return
@@ -133,7 +133,7 @@ class Rollout:
     def _exchange(
         self, number: int, after: Standing, what: str, by: str, now: float, note: str = ""
     ) -> Policy:
-        """All or nothing: read, compiled for every switch, written down, then sent."""
+        """Read, compile for every switch, store, then send; all or nothing."""
         version, policy = self._ready(number)
         said = "; ".join(part for part in (note, version.reach) if part)
         before, now_holds = self._standing, after.told(now, what, number, by, said)

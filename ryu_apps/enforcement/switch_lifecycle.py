@@ -60,7 +60,7 @@ class SwitchLifecycle:
         return []
 
     def role_reply(self, session: Session, xid: int, buf: bytes) -> list[Effect]:
-        """The switch answered which role we have."""
+        """A role reply of the switch."""
         match session.transactions.route(xid):
             case ControllerRole() as role:
                 return _sent(session, role.answered(buf))
@@ -113,7 +113,7 @@ class SwitchLifecycle:
         return [*self.links.announce(session), lost, *fragments(session)]
 
     def _follow_refusal(self, session: Session, now: float) -> list[Effect]:
-        """What a refused change means for the switch beyond that change."""
+        """Consequences of a refused change beyond that change."""
         refusal, session.refusal = session.refusal, None
         if refusal is None:
             return []

@@ -1,8 +1,8 @@
 """Whether a host moved or is being impersonated: its old port is probed.
 
-A discovered host that appears elsewhere is believed when its old port has no
-link, or when nobody answers there any more. An answer from the old port makes
-the claimant a spoof. Declared hosts do not move, so they are never probed.
+A discovered host that appears elsewhere has moved when its old port has no link, or no longer
+answers. An answer from the old port makes the claimant a spoof. Declared hosts do not move, so they
+are never probed.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ same hour, where it is not known to be served (stale shares, mistyped names), sh
 the mean over all services while little is known of it. The tail is geometric, as in ``tails``.
 On the first day everybody reaches for something for the first time, so it speaks as far as it is
 known what a day brings. It comes on top of what a host does itself and is capped below every
-threshold: whoever is only in bad company raises no alert.
+threshold: co-activity alone never exceeds it.
 """
 
 from __future__ import annotations
