@@ -9,17 +9,14 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
 
 from benchmarks.openflow_load import LoadSwitch, message
-from console.clients.controller import ask_controller
-from mininet_tests.lab.controller import ROOT, Controller, ControllerOptions, free_port
+from mininet_tests.lab.controller import ROOT, free_port
 from ryu_apps.runtime import controller
 from ryu_apps.switch.listener import (
     GATHER,
@@ -30,23 +27,9 @@ from ryu_apps.switch.listener import (
     Refused,
     SwitchConnection,
 )
+from tests.support.running_controller import POLICY, running, status, until
 
-POLICY = ROOT / "policies" / "examples" / "shop.yaml"
 TYPES = range(30)
-
-
-@contextmanager
-def running(directory: Path, *extra: str, switches: int = 0) -> Iterator[Controller]:
-    state = directory / "state"
-    options = ControllerOptions(
-        POLICY, state, free_port(), switches, extra=("--analysis", "none", *extra)
-    )
-    controller = Controller(options, directory)
-    controller.start()
-    try:
-        yield controller
-    finally:
-        controller.kill()
 
 
 def waits(pace: Pace, start: float, every: float, size: int) -> list[float]:
@@ -87,23 +70,6 @@ def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyP
     connection._recv_loop()
     assert connection.unreplied_echo_requests == []
     assert heard.count("message") == 3 and heard[-1] == "pause"
-
-
-def status(controller: Controller) -> dict[str, Any]:
-    return ask_controller(controller.options.state, {"do": "status"})
-
-
-def until(controller: Controller, seconds: float, wanted: Any) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            if wanted():
-                return
-        except Exception:  # it may not listen yet
-            if time.monotonic() > end:
-                raise
-        assert time.monotonic() < end, controller.log[-2000:]
-        time.sleep(0.05)
 
 
 def memory(pid: int) -> int:
