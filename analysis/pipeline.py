@@ -26,7 +26,7 @@ from response.decisions.host_addresses import own_networks
 from response.decisions.lifecycle import Lifecycle
 from response.decisions.responder import Responder
 from response.decisions.reward_ledger import RewardLedger
-from response.decisions.rewards import word_on
+from response.decisions.rewards import review_of
 from response.ipc import messages as m
 from response.state.interfaces import StateStore, StoredFlow, SuspectDetector
 from response.state.model_versions import ModelVersions
@@ -118,7 +118,9 @@ class Analysis:
         """End what has expired and write what has gathered. Call it a few times a second."""
         commands: list[m.Command] = []
         for decision, command in self._lifecycle.expire(now):
-            self._reward_ledger.close(decision.id, word_on(decision), now, done=command is not None)
+            self._reward_ledger.close(
+                decision.id, review_of(decision), now, done=command is not None
+            )
             if command is not None:
                 commands.append(command)
         self._update_learning(commands)
@@ -207,7 +209,7 @@ class Analysis:
         with self._store.transaction():
             done = self._lifecycle.release(decision_id, by, now, reason)
             for command in done.commands:
-                self._reward_ledger.close(decision_id, word_on(command.decision), now)
+                self._reward_ledger.close(decision_id, review_of(command.decision), now)
         self._update_learning(done.commands)
         return replace(done, commands=(*done.commands, *self._update_addresses(now)))
 

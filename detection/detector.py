@@ -4,9 +4,9 @@ Deterministic: the same records, settings and seed give the same scores to the
 bit, live and offline. Time comes from the records only. One pass; memory is bounded by
 ``DetectorSettings.max_hosts`` and ``max_edges``.
 
-A record goes one way: who is there (``census``), what it says against its host (``evidence``), how
-unusual that is (``scoring``), whether it is an alert (``episodes``, ``thresholds``), and what is
-learned when the host-window ends (``learning``).
+A record goes one way: which hosts there are (``host_registry``), what it changes in the features
+of its host (``feature_update``), how unusual that is (``scoring``), whether it is an alert
+(``episodes``, ``thresholds``), and what is learned when the host-window ends (``learning``).
 """
 
 from __future__ import annotations
@@ -52,15 +52,15 @@ class Detector:
         self.settings = settings = settings or DetectorSettings()
         self.seed = seed
         self.graph = CommunicationGraph(max_edges=settings.max_edges)
-        self.census = HostRegistry(settings.internal, settings.max_hosts, settings.max_edges)
+        self.host_registry = HostRegistry(settings.internal, settings.max_hosts, settings.max_edges)
         self.scoring = Scoring(seed, settings.hop_window)
         self.thresholds = Thresholds(settings.alert_budget)
         self.learning = Learning(
-            self.scoring, self.thresholds, self.census, settings.episode_quiet, seed
+            self.scoring, self.thresholds, self.host_registry, settings.episode_quiet, seed
         )
         self.edge_learner = EdgeLearner()
-        self._evidence = FeatureUpdate(
-            self.census, self.graph, self.scoring, self.thresholds, settings.hop_window
+        self._feature_update = FeatureUpdate(
+            self.host_registry, self.graph, self.scoring, self.thresholds, settings.hop_window
         )
         self.now = 0.0
         self._first: float | None = None
@@ -77,11 +77,11 @@ class Detector:
         if record.ts > self.now:
             self._advance(record.ts)
         now = self.now
-        census = self.census
+        host_registry = self.host_registry
         src_ip, dst_ip = record.src_ip, record.dst_ip
-        if not census.territory.settled:
-            census.notice(src_ip, dst_ip)
-        host = census.hosts.get(src_ip) or census.meet(src_ip, now)
+        if not host_registry.territory.settled:
+            host_registry.notice(src_ip, dst_ip)
+        host = host_registry.hosts.get(src_ip) or host_registry.meet(src_ip, now)
         host.last = now
         if now - host.window >= self._window_length:
             self.learning.close_window(host, now)
@@ -89,20 +89,22 @@ class Detector:
         known = False
         begins = record.phase != "end"
         if begins and is_request(record):
-            edge = census.edges.find(src_ip, dst_ip)
+            edge = host_registry.edges.find(src_ip, dst_ip)
             known = edge is not None
             if edge is None:
-                edge = census.meet_edge(src_ip, dst_ip, now)
+                edge = host_registry.meet_edge(src_ip, dst_ip, now)
             else:
                 edge.use(now, host.episode is None and not host.suspended)
             inward = edge is not None and edge.way in TO_US
         else:
-            inward = src_ip != dst_ip and census.territory.place(dst_ip) is AddressScope.INSIDE
+            inward = (
+                src_ip != dst_ip and host_registry.territory.scope_of(dst_ip) is AddressScope.INSIDE
+            )
         if inward:
-            evidence = self._evidence.inward(host, record, now, known)
+            evidence = self._feature_update.inward(host, record, now, known)
         else:
             self.graph.observe(record)
-            evidence = host.inside and self._evidence.outward(
+            evidence = host.inside and self._feature_update.outward(
                 host, edge, known, record, now, self._hour
             )
         if begins:
@@ -110,7 +112,7 @@ class Detector:
             if host.repeat(dst_ip) and not evidence:
                 self.scoring.evaluate(host, now)
             if not host.spoke:
-                census.count_in(host)
+                host_registry.count_in(host)
                 self.learning.update_thresholds(now)
         if evidence:
             host.note_row(row)
@@ -123,33 +125,33 @@ class Detector:
 
     def include(self, networks: Iterable[str]) -> None:
         """Networks (CIDR) that are ours besides the settings' own: what a policy declares."""
-        self.census.include(networks)
+        self.host_registry.include(networks)
 
     def suspend(self, address: str) -> None:
         """A quarantined host: what it does is scored, but nothing is learned from it."""
-        self.census.suspend(address)
+        self.host_registry.suspend(address)
 
     def resume(self, address: str) -> None:
         """Released: it is learned from again, and what was held against it is dropped."""
-        self.census.resume(address)
+        self.host_registry.resume(address)
 
     def health(self) -> DetectorHealth:
-        census, learning, ensemble = self.census, self.learning, self.scoring.ensemble
+        host_registry, learning, ensemble = self.host_registry, self.learning, self.scoring.ensemble
         return DetectorHealth(
             model=MODEL,
             records=self._row,
-            hosts=len(census.hosts),
+            hosts=len(host_registry.hosts),
             edges=len(self.graph),
             windows=ensemble.windows,
             withheld=learning.withheld,
             maturity=ensemble.maturity,
-            refused=learning.influence.refused,
+            refused=learning.training_quota.refused,
             threshold=self.thresholds.shown,
             alerts=self._alerts,
-            open_episodes=sum(1 for h in census.hosts.values() if h.episode is not None),
-            suspended=len(census.suspended),
-            forgotten_hosts=census.forgotten,
-            forgotten_edges=census.edges.forgotten,
+            open_episodes=sum(1 for h in host_registry.hosts.values() if h.episode is not None),
+            suspended=len(host_registry.suspended),
+            forgotten_hosts=host_registry.forgotten,
+            forgotten_edges=host_registry.edges.forgotten,
             baseline_since=self.baseline.since,
             caution=self.drift.standing(self.now),
             drift_alarms=self.drift.alarms,
@@ -157,14 +159,14 @@ class Detector:
 
     def contributions(self, address: str) -> tuple[float, dict[str, float]]:
         """A host's raw score, and what each feature adds to it (sums to it)."""
-        host = self.census.hosts.get(address)
+        host = self.host_registry.hosts.get(address)
         if host is None:
             return 0.0, {}
         return host.raw, {c.feature: c.contribution for c in self.scoring.explain(host)}
 
     def knows(self, src: str, dst: str, service: str) -> bool:
         """Whether ``src`` is taken to use ``service`` at ``dst`` as a rule."""
-        host = self.census.hosts.get(src)
+        host = self.host_registry.hosts.get(src)
         use = None if host is None else host.uses.get(service)
         return use is not None and dst in use.peers
 
@@ -184,7 +186,7 @@ class Detector:
         """Go on in the place of ``other``: its record numbers, who is suspended now, and the
         networks that are declared to be ours."""
         self._row = other._row
-        mine, theirs = self.census.suspended, other.census.suspended
+        mine, theirs = self.host_registry.suspended, other.host_registry.suspended
         for address in mine - theirs:
             self.resume(address)
         for address in theirs - mine:
@@ -217,9 +219,9 @@ class Detector:
     def _advance(self, ts: float) -> None:
         self.now = ts
         self._hour = int(ts // HOUR)
-        if ts >= self.census.due:
-            self.census.age(ts)
-        self._evidence.tick(ts)
+        if ts >= self.host_registry.due:
+            self.host_registry.age(ts)
+        self._feature_update.tick(ts)
         if self._first is None:
             self._first = ts
         watched = ts - self._first

@@ -107,10 +107,10 @@ def tell(data: dict[str, Any], records: int) -> None:
     typer.echo(f"{'':<12}{'first':>10}{'second':>10}")
     for name in ("alerts", "decisions", "hosts", "stopped"):
         typer.echo(f"{name:<12}{data['first'][name]:>10}{data['second'][name]:>10}")
-    for word in data["first"]["verdicts"]:
-        a, b = (data[side]["verdicts"].get(word, 0) for side in ("first", "second"))
+    for verdict in data["first"]["verdicts"]:
+        a, b = (data[side]["verdicts"].get(verdict, 0) for side in ("first", "second"))
         if a or b:
-            typer.echo(f"{word:<12}{a:>10}{b:>10}")
+            typer.echo(f"{verdict:<12}{a:>10}{b:>10}")
     for moved in data["verdicts_changed"]:
         typer.echo(f"{moved['first']} -> {moved['second']}: {count(moved['records'], 'record')}")
 

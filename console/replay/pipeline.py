@@ -106,9 +106,9 @@ class Replay:
         if now - self._ticked >= TICK:
             self._ticked = now
             self._carry_out(self._analysis.tick(now))
-        seen, word = self._judged(record, now)
+        seen, verdict_name = self._judged(record, now)
         self._carry_out(self._analysis.step(RecordsSeen((seen,)), now))
-        return word
+        return verdict_name
 
     def finish(self) -> None:
         self._carry_out(self._analysis.tick(self._now))
@@ -122,19 +122,19 @@ class Replay:
             return record, "not judged"
         restrictions = [restriction for restriction, _ in self._active.values()]
         found = self._judge.verdict(connection, now, restrictions)
-        word = _word(found)
-        self.verdicts[word] += 1
+        verdict_name = _verdict_name(found)
+        self.verdicts[verdict_name] += 1
         if found.tier is Tier.ADAPTIVE:
             self._note_stopped(record, connection, now)
-        if word == "deny":
+        if verdict_name == "deny":
             denied = replace(
-                record, verdict=word, intent=found.intent, state="denied", duration=0.0,
+                record, verdict=verdict_name, intent=found.intent, state="denied", duration=0.0,
                 packets_in=None, bytes_in=None,
             )  # fmt: skip
-            return denied, word
+            return denied, verdict_name
         # What another policy denied when it was recorded might have become anything.
         state = None if record.state == "denied" else record.state
-        return replace(record, verdict=word, intent=found.intent, state=state), word
+        return replace(record, verdict=verdict_name, intent=found.intent, state=state), verdict_name
 
     def _note_stopped(self, record: FlowRecord, connection: Connection, now: float) -> None:
         ends = {connection.src, connection.dst}
@@ -188,7 +188,7 @@ def _ip(text: str) -> Address | None:
         return None
 
 
-def _word(found: Verdict) -> VerdictWord:
+def _verdict_name(found: Verdict) -> VerdictWord:
     if found.action is Action.ALLOW:
         return "allow"
     if not found.forwarded:

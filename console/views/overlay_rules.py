@@ -12,7 +12,7 @@ from policies.semantics.membership import Membership
 from response.state.store import Store
 
 
-def rules_beside(store: Store, policy: Policy, view: SwitchView, now: float) -> tuple[Rule, ...]:
+def overlay_rules(store: Store, policy: Policy, view: SwitchView, now: float) -> tuple[Rule, ...]:
     """The rules of one switch under the decisions, feeds and kept intents that a store holds."""
     restrictions = [
         Restriction(each.number, each.action, tuple(map(ip_address, each.addresses)), each.expires)

@@ -87,13 +87,13 @@ def rule_problems(
 
 def _start(policy: Policy) -> Source:
     """Where to point for what no single line is the cause of."""
-    places = [each.source for each in policy.hosts] + [each.source for each in policy.intents]
-    return places[0] if places else NOWHERE
+    sources = [each.source for each in policy.hosts] + [each.source for each in policy.intents]
+    return sources[0] if sources else NOWHERE
 
 
 def _too_small(policy: Policy, switch: int, overflow: Overflow, start: Source) -> Diagnostic:
-    places = {f"intent {intent.name}": intent.source for intent in policy.intents}
-    where = next((places[what] for what, _ in overflow.biggest if what in places), start)
+    sources = {f"intent {intent.name}": intent.source for intent in policy.intents}
+    where = next((sources[what] for what, _ in overflow.biggest if what in sources), start)
     most = ", ".join(f"{what} ({count})" for what, count in overflow.biggest)
     message = (
         f"switch {switch} needs {overflow.needed} rules in table {overflow.table}, "

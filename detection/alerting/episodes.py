@@ -73,10 +73,10 @@ def path_of(host: HostState, kind: str, arrived: tuple[Hop, ...]) -> tuple[Hop, 
         ]
         return tuple(sorted((*host.chain.path, *more), key=lambda hop: hop.ts)[-MAX_HOPS:])
     if kind == "beacon" and host.beacon is not None:
-        rhythm = host.beacon
-        return (Hop(rhythm.last, host.address, rhythm.peer, rhythm.service),)
-    room = max(1, MAX_HOPS - len(arrived))
-    own = tuple(host.hops)[-room:]
+        timing = host.beacon
+        return (Hop(timing.last, host.address, timing.peer, timing.service),)
+    left = max(1, MAX_HOPS - len(arrived))
+    own = tuple(host.hops)[-left:]
     return tuple(sorted((*arrived, *own), key=lambda hop: hop.ts))
 
 

@@ -27,7 +27,7 @@ FEW_USERS = 2  # hosts of ours that may use a peer for it to be rare
 _REGULAR_PORTS = frozenset({53, 123, 161, 853})
 
 
-class VisitRhythm:
+class BeaconTiming:
     """The visits over one edge. ``regular`` is how many regular ones have added up."""
 
     __slots__ = ("began", "last", "mean", "peer", "regular", "service")

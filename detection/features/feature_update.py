@@ -9,9 +9,9 @@ from __future__ import annotations
 from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement
-from detection.features.beaconing import FEW_HOSTS, FEW_USERS, VisitRhythm, grain_of, may_be_beacon
+from detection.features.beaconing import FEW_HOSTS, FEW_USERS, BeaconTiming, grain_of, may_be_beacon
 from detection.features.services import UNKNOWN_SERVICES, is_foothold, is_request, service_of
-from detection.models import deferred_learning as probation
+from detection.models import deferred_learning
 from detection.models.scoring import Scoring
 from detection.state.counters import DecayedCounts
 from detection.state.edges import Edge
@@ -31,13 +31,13 @@ class FeatureUpdate:
 
     def __init__(
         self,
-        census: HostRegistry,
+        host_registry: HostRegistry,
         graph: CommunicationGraph,
         scoring: Scoring,
         thresholds: Thresholds,
         hop_window: float,
     ) -> None:
-        self._census = census
+        self._host_registry = host_registry
         self._graph = graph
         self._scoring = scoring
         self._thresholds = thresholds
@@ -55,7 +55,7 @@ class FeatureUpdate:
             return self._ended(host, record, now)
         dst_ip = record.dst_ip
         if record.state == "unanswered" and record.proto in ("arp", "nd"):
-            owner = self._census.hosts.get(dst_ip)
+            owner = self._host_registry.hosts.get(dst_ip)
             known_address = owner is not None and owner.spoke
             evidence = movement.notice_unanswered(host, record, known_address, now)
             if evidence:
@@ -65,7 +65,7 @@ class FeatureUpdate:
         self._graph.observe(record)
         if leftover:
             return False
-        dst = self._census.hosts.get(dst_ip) or self._census.meet(dst_ip, now)
+        dst = self._host_registry.hosts.get(dst_ip) or self._host_registry.meet(dst_ip, now)
         if dst.suspended:
             return False
         service = service_of(record)
@@ -84,7 +84,7 @@ class FeatureUpdate:
         )  # fmt: skip
         if evidence:
             if use.foothold and service not in UNKNOWN_SERVICES:
-                self._note_company(host, dst, service, outcome, now)
+                self._note_coordination(host, dst, service, outcome, now)
             self._scoring.choose_strongest(host, use, now)
             self._scoring.evaluate(host, now)
         if outcome == "let-in":
@@ -93,7 +93,7 @@ class FeatureUpdate:
                     paths.note_session(host, dst_ip, now, self._hop_window)
                 movement.accept(host, dst, use, service, now)
             elif host.episode is None and not host.suspended:
-                probation.hold(host, dst_ip, service, now)
+                deferred_learning.hold(host, dst_ip, service, now)
         return evidence
 
     def outward(
@@ -107,22 +107,26 @@ class FeatureUpdate:
     ) -> bool:
         """What leaves for an outside peer that hardly anybody uses: by the clock, or in bulk."""
         if edge is None:
-            edge = self._census.edges.find(record.src_ip, record.dst_ip)
+            edge = self._host_registry.edges.find(record.src_ip, record.dst_ip)
         if edge is None or edge.party is None or edge.party.users > FEW_USERS:
             return False
         evidence = False
-        rhythm = edge.rhythm
-        if record.phase == "end" or self._census.inside < FEW_HOSTS or not may_be_beacon(record):
+        timing = edge.timing
+        if (
+            record.phase == "end"
+            or self._host_registry.inside < FEW_HOSTS
+            or not may_be_beacon(record)
+        ):
             pass
-        elif rhythm is not None:
-            evidence = rhythm.visit(now, self._grain)
-            if host.beacon is rhythm and host.episode is not None and host.episode.kind == "beacon":
-                host.episode.last = rhythm.until  # quiet between two visits is no end of it
-            if evidence and (host.beacon is None or rhythm.regular >= host.beacon.now(now)):
-                host.beacon = rhythm
+        elif timing is not None:
+            evidence = timing.visit(now, self._grain)
+            if host.beacon is timing and host.episode is not None and host.episode.kind == "beacon":
+                host.episode.last = timing.until  # quiet between two visits is no end of it
+            if evidence and (host.beacon is None or timing.regular >= host.beacon.now(now)):
+                host.beacon = timing
         elif not known and self._scoring.ensemble.maturity >= BEACON_MATURITY:
             # What ran before the background was known is part of it.
-            edge.rhythm = VisitRhythm(record.dst_ip, record.service, now)
+            edge.timing = BeaconTiming(record.dst_ip, record.service, now)
         size = record.bytes_out if record.phase != "start" else None
         if size and edge.pair.known(hour) <= FEW_HOURS:
             if host.sent is None:
@@ -133,22 +137,22 @@ class FeatureUpdate:
             self._scoring.evaluate(host, now)
         return evidence
 
-    def _note_company(
+    def _note_coordination(
         self, host: HostState, dst: HostState, service: str, outcome: movement.Outcome, now: float
     ) -> None:
-        company = self._scoring.company
-        if not company.serves(service, dst.address):
+        coordination = self._scoring.coordination
+        if not coordination.serves(service, dst.address):
             if paths.acquaintance(host, now) >= KNOWN:
-                company.reach(service, host.address, now)
+                coordination.reach(service, host.address, now)
             if outcome == "let-in":
-                company.let_in(service, dst.address)
+                coordination.let_in(service, dst.address)
 
     def _ended(self, host: HostState, record: FlowRecord, now: float) -> bool:
         edge = self._graph.observe(record)
         host.window_bytes += total_bytes(record)
         if record.state not in ("rejected", "unanswered") or not is_request(record):
             return False
-        dst = self._census.hosts.get(record.dst_ip)
+        dst = self._host_registry.hosts.get(record.dst_ip)
         if dst is None or dst.suspended:
             return False
         service = service_of(record)

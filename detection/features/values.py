@@ -62,7 +62,7 @@ def has_refusals(host: HostState) -> bool:
 
 
 def _counts(distinct: Distinct | None, now: float) -> Counts:
-    return NOTHING if distinct is None else distinct.tally.fresh(now)
+    return NOTHING if distinct is None else distinct.counts.fresh(now)
 
 
 def _fill_path(host: HostState, now: float, within: float) -> None:

@@ -39,13 +39,13 @@ class Calibration:
 
     def tail(self, raw: float) -> float:
         """The share of host-windows that are expected to score at least ``raw``."""
-        place = raw / STEP
-        if place < BINS:
-            i = int(place)
+        position = raw / STEP
+        if position < BINS:
+            i = int(position)
             low = self._above[i]
-            above = low + (place - i) * (self._above[i + 1] - low)
+            above = low + (position - i) * (self._above[i + 1] - low)
         else:
-            above = self._above[BINS] * max(0.0, 1.0 - (place - BINS))
+            above = self._above[BINS] * max(0.0, 1.0 - (position - BINS))
         stretched = raw if raw <= SOFT else SOFT + 3.0 * log1p((raw - SOFT) / 3.0)
         return (PRIOR_WINDOWS * exp(-stretched) + above) / (PRIOR_WINDOWS + self._n)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from detection.alerting.thresholds import Thresholds
 from detection.features import movement
 from detection.features.catalogue import index_of
-from detection.models import deferred_learning as probation
+from detection.models import deferred_learning
 from detection.models.drift import DriftWatch
 from detection.models.learners.base import HostWindow
 from detection.models.scoring import Scoring
@@ -26,16 +26,16 @@ class Learning:
         self,
         scoring: Scoring,
         thresholds: Thresholds,
-        census: HostRegistry,
+        host_registry: HostRegistry,
         quiet: float,
         seed: int,
     ) -> None:
         self.drift = DriftWatch(seed)
-        self.influence = TrainingQuota()
+        self.training_quota = TrainingQuota()
         self.withheld = 0
         self._scoring = scoring
         self._thresholds = thresholds
-        self._census = census
+        self._host_registry = host_registry
         self._quiet = quiet
 
     def close_window(self, host: HostState, now: float) -> None:
@@ -62,7 +62,7 @@ class Learning:
             self.update_thresholds(now)
 
     def update_thresholds(self, now: float) -> None:
-        self._thresholds.update(self._census.inside, now, self.drift.cautious(now))
+        self._thresholds.update(self._host_registry.inside, now, self.drift.cautious(now))
 
     def accept_drift(self, now: float) -> None:
         """What is learned is found right: the baseline is renewed with it, and caution ends."""
@@ -77,7 +77,7 @@ class Learning:
         self.drift.surprise(host.peak, now)
         if host.lead is not None:
             self.drift.yielding(host.lead, now)
-        if self.influence.admits(host, now):
+        if self.training_quota.admits(host, now):
             ensemble.learn(window, now)
             for use in host.touched:
                 use.learned += 1
@@ -87,7 +87,7 @@ class Learning:
             baseline.renew(ensemble, now)
 
     def _accept_held(self, host: HostState, now: float) -> None:
-        for held in probation.due(host, now):
-            use, dst = host.uses.get(held.service), self._census.hosts.get(held.dst)
+        for held in deferred_learning.due(host, now):
+            use, dst = host.uses.get(held.service), self._host_registry.hosts.get(held.dst)
             if use is not None and dst is not None and not dst.suspended:
                 movement.accept(host, dst, use, held.service, now)

@@ -25,7 +25,7 @@ class Scoring:
         self.ensemble = Ensemble(default_learners(seed))
         self.baseline = Baseline()
         self.calibration = Calibration()
-        self.company = Coordination()
+        self.coordination = Coordination()
         self._hop_window = hop_window
 
     def evaluate(self, host: HostState, now: float) -> None:
@@ -33,7 +33,7 @@ class Scoring:
         fill(host, now, self._hop_window)
         window = self.window(host, now)
         use = window.strongest
-        host.values[COMPANIONS] = (use.company or 0.0) if use is not None else 0.0
+        host.values[COMPANIONS] = (use.companions or 0.0) if use is not None else 0.0
         host.raw = self.ensemble.score(window, host.contributions)
         host.by_baseline = False
         if host.raw > DOUBT:
@@ -89,8 +89,8 @@ class Scoring:
         weight = 1.0 / (1.0 + use.learned) ** 2
         new = use.new.fresh(now, use.revisited)
         unserved = use.unserved.fresh(now, use.revisited)
-        company = self.company.of(use.service, host.address, now) if use.foothold else None
-        return UseCounts(use.service, use.foothold, new, unserved, use.own, weight, company)
+        companions = self.coordination.of(use.service, host.address, now) if use.foothold else None
+        return UseCounts(use.service, use.foothold, new, unserved, use.own, weight, companions)
 
     def _ask_baseline(self, host: HostState, window: HostWindow) -> None:
         stricter = self.baseline.score(window, host.contributions)

@@ -20,7 +20,7 @@ class TrainingQuota:
     def __init__(self) -> None:
         self.refused = 0
         self._hour = -1
-        self._heard = 0
+        self._windows = 0
         self._sources = 0
 
     def admits(self, host: HostState, now: float) -> bool:
@@ -28,14 +28,14 @@ class TrainingQuota:
         hour = int(now // HOUR)
         if hour != self._hour:
             self._hour = hour
-            self._heard = self._sources = 0
+            self._windows = self._sources = 0
         if host.taught_hour != hour:
             host.taught_hour = hour
             host.taught = 0
             self._sources += 1
-        if host.taught >= GRACE and host.taught * self._sources >= FAIR * self._heard:
+        if host.taught >= GRACE and host.taught * self._sources >= FAIR * self._windows:
             self.refused += 1
             return False
         host.taught += 1
-        self._heard += 1
+        self._windows += 1
         return True

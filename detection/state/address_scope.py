@@ -41,7 +41,7 @@ class Territory:
         self.found: ipaddress.IPv4Network | None = None
         self.settled = bool(self._networks)  # nothing more is to be found out from traffic
 
-    def place(self, text: str) -> AddressScope:
+    def scope_of(self, text: str) -> AddressScope:
         known = self._cache.get(text)
         if known is None:
             if len(self._cache) >= CACHE:

@@ -64,12 +64,12 @@ class Distinct:
     last time is not counted again. Remembers at most ``limit`` of them, oldest first out.
     """
 
-    __slots__ = ("limit", "seen", "tally")
+    __slots__ = ("counts", "limit", "seen")
 
     def __init__(self, limit: int = 512) -> None:
         self.limit = limit
         self.seen: dict[tuple[str, str], float] = {}
-        self.tally = DecayedCounts()
+        self.counts = DecayedCounts()
 
     def add(self, what: tuple[str, str], now: float, weight: float = 1.0) -> bool:
         """True when it counted."""
@@ -80,5 +80,5 @@ class Distinct:
             return False
         if len(seen) > self.limit:
             del seen[next(iter(seen))]
-        self.tally.add(now, weight)
+        self.counts.add(now, weight)
         return True

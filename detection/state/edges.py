@@ -11,7 +11,7 @@ from collections.abc import Callable
 from math import exp
 from sys import intern
 
-from detection.features.beaconing import VisitRhythm
+from detection.features.beaconing import BeaconTiming
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 TIMES = (MINUTE, HOUR, DAY)  # seconds over which uses of an edge are counted, fading
@@ -69,7 +69,7 @@ class Edge:
         "day", "day_limit", "day_peak", "day_since",
         "hour", "hour_limit", "hour_peak", "hour_since",
         "minute", "minute_limit", "minute_peak", "minute_since",
-        "pair", "party", "rhythm", "said", "second", "ts", "way",
+        "pair", "party", "said", "second", "timing", "ts", "way",
     )  # fmt: skip
 
     def __init__(self, way: int, pair: Contact, party: Party | None, now: float) -> None:
@@ -83,7 +83,7 @@ class Edge:
         self.minute_since = self.hour_since = self.day_since = now
         self.second = now  # when learning from it was last counted anew, and how often since
         self.said = 0
-        self.rhythm: VisitRhythm | None = None
+        self.timing: BeaconTiming | None = None
 
     @property
     def counts(self) -> tuple[float, float, float]:
@@ -168,7 +168,7 @@ class EdgeStore:
             for dst in [dst for dst, edge in self.edges[src].items() if edge.ts <= ts]:
                 self._drop(src, dst)
 
-    def place_anew(self, way_of: Callable[[str, str], int]) -> None:
+    def classify_again(self, way_of: Callable[[str, str], int]) -> None:
         """It turned out where our networks are: edges keep their habits and change their kind."""
         self._parties.clear()
         for src, known in self.edges.items():

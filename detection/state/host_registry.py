@@ -34,7 +34,7 @@ class HostRegistry:
         """A new host; call when :attr:`hosts` has none of that address."""
         if len(self.hosts) >= self._max_hosts:
             self._forget_idle()
-        inside = self.territory.place(address) is AddressScope.INSIDE
+        inside = self.territory.scope_of(address) is AddressScope.INSIDE
         host = HostState(address, inside, now)
         self.hosts[host.address] = host
         host.suspended = address in self.suspended
@@ -42,7 +42,7 @@ class HostRegistry:
 
     def meet_edge(self, src: str, dst: str, now: float) -> Edge | None:
         """A new edge, None where the responder is no host."""
-        if src == dst or self.territory.place(dst) is AddressScope.NOBODY:
+        if src == dst or self.territory.scope_of(dst) is AddressScope.NOBODY:
             return None
         return self.edges.meet(src, dst, self._way(src, dst), now)
 
@@ -69,25 +69,25 @@ class HostRegistry:
     def include(self, networks: Iterable[str]) -> None:
         """Networks (CIDR) that are ours besides those of the settings."""
         self.territory.include(networks)
-        self._place_anew()
+        self._classify_again()
 
     def notice(self, src: str, dst: str) -> None:
         """Evidence for where our networks are; call until the territory is settled."""
         self.territory.notice(src, dst)
         if self.territory.settled:
-            self._place_anew()
+            self._classify_again()
 
     def _way(self, src: str, dst: str) -> int:
-        place = self.territory.place
-        if place(src) is AddressScope.INSIDE:
-            return WITHIN if place(dst) is AddressScope.INSIDE else OUTWARD
-        return INWARD if place(dst) is AddressScope.INSIDE else BEYOND
+        scope_of = self.territory.scope_of
+        if scope_of(src) is AddressScope.INSIDE:
+            return WITHIN if scope_of(dst) is AddressScope.INSIDE else OUTWARD
+        return INWARD if scope_of(dst) is AddressScope.INSIDE else BEYOND
 
-    def _place_anew(self) -> None:
+    def _classify_again(self) -> None:
         for host in self.hosts.values():
-            host.inside = self.territory.place(host.address) is AddressScope.INSIDE
+            host.inside = self.territory.scope_of(host.address) is AddressScope.INSIDE
         self.inside = sum(h.inside and h.spoke for h in self.hosts.values())
-        self.edges.place_anew(self._way)
+        self.edges.classify_again(self._way)
 
     def age(self, now: float) -> None:
         """Forget what is old; once a day is enough."""

@@ -8,7 +8,7 @@ from sys import intern
 from typing import TypeVar
 
 from detection.alert import Hop
-from detection.features.beaconing import VisitRhythm
+from detection.features.beaconing import BeaconTiming
 from detection.features.catalogue import COUNT
 from detection.features.services import is_foothold
 from detection.state.counters import DecayedCounts, Distinct
@@ -170,7 +170,7 @@ class HostState:
         self.new_services = DecayedCounts()
         self.novel = DecayedCounts()
         self.onward = DecayedCounts()
-        self.beacon: VisitRhythm | None = (
+        self.beacon: BeaconTiming | None = (
             None  # the most regular of its visits to rare outside peers
         )
         self.sent: DecayedCounts | None = None  # bytes to rare outside peers

@@ -9,7 +9,13 @@ from detection.alert import Alert
 from policies.model import Envelope, Mode, Policy
 from response.decision import Decision, DecisionAction
 from response.decisions.bandit import Context
-from response.decisions.envelope import Judgement, Members, is_protected, judge_envelope, room_left
+from response.decisions.envelope import (
+    Judgement,
+    Members,
+    is_protected,
+    judge_envelope,
+    remaining_hosts,
+)
 from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost
 from topology.records import Binding
@@ -23,7 +29,7 @@ class Circumstances:
 
     active: tuple[Decision, ...]
     hold: str | None
-    undone_by: str | None
+    overridden_by: str | None
 
 
 class Authorization:
@@ -67,15 +73,19 @@ class Authorization:
             self._who()[0],
             around.active,
             hold=around.hold,
-            undone_by=around.undone_by,
+            overridden_by=around.overridden_by,
         )
 
     def context(self, alert: Alert, host: KnownHost, around: Circumstances, now: float) -> Context:
         """What is known when an action is chosen; see `response.decisions.bandit`."""
         envelope = self._policy.envelope
-        room = 0.0 if envelope is None else room_left(host, envelope, self._who()[0], around.active)
+        headroom = (
+            0.0
+            if envelope is None
+            else remaining_hosts(host, envelope, self._who()[0], around.active)
+        )
         critical = self.reach.criticality(host, now)
-        return Context(alert.score, alert.kind, len(alert.path), critical, room)
+        return Context(alert.score, alert.kind, len(alert.path), critical, headroom)
 
     def may_explore(self, host: KnownHost) -> bool:
         """Whether exploration is allowed: not for hosts in an enforced segment."""

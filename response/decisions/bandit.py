@@ -52,7 +52,7 @@ class Context:
     kind: str
     hops: int
     criticality: float
-    room: float
+    headroom: float
 
     def features(self) -> dict[str, float]:
         """For the models: each in [0, 1]. The table's rows are features, so it can be unlearned."""
@@ -70,7 +70,7 @@ class Context:
             "nines": nines / MOST_NINES,
             "hops": min(self.hops, MOST_HOPS) / MOST_HOPS,
             "criticality": self.criticality,
-            "room": self.room,
+            "room": self.headroom,
         }
 
 

@@ -50,12 +50,12 @@ def judge_envelope(
     active: Iterable[Decision],
     *,
     hold: str | None = None,
-    undone_by: str | None = None,
+    overridden_by: str | None = None,
 ) -> Judgement:
     """May ``action`` be taken on ``target`` at once, only proposed, or only alerted?
 
     ``active`` are the decisions that hold now; ``hold`` names who stopped
-    automatic action; ``undone_by`` who lately released or rejected a decision
+    automatic action; ``overridden_by`` who lately released or rejected a decision
     on this host. First the grounds on which nothing may be done, then those on
     which a person must be asked, then the two limits.
     """
@@ -74,8 +74,10 @@ def judge_envelope(
         return Judgement("proposed", f"adapt is propose for {_list(segments)}", ttl)
     if hold is not None:
         return Judgement("proposed", f"automatic action is on hold by {hold}", ttl)
-    if undone_by is not None:
-        return Judgement("proposed", f"{undone_by} undid a decision on {target.name} lately", ttl)
+    if overridden_by is not None:
+        return Judgement(
+            "proposed", f"{overridden_by} undid a decision on {target.name} lately", ttl
+        )
     if target.routes:
         return Judgement("proposed", f"{target.name} is a router: others live behind it", ttl)
     if action in BLOCKS:
@@ -85,7 +87,7 @@ def judge_envelope(
     return Judgement("active", f"within the envelope, adapt is auto for {_list(segments)}", ttl)
 
 
-def room_left(
+def remaining_hosts(
     target: KnownHost, envelope: Envelope, members: Members, active: Iterable[Decision]
 ) -> float:
     """The share of its blocks that the envelope has left for ``target``: of ``max_hosts``, or

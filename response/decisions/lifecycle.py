@@ -32,7 +32,7 @@ class Lifecycle:
         self._store = store
         self._audit = audit
         self.open = OpenDecisions()
-        self._overrides = Overrides(store.undone_decisions(now))
+        self._overrides = Overrides(store.overridden_decisions(now))
         # Switches that have a decision's rules, and have yet to say so of its newest form.
         self._renewing: dict[str, set[int]] = {}
         for state in OPEN_STATES:
@@ -42,7 +42,7 @@ class Lifecycle:
     def active(self) -> tuple[Decision, ...]:
         return tuple(self.open.active.values())
 
-    def undone_by(self, addresses: Iterable[str], now: float) -> str | None:
+    def overridden_by(self, addresses: Iterable[str], now: float) -> str | None:
         """Who released or rejected a decision on this host whose time has not run out."""
         return self._overrides.by(addresses, now)
 

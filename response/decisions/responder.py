@@ -42,15 +42,15 @@ class Responder:
         self,
         store: StateStore,
         audit: Audit,
-        life: Lifecycle,
-        ledger: RewardLedger,
+        lifecycle: Lifecycle,
+        reward_ledger: RewardLedger,
         detector: SuspectDetector,
         adapt: bool,
     ) -> None:
         self._store = store
         self._audit = audit
-        self._life = life
-        self._ledger = ledger
+        self._lifecycle = lifecycle
+        self._reward_ledger = reward_ledger
         self._detector = detector
         self._adapt = adapt
 
@@ -58,63 +58,67 @@ class Responder:
         self,
         alert: Alert,
         evidence: tuple[FlowRecord, ...],
-        permits: Authorization,
+        authorization: Authorization,
         hold: str | None,
         now: float,
     ) -> list[Command]:
         """Call in a transaction; send the commands after it has ended."""
-        host = permits.host_of(alert.host)
-        held = None if host is None else self._life.open.on(host.addresses)
+        host = authorization.host_of(alert.host)
+        held = None if host is None else self._lifecycle.open.on(host.addresses)
         if host is None or not self._adapt:
             reason = "automatic action is turned off" if not self._adapt else _stranger(alert)
             return self._only_alert(alert, reason, held, None, evidence)
-        undone_by = self._life.undone_by(host.addresses, now)
-        around = Circumstances(self._life.active(), hold, undone_by)
-        choice, judgement = self._choose(alert, host, permits, around, held, now)
+        overridden_by = self._lifecycle.overridden_by(host.addresses, now)
+        around = Circumstances(self._lifecycle.active(), hold, overridden_by)
+        choice, judgement = self._choose(alert, host, authorization, around, held, now)
         if choice is None or choice.action == "alert" or judgement.outcome == "alert":
-            return self._only_alert(alert, judgement.reason, held, choice, evidence, host, permits)
+            return self._only_alert(
+                alert, judgement.reason, held, choice, evidence, host, authorization
+            )
         if held is not None and not _goes_further(choice.action, judgement, held):
-            commands = self._go_on(held, permits, host, around, now)
+            commands = self._go_on(held, authorization, host, around, now)
             reason = f"{held.id} ({held.state}) covers {held.target} already"
             return commands + self._only_alert(alert, reason, held, None, evidence)
-        waiting = self._life.open.proposed_on(host.addresses)
+        waiting = self._lifecycle.open.proposed_on(host.addresses)
         if judgement.outcome == "proposed" and waiting is not None and waiting is not held:
             if STRENGTH[choice.action] <= STRENGTH[waiting.action]:
                 reason = f"{waiting.id} waits for a person already"
                 return self._only_alert(alert, reason, waiting, None, evidence)
             held = waiting
-        if judgement.outcome == "proposed" and len(self._life.open.proposed) >= MAX_PROPOSALS:
+        if judgement.outcome == "proposed" and len(self._lifecycle.open.proposed) >= MAX_PROPOSALS:
             reason = f"{MAX_PROPOSALS} proposals are waiting already"
             return self._only_alert(alert, reason, held, None, evidence)
-        return self._decide(alert, host, choice, judgement, held, permits, evidence, now)
+        return self._decide(alert, host, choice, judgement, held, authorization, evidence, now)
 
     def _choose(
         self,
         alert: Alert,
         host: KnownHost,
-        permits: Authorization,
+        authorization: Authorization,
         around: Circumstances,
         held: Decision | None,
         now: float,
     ) -> tuple[ActionChoice | None, Judgement]:
         """The action to take, and how far the envelope lets it go."""
-        envelope = permits.envelope
+        envelope = authorization.envelope
         if envelope is None:
             return None, Judgement("alert", "the policy has no adaptive section")
         arms = arms_of(envelope.actions)
         judged: dict[Arm, Judgement] = {
-            arm: permits.judge(arm, host, around) for arm in ARMS if arm != "alert"
+            arm: authorization.judge(arm, host, around) for arm in ARMS if arm != "alert"
         }
         possible = [judged[arm] for arm in arms if arm != "alert"]
         if not possible:
             return None, Judgement("alert", "the policy names no action beyond alert")
         if all(each.outcome == "alert" for each in possible):
             return None, possible[0]
-        context = permits.context(alert, host, around, now)
+        context = authorization.context(alert, host, around, now)
         # Trying something out is for hosts that are not enforced, within what may be done at once.
         acting = [arm for arm, each in judged.items() if each.outcome == "active"]
-        free = bool(acting) and permits.may_explore(host)
-        chosen = self._ledger.learner.choose(context, arms, ("alert", *acting) if free else ())
+        free = bool(acting) and authorization.may_explore(host)
+        chosen = self._reward_ledger.learner.choose(
+            context, arms, ("alert", *acting) if free else ()
+        )
         choice = _as_choice(chosen, judged, tuple(context.features().items()))
         if choice.action == "alert":
             reason = f"alert is expected to be worth most here (the table says {choice.table})"
@@ -130,7 +134,7 @@ class Responder:
         choice: ActionChoice,
         judgement: Judgement,
         held: Decision | None,
-        permits: Authorization,
+        authorization: Authorization,
         evidence: tuple[FlowRecord, ...],
         now: float,
     ) -> list[Command]:
@@ -156,15 +160,15 @@ class Responder:
         outcome, reason = judgement.outcome, judgement.reason
         stored = StoredAlert(alert, outcome, reason, decision.id, evidence, choice)
         self._keep(stored, with_evidence=True)
-        self._open_case(alert, host, choice, permits, now, decision)
+        self._open_reward(alert, host, choice, authorization, now, decision)
         if decision.supersedes is not None:
-            self._ledger.close(decision.supersedes, "", now, done=held.state == "active")  # type: ignore[union-attr]
-        return self._life.begin(decision, judgement.reason)
+            self._reward_ledger.close(decision.supersedes, "", now, done=held.state == "active")  # type: ignore[union-attr]
+        return self._lifecycle.begin(decision, judgement.reason)
 
     def _go_on(
         self,
         held: Decision,
-        permits: Authorization,
+        authorization: Authorization,
         host: KnownHost,
         around: Circumstances,
         now: float,
@@ -172,10 +176,10 @@ class Responder:
         """Restart the time of a decision whose host continues its behaviour."""
         if held.state != "active":
             return []
-        judged = permits.judge(held.action, host, around)
+        judged = authorization.judge(held.action, host, around)
         if judged.outcome != "active":
             return []
-        done = self._life.extend(held.id, min(judged.ttl, MAX_TTL), MACHINE, now, "it goes on")
+        done = self._lifecycle.extend(held.id, min(judged.ttl, MAX_TTL), MACHINE, now, "it goes on")
         return list(done.commands)
 
     def _only_alert(
@@ -186,30 +190,30 @@ class Responder:
         choice: ActionChoice | None,
         evidence: tuple[FlowRecord, ...],
         host: KnownHost | None = None,
-        permits: Authorization | None = None,
+        authorization: Authorization | None = None,
     ) -> list[Command]:
         if choice is not None and choice.action != "alert":
             choice = None
         named = None if held is None else held.id
         self._keep(StoredAlert(alert, "alert", reason, named, evidence, choice), False)
-        if choice is not None and host is not None and permits is not None and held is None:
-            self._open_case(alert, host, choice, permits, alert.ts, None)
+        if choice is not None and host is not None and authorization is not None and held is None:
+            self._open_reward(alert, host, choice, authorization, alert.ts, None)
         return []
 
-    def _open_case(
+    def _open_reward(
         self,
         alert: Alert,
         host: KnownHost,
         choice: ActionChoice,
-        permits: Authorization,
+        authorization: Authorization,
         now: float,
         decision: Decision | None,
     ) -> None:
-        if self._ledger.full:
+        if self._reward_ledger.full:
             return
-        envelope = permits.envelope
+        envelope = authorization.envelope
         ttl = 0 if envelope is None else envelope.ttl
-        self._ledger.open(
+        self._reward_ledger.open(
             RewardCase(
                 id=alert.id if decision is None else decision.id,
                 ts=now,
@@ -218,8 +222,8 @@ class Responder:
                 action=choice.action,
                 table=choice.table,
                 features=choice.context,
-                pairs=permits.reach.pairs_left(host, "alert", now),
-                pairs_left=permits.reach.pairs_left(host, choice.action, now),
+                pairs=authorization.reach.pairs_left(host, "alert", now),
+                pairs_left=authorization.reach.pairs_left(host, choice.action, now),
                 habits=habits_of(self._detector.graph, host, alert),
                 decision=None if decision is None else decision.id,
                 until=now + ttl if decision is None else None,

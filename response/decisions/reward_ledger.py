@@ -14,7 +14,7 @@ import msgspec
 
 from response.audit.log import Audit
 from response.decisions.bandit import ActionLearner
-from response.decisions.rewards import Habit, RewardCase, Word, entry_of, reward_of
+from response.decisions.rewards import Habit, Review, RewardCase, entry_of, reward_of
 from response.state.interfaces import StateStore
 from topology.records import FlowRecord
 
@@ -32,21 +32,21 @@ class RewardLedger:
         self._store = store
         self._audit = audit
         self.learner = learner
-        self._cases: dict[str, RewardCase] = {}
+        self._pending: dict[str, RewardCase] = {}
         self._by_decision: dict[str, str] = {}
         self._watched: dict[Habit, set[str]] = {}
         self._changed: set[str] = set()
-        for data in store.cases():
+        for data in store.pending_rewards():
             self._take(_CASE.decode(data))
 
     @property
     def full(self) -> bool:
-        return len(self._cases) >= MAX_CASES
+        return len(self._pending) >= MAX_CASES
 
     def open(self, case: RewardCase) -> None:
         """Open a case, in the caller's transaction; dropped if the ledger is full."""
-        if not self.full and case.id not in self._cases:
-            self._store.save_case(case.id, msgspec.json.encode(case).decode())
+        if not self.full and case.id not in self._pending:
+            self._store.save_pending_reward(case.id, msgspec.json.encode(case).decode())
             self._take(case)
 
     def see(self, record: FlowRecord) -> None:
@@ -55,61 +55,63 @@ class RewardLedger:
             return
         stopped = record.verdict == "deny" or record.state == "denied"
         for case_id in self._watched.get((record.src_ip, record.dst_ip, record.service), ()):
-            case = self._cases[case_id]
+            case = self._pending[case_id]
             more = (
                 replace(case, stopped=case.stopped + 1)
                 if stopped
                 else replace(case, carried=case.carried + 1)
             )
-            self._cases[case_id] = more
+            self._pending[case_id] = more
             self._changed.add(case_id)
 
     def write(self, now: float) -> None:
         """Store the counts, and close expired cases of `alert`."""
-        due = [c for c in self._cases.values() if c.until is not None and now >= c.until]
+        due = [c for c in self._pending.values() if c.until is not None and now >= c.until]
         if not due and not self._changed:
             return
         with self._store.transaction():
             for case in due:
                 self._close(case, "", now)
             for case_id in self._changed:
-                self._store.save_case(case_id, msgspec.json.encode(self._cases[case_id]).decode())
+                self._store.save_pending_reward(
+                    case_id, msgspec.json.encode(self._pending[case_id]).decode()
+                )
             self._changed.clear()
             if due:
                 self._keep_learner(now)
 
-    def close(self, decision_id: str, word: Word, now: float, done: bool = True) -> None:
+    def close(self, decision_id: str, review: Review, now: float, done: bool = True) -> None:
         """A decision ended: reward its choice. ``done`` False: it was never carried out and nobody
         said a word, so nothing can be learned. In the caller's transaction, where one is open."""
         case_id = self._by_decision.get(decision_id)
         if case_id is None:
             return
         with self._store.transaction():
-            self._close(self._cases[case_id], word, now, done)
+            self._close(self._pending[case_id], review, now, done)
             if done:
                 self._keep_learner(now)
 
-    def _close(self, case: RewardCase, word: Word, now: float, done: bool = True) -> None:
+    def _close(self, case: RewardCase, review: Review, now: float, done: bool = True) -> None:
         self._forget(case)
-        self._store.save_case(case.id, None)
+        self._store.save_pending_reward(case.id, None)
         if not done:
             return
-        reward = reward_of(case, word)
+        reward = reward_of(case, review)
         self.learner.learn(dict(case.features), case.action, case.table, reward.value)
-        self._audit.append(now, "reward", entry_of(case, reward, word))
+        self._audit.append(now, "reward", entry_of(case, reward, review))
 
     def _keep_learner(self, now: float) -> None:
         self._store.save_snapshot(now, MODEL, self.learner.snapshot())
 
     def _take(self, case: RewardCase) -> None:
-        self._cases[case.id] = case
+        self._pending[case.id] = case
         if case.decision is not None:
             self._by_decision[case.decision] = case.id
         for habit in case.habits:
             self._watched.setdefault(habit, set()).add(case.id)
 
     def _forget(self, case: RewardCase) -> None:
-        del self._cases[case.id]
+        del self._pending[case.id]
         self._changed.discard(case.id)
         if case.decision is not None:
             self._by_decision.pop(case.decision, None)

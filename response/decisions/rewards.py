@@ -11,7 +11,7 @@ from response.decisions.host_addresses import KnownHost
 from topology.graph import CommunicationGraph
 
 Habit = tuple[str, str, str]
-Word = Literal["approved", "undone", ""]
+Review = Literal["approved", "undone", ""]
 """What a person said of a decision; empty: nobody said anything."""
 
 SETTLED = 60.0  # seconds before the alert from which on a connection is no habit
@@ -62,17 +62,17 @@ class Reward:
     right: float
 
 
-def reward_of(case: RewardCase, word: Word) -> Reward:
+def reward_of(case: RewardCase, review: Review) -> Reward:
     """1 for all safe traffic carried and nothing exposed; both cost, exposure more."""
     seen = case.carried + case.stopped
     safe = case.carried / seen if seen else expected_safe(case)
     exposed = case.pairs_left / case.pairs if case.pairs else 0.0
     if case.action == "rate_limit":
         exposed *= SLOWED
-    right = {"approved": 1.0, "undone": 0.0, "": UNSURE}[word]
+    right = {"approved": 1.0, "undone": 0.0, "": UNSURE}[review]
     value = reward_value(safe, exposed, right)
     if case.action != "alert":
-        value += {"approved": PERSON, "undone": -PERSON, "": 0.0}[word]
+        value += {"approved": PERSON, "undone": -PERSON, "": 0.0}[review]
     return Reward(max(-1.0, min(1.0, value)), safe, exposed, right)
 
 
@@ -90,7 +90,7 @@ def expected_safe(case: RewardCase) -> float:
     return sum(dst in case.addresses for _, dst, _ in case.habits) / len(case.habits)
 
 
-def word_on(decision: Decision) -> Word:
+def review_of(decision: Decision) -> Review:
     """The verdict of people on an ended decision, as far as known."""
     if decision.approved_by is not None:
         return "approved"
@@ -111,7 +111,7 @@ def habits_of(graph: CommunicationGraph, host: KnownHost, alert: Alert) -> tuple
     return tuple(dict.fromkeys(found))[:MAX_HABITS]
 
 
-def entry_of(case: RewardCase, reward: Reward, word: Word) -> dict[str, Any]:
+def entry_of(case: RewardCase, reward: Reward, review: Review) -> dict[str, Any]:
     return {
         "decision": case.decision,
         "alert": case.id,
@@ -124,6 +124,6 @@ def entry_of(case: RewardCase, reward: Reward, word: Word) -> dict[str, Any]:
         "pairs": case.pairs,
         "pairs_left": case.pairs_left,
         "right": reward.right,
-        "person": word or None,
+        "person": review or None,
         "context": dict(case.features),
     }

@@ -158,16 +158,16 @@ def port_of(text: str, proto: str = "") -> Service:
     Raises ValueError.
     """
     numbers = {"": 6, "tcp": 6, "udp": 17, "sctp": 132}
-    word = proto.strip().lower()
-    if word not in numbers:
+    protocol = proto.strip().lower()
+    if protocol not in numbers:
         raise ValueError("an unknown protocol")
     low, dash, high = text.strip().partition("-")
     if not low:
-        return Service(numbers[word])
+        return Service(numbers[protocol])
     if not (low.isascii() and low.isdigit() and (not dash or high.isascii() and high.isdigit())):
         raise ValueError("no port")
     first = int(low)
     last = int(high) if dash else first
     if not 0 <= first <= last <= 0xFFFF:
         raise ValueError("no port")
-    return Service(numbers[word], first, last)
+    return Service(numbers[protocol], first, last)

@@ -78,20 +78,20 @@ class _Parser:
     def pattern(self) -> list[Term]:
         """Observations joined by OR: any of them is enough. Others need all of them, in time."""
         terms = self._observation()
-        while self._word() == "OR":
+        while self._keyword() == "OR":
             self._at += 1
             terms += self._observation()
-        word = self._word()
-        if word in ("AND", "FOLLOWEDBY"):
-            raise UnusableError(f"observations joined by {word}")
-        if word in ("WITHIN", "REPEATS", "START"):
-            raise UnusableError(f"a pattern qualified by {word}")
-        if word:
+        keyword = self._keyword()
+        if keyword in ("AND", "FOLLOWEDBY"):
+            raise UnusableError(f"observations joined by {keyword}")
+        if keyword in ("WITHIN", "REPEATS", "START"):
+            raise UnusableError(f"a pattern qualified by {keyword}")
+        if keyword:
             raise UnusableError("it cannot be read")
         return terms
 
     def _observation(self) -> list[Term]:
-        if self._word() == "(":
+        if self._keyword() == "(":
             terms = self._nested(self.inner_pattern)
         else:
             self._expect("[")
@@ -101,11 +101,11 @@ class _Parser:
 
     def inner_pattern(self) -> list[Term]:
         terms = self._observation()
-        while self._word() == "OR":
+        while self._keyword() == "OR":
             self._at += 1
             terms += self._observation()
-        if self._word() in ("AND", "FOLLOWEDBY"):
-            raise UnusableError(f"observations joined by {self._word()}")
+        if self._keyword() in ("AND", "FOLLOWEDBY"):
+            raise UnusableError(f"observations joined by {self._keyword()}")
         return terms
 
     def _nested(self, inside: object) -> list[Term]:
@@ -122,14 +122,14 @@ class _Parser:
     def _either(self) -> list[Term]:
         """Comparisons; AND binds tighter than OR."""
         terms = self._both()
-        while self._word() == "OR":
+        while self._keyword() == "OR":
             self._at += 1
             terms += self._both()
         return _bounded(terms)
 
     def _both(self) -> list[Term]:
         terms = self._comparison()
-        while self._word() == "AND":
+        while self._keyword() == "AND":
             self._at += 1
             other = self._comparison()
             if len(terms) * len(other) > MAX_TERMS:
@@ -140,7 +140,7 @@ class _Parser:
         return terms
 
     def _comparison(self) -> list[Term]:
-        if self._word() == "(":
+        if self._keyword() == "(":
             return self._nested(self._either)
         path, operator = self._next(), self._next()
         if path in ("NOT", "EXISTS") or operator == "NOT":
@@ -148,22 +148,22 @@ class _Parser:
         if operator == "IN":
             self._expect("(")
             values = [self._next()]
-            while self._word() == ",":
+            while self._keyword() == ",":
                 self._at += 1
                 values.append(self._next())
             self._expect(")")
             return _bounded([term for value in values for term in _compare(path, "=", value)])
         return _compare(path, operator, self._next())
 
-    def _word(self) -> str:
+    def _keyword(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else ""
 
     def _next(self) -> str:
-        word = self._word()
-        if not word:
+        keyword = self._keyword()
+        if not keyword:
             raise UnusableError("it ends too early")
         self._at += 1
-        return word
+        return keyword
 
     def _expect(self, sign: str) -> None:
         if self._next() != sign:
@@ -208,12 +208,12 @@ def _compare(path: str, operator: str, value: str) -> list[Term]:
     if path == "network-traffic:dst_port":
         return _ports(operator, value)
     if path.startswith("network-traffic:protocols[") and operator in ("=", "=="):
-        word = value.strip("'").lower()
-        if word in ("ipv4", "ipv6", "ip"):
+        keyword = value.strip("'").lower()
+        if keyword in ("ipv4", "ipv6", "ip"):
             return [Term()]
-        if word not in _PROTOCOLS:
-            raise UnusableError(f"protocol {word[:20]} cannot be matched")
-        return [Term(protocols=frozenset({_PROTOCOLS[word]}))]
+        if keyword not in _PROTOCOLS:
+            raise UnusableError(f"protocol {keyword[:20]} cannot be matched")
+        return [Term(protocols=frozenset({_PROTOCOLS[keyword]}))]
     if value in _NO_NARROWER.get(path, ()) and operator in ("=", "=="):
         return [Term()]
     raise UnusableError(f"{path.partition(':')[0][:40]} cannot be matched by a switch")

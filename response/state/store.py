@@ -73,7 +73,7 @@ class Store(Database):
         """The active decisions, whose rules switches should have."""
         return self._decisions("state='active' AND expires>?", (now,))
 
-    def undone_decisions(self, now: float) -> tuple[Decision, ...]:
+    def overridden_decisions(self, now: float) -> tuple[Decision, ...]:
         """Released or rejected before their time was over."""
         return self._decisions("state IN ('released','rejected') AND expires>?", (now,))
 
@@ -239,7 +239,7 @@ class Store(Database):
         ).fetchone()
         return None if row is None else (float(row[0]), bytes(row[1]))
 
-    def save_case(self, case_id: str, data: str | None) -> None:
+    def save_pending_reward(self, case_id: str, data: str | None) -> None:
         """Keep an open case of the reward ledger (JSON), or with None forget it."""
         with self.transaction(durable=False):
             if data is None:
@@ -247,7 +247,7 @@ class Store(Database):
             else:
                 self._db.execute("INSERT OR REPLACE INTO cases VALUES(?,?)", (case_id, data))
 
-    def cases(self) -> tuple[str, ...]:
+    def pending_rewards(self) -> tuple[str, ...]:
         return tuple(data for (data,) in self._db.execute("SELECT data FROM cases ORDER BY id"))
 
     # -- what was done ---------------------------------------------------------

@@ -100,7 +100,7 @@ def test_what_was_seen_is_there(septum: Any, state: Path) -> None:
     assert [each.outcome for each in store.alerts()] == ["active"] * 2 + ["proposed"] * 2 + [
         "active"
     ]
-    assert len(store.cases()) == 2
+    assert len(store.pending_rewards()) == 2
 
 
 def test_policy_versions_and_the_one_on_probation(septum: Any, state: Path) -> None:

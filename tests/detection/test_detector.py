@@ -342,8 +342,8 @@ def test_one_host_of_many_peers_and_ports_is_bounded_too() -> None:
     for i in range(8000):
         detector.step(start(T0 + i / 10, OPS, f"10.{i % 7}.{i // 250}.{i % 250 + 1}", 1 + i % 3000))
         if i == 3999:
-            small = len(detector.census.hosts[OPS].uses)
-    assert small == len(detector.census.hosts[OPS].uses) <= 128
+            small = len(detector.host_registry.hosts[OPS].uses)
+    assert small == len(detector.host_registry.hosts[OPS].uses) <= 128
 
 
 def test_a_sweep_cannot_raise_the_threshold_by_inventing_hosts() -> None:

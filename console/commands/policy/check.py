@@ -79,9 +79,9 @@ def check(
             typer.echo(f"{each.target.value} rules, without connection tracking, on {names} lose:")
             for loss in each.losses:
                 typer.echo(f"  - {loss}")
-        word = "valid" if valid else "not valid"
+        state = "valid" if valid else "not valid"
         counts = f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}"
-        typer.echo(f"{printable(' '.join(policy))}: {word}, {counts}")
+        typer.echo(f"{printable(' '.join(policy))}: {state}, {counts}")
     raise typer.Exit(0 if valid else NO)
 
 

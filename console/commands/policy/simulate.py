@@ -94,17 +94,17 @@ def _pair(text: str, policy: Policy) -> tuple[str, str]:
     return _end(source, known), _end(target, known)
 
 
-def _end(word: str, known: Sequence[str]) -> str:
+def _end(text: str, known: Sequence[str]) -> str:
     """A name of the policy, or an address in the form that addresses are compared in."""
-    if word == ANY or word in known:
-        return word
+    if text == ANY or text in known:
+        return text
     try:
-        return str(scalars.address(word))
+        return str(scalars.address(text))
     except ValueError:
-        near = closest(word, known)
+        near = closest(text, known)
         hint = f"; did you mean '{near}'?" if near else ""
         what = "no segment or host of the policy and no address"
-        raise CommandError(f"--accept {printable(word)}: {what}{hint}") from None
+        raise CommandError(f"--accept {printable(text)}: {what}{hint}") from None
 
 
 def _data(traffic: RecordedTraffic, found: Simulation, refused: tuple[Cut, ...]) -> dict[str, Any]:

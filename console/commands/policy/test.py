@@ -46,8 +46,8 @@ def run_policy_tests(
         print_json({"policy": tested.name, "failed": failed, "tests": results})
     else:
         for outcome in outcomes:
-            word = "ok    " if outcome.passed else "FAILED"
-            typer.echo(printable(f"{word} {_title(outcome)}"))
+            mark = "ok    " if outcome.passed else "FAILED"
+            typer.echo(printable(f"{mark} {_title(outcome)}"))
             for line in _reasons(outcome):
                 typer.echo(printable(f"       {line}"))
         typer.echo(f"{count(len(outcomes), 'test')}, {failed} failed")

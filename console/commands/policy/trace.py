@@ -60,7 +60,7 @@ def trace(
 
         septum policy trace policies/examples/shop.yaml --from web1 --to db1 --service tcp/5432
     """
-    given = [word for word in (origin, target, service) if word is not None]
+    given = [each for each in (origin, target, service) if each is not None]
     if bool(given) == bool(packets) or (given and len(given) < 3):
         raise CommandError("give --from, --to and --service, or --packets FILE")
     policy_read = loaded(policy)

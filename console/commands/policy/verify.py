@@ -15,7 +15,7 @@ from console.clients.state_directory import opened
 from console.errors import NO, CommandError
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
-from console.views.overlay_rules import rules_beside
+from console.views.overlay_rules import overlay_rules
 from policies.compiler import declared_bindings
 from policies.compiler.targets import TABLES, Form, RulesOfAll, SwitchTarget
 from policies.model import Policy
@@ -101,7 +101,7 @@ def verify(
     proof = prove_network(forms, found, membership, views, bindings, given, now, limit)
     if state is not None:
         with opened(state) as store:
-            wanted = rules_beside(store, found, views[chosen[0]], now)
+            wanted = overlay_rules(store, found, views[chosen[0]], now)
         wrong = tuple(f"switch {chosen[0]}: {each}" for each in faults(wanted, read))
         proof = replace(proof, holds=proof.holds and not wrong, unproven=(*proof.unproven, *wrong))
     if as_json:

@@ -19,8 +19,9 @@ from detection.state.counters import Counts
 @dataclass(slots=True)
 class UseCounts:
     """One service that a host used in a window: its fan-out at the four horizons,
-    and the host's own habit (means of ``new`` then ``unserved``, changed by learning). ``company``
-    is how many others reach for the service as it does, None where it does not (``company``).
+    and the host's own habit (means of ``new`` then ``unserved``, changed by learning).
+    ``companions`` is how many others reach for the service as it does, None where it does not
+    (see `detection.features.coordination`).
 
     ``weight`` is this host's say in what is normal on the service; it falls with every
     window that was learned from it.
@@ -32,7 +33,7 @@ class UseCounts:
     unserved: Counts
     own: list[float]
     weight: float = 1.0
-    company: float | None = None
+    companions: float | None = None
 
 
 @dataclass(slots=True)

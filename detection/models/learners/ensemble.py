@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from detection.features.catalogue import COUNT
 from detection.models.learners.base import HostWindow, Learner, Range
-from detection.models.learners.company import CoordinationLearner
+from detection.models.learners.coordination import CoordinationLearner
 from detection.models.learners.fanout import FanoutLearner
 from detection.models.learners.gaussian import GaussianLearner
 from detection.models.learners.halfspace import HalfSpaceLearner

@@ -79,7 +79,7 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
 
 
 @pytest.mark.parametrize(
-    ("address", "place"),
+    ("address", "scope"),
     [
         ("10.1.2.3", AddressScope.INSIDE),
         ("fd00::1", AddressScope.INSIDE),
@@ -95,15 +95,15 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
         ("00:11:22:33:44:55", AddressScope.NOBODY),
     ],
 )
-def test_places(address: str, place: AddressScope) -> None:
-    assert Territory().place(address) is place
+def test_scope_of_addresses(address: str, scope: AddressScope) -> None:
+    assert Territory().scope_of(address) is scope
 
 
 def test_given_networks_are_the_only_ones_inside() -> None:
     territory = Territory(("147.32.0.0/16", "2001:db8::/32"))
-    assert territory.place("147.32.1.1") is AddressScope.INSIDE
-    assert territory.place("2001:db8::5") is AddressScope.INSIDE
-    assert territory.place("10.1.2.3") is AddressScope.OUTSIDE
+    assert territory.scope_of("147.32.1.1") is AddressScope.INSIDE
+    assert territory.scope_of("2001:db8::5") is AddressScope.INSIDE
+    assert territory.scope_of("10.1.2.3") is AddressScope.OUTSIDE
     assert territory.settled
 
 
@@ -111,8 +111,8 @@ def test_the_own_public_network_of_a_border_recording_is_found() -> None:
     territory = Territory()
     for i in range(EVIDENCE):
         territory.notice(f"147.32.80.{i}", f"{20 + i}.1.2.3")
-    assert territory.place("147.32.1.1") is AddressScope.INSIDE
-    assert territory.place("20.1.2.3") is AddressScope.OUTSIDE
+    assert territory.scope_of("147.32.1.1") is AddressScope.INSIDE
+    assert territory.scope_of("20.1.2.3") is AddressScope.OUTSIDE
 
 
 def test_no_public_network_is_found_where_addresses_are_private() -> None:

@@ -17,32 +17,32 @@ FILES = "10.2.9.1"
 
 
 def test_it_is_the_others_that_count_and_each_once() -> None:
-    company = Coordination()
-    company.reach("tcp/22", "a", 0.0)
-    assert company.of("tcp/22", "a", 0.0) == 0.0
+    coordination = Coordination()
+    coordination.reach("tcp/22", "a", 0.0)
+    assert coordination.of("tcp/22", "a", 0.0) == 0.0
     for _ in range(5):
-        company.reach("tcp/22", "b", 0.0)
-        company.reach("tcp/3389", "c", 0.0)
-    assert company.of("tcp/22", "a", 0.0) == 1.0
-    assert company.of("tcp/22", "c", 0.0) is None
+        coordination.reach("tcp/22", "b", 0.0)
+        coordination.reach("tcp/3389", "c", 0.0)
+    assert coordination.of("tcp/22", "a", 0.0) == 1.0
+    assert coordination.of("tcp/22", "c", 0.0) is None
 
 
 def test_it_fades_and_is_over() -> None:
-    company = Coordination()
+    coordination = Coordination()
     for i in range(10):
-        company.reach("tcp/22", str(i), 0.0)
-    fading = [company.of("tcp/22", "0", hours * FADES) or 0.0 for hours in (0, 1, 2, 3)]
+        coordination.reach("tcp/22", str(i), 0.0)
+    fading = [coordination.of("tcp/22", "0", hours * FADES) or 0.0 for hours in (0, 1, 2, 3)]
     assert fading == sorted(fading, reverse=True)
     assert fading[0] == 9.0 and fading[3] < 0.1
-    assert company.of("tcp/22", "0", 5 * FADES) is None
+    assert coordination.of("tcp/22", "0", 5 * FADES) is None
 
 
 def test_it_remembers_no_more_than_it_should() -> None:
-    company = Coordination()
+    coordination = Coordination()
     for i in range(10 * MOST):
-        company.reach("tcp/445", str(i), float(i) / 1000.0)
-    assert (company.of("tcp/445", str(10 * MOST - 1), 3.0) or 0.0) < MOST
-    assert company.of("tcp/445", "0", 3.0) is None
+        coordination.reach("tcp/445", str(i), float(i) / 1000.0)
+    assert (coordination.of("tcp/445", str(10 * MOST - 1), 3.0) or 0.0) < MOST
+    assert coordination.of("tcp/445", "0", 3.0) is None
 
 
 AFTER = T0 + 30 * 3600.0

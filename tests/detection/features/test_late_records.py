@@ -18,7 +18,7 @@ def test_nobody_goes_on_from_an_arrival_that_began_later() -> None:
     detector = Detector()
     detector.step(session(T0 + 100.0, CLIENTS[0], WEB[0]))
     detector.step(session(T0 + 10.0, WEB[0], WEB[1]))  # begun before, ended after
-    host = detector.census.hosts[WEB[0]]
+    host = detector.host_registry.hosts[WEB[0]]
     assert host.chain is None
     detector.step(session(T0 + 110.0, WEB[0], WEB[2]))
     assert host.chain is not None

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from detection.alert import Alert
 from detection.detector import Detector
-from detection.features.beaconing import VisitRhythm
+from detection.features.beaconing import BeaconTiming
 from tests.support.traffic.office import CLIENTS, OPS, SERVERS, T0, WEB, end
 from topology.records import FlowRecord
 
@@ -119,10 +119,10 @@ def test_what_was_there_from_the_beginning_is_background() -> None:
 
 
 def test_a_clock_of_whole_minutes_makes_nothing_regular() -> None:
-    rhythm = VisitRhythm("151.101.3.9", "tcp/443", 0.0)
+    timing = BeaconTiming("151.101.3.9", "tcp/443", 0.0)
     for minute in range(1, 200):
-        rhythm.visit(60.0 * minute, 60.0)
-    assert rhythm.now(60.0 * 199) == 0.0
+        timing.visit(60.0 * minute, 60.0)
+    assert timing.now(60.0 * 199) == 0.0
 
 
 def test_bulk_to_a_peer_that_nobody_knows_is_alerted_as_exfiltration() -> None:

@@ -48,10 +48,10 @@ def test_record_numbers_and_quarantines_of_now_hold_after_going_back() -> None:
     champion.roll_back(kept)
     assert champion.step(start(T0 + 900, CLIENTS[1], WEB[0], 80)).row == last + 1
     assert champion.health().suspended == 1
-    assert champion.detector.census.hosts[CLIENTS[0]].suspended
-    assert not champion.detector.census.hosts[WEB[1]].suspended
+    assert champion.detector.host_registry.hosts[CLIENTS[0]].suspended
+    assert not champion.detector.host_registry.hosts[WEB[1]].suspended
     champion.step(start(T0 + 901, "2001:db8::1", "2001:db8::2", 22))
-    assert champion.detector.census.hosts["2001:db8::1"].inside
+    assert champion.detector.host_registry.hosts["2001:db8::1"].inside
 
 
 def test_bytes_that_are_no_snapshot_change_nothing() -> None:

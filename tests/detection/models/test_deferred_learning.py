@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from detection.detector import Detector
-from detection.models import deferred_learning as probation
+from detection.models import deferred_learning
 from tests.support.traffic.office import CLIENTS, DB, OPS, T0, WEB, benign, denied, start
 from topology.records import FlowRecord
 
@@ -15,7 +15,7 @@ SERVERS = [f"10.1.9.{i}" for i in range(1, 31)]
 
 def known(detector: Detector, host: str, service: str = "tcp/22") -> set[str]:
     """Peers that ``host`` is taken to use a service at as a rule."""
-    use = detector.census.hosts[host].uses.get(service)
+    use = detector.host_registry.hosts[host].uses.get(service)
     return set(use.peers) if use is not None else set()
 
 
@@ -44,7 +44,7 @@ def suspicious(detector: Detector, host: str, begin: float) -> list[str]:
     for record in run_of(host, begin, len(SERVERS)):
         assert detector.step(record).alert is None
         visited.append(record.dst_ip)
-        if not detector.thresholds.is_calm(detector.census.hosts[host]):
+        if not detector.thresholds.is_calm(detector.host_registry.hosts[host]):
             return visited
     raise AssertionError("it stayed calm throughout")
 
@@ -53,10 +53,10 @@ def test_what_was_suspicious_waits_and_is_known_when_nothing_came_of_it() -> Non
     detector = watched()
     visited = suspicious(detector, CLIENTS[0], NIGHT)
     assert visited[-1] not in known(detector, CLIENTS[0])
-    half = NIGHT + probation.WAIT / 2
+    half = NIGHT + deferred_learning.WAIT / 2
     alive(detector, CLIENTS[0], NIGHT + 600.0, half)
     assert visited[-1] not in known(detector, CLIENTS[0])
-    alive(detector, CLIENTS[0], half, NIGHT + probation.WAIT + 3600.0)
+    alive(detector, CLIENTS[0], half, NIGHT + deferred_learning.WAIT + 3600.0)
     assert set(visited) <= known(detector, CLIENTS[0])
 
 
@@ -66,7 +66,7 @@ def test_what_led_to_an_alert_is_never_known() -> None:
     alerted = [detector.step(r).alert for r in run_of(CLIENTS[0], NIGHT, len(SERVERS))]
     first = next(i for i, alert in enumerate(alerted) if alert is not None)
     calm = known(detector, CLIENTS[0])
-    alive(detector, CLIENTS[0], NIGHT + 3600.0, NIGHT + 2 * probation.WAIT)
+    alive(detector, CLIENTS[0], NIGHT + 3600.0, NIGHT + 2 * deferred_learning.WAIT)
     assert known(detector, CLIENTS[0]) == calm
     assert not calm & set(SERVERS[first:])
     assert len(calm - calm_before) < first
@@ -79,7 +79,7 @@ def test_a_quarantine_or_a_release_drops_what_waits(ended: str) -> None:
     detector.suspend(CLIENTS[0])
     if ended == "released":
         detector.resume(CLIENTS[0])
-    alive(detector, CLIENTS[0], NIGHT + 600.0, NIGHT + 2 * probation.WAIT)
+    alive(detector, CLIENTS[0], NIGHT + 600.0, NIGHT + 2 * deferred_learning.WAIT)
     assert visited[-1] not in known(detector, CLIENTS[0])
 
 

@@ -8,8 +8,7 @@ import pytest
 
 from detection.alerting.thresholds import CALM
 from detection.detector import Detector
-from detection.models import drift
-from detection.models import training_quota as influence
+from detection.models import drift, training_quota
 from detection.models.baseline import Baseline
 from detection.models.drift import DriftWatch
 from detection.models.learners.base import HostWindow, UseCounts, blank
@@ -43,13 +42,13 @@ def heard(talkative: int, others: int, hours: int = 3) -> tuple[int, int]:
 def test_one_source_is_heard_for_two_fair_shares_at_most() -> None:
     mine, theirs = heard(talkative=2000, others=40)
     assert theirs >= 0.99 * 3 * 20 * 40
-    assert mine / 3 <= influence.FAIR * (mine + theirs) / 3 / 21 + 1
+    assert mine / 3 <= training_quota.FAIR * (mine + theirs) / 3 / 21 + 1
     assert mine / (mine + theirs) < 0.1
 
 
 def test_who_offers_no_more_than_others_is_heard_in_full() -> None:
     assert heard(talkative=40, others=40) == (120, 2400)
-    assert heard(talkative=influence.GRACE, others=1) == (3 * influence.GRACE, 60)
+    assert heard(talkative=training_quota.GRACE, others=1) == (3 * training_quota.GRACE, 60)
 
 
 @pytest.mark.thorough
@@ -69,7 +68,7 @@ def test_the_detector_refuses_what_goes_beyond_a_share(
         return detector.health().refused
 
     assert refused() > 300
-    monkeypatch.setattr(influence, "GRACE", 10**9)
+    monkeypatch.setattr(training_quota, "GRACE", 10**9)
     assert refused() == 0
 
 

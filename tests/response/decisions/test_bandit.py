@@ -48,7 +48,7 @@ contexts = st.builds(
     kind=st.sampled_from(["scan", "lateral-path", "novel-edge", "something-new"]),
     hops=st.integers(0, 20),
     criticality=st.floats(0.0, 1.0),
-    room=st.floats(0.0, 1.0),
+    headroom=st.floats(0.0, 1.0),
 )
 CERTAIN = Context(0.9995, "lateral-path", 3, 0.2, 1.0)
 
@@ -169,7 +169,7 @@ def test_the_ledger_counts_safe_traffic_and_writes_every_reward_down(street: Str
     assert (said["safe_carried"], said["safe_stopped"]) == (1, 3)
     assert (said["action"], said["table"], said["person"]) == ("quarantine",) * 2 + ("undone",)
     assert said["pairs_left"] <= said["pairs"]
-    assert street.store.cases() == ()
+    assert street.store.pending_rewards() == ()
     kept = street.store.latest_snapshot("actions")
     assert kept is not None
     assert ActionLearner.restore(kept[1]).rewards == 1
@@ -186,7 +186,7 @@ def test_an_alert_that_was_only_an_alert_is_rewarded_when_its_time_is_over(
     assert (
         street.analysis.step(RecordsSeen((flow("10.0.0.1", "10.0.0.2", 22, 1000.0),)), 1000.0) == []
     )
-    assert len(street.store.cases()) == 1
+    assert len(street.store.pending_rewards()) == 1
     street.analysis.tick(1899.0)
     assert street.kinds().count("reward") == 0
     street.analysis.tick(1911.0)

@@ -112,7 +112,7 @@ def test_a_rate_limit_neither_counts_nor_is_counted() -> None:
 def test_hold_a_persons_undo_and_routers_ask_a_person() -> None:
     target = host("10.0.0.1")
     held = judge_envelope("quarantine", target, ENVELOPE, members(), (), hold="ana")
-    undone = judge_envelope("quarantine", target, ENVELOPE, members(), (), undone_by="ben")
+    undone = judge_envelope("quarantine", target, ENVELOPE, members(), (), overridden_by="ben")
     router = judge_envelope("quarantine", replace(target, routes=True), ENVELOPE, members(), ())
     assert [j.outcome for j in (held, undone, router)] == ["proposed"] * 3
     assert "ana" in held.reason

@@ -88,8 +88,8 @@ def test_active_means_active_and_not_past_its_time(opened: Store) -> None:
         opened.save_decision(decision(number, state, ts=100.0 * number))
     assert [d.id for d in opened.active_decisions(159.9)] == ["d1", "d4"]
     assert [d.id for d in opened.active_decisions(160.0)] == ["d4"]
-    assert [d.id for d in opened.undone_decisions(200.0)] == ["d3"]
-    assert opened.undone_decisions(360.0) == ()
+    assert [d.id for d in opened.overridden_decisions(200.0)] == ["d3"]
+    assert opened.overridden_decisions(360.0) == ()
 
 
 def test_a_decision_number_is_never_given_twice(opened: Store, tmp_path: Path) -> None:
@@ -182,11 +182,11 @@ def test_a_store_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> No
     old.executescript("DROP TABLE cases; PRAGMA user_version=1;")
     old.close()
     again = Store.open(tmp_path, 2.0)
-    again.save_case("d1", "{}")
-    assert again.cases() == ("{}",)
+    again.save_pending_reward("d1", "{}")
+    assert again.pending_rewards() == ("{}",)
     assert (again.owner_id(), len(again.decisions())) == (owner, 1)
-    again.save_case("d1", None)
-    assert again.cases() == ()
+    again.save_pending_reward("d1", None)
+    assert again.pending_rewards() == ()
 
 
 def test_a_failed_transaction_keeps_nothing(opened: Store) -> None:

@@ -27,8 +27,8 @@ from tests.support.edge_sights import sight
 def use(rng: random.Random, service: str = "tcp/22") -> UseCounts:
     grown = sorted(rng.expovariate(1.0) for _ in HORIZONS)
     new = (grown[0], grown[1], grown[2], grown[3])
-    company = rng.choice((None, rng.expovariate(1.0)))
-    return UseCounts(service, service == "tcp/22", new, new, [0.0] * 8, company=company)
+    companions = rng.choice((None, rng.expovariate(1.0)))
+    return UseCounts(service, service == "tcp/22", new, new, [0.0] * 8, companions=companions)
 
 
 def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
@@ -38,7 +38,7 @@ def window(rng: random.Random, scale: float = 1.0) -> HostWindow:
 
 
 def wild_window() -> HostWindow:
-    hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8, company=90.0)
+    hot = UseCounts("tcp/22", True, (90.0,) * 4, (90.0,) * 4, [0.0] * 8, companions=90.0)
     return HostWindow([90.0] * COUNT, 0.8, hot, [hot])
 
 

@@ -135,11 +135,11 @@ def test_weekly_work_is_remembered_and_what_never_came_back_is_not() -> None:
         if day % 7 == 0 and day != 21:  # once it fails
             detector.step(FlowRecord(begin + 1, "10.0.0.3", "10.0.0.4", "tcp", dst_port=873))
         detector.step(FlowRecord(begin + 2, f"198.51.100.{day}", "10.0.0.1", "tcp", dst_port=443))
-    edges = detector.census.edges
+    edges = detector.host_registry.edges
     weekly = edges.find("10.0.0.3", "10.0.0.4")
     assert weekly is not None and weekly.pair.known(10**9) == 7
     assert len(edges) <= 2 + KEPT / DAY + 2
-    assert set(detector.census.hosts) >= {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
+    assert set(detector.host_registry.hosts) >= {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"}
     health = detector.health()
     assert health.forgotten_edges >= 50 - KEPT / DAY - 2
     assert health.forgotten_hosts >= 50 - SILENT / DAY - 2

@@ -48,14 +48,14 @@ class CoordinationLearner:
 
     def learn(self, window: HostWindow) -> None:
         for use in window.uses:
-            if use.company is None:
+            if use.companions is None:
                 continue
             mean = self._services.get(use.service)
             if mean is None:
                 if len(self._services) >= MAX_SERVICES:
                     del self._services[next(iter(self._services))]
                 mean = self._services[use.service] = stats.Mean()
-            clipped = min(use.company, CLIP * (self._expected(use.service) + 1.0))
+            clipped = min(use.companions, CLIP * (self._expected(use.service) + 1.0))
             mean.update(clipped, use.weight)
             self._common.update(clipped, use.weight)
 
