@@ -11,7 +11,6 @@ from detection.detector import Detector
 from detection.models.champion import Champion
 from policies.language.reader import load_policy
 from policies.model import Policy
-from policies.semantics.membership import Membership
 from response.audit.log import Audit
 from response.audit.signing import signer_of
 from response.decision import MACHINE
@@ -90,7 +89,6 @@ def compose(
         audit.append(now, "model", {"what": "not restored", "by": MACHINE, "note": problem})
     analysis = Analysis(
         policy,
-        Membership,
         champion,
         store,
         audit,

@@ -19,7 +19,7 @@ from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
 from response.decision import MACHINE
 from response.decisions.answers import Done
-from response.decisions.authorization import Authorization, MembersOf
+from response.decisions.authorization import Authorization
 from response.decisions.bandit import ActionLearner
 from response.decisions.hold import HOLD, set_hold
 from response.decisions.host_addresses import own_networks
@@ -47,7 +47,6 @@ COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
 class Analysis:
     """Scores what is seen, decides within the envelope, keeps everything.
 
-    ``members_of`` answers who is in which segment (`policies.semantics.membership`);
     ``adapt=False`` turns every alert into nothing but an alert; ``learner`` chooses
     actions, one that knows nothing yet by default.
     """
@@ -55,7 +54,6 @@ class Analysis:
     def __init__(
         self,
         policy: Policy,
-        members_of: MembersOf,
         detector: SuspectDetector,
         store: StateStore,
         audit: Audit,
@@ -64,7 +62,6 @@ class Analysis:
         learner: ActionLearner | None = None,
         models: ModelVersions | None = None,
     ) -> None:
-        self._members_of = members_of
         self._detector = detector
         self._store = store
         self._audit = audit
@@ -280,7 +277,7 @@ class Analysis:
 
     def _set_authorization(self, policy: Policy, bindings: tuple[Binding, ...]) -> None:
         self._policy, self._bindings = policy, bindings
-        self._authorization = Authorization(policy, bindings, self._members_of)
+        self._authorization = Authorization(policy, bindings)
         self._detector.include(own_networks(policy, bindings))
         self._host_names_saved = False
 

@@ -95,7 +95,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         self.scene = scene
         self.observation_space = gymnasium.spaces.Box(0.0, 1.0, (4 + len(KINDS),), np.float32)
         self.action_space = gymnasium.spaces.Discrete(len(ARMS))
-        self._permits = Authorization(scene.policy, (), Membership)
+        self._permits = Authorization(scene.policy, ())
         self._judge = Judge(scene.policy, Membership(scene.policy))
         self.totals = Totals()
 

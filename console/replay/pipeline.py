@@ -91,7 +91,7 @@ class Replay:
         self._judge = Judge(policy, Membership(policy, bindings))
         detector, learner = models.fresh()
         self._analysis = Analysis(
-            policy, Membership, detector, store, Audit(store), now, adapt=adapt, learner=learner
+            policy, detector, store, Audit(store), now, adapt=adapt, learner=learner
         )
         self._now = self._ticked = now
         self._active: dict[str, tuple[Restriction, Enforced]] = {}

@@ -1,31 +1,23 @@
 """How many host pairs can talk, and how another policy changes that: its blast radius.
 
-Not host by host: hosts with the same segments on all their addresses are one class, a pair of
-classes is asked once, and counted by their sizes.
+A pair of classes of hosts (`policies.semantics.reachability`) is asked once, and counted by their
+sizes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from policies.model import Intent, Mode, Policy, Service
+from policies.model import Policy
 from policies.semantics.membership import Membership
-from policies.semantics.prefix_sets import SIX
-from policies.semantics.service_partition import example, service_ranges
+from policies.semantics.reachability import FAMILIES, HostClass, Meeting, Reachability, class_of
+from policies.semantics.service_partition import service_ranges
 from policies.semantics.verdict import Judge
 from topology.records import Binding
 
-Class = frozenset[tuple[int, frozenset[str]]]
-"""The address families of a host, each with the segments of an address in it."""
-
-ABSENT: Class = frozenset()
-
-
-Meeting = tuple[int, Mode]
-"""What `policies.semantics.verdict.Judge.meeting` says of two ends: verdicts hang on nothing
-else."""
+ABSENT: HostClass = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +45,9 @@ def blast_radius(
     old: Policy | None, new: Policy, bindings: Sequence[Binding], now: float
 ) -> BlastRadius:
     """The change in reachable host pairs when ``new`` replaces ``old`` (None: no policy)."""
-    after = _Side(new, bindings, now)
-    before = _Side(old, bindings, now) if old is not None else None
-    comparison = _ReachComparison(before, after)
+    after = _Side(new, bindings)
+    before = _Side(old, bindings) if old is not None else None
+    comparison = _ReachComparison(before, after, now)
     known = {} if before is None else before.classes
     names = {*known, *after.classes}
     groups = Counter((known.get(name, ABSENT), after.classes.get(name, ABSENT)) for name in names)
@@ -80,69 +72,29 @@ def blast_radius(
 class _Side:
     """One policy with the current hosts."""
 
-    def __init__(self, policy: Policy, bindings: Sequence[Binding], now: float) -> None:
-        self._now = now
+    def __init__(self, policy: Policy, bindings: Sequence[Binding]) -> None:
         members = Membership(policy, bindings)
-        self._judge = Judge(policy, members)
-        self._ends: dict[Meeting, tuple[frozenset[str], frozenset[str]]] = {}
-        self._met: dict[tuple[frozenset[str], frozenset[str]], Meeting] = {}
+        self.reach = Reachability(Judge(policy, members))
         self.classes = {
-            host.name if host.declared else (host.mac, host.ports): frozenset(
-                (6 if number >= SIX else 4, members.segments_of_number(number))
-                for number in host.numbers
-            )
+            host.name if host.declared else (host.mac, host.ports): class_of(host.numbers, members)
             for host in members.hosts
         }
 
-    def meetings(self, source: Class, target: Class, version: int) -> frozenset[Meeting]:
-        """How the addresses of two classes meet, in one address family."""
-        return frozenset(
-            self._meeting(sources, targets)
-            for one, sources in source
-            for other, targets in target
-            if one == other == version
-        )
-
-    def _meeting(self, sources: frozenset[str], targets: frozenset[str]) -> Meeting:
-        found = self._met.get((sources, targets))
-        if found is None:
-            found = self._met[sources, targets] = self._judge.meeting(sources, targets)
-            self._ends.setdefault(found, (sources, targets))
-        return found
-
-    def intents(self, meetings: Iterable[Meeting]) -> list[Intent]:
-        return [intent for bits, _ in meetings for intent in self._judge.named(bits)]
-
-    def passing(
-        self, meetings: Iterable[Meeting], ranges: Sequence[Service], version: int
-    ) -> tuple[bool, ...]:
-        """Of each range of services, whether it passes in any of these meetings."""
-        found = [False] * len(ranges)
-        for meeting in meetings:
-            sources, targets = self._ends[meeting]
-            for index, each in enumerate(ranges):
-                if not found[index]:
-                    connection = example(each, version, ranges)
-                    verdict = self._judge.judge(
-                        sources, targets, connection, self._now, explain=False
-                    )
-                    found[index] = verdict.forwarded
-        return tuple(found)
-
 
 class _ReachComparison:
-    def __init__(self, before: _Side | None, after: _Side) -> None:
-        self._before, self._after = before, after
+    def __init__(self, before: _Side | None, after: _Side, now: float) -> None:
+        self._before = None if before is None else before.reach
+        self._after, self._now = after.reach, now
         self._known: dict[
             tuple[int, frozenset[Meeting], frozenset[Meeting]], tuple[bool, bool, bool]
         ] = {}
 
     def compared(
-        self, source: tuple[Class, Class], target: tuple[Class, Class]
+        self, source: tuple[HostClass, HostClass], target: tuple[HostClass, HostClass]
     ) -> tuple[bool, bool, bool]:
         """Whether the first reaches the second before, after, and whether by other services."""
         was = now_is = other = False
-        for version in (4, 6):
+        for version in FAMILIES:
             nobody = frozenset[Meeting]()
             old = (
                 nobody
@@ -164,10 +116,10 @@ class _ReachComparison:
         if self._before is not None:
             intents += self._before.intents(old)
         ranges = service_ranges(intents, version)
-        after = self._after.passing(new, ranges, version)
+        after = self._after.passing(new, ranges, version, self._now)
         before = (
             (False,) * len(ranges)
             if self._before is None
-            else self._before.passing(old, ranges, version)
+            else self._before.passing(old, ranges, version, self._now)
         )
         return any(before), any(after), before != after

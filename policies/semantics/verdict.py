@@ -123,7 +123,7 @@ class Judge:
         which is open already: they decide where no intent does.
         """
         start, end = self._end(sources), self._end(targets)
-        live = self._live(now)
+        live = self.live(now)
         service = self._services.naming(connection)
         matched = start.starts & end.answers & service & live
         mode = max(start.mode, end.mode)
@@ -214,7 +214,7 @@ class Judge:
         """Every live intent that matches, of any tier and action, in name order."""
         start = self._end(self.membership.segments_of(connection.src))
         end = self._end(self.membership.segments_of(connection.dst))
-        bits = start.starts & end.answers & self._services.naming(connection) & self._live(now)
+        bits = start.starts & end.answers & self._services.naming(connection) & self.live(now)
         return self.named(bits)
 
     def _first(self, bits: int) -> Intent:
@@ -247,7 +247,8 @@ class Judge:
         for _, bit in ends:
             self._lives.append(self._lives[-1] & ~(1 << bit))
 
-    def _live(self, now: float) -> int:
+    def live(self, now: float) -> int:
+        """The intents that have not expired at ``now``, as bits that `named` reads."""
         return self._lives[bisect_right(self._moments, now)] if self._moments else self._all
 
     def _nearest_miss(

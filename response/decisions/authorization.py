@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from detection.alert import Alert
 from policies.model import Envelope, Mode, Policy
+from policies.semantics.membership import Membership
 from response.decision import Decision, DecisionAction
 from response.decisions.bandit import Context
-from response.decisions.envelope import (
-    Judgement,
-    Members,
-    is_protected,
-    judge_envelope,
-    remaining_hosts,
-)
+from response.decisions.envelope import Judgement, is_protected, judge_envelope, remaining_hosts
 from response.decisions.exposure import Exposure
 from response.decisions.host_addresses import HostDirectory, KnownHost
 from topology.records import Binding
-
-MembersOf = Callable[[Policy, tuple[Binding, ...]], Members]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +28,10 @@ class Circumstances:
 class Authorization:
     """Built anew whenever the policy or the bindings change; the work is done when asked."""
 
-    def __init__(
-        self, policy: Policy, bindings: tuple[Binding, ...], members_of: MembersOf
-    ) -> None:
+    def __init__(self, policy: Policy, bindings: tuple[Binding, ...]) -> None:
         self._policy = policy
         self._bindings = bindings
-        self._members_of = members_of
-        self._known: tuple[Members, HostDirectory, Exposure] | None = None
+        self._known: tuple[Membership, HostDirectory, Exposure] | None = None
 
     def host_of(self, address: str) -> KnownHost | None:
         return self._who()[1].find(address)
@@ -119,9 +109,9 @@ class Authorization:
         protected = () if envelope is None else self._who()[0].protected_addresses(envelope)
         return tuple(address for address in addresses if address not in protected)
 
-    def _who(self) -> tuple[Members, HostDirectory, Exposure]:
+    def _who(self) -> tuple[Membership, HostDirectory, Exposure]:
         if self._known is None:
-            members = self._members_of(self._policy, self._bindings)
+            members = Membership(self._policy, self._bindings)
             hosts = HostDirectory(self._policy, self._bindings)
             self._known = members, hosts, Exposure(self._policy, members, hosts.all())
         return self._known

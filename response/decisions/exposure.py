@@ -1,108 +1,77 @@
-"""Exposure: host pairs that can communicate under the policy and a machine decision."""
+"""How much is exposed: host pairs that can talk under the policy and a machine decision."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable
 
-from policies.model import Action, Envelope, Mode, Policy, Tier
-from policies.semantics.intent_ends import connects
+from policies.model import Mode, Policy
+from policies.semantics.membership import Membership
+from policies.semantics.prefix_sets import number_at
+from policies.semantics.reachability import HostClass, Reachability, class_of
+from policies.semantics.verdict import Judge
 from response.decisions.host_addresses import KnownHost
-
-Segments = frozenset[str]
-
-
-class SegmentLookup(Protocol):
-    """Which segments an address is in, and how strictly they are judged."""
-
-    def segments_of(self, address: str) -> Segments: ...
-    def mode_of(self, segments: Segments) -> Mode: ...
-    def protected_addresses(self, envelope: Envelope) -> Collection[str]: ...
 
 
 class Exposure:
-    """Counts pairs of known hosts between which the policy lets some service through.
+    """Counts pairs of known hosts of which the first can start some connection to the second.
 
-    Hosts are grouped by their segments, so a question costs groups times intents. A pair
-    counts when an allow intent covers it, the default allows it, or its mode only watches;
-    denies that cover a part of a service do not take a pair away, and an intent that ends
-    counts until the policy or the hosts change.
+    A question costs one look-up for each class of hosts (`policies.semantics.reachability`), once
+    the pair of classes has been asked.
     """
 
-    def __init__(self, policy: Policy, placed: SegmentLookup, hosts: Iterable[KnownHost]) -> None:
-        self._policy = policy
-        self._placed = placed
+    def __init__(self, policy: Policy, members: Membership, hosts: Iterable[KnownHost]) -> None:
+        self._members = members
         self._hosts = tuple(hosts)
-        self._allows = [each for each in policy.intents if each.action is Action.ALLOW]
-        self._groups: Counter[Segments] = Counter(self.segments(host) for host in self._hosts)
-        self._known: dict[tuple[Segments, Segments, bool], bool] = {}
-
-    def segments(self, host: KnownHost) -> Segments:
-        """Of all the host's addresses together."""
-        found: Segments = frozenset()
-        for address in host.addresses:
-            found |= self._placed.segments_of(address)
-        return found
+        self._reach = Reachability(Judge(policy, members))
+        self._classes = Counter(self._class_of(host.addresses) for host in self._hosts)
+        protected = members.protected_addresses(policy.envelope)
+        covered = (
+            (host, tuple(address for address in host.addresses if address in protected))
+            for host in self._hosts
+        )
+        self._protected = [(host, addresses) for host, addresses in covered if addresses]
 
     def mode(self, host: KnownHost) -> Mode:
         """The strictest mode that the host is judged by."""
-        return self._placed.mode_of(self.segments(host))
+        segments = (self._members.segments_of(address) for address in host.addresses)
+        return self._members.mode_of(frozenset[str]().union(*segments))
 
     def pairs_left(self, suspect: KnownHost, action: str, now: float) -> int:
-        """Hosts that ``suspect`` could still start a connection to under ``action``.
+        """Hosts that ``suspect`` could still start a connection to under ``action`` at ``now``
+        (seconds since the epoch).
 
-        ``rate_limit`` slows it down and takes no pair away.
+        ``rate_limit`` slows it down and takes no pair away; an isolated host still reaches the
+        protected addresses that the policy lets it reach.
         """
-        own = self.segments(suspect)
+        own = self._class_of(suspect.addresses)
         if action in ("alert", "rate_limit"):
             return self._count(own, now)
-        left = self._count(own, now, only_emergency=True)
-        if action == "isolate" and self._policy.envelope is not None:
-            for host in self._protected(self._policy.envelope):
-                theirs = self.segments(host)
-                if self._open(own, theirs, now) and not self._open(own, theirs, now, True):
-                    left += 1
+        left = self._count(own, now, emergency_only=True)
+        if action == "isolate":
+            for host, addresses in self._protected:
+                whole, part = self._class_of(host.addresses), self._class_of(addresses)
+                if host != suspect and not self._reach.reaches(own, whole, now, True):
+                    left += self._reach.reaches(own, part, now)
         return left
 
     def criticality(self, suspect: KnownHost, now: float) -> float:
-        """The share of the other known hosts that may start a connection to ``suspect``."""
-        own = self.segments(suspect)
+        """The share of the other known hosts that can start a connection to ``suspect``."""
+        own = self._class_of(suspect.addresses)
         others = len(self._hosts) - 1
         if others < 1:
             return 0.0
-        found = sum(n for group, n in self._groups.items() if self._open(group, own, now))
-        return min(1.0, max(0, found - self._open(own, own, now)) / others)
+        reaches = self._reach.reaches
+        found = sum(many for each, many in self._classes.items() if reaches(each, own, now))
+        return min(1.0, max(0, found - reaches(own, own, now)) / others)
 
-    def _count(self, own: Segments, now: float, only_emergency: bool = False) -> int:
-        """Other hosts that one in segments ``own`` may reach."""
+    def _count(self, own: HostClass, now: float, emergency_only: bool = False) -> int:
+        """Other hosts that one of class ``own`` reaches."""
+        reaches = self._reach.reaches
         found = sum(
-            n for group, n in self._groups.items() if self._open(own, group, now, only_emergency)
+            many for each, many in self._classes.items() if reaches(own, each, now, emergency_only)
         )
-        return max(0, found - self._open(own, own, now, only_emergency))
+        return max(0, found - reaches(own, own, now, emergency_only))
 
-    def _protected(self, envelope: Envelope) -> Iterator[KnownHost]:
-        listed = self._placed.protected_addresses(envelope)
-        return (h for h in self._hosts if any(each in listed for each in h.addresses))
-
-    def _open(
-        self, sources: Segments, targets: Segments, now: float, only_emergency: bool = False
-    ) -> bool:
-        key = (sources, targets, only_emergency)
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = self._is_open(*key, now)
-        return found
-
-    def _is_open(
-        self, sources: Segments, targets: Segments, only_emergency: bool, now: float
-    ) -> bool:
-        if not only_emergency:
-            mode = max(self._placed.mode_of(sources), self._placed.mode_of(targets))
-            if mode is not Mode.ENFORCE or self._policy.defaults.action is Action.ALLOW:
-                return True
-        return any(
-            connects(intent, sources, targets)
-            for intent in self._allows
-            if (intent.tier is Tier.EMERGENCY or not only_emergency) and intent.holds(now)
-        )
+    def _class_of(self, addresses: Iterable[str]) -> HostClass:
+        return class_of(map(number_at, addresses), self._members)

@@ -109,6 +109,7 @@ def test_a_second_alert_about_a_blocked_host_is_kept_but_decides_nothing(street:
 
 def test_the_envelope_holds_over_a_flood_of_accusations(street: Street) -> None:
     street.segments.protected = frozenset({"fd00::5"})
+    street.use_policy(1000.0)
     commands = [c for n in range(1, 8) for c in accuse(street, f"10.0.0.{n}", 1000.0 + n)]
     assert [c.decision.target for c in commands] == ["web1", "web2"]  # max_hosts: 2
     states = {d.target: d.state for d in street.store.decisions()}
@@ -198,6 +199,7 @@ def test_a_rejected_proposal_is_not_carried_out(street: Street) -> None:
 def test_not_even_a_person_quarantines_what_is_protected_now(street: Street) -> None:
     accuse(street, "10.0.0.6")
     street.segments.protected = frozenset({"10.0.0.6"})
+    street.use_policy(1400.0)
     done = street.analysis.ask(Ask("approve", "d1", "ana"), 1500.0)
     assert not done.ok
     assert "protected" in done.text
@@ -254,6 +256,7 @@ def test_a_crash_after_the_commit_loses_and_doubles_nothing(street: Street) -> N
 def test_a_discovered_host_is_quarantined_with_all_its_addresses(street: Street) -> None:
     mac = "00:00:00:00:00:99"
     street.segments.members["web"] |= {"10.0.0.50", "fd00::50"}
+    street.use_policy(1000.0)
     bound = street.discover((mac, "10.0.0.50"), (mac, "fd00::50"))
     street.analysis.step(HostsChanged(tuple(bound)), 1000.5)
     (command,) = accuse(street, "fd00::50")
@@ -264,10 +267,12 @@ def test_a_discovered_host_is_quarantined_with_all_its_addresses(street: Street)
 def test_a_quarantined_host_cannot_leave_by_taking_a_new_address(street: Street) -> None:
     mac = "00:00:00:00:00:99"
     street.segments.members["web"] |= {"10.0.0.50"}
+    street.use_policy(1000.0)
     street.analysis.step(HostsChanged(tuple(street.discover((mac, "10.0.0.50")))), 1000.5)
     made = quarantined(street, "10.0.0.50")
     moved = street.discover((mac, "10.0.0.50"), (mac, "10.0.0.51"), (mac, "10.0.0.52"))
     street.segments.protected = frozenset({"10.0.0.52"})
+    street.use_policy(1004.0)
     (command,) = street.analysis.step(HostsChanged(tuple(moved)), 1005.0)
     assert isinstance(command, Enforce)
     assert command.decision.id == made
@@ -279,6 +284,7 @@ def test_a_quarantined_host_cannot_leave_by_taking_a_new_address(street: Street)
 def test_a_declared_host_does_not_inherit_a_strangers_quarantine(street: Street) -> None:
     mac = "00:00:00:00:00:99"
     street.segments.members["web"] |= {"10.0.0.50"}
+    street.use_policy(1000.0)
     street.analysis.step(HostsChanged(tuple(street.discover((mac, "10.0.0.50")))), 1000.5)
     quarantined(street, "10.0.0.50")
     own = "00:00:00:00:00:02"
@@ -346,6 +352,7 @@ def test_memory_is_bounded(street: Street, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(analysis_module, "RECENT", 5)
     monkeypatch.setattr(responder, "MAX_PROPOSALS", 1)
     street.segments.adapt["web"] = Adapt.PROPOSE
+    street.use_policy(1000.0)
     street.analysis.step(RecordsSeen((record(),) * 20), 1000.0)
     assert len(street.analysis._recent) == 5
     accuse(street, "10.0.0.1")

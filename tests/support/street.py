@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from analysis.pipeline import Analysis
 from detection.alert import Alert, Contribution, Hop, Scored
-from policies.model import Adapt, Envelope, Host, Mode, Policy
+from policies.model import Adapt, Defaults, Envelope, Host, Mode, Policy, Segment, Selector
 from response.audit.log import Audit
+from response.ipc.messages import Command
 from response.state.store import Store
 from topology.graph import CommunicationGraph
 from topology.records import Binding, FlowRecord
@@ -18,7 +19,7 @@ from topology.records import Binding, FlowRecord
 
 @dataclass
 class Segments:
-    """Who is in which segment, as given; stands in for the policy's own membership."""
+    """Who is in which segment, address by address."""
 
     members: dict[str, frozenset[str]]
     adapt: dict[str, Adapt]
@@ -89,6 +90,10 @@ def make_alert(host: str, ts: float = 1000.0, records: tuple[int, ...] = (), **m
     )
 
 
+def _each(addresses: Iterable[str]) -> tuple[Selector, ...]:
+    return tuple(Selector(cidr=ip_network(address)) for address in sorted(addresses))
+
+
 HOSTS = ("web1", "web2", "web3", "web4", "web5", "db1", "gw")
 
 
@@ -119,7 +124,21 @@ class Street:
             )
             for n, name in enumerate(HOSTS, 1)
         )
-        return Policy("test", hosts=hosts, envelope=self.envelope)
+        given = self.segments
+        segments = tuple(
+            Segment(name, _each(held), given.modes.get(name, Mode.ENFORCE), given.adapt[name])
+            for name, held in given.members.items()
+        )
+        envelope = self.envelope
+        if envelope is not None:
+            envelope = replace(envelope, protected=_each(given.protected))
+        return Policy(
+            "test", hosts, segments, defaults=Defaults(mode=Mode.AUDIT), envelope=envelope
+        )
+
+    def use_policy(self, now: float) -> list[Command]:
+        """Put what the segments and the envelope are now in force."""
+        return self.analysis.use_policy(self.policy(), now)
 
     def reopen(self, now: float, adapt: bool = True) -> None:
         self.store = Store.open(self.directory, now)
@@ -127,7 +146,6 @@ class Street:
         self.detector = ToldDetector()
         self.analysis = Analysis(
             self.policy(),
-            lambda policy, bindings: self.segments,
             self.detector,
             self.store,
             self.audit,

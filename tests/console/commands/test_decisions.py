@@ -14,7 +14,6 @@ from console.cli import run
 from detection.alert import Scored
 from detection.detector import Detector
 from policies.language.reader import load_policy
-from policies.semantics.membership import Membership
 from response.audit.log import Audit
 from response.ipc.messages import Ask, RecordsSeen
 from response.state.store import Store
@@ -56,7 +55,7 @@ def state(tmp_path: Path) -> Path:
     (tmp_path / "p.yaml").write_text(POLICY)
     policy = load_policy([tmp_path / "p.yaml"])
     store = Store.open(tmp_path, 1000.0)
-    analysis = Analysis(policy, Membership, SshDetector(), store, Audit(store), 1000.0)
+    analysis = Analysis(policy, SshDetector(), store, Audit(store), 1000.0)
     for ts, src, dst in ((1001.0, 1, 2), (1002.0, 1, 3), (1003.0, 3, 1)):
         record = FlowRecord(ts, f"10.0.0.{src}", f"10.0.0.{dst}", "tcp", 4, 22, phase="start")
         analysis.step(RecordsSeen((record,)), ts)

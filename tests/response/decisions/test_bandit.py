@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,23 +13,12 @@ from hypothesis import strategies as st
 
 from analysis.composition import compose
 from policies.model import (
-    Defaults,
     Envelope,
-    Host,
-    Intent,
-    Mode,
-    Policy,
-    Segment,
-    Selector,
-    Service,
-    Tier,
 )
-from policies.semantics.membership import Membership
 from response.decision import ARMS
 from response.decisions.action_table import arms_of, fixed_action
 from response.decisions.bandit import HEADER, ActionLearner, Context
-from response.decisions.exposure import Exposure
-from response.decisions.host_addresses import HostDirectory, KnownHost
+from response.decisions.host_addresses import KnownHost
 from response.decisions.rewards import RewardCase, habits_of, reward_of
 from response.ipc.messages import Ask, RecordsSeen
 from tests.support.street import make_alert
@@ -217,49 +205,3 @@ def test_what_was_learned_about_actions_outlives_a_restart(tmp_path: Path) -> No
     broken = compose(tmp_path, [str(policy)], True, 0, 5.0, bytes)
     assert broken.analysis._reward_ledger.learner.rewards == 0
     assert "fixed table again" in str(broken.problem)
-
-
-def reach_of(mode: Mode = Mode.ENFORCE, **more: Any) -> tuple[Exposure, HostDirectory]:
-    def segment(name: str, *hosts: str) -> Segment:
-        return Segment(name, tuple(Selector(host=h) for h in hosts), mode)
-
-    names = ("w1", "w2", "d1", "d2", "ops", "dns")
-    policy = Policy(
-        "p",
-        hosts=tuple(Host(n, None, (ip_address(f"10.0.0.{i}"),)) for i, n in enumerate(names, 1)),
-        segments=(
-            segment("web", "w1", "w2"), segment("db", "d1", "d2"), segment("ops", "ops"),
-            segment("dns", "dns"),
-        ),
-        intents=(
-            Intent("a", ("web",), ("db", "dns"), (Service(6, 5432, 5432),)),
-            Intent("b", ("ops",), ("any",), (Service(6, 22, 22),), tier=Tier.EMERGENCY),
-        ),
-        defaults=Defaults(mode=mode),
-        envelope=Envelope(protected=(Selector(host="dns"),)),
-        **more,
-    )  # fmt: skip
-    hosts = HostDirectory(policy, ())
-    return Exposure(policy, Membership(policy), hosts.all()), hosts
-
-
-def test_host_pairs_left_under_each_action() -> None:
-    reach, hosts = reach_of()
-    web, ops = hosts.find("10.0.0.1"), hosts.find("10.0.0.5")
-    assert web is not None and ops is not None
-    left = {arm: reach.pairs_left(web, arm, 0.0) for arm in ARMS}
-    assert left == {"alert": 3, "rate_limit": 3, "isolate": 1, "quarantine": 0}
-    assert reach.pairs_left(ops, "quarantine", 0.0) == 5, "break-glass stays"
-    assert reach.criticality(web, 0.0) == pytest.approx(1 / 5)
-    db = hosts.find("10.0.0.3")
-    assert db is not None
-    assert reach.criticality(db, 0.0) == pytest.approx(3 / 5)
-
-
-def test_where_nothing_is_enforced_everybody_reaches_everybody() -> None:
-    reach, hosts = reach_of(Mode.AUDIT)
-    db = hosts.find("10.0.0.3")
-    assert db is not None
-    assert reach.pairs_left(db, "alert", 0.0) == 5
-    assert reach.pairs_left(db, "quarantine", 0.0) == 0
-    assert reach.mode(db) is Mode.AUDIT
