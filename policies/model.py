@@ -1,7 +1,7 @@
-"""What a checked policy is: frozen values named in the words of the policy language.
+"""The values of a checked policy, named in the terms of the policy language.
 
-``policies.language.reader`` makes a `Policy` from files; everything after it
-(verdicts, compiling, proving) reads only these values.
+``policies.language.reader`` makes a `Policy` from files; everything after it (verdicts, compiling,
+proving) reads only these values.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ONLY_IN: dict[int | None, int] = {ICMP: 4, ICMPV6: 6}  # protocols of one addres
 
 
 class Mode(IntEnum):
-    """How far a verdict goes; the larger one is stricter and wins on a pair."""
+    """How far verdicts are enforced; the larger (stricter) one applies to a pair of ends."""
 
     OBSERVE = 0
     AUDIT = 1
@@ -36,7 +36,7 @@ class Mode(IntEnum):
 
 
 class Adapt(IntEnum):
-    """How far machine decisions go in a segment; the smaller one is more cautious and wins."""
+    """How far machine decisions go in a segment; the smaller (more cautious) one applies."""
 
     OFF = 0
     ALERT = 1
@@ -50,7 +50,7 @@ class Action(StrEnum):
 
 
 class Tier(StrEnum):
-    """Who decides first: members stand in order of evaluation, which everything else derives."""
+    """Groups of intents, in order of evaluation; everything else derives the order from here."""
 
     EMERGENCY = "emergency"
     ADAPTIVE = "adaptive"
@@ -72,7 +72,7 @@ INTENT_TIERS = tuple(tier for tier in Tier if tier not in (Tier.ADAPTIVE, Tier.D
 
 @dataclass(frozen=True, slots=True, order=True)
 class Source:
-    """Where something stands: file as given, line and column from 1."""
+    """The place of something in a file: the file as given, line and column from 1."""
 
     file: str
     line: int
@@ -171,7 +171,7 @@ class Intent:
     source: Source = NOWHERE
 
     def holds(self, now: float) -> bool:
-        """Whether it has not ended at ``now``."""
+        """Whether it has not expired at ``now`` (seconds since the epoch)."""
         return self.expires is None or self.expires.timestamp() > now
 
 

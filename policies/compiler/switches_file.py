@@ -1,4 +1,4 @@
-"""What an installation says of its switches: the file that ``--switches`` names.
+"""Settings of an installation's switches: the file that ``--switches`` names.
 
     default: {kind: auto}
     switches:
@@ -33,7 +33,7 @@ _LINK = re.compile(r"(\w+):(\w+)=(\w+):(\w+)")
 
 @dataclass(frozen=True, slots=True)
 class SwitchSetting:
-    """What is said of one switch; what is left out is found out when it connects.
+    """The settings of one switch; those left out are determined when it connects.
 
     ``table_size`` is in rules, for every table that ``table_sizes`` does not name.
     """
@@ -46,7 +46,7 @@ class SwitchSetting:
 
     @property
     def target(self) -> SwitchTarget:
-        """The kind, where there is no switch to ask: Open vSwitch unless it says otherwise."""
+        """The kind of rules, where there is no switch to ask: those of Open vSwitch by default."""
         return self.kind or SwitchTarget.STATEFUL
 
     @property
@@ -54,8 +54,8 @@ class SwitchSetting:
         return Form(self.target, self.port_masks)
 
     def sizes(self, target: SwitchTarget, fallback: int | None = None) -> dict[int, int]:
-        """Rules that each table of a kind holds, as far as that is said; ``fallback`` for those
-        of which nothing is."""
+        """Rules that each table of a kind holds, by table; ``fallback`` for tables without a
+        setting."""
         size = fallback if self.table_size is None else self.table_size
         said = {table: self.table_sizes.get(table.name.lower(), size) for table in TABLES[target]}
         return {int(table): rules for table, rules in said.items() if rules is not None}
@@ -63,14 +63,14 @@ class SwitchSetting:
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """The settings of an installation; ``links`` are its cables, for want of a network to ask."""
+    """The settings of an installation; ``links`` are its cables, for commands without a network."""
 
     default: SwitchSetting = SwitchSetting()
     own: Mapping[int, SwitchSetting] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
 
     def of(self, switch: int) -> SwitchSetting:
-        """What holds for a switch, by its datapath id."""
+        """The settings of a switch, by its datapath id."""
         return self.own.get(switch, self.default)
 
     def forms(self, switches: Iterable[int]) -> dict[int, Form]:
@@ -176,7 +176,7 @@ def _read(text: str, file: str, findings: Findings) -> Switches:
 
 
 def _refuse_shared_ports(links: Iterable[Read], findings: Findings) -> None:
-    """One port holds one cable."""
+    """Report ports that have more than one cable."""
     seen: dict[tuple[int, int], Source] = {}
     for read in links:
         cable: Link = read.value

@@ -59,7 +59,7 @@ def wrong_kind(expected: str, node: Node, findings: Findings) -> None:
 
 @dataclass(frozen=True)
 class ParsedText:
-    """One scalar that ``parse`` understands; numbers and flags must not be quoted."""
+    """One scalar, read by ``parse``; numbers and flags must not be quoted."""
 
     parse: Callable[[str], Any]
     expected: str

@@ -84,7 +84,7 @@ class Stopped(Exception):
 
 
 class Budget:
-    """The bytes of YAML that a whole policy may still grow by, aliases counted as often as used."""
+    """The bytes of YAML left for a whole policy; an alias counts each time it is used."""
 
     def __init__(self, limit: int = MAX_BYTES) -> None:
         self.limit = limit
@@ -98,7 +98,7 @@ class Budget:
 
 @dataclass(slots=True)
 class _Open:
-    """A collection that is being read; ``key`` is a mapping's key that waits for its value."""
+    """A collection that is being read; ``key`` is a mapping's key whose value has not come yet."""
 
     node: Sequence | Mapping
     anchor: str | None

@@ -36,7 +36,7 @@ class ReadResult:
 def read_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> ReadResult:
     """Read files and directories into one policy; never raises for their content.
 
-    ``sources`` is where they are, the disk where it is left out.
+    ``sources`` is where they are read from, the disk by default.
     """
     findings = Findings()
     merged = Gathering(findings, sources=sources).gather(paths)
@@ -46,7 +46,7 @@ def read_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> 
 
 
 def load_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> Policy:
-    """The policy; raises `PolicyError` with every diagnostic if it has an error."""
+    """Read a policy. Raises `PolicyError` with every diagnostic if it has an error."""
     result = read_policy(paths, sources)
     if result.policy is None:
         raise PolicyError(result.diagnostics, result.texts)

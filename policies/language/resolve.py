@@ -32,7 +32,8 @@ _URL = ("http://", "https://")
 
 
 class Builder:
-    """Builds one policy; `build` gives it even if findings hold errors, for the caller to judge."""
+    """Builds one policy. `build` returns it even if there are errors among the findings; the caller
+    checks."""
 
     def __init__(self, merged: Merged, findings: Findings) -> None:
         self._merged, self._findings = merged, findings

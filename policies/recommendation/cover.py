@@ -1,4 +1,5 @@
-"""From edges to the allows that cover them: roles to roles where that fits, else host by host."""
+"""From observed edges to the allows that cover them: between roles where that fits, else host by
+host."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Group = tuple[str, ...]  # the members of a role, one node, or (OUTSIDE,)
 
 @dataclass(frozen=True, slots=True)
 class Allow:
-    """All of ``sources`` may use ``ports`` of all of ``targets``; ``seen`` pairs × ports did."""
+    """All of ``sources`` may use ``ports`` of all of ``targets``; ``seen`` of these pairs × ports
+    were observed."""
 
     sources: tuple[Group, ...]
     targets: tuple[Group, ...]
@@ -29,11 +31,10 @@ class Allow:
 
 
 def fold_outside(edges: Sequence[ObservedEdge], places: NodeIndex) -> list[ObservedEdge]:
-    """One node for outside addresses, where they are many or the service is the Internet's.
+    """Replace outside addresses by one node, where they are many or the service is the Internet's.
 
-    A service that a few outside addresses alone serve, or alone use, stays
-    theirs; so does one that a client uses by habit of a few. Administration
-    from outside always does.
+    A service that only a few outside addresses serve or use keeps them as nodes; so does one that a
+    client uses regularly of a few. Administration from outside always does.
     """
     common = popular(edges, places)
     peers: dict[str, set[str]] = defaultdict(set)
@@ -65,8 +66,8 @@ def fold_outside(edges: Sequence[ObservedEdge], places: NodeIndex) -> list[Obser
 def rarest(edges: Sequence[ObservedEdge], places: NodeIndex, share: float) -> list[ObservedEdge]:
     """Edges seen once that nothing else supports, at most ``share`` of all connections.
 
-    Administration first, then what happens inside: the less an edge looks like
-    every day's business, the sooner it is left for a person.
+    Administration first, then connections inside: the less usual an edge is, the sooner it is left
+    to a person.
     """
     clients: dict[tuple[str, Port], int] = defaultdict(int)
     for edge in edges:

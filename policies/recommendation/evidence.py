@@ -1,7 +1,7 @@
 """The connections of a recording as edges between nodes.
 
-A node is the name of an inventory host, the text of an address, or `OUTSIDE`,
-which stands for every address that is not inside.
+A node is the name of an inventory host, the text of an address, or `OUTSIDE`, which stands for
+every address that is not inside.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ Neighbour = tuple[str, Port]
 
 @dataclass(frozen=True, slots=True)
 class NodeRole:
-    """Nodes that are treated alike; ``labels`` where they are why."""
+    """Nodes that are treated equally; ``labels`` where those are the reason."""
 
     members: tuple[str, ...]
     serves: frozenset[Port]
@@ -36,7 +36,7 @@ class NodeRole:
 def find_roles(
     edges: Sequence[ObservedEdge], labels: Mapping[str, Labels], alone: Set[str]
 ) -> tuple[NodeRole, ...]:
-    """Every node but OUTSIDE in one role; those ``alone`` share theirs with nobody."""
+    """Put every node but `OUTSIDE` in one role; each of ``alone`` gets a role of its own."""
     served: dict[str, set[Port]] = defaultdict(set)
     clients: dict[str, set[Neighbour]] = defaultdict(set)
     used: dict[str, set[Neighbour]] = defaultdict(set)

@@ -173,7 +173,7 @@ class _DiffComparison:
         by: str,
         whole: Sequence[Intent] | None,
     ) -> Iterator[tuple[tuple[AddressClass, AddressClass], ComparedVerdict, ComparedVerdict]]:
-        """For each way in which a decider's word changes, the first pair that it decides."""
+        """For each way in which one decider's verdicts change, the first pair that it decides."""
         shown: set[tuple[ComparedVerdict, ComparedVerdict]] = set()
         for some in self._by_modes(sources, touched).items():
             for others in self._by_modes(targets, touched).items():

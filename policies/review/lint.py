@@ -89,7 +89,7 @@ def _selectors(policy: Policy, who: Membership) -> Iterator[Diagnostic]:
 
 
 def _may_gain_members(segment: Segment) -> bool:
-    """Hosts are still to be found on a port, and a network's hosts need not be known."""
+    """Whether hosts may still be discovered on a port; a network's hosts need not be known."""
     return any(_by_port_alone(selector) for selector in segment.members)
 
 
@@ -114,7 +114,7 @@ def _unreachable(
 
 
 def _closed_on_purpose(policy: Policy) -> set[str]:
-    """Segments that an intent of the policy closes to everyone: nobody is meant to reach them."""
+    """Segments that an intent closes to everyone: they are meant to be unreachable."""
     return {
         name
         for intent in policy.intents

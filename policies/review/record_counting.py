@@ -126,8 +126,8 @@ def traffic_from(
 ) -> RecordedTraffic:
     """Turn counted text into connections; what cannot be one is bad, as often as it was seen.
 
-    ``bad`` rows were left out before counting, ``problems`` the first of them. Raises
-    TrafficError where more than a tenth of ``total`` rows is bad.
+    ``bad`` rows were left out before counting, ``problems`` the first of them. Raises TrafficError
+    where more than a tenth of ``total`` rows is bad.
     """
     traffic = RecordedTraffic(records=total, bad=bad, problems=list(problems))
     ends, services, marks = _Ends(), _Services(), _Marks()

@@ -1,9 +1,9 @@
 """Recorded traffic as distinct connections with counts: initiator, responder, service.
 
-A policy treats all connections between two addresses on one service alike, so
-a recording is counted by them before it is judged. Contract CSV is counted
-straight from its cells, a block of rows at a time, and each distinct
-connection checked once; every other form goes through the ordinary readers.
+A policy treats all connections between two addresses on one service equally, so a recording is
+counted by them before it is judged. Contract CSV is counted straight from its cells, a block of
+rows at a time, and each distinct connection checked once; every other form goes through the
+ordinary readers.
 """
 
 from __future__ import annotations

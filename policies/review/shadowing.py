@@ -1,9 +1,9 @@
 """Intents that never decide because others always decide first, found over kinds of ends instead of
 addresses.
 
-All addresses with one set of segments are treated alike, so an intent is
-shadowed when, for every pair of kinds that it names, those that decide before
-it cover its services.
+Found over sets of segments, not over addresses: all addresses with one set of segments are treated
+equally. An intent is shadowed when, for every pair of such sets that its ends include, the intents
+that decide before it cover its services.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_PAIRS = 100_000
 
 
 class IntentOverlaps:
-    """Intents as bits, and for each kind of end the intents that name it."""
+    """Intents as bits, and for each set of segments the intents whose ends include it."""
 
     def __init__(self, intents: Sequence[Intent], identities: tuple[frozenset[str], ...]) -> None:
         self.identities = identities
@@ -49,7 +49,7 @@ class IntentOverlaps:
         }
 
     def _outlasting(self, intent: Intent) -> int:
-        """Intents that exist as long as this one does."""
+        """Intents that do not expire before this one."""
         end = intent.expires
         if end not in self._lasting:
             self._lasting[end] = _bits(
@@ -119,7 +119,8 @@ class IntentOverlaps:
         return wider
 
     def _same_kind(self, intent: Intent) -> int:
-        """Allows of the same tier that also log and keep if this one does."""
+        """Allows of the same tier that also have ``log`` and ``established: keep`` if this one
+        does."""
         kind = (intent.tier, intent.log, intent.keep_established)
         if kind not in self._kinds:
             self._kinds[kind] = _bits(

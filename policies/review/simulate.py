@@ -104,9 +104,9 @@ def simulate(
 
 
 class _Reader:
-    """A judge at one moment, asked once for each kind of connection.
+    """A judge at one moment, with one verdict for each kind of connection.
 
-    Addresses are told apart by identity, which in `RecordedTraffic` is equality.
+    Addresses are compared by identity, which in `RecordedTraffic` is equality.
     """
 
     def __init__(self, judge: Judge, now: float) -> None:

@@ -22,7 +22,8 @@ class PairSide:
 
 @dataclass(frozen=True, slots=True)
 class ComparedVerdict:
-    """What matters of a verdict: what it says, whether packets pass, and by whose word."""
+    """The parts of a verdict that are compared: action, whether packets pass, mode, and what
+    decides."""
 
     action: str
     forwarded: bool
@@ -35,7 +36,7 @@ class ComparedVerdict:
         return cls(verdict.action.value, verdict.forwarded, verdict.mode.name.lower(), by)
 
     def same(self, other: ComparedVerdict) -> bool:
-        """Equal for those who talk, whichever intent says so."""
+        """Whether the effect on packets is the same, whichever intent decides."""
         return (self.action, self.forwarded) == (other.action, other.forwarded)
 
 

@@ -1,4 +1,4 @@
-"""Connection tracking as rules see it: the bits of ``ct_state``, and packets in fragments."""
+"""Connection tracking in rules: the bits of ``ct_state``, and packets in fragments."""
 
 from __future__ import annotations
 

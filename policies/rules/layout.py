@@ -69,7 +69,7 @@ class SmallTable(IntEnum):
 
 
 class Category(IntEnum):
-    """Second byte of a cookie: what kind of cause its number names."""
+    """Second byte of a cookie: the kind of cause that its number names."""
 
     BASE = 1
     BINDING = 2

@@ -112,7 +112,7 @@ class LearnConstant:
 
 @dataclass(frozen=True, slots=True)
 class Learn:
-    """Let the switch add one counting rule; ``load`` is what that rule does."""
+    """Let the switch add one counting rule; ``load`` is the action of that rule."""
 
     table: int
     priority: int
@@ -199,7 +199,7 @@ class Rule:
 
     @property
     def key(self) -> RuleKey:
-        """What makes it the same rule on a switch: a second one replaces the first."""
+        """The identity of a rule on a switch: a second one with this key replaces the first."""
         return (self.table, self.priority, self.match)
 
     @property
@@ -219,6 +219,6 @@ class Meter:
 
 
 def match(*fields: Field | None) -> tuple[Field, ...]:
-    """The fields that are not None, in the one order rules use."""
+    """The fields that are not None, in the canonical order."""
     present = (field for field in fields if field is not None)
     return tuple(sorted(present, key=lambda field: field.sort_key))

@@ -1,7 +1,7 @@
-"""Rules applied in software: what a switch would do to one packet, and by which rules.
+"""Rules simulated in software: what a switch does to one packet, and by which rules.
 
-`policy trace` shows the rules a packet meets; tests hold the outcome against
-the verdict and against Open vSwitch's own ``ofproto/trace``.
+``septum policy trace`` shows the rules that a packet matches; tests compare the outcome with the
+verdict and with Open vSwitch's own ``ofproto/trace``.
 """
 
 from __future__ import annotations
@@ -66,9 +66,8 @@ class Interpreter:
     def run(self, packet: Mapping[str, int], ct_state: int) -> Passage:
         """Send a packet through from table 0.
 
-        ``packet`` maps field names to values (with ``ct_*`` fields for a related
-        packet); ``ct_state`` is what connection tracking will say of it, in Open
-        vSwitch's bits.
+        ``packet`` maps field names to values (with ``ct_*`` fields for a related packet);
+        ``ct_state`` is the state that connection tracking gives it, in Open vSwitch's bits.
 
         Raises RuntimeError when the rules form a loop.
         """
@@ -82,13 +81,13 @@ class Interpreter:
         raise RuntimeError("the rules send this packet round in circles")
 
     def visit(self, table: int, fields: Mapping[str, int]) -> None:
-        """A packet comes to a table; for those who want to know of each step."""
+        """Called when a packet enters a table; for subclasses."""
 
     def did(self, action: RuleAction, fields: Mapping[str, int]) -> None:
-        """An action is about to be taken, with the fields as they are."""
+        """Called before each action, with the fields as they are; for subclasses."""
 
     def _table(self, table: int, passage: Passage, ct_state: int) -> int | None:
-        """Look one table up and apply what matches; the table to go on in, if any."""
+        """Look up one table and apply the matching rule; the table to go on in, if any."""
         self.visit(table, passage.fields)
         rule = next(
             (each for each in self._tables.get(table, ()) if matches(each, passage.fields)), None

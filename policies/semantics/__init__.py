@@ -1,1 +1,1 @@
-"""What a policy means: membership, services, verdicts, decisions and feeds beside it."""
+"""What a policy means: membership, services, verdicts, machine decisions and feeds."""

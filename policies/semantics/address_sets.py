@@ -17,7 +17,8 @@ from policies.semantics.prefix_sets import Span, address_at, network_of, number_
 
 
 class AddressSet(Collection[str]):
-    """Addresses of selectors: contains every one that matches, iterates over those known."""
+    """Addresses that selectors match. Contains every such address; iterates over those of known
+    hosts."""
 
     def __init__(self, known: Iterable[int], spans: Iterable[tuple[Span, tuple[Span, ...]]]):
         self._known = frozenset(known)
@@ -25,7 +26,7 @@ class AddressSet(Collection[str]):
 
     @classmethod
     def union(cls, sets: Iterable[AddressSet]) -> AddressSet:
-        """What is in any of some sets."""
+        """The addresses that are in any of some sets."""
         every = tuple(sets)
         known = (number for each in every for number in each._known)
         return cls(known, (span for each in every for span in each._spans))
@@ -61,7 +62,7 @@ class AddressSet(Collection[str]):
 
 
 def is_network_alone(selector: Selector) -> bool:
-    """Whether a selector is a network alone, and so matches addresses nobody is known to have."""
+    """Whether a selector is only a network, and so also matches addresses of no known host."""
     rest = selector.labels or selector.host or selector.switch
     return selector.cidr is not None and not rest
 

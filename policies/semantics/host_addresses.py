@@ -20,7 +20,7 @@ from topology.records import Binding
 
 @dataclass(frozen=True, slots=True)
 class HostAddresses:
-    """A declared host, or a discovered one: a MAC on a port that no declaration is about.
+    """A declared host, or a discovered one: a MAC on a port that no declaration covers.
 
     ``name`` is the declared name, or the first address. ``numbers`` are all its addresses, each
     once, as `policies.semantics.prefix_sets.number_of` has them; link-local ones come last.
@@ -44,7 +44,7 @@ def known_hosts(
     """Declared hosts in the policy's order, then discovered ones.
 
     ``owned`` are the declared addresses, where the caller has them: a binding to no declared host
-    that has one of them is nobody's.
+    is ignored when it has one of them.
     """
     if owned is None:
         owned = declared_numbers(policy)

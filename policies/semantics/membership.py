@@ -80,7 +80,8 @@ class Membership:
     # Segments
 
     def segments_of(self, address: Address | str) -> frozenset[str]:
-        """The segments of an address; empty for one in none. ValueError for no address."""
+        """The segments of an address; empty for one in none. Raises ValueError for text that is no
+        address."""
         if not isinstance(address, str):
             return self._prefixes.find(number_of(address))
         found = self._cache.get(address)
@@ -107,7 +108,7 @@ class Membership:
         return self._prefixes.by_span
 
     def changes_since(self, before: Membership) -> Changes:
-        """The regions that are not as they were ``before``."""
+        """The regions that differ from those of ``before``."""
         if before is self:
             return {}
         if self._made_from is not None and self._made_from[0] is before._identity:
@@ -121,7 +122,8 @@ class Membership:
         return frozenset({frozenset[str](), *(names for _, names in self._prefixes.regions())})
 
     def mode_of(self, segments: frozenset[str]) -> Mode:
-        """The strictest mode; a segment that names none, and no segment, count as the default."""
+        """The strictest mode of some segments; one without a mode, and no segment at all, have the
+        default mode."""
         mode = self._modes.get(segments)
         if mode is None:
             default = self._policy.defaults.mode
@@ -131,7 +133,7 @@ class Membership:
         return mode
 
     def adapt_of(self, segments: frozenset[str]) -> Adapt:
-        """The most cautious limit; left out, or no segment, is ALERT."""
+        """The most cautious ``adapt`` of some segments; where none has one, `Adapt.ALERT`."""
         limits = (self._by_name[name].adapt for name in segments)
         return min((Adapt.ALERT if a is None else a for a in limits), default=Adapt.ALERT)
 
@@ -154,7 +156,7 @@ class Membership:
         )
 
     def addresses_of(self, selector: Selector) -> AddressSet:
-        """What a selector matches."""
+        """The addresses that a selector matches."""
         if is_network_alone(selector):
             span, gaps = spans_of(selector)
             inside = [n for h in self._hosts for n in self._held(h, selector) if n in span]
@@ -163,7 +165,7 @@ class Membership:
         return AddressSet(matched, ())
 
     def protected_addresses(self, envelope: Envelope | None) -> AddressSet:
-        """What no machine decision may block; nothing without an envelope."""
+        """The addresses that no machine decision may block; none without an envelope."""
         if envelope is None:
             return AddressSet((), ())
         if envelope is not self._protected[0]:

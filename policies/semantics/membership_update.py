@@ -1,7 +1,7 @@
-"""A membership made from one for a slightly different policy, or slightly different bindings.
+"""Incremental update of a membership for a slightly different policy or different bindings.
 
-Works out again only the hosts that changed. What comes out is what
-``Membership(policy, bindings)`` would be, but for the order of hosts.
+Only hosts that changed are computed again. The result equals ``Membership(policy, bindings)``,
+except for the order of hosts.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _NONE = HostAddresses("", (), frozenset(), frozenset(), False)  # where a host w
 
 
 def follow(before: Membership, policy: Policy, bindings: Sequence[Binding]) -> Membership:
-    """`Membership` of ``policy`` and ``bindings``, quick where little is another than ``before``.
+    """`Membership` of ``policy`` and ``bindings``, computed from ``before``: fast where they differ
+    little.
 
-    Policies and bindings that share most of their objects with the ones before are compared
-    quickest.
+    Fastest when policies and bindings share most of their objects with those of ``before``.
     """
     old = before._policy
     if policy is old and bindings is before._bindings:
@@ -69,7 +69,7 @@ def _words_for(numbers: Iterable[int]) -> set[str]:
 
 @dataclass(slots=True)
 class _Hosts:
-    """Which known hosts go (by their index), and which come, between two memberships."""
+    """The known hosts that leave (by their index), and those that come, between two memberships."""
 
     before: Membership
     policy: Policy
@@ -131,9 +131,10 @@ class _Hosts:
         self.come += [discovered_host(each) for each in found.values()]
 
     def _nobody_has(self, words: set[str]) -> bool:
-        """Whether it is sure that no binding known before has one of some names, MACs, addresses.
+        """Whether certainly no earlier binding has one of some names, MACs or addresses.
 
-        What was ever bound is remembered and handed on: a look at every binding takes too long.
+        All that was ever bound is remembered and handed on, as searching every binding takes too
+        long.
         """
         if not words:
             return True
@@ -231,7 +232,7 @@ class _Hosts:
 
 
 class _Index(dict[Key, set[int]]):
-    """A copy of an index whose sets are copied once they are asked for to be changed."""
+    """A copy of an index that copies a set only when it is to be changed."""
 
     def __init__(self, before: Mapping[Key, set[int]]) -> None:
         super().__init__(before)

@@ -85,7 +85,7 @@ class SegmentPrefixes:
         self._six = [(~(size - 1), names) for (six, size), names in ordered if six]
 
     def with_points(self, changes: Mapping[int, Set[str]]) -> tuple[SegmentPrefixes, Changes]:
-        """The same with other segments for single addresses, and which regions that changes.
+        """A copy with other segments for single addresses, and the regions that this changes.
 
         ``changes`` gives, for each address, all its segments: those of prefixes too.
         """
@@ -111,7 +111,7 @@ class SegmentPrefixes:
         return self._around(number)
 
     def _around(self, number: int) -> frozenset[str]:
-        """What the prefixes give an address that has no region of its own."""
+        """The segments that prefixes give an address without a region of its own."""
         for mask, starts in self._six if number & SIX else self._four:
             names = starts.get(number & mask)
             if names is not None:
@@ -130,12 +130,11 @@ class SegmentPrefixes:
 def lay_out(
     points: Mapping[int, Set[str]], spans: Iterable[tuple[Span, tuple[Span, ...], str]]
 ) -> SegmentPrefixes:
-    """The least regions whose longest match gives every address its segments.
+    """The fewest regions whose longest match gives every address its segments.
 
-    ``points`` are single addresses with their segments; each of ``spans`` a
-    prefix, the gaps in it, and its segment. All prefixes and gaps nest or are
-    apart, so one walk in address order with a stack of the enclosing ones is
-    enough: a prefix opens at its own span, and is closed again inside a gap.
+    ``points`` are single addresses with their segments; each of ``spans`` a prefix, the gaps in it,
+    and its segment. All prefixes and gaps nest or are disjoint, so one walk in address order with a
+    stack of the enclosing ones is enough: a prefix opens at its own span, and closes inside a gap.
     """
     opens: dict[tuple[int, int], list[int]] = {}
     closes: dict[tuple[int, int], list[int]] = {}

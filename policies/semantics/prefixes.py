@@ -45,7 +45,7 @@ def fewest(prefixes: Iterable[Prefix]) -> tuple[Prefix, ...]:
 
 
 class Listed:
-    """Whether an address is in one of `fewest` prefixes: a search by halves."""
+    """Lookup of addresses in a list of `fewest` prefixes, by binary search."""
 
     def __init__(self, prefixes: Sequence[Prefix]) -> None:
         self._starts = [start for start, _ in prefixes]

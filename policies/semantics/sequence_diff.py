@@ -12,7 +12,7 @@ Item = TypeVar("Item", bound=Hashable)
 
 
 def differences(old: Sequence[Item], new: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """The items that are only in ``old``, and those only in ``new``, however they are ordered.
+    """The items that are only in ``old``, and those only in ``new``, regardless of order.
 
     Identical objects at the same position from either end are skipped without comparing them.
     """

@@ -1,4 +1,4 @@
-"""All services between two ends at once: a verdict per range of services, none left out."""
+"""All services between two ends at once: disjoint ranges of services, and a verdict for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ LAST_PORT, LAST_TYPE = 0xFFFF, 0xFF
 
 
 def service_ranges(intents: Iterable[Intent], version: int) -> tuple[Service, ...]:
-    """Services that are apart, and together all: no intent matches only a part of one.
+    """Disjoint services that together are all: each intent matches the whole of one or nothing of
+    it.
 
     The one without a protocol stands for every protocol that no other names.
     """
@@ -63,7 +64,7 @@ def verdicts(
     version: int,
     now: float,
 ) -> list[Verdict]:
-    """What a judge says of each range between ends in these segments."""
+    """The verdict on each range between ends in these segments."""
     return [
         judge.judge(sources, targets, example(service, version, ranges), now) for service in ranges
     ]

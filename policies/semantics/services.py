@@ -70,7 +70,7 @@ def samples(intents: Sequence[Intent], service: Service) -> list[tuple[int, int]
 
 
 def names(service: Service, connection: Connection) -> bool:
-    """Whether a service is the one, or one of those, that the connection asks for."""
+    """Whether a connection asks for a service."""
     version = connection.src.version
     exists = ONLY_IN.get(service.proto, version) == version
     return exists and service.matches(connection.proto, connection.port)
@@ -97,7 +97,7 @@ class ServiceIndex:
         }
 
     def naming(self, connection: Connection) -> int:
-        """The intents, one bit each in their order."""
+        """The intents, one bit each in their order, with a service that the connection asks for."""
         proto = connection.proto
         found = self._by_proto.get(proto)
         # In the other family the number of ICMP is just a number.

@@ -1,9 +1,8 @@
 """The policy's verdict on a connection: the direct evaluation that compiled rules must equal.
 
-`Judge` indexes the intents once: every intent is a bit, in name order, and a
-segment, a service or a tier is the set of intents that name it. A verdict then
-is a few intersections, whatever the number of intents, and the lowest bit left
-is the first intent by name.
+`Judge` indexes the intents once: every intent is a bit, in name order, and a segment, a service or
+a tier is the set of intents that name it. A verdict then is a few intersections, whatever the
+number of intents, and the lowest bit left is the first intent by name.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def verdict(
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """What is known of all addresses with one set of segments."""
+    """What all addresses with one set of segments have in common."""
 
     names: tuple[str, ...]
     starts: int
@@ -78,8 +77,7 @@ class Judge:
         self._protected: AddressSet = membership.protected_addresses(policy.envelope)
 
     def following(self, policy: Policy, membership: Membership) -> Judge:
-        """The judge of a later policy: where its intents are the same, only its members are read
-        again."""
+        """The judge of a later policy. Where its intents are the same, their index is reused."""
         if policy.intents != self._policy.intents:
             return Judge(policy, membership)
         new = copy(self)
@@ -211,7 +209,7 @@ class Judge:
         return self._services.naming(connection)
 
     def matching(self, connection: Connection, now: float) -> tuple[Intent, ...]:
-        """Every live intent that matches, of any tier and action, in name order."""
+        """Every unexpired intent that matches, of any tier and action, in name order."""
         start = self._end(self.membership.segments_of(connection.src))
         end = self._end(self.membership.segments_of(connection.dst))
         bits = start.starts & end.answers & self._services.naming(connection) & self.live(now)
@@ -254,7 +252,7 @@ class Judge:
     def _nearest_miss(
         self, starts: int, answers: int, service: int, live: int
     ) -> NearestMiss | None:
-        """The live allow that fails in the fewest parts, then the first by name."""
+        """The unexpired allow that fails in the fewest parts, then the first by name."""
         allows = self._allows & live
         if not allows:
             return None
