@@ -120,7 +120,7 @@ class FeedService:
         for record in self._keeper.aged_out(now):
             listed.append(FeedBlock(record.name, self._keeper.mode(record.name), ()))
             self._report(now, {"feed": record.name, "what": "aged out", "good_at": record.good_at})
-            self._say(f"feed {record.name}: too old to act on; nothing of it is in force")
+            self._say(f"feed {record.name}: too old; nothing of it is in force")
         while len(self._running) < AT_ONCE and (work := self._keeper.due(now)) is not None:
             self._start(work, now)
         return [self._remembered(block) for block in listed]
@@ -136,7 +136,7 @@ class FeedService:
         try:
             self._store.save_feed_block(message)
         except StoreError as problem:
-            self._say(f"feed {block.feed}: a restart of the controller will not know it: {problem}")
+            self._say(f"feed {block.feed}: not stored for a restart: {problem}")
         return message
 
     def _report(self, now: float, data: dict[str, Any]) -> None:
@@ -171,7 +171,7 @@ class FeedService:
                 if failed.error != work.record.error:
                     told = {"feed": failed.name, "what": "failed", "problem": failed.error}
                     self._report(now, told)
-                    self._say(f"feed {failed.name}: {failed.error}; what it said before stays")
+                    self._say(f"feed {failed.name}: {failed.error}; keeping the last good copy")
             return []
         record = self._keeper.done(work, answer, loaded, now)
         if record is None:

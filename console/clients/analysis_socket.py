@@ -33,5 +33,5 @@ def _receive(connection: socket.socket) -> Answer:
         for message in decoder.feed(data):
             if isinstance(message, Answer):
                 return message
-            raise FramingError(f"{type(message).__name__} is no answer")
+            raise FramingError(f"{type(message).__name__} is not an answer")
     raise FramingError("it closed the connection")

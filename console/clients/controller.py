@@ -38,5 +38,5 @@ def _receive(connection: socket.socket) -> dict[str, Any]:
         data += more
     answer = json.loads(data)
     if not isinstance(answer, dict):
-        raise ValueError("an answer that is no object")
+        raise ValueError("an answer that is not an object")
     return answer

@@ -100,7 +100,7 @@ def refresh(
     _tell_refreshed([found[name] for name in sorted(found)], as_json)
     late = sorted(wanted - found.keys())
     if late:
-        raise CommandError(f"{', '.join(late)}: nothing came of it in {PATIENCE:g} s", NO)
+        raise CommandError(f"{', '.join(late)}: no result within {PATIENCE:g} s", NO)
     if any(record.error is not None for record in found.values()):
         raise typer.Exit(NO)
 

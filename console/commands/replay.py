@@ -153,7 +153,7 @@ def _models(seed: int, where: Path | None) -> ReplayModels:
             found = None if kept is None or kept[1] not in ROWS else kept[2]
         learner = store.latest_snapshot(LEDGER_MODEL)
     if found is None:
-        raise CommandError(f"--model {printable(str(where))}: nothing that was learned is there")
+        raise CommandError(f"--model {printable(str(where))}: no learned model there")
     models = ReplayModels(seed, found, None if learner is None else learner[1])
     try:
         models.fresh()

@@ -126,5 +126,7 @@ def _tls(
         raise CommandError("--of-ssl-port, --of-key, --of-cert and --of-ca belong together")
     for path in files.values():
         if path is not None and not path.is_file():
-            raise CommandError(f"{path}: no such file; `septum certificates` makes some to try")
+            raise CommandError(
+                f"{path}: no such file; `septum certificates` makes test certificates"
+            )
     return {name: str(path) for name, path in files.items()}

@@ -122,7 +122,7 @@ def switches(
         septum switches --check --state ./septum-state
     """
     if check and traffic:
-        raise CommandError("--check and --traffic are two questions: ask one at a time")
+        raise CommandError("--check and --traffic cannot be combined")
     if traffic:
         _traffic(ask_controller(state, {"do": "traffic"}, CHECK_TIMEOUT)["switches"], as_json)
         return

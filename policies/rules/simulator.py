@@ -78,7 +78,7 @@ class Interpreter:
             if table is None:
                 return passage
             table = self._table(table, passage, ct_state)
-        raise RuntimeError("the rules send this packet round in circles")
+        raise RuntimeError("the rules send this packet in a loop")
 
     def visit(self, table: int, fields: Mapping[str, int]) -> None:
         """Called when a packet enters a table; for subclasses."""

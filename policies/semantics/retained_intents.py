@@ -134,7 +134,7 @@ def read(text: str | None) -> RetainedIntents:
         in_force, retained = json.loads(text)
         return RetainedIntents(_intents(in_force), _intents(retained))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"no kept intents: {error}") from None
+        raise ValueError(f"not a list of retained intents: {error}") from None
 
 
 def _data(intents: Iterable[Intent]) -> list[dict[str, Any]]:

@@ -171,7 +171,7 @@ class Reconciler:
             text = session.last_difference
             decisions = self.desired_state.decision_state.decisions
             return [
-                Log(logging.INFO, f"switch {session.switch} is as the policy says: {text}"),
+                Log(logging.INFO, f"switch {session.switch} has its rules: {text}"),
                 Report(SwitchChanged(at, session.switch, "reconciled", text)),
                 *placed(session.switch, rules, decisions, at),
                 *self.ended.gone(

@@ -79,12 +79,12 @@ def judge(
     def repaired(at: float) -> list[Effect]:
         detail = f"{checked.summary()}: put right"
         return [
-            Log(logging.INFO, f"switch {session.switch} is as it should be again"),
+            Log(logging.INFO, f"switch {session.switch} is repaired"),
             Report(SwitchChanged(at, session.switch, "repaired", detail)),
         ]
 
     return [
-        Log(logging.WARNING, f"switch {session.switch} was changed by somebody else: {text}"),
+        Log(logging.WARNING, f"switch {session.switch} had foreign changes: {text}"),
         Report(SwitchChanged(now, session.switch, "drift", text)),
         *repair(repaired),
     ]

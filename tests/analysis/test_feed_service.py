@@ -210,7 +210,7 @@ def test_a_feed_from_source_to_controller_and_over_a_restart(
     # It fails: what it said stays, also over a restart, and the failure is told.
     source.status = 500
     running.until(1120.0, lambda _: "failed" in running.audited())
-    assert "the server says 500; what it said before stays" in running.said[-1]
+    assert "the server says 500; keeping the last good copy" in running.said[-1]
     running.service.close()
     running.open()
     assert running.listed(1130.0) == ["203.0.113.4/31"]

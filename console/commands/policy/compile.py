@@ -33,7 +33,7 @@ def compile_policy(
         SwitchTarget | None,
         typer.Option(
             help="stateful: Open vSwitch; stateless: OpenFlow 1.3 with several tables;"
-            " single: one small table. Left out: what --switches says, or else stateful."
+            " single: one small table. Default: from --switches, or else stateful."
         ),
     ] = None,
     switches: SwitchesFile = None,

@@ -47,13 +47,13 @@ def verify(
     ] = None,
     target: Annotated[
         SwitchTarget | None,
-        typer.Option(help="The kind of rules. Left out: what --switches says, or else stateful."),
+        typer.Option(help="The kind of rules. Default: from --switches, or else stateful."),
     ] = None,
     state: Annotated[
         Path | None,
         typer.Option(
-            help="Of --rules, hold also what machine decisions, feeds and kept intents add against "
-            "this state directory, where a controller runs. Left out, they are not looked at."
+            help="With --rules, also compare what decisions, feeds and retained intents add with "
+            "this state directory of a controller. Default: such rules are ignored."
         ),
     ] = None,
     switches: SwitchesFile = None,

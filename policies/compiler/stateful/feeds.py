@@ -136,7 +136,7 @@ def _lookups() -> Iterator[Rule]:
 
 class _Maker:
     """Rules of one feed. An end that a feed lists is not asked about again, but a feed that
-    denies has the last word over one that records."""
+    denies overrides one that records."""
 
     def __init__(self, block: FeedBlock, priority: int) -> None:
         number = name_number(block.feed)
