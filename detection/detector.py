@@ -164,12 +164,6 @@ class Detector:
             return 0.0, {}
         return host.raw, {c.feature: c.contribution for c in self.scoring.explain(host)}
 
-    def knows(self, src: str, dst: str, service: str) -> bool:
-        """Whether ``src`` is taken to use ``service`` at ``dst`` as a rule."""
-        host = self.host_registry.hosts.get(src)
-        use = None if host is None else host.uses.get(service)
-        return use is not None and dst in use.peers
-
     def snapshot(self) -> bytes:
         """Everything that was learned and seen, for :meth:`restore`."""
         return dump(self)

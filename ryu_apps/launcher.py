@@ -61,9 +61,6 @@ class LaunchSettings:
     takeover: bool = False
     verbose: bool = False
 
-    def to_json(self) -> str:
-        return msgspec.json.encode(self).decode()
-
     @classmethod
     def from_json(cls, text: str) -> LaunchSettings:
         return msgspec.json.decode(text, type=cls)

@@ -19,6 +19,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
+import msgspec
+
 from benchmarks.noted import SCORED
 from benchmarks.openflow_load import LoadSwitch, opening_frame, packet_in, percentile
 from benchmarks.runner import Benchmark, Figure, Target, median, ratio
@@ -134,7 +136,7 @@ def ours() -> EventRun:
             (str(POLICY),), str(folder / "state"), port=port, adapt=False,
             ready_file=str(ready), expect_switches=1,
         )  # fmt: skip
-        argv = ["benchmarks.programs.scored_controller", settings.to_json()]
+        argv = ["benchmarks.programs.scored_controller", msgspec.json.encode(settings).decode()]
         with _on_first_core(argv, {SCORED: str(noted)}):
             switch = LoadSwitch(("127.0.0.1", port), ports=PORTS)
             switch.connect()

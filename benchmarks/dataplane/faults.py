@@ -11,11 +11,11 @@ from tempfile import TemporaryDirectory
 
 from benchmarks.runner import Benchmark, Figure, Target
 from mininet_tests.experiments import faults
+from mininet_tests.experiments.controlled import controlled
+from mininet_tests.experiments.restricting_proxy import Limits, RestrictingProxy
 from mininet_tests.experiments.updates import Exchanged, exchange, policy
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller, free_port
 from mininet_tests.lab.lab import Lab
-from mininet_tests.lab.restricting_proxy import Limits, RestrictingProxy
 from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)

@@ -11,9 +11,9 @@ from functools import cache
 from pathlib import Path
 
 from benchmarks.runner import Benchmark, Figure, Target
+from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.faults import status
 from mininet_tests.experiments.outage import POLICY, TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.machine import said
 from mininet_tests.traffic import flood

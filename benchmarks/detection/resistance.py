@@ -18,6 +18,7 @@ from tests.support.traffic.evasions import (
     NEW_SERVER,
     NOON,
     frog,
+    knows,
     launched,
     moved,
     place,
@@ -124,7 +125,7 @@ def change(name: str) -> tuple[int, int, int, int]:
             if record.ts >= ten + HOUR and not asked:
                 asked = True
                 used += len(uses)
-                known += sum(detector.knows(*use) for use in uses)
+                known += sum(knows(detector, *use) for use in uses)
             alert = detector.step(record).alert
             with_it += alert is not None and inside(alert.host)
             if ten <= record.ts < ten + HOUR and NEW_SERVER in (record.src_ip, record.dst_ip):

@@ -21,9 +21,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.policy.generator import generate, links
+from benchmarks.policy.host_by_host import host_by_host
 from benchmarks.runner import Benchmark, Figure, Target, median
 from policies.compiler import Compiler, SwitchView, declared_bindings
-from policies.compiler.expansion import host_by_host
 from policies.language.reader import load_policy
 from policies.model import TCP, Host, Intent, Policy, Service
 from policies.review.lint import check_policy

@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.runner import Benchmark, Figure, Target
 from mininet_tests.experiments import outage
 from mininet_tests.experiments.agreement import Agreement, compare
-from mininet_tests.lab.controlled import controlled
+from mininet_tests.experiments.controlled import controlled
 from policies.language.reader import load_policy
 from topology.records import Link
 

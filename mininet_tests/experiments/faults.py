@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.clients.controller import ask_controller
+from mininet_tests.experiments.restricting_proxy import RestrictingProxy
 from mininet_tests.experiments.updates import ALLOWED, DENIED, STREAMS, start_stream
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.machine import said, vsctl
-from mininet_tests.lab.restricting_proxy import RestrictingProxy
 
 RATE = 500.0  # datagrams a second of each kind
 BEFORE = 0.5  # seconds of traffic before the fault

@@ -12,10 +12,10 @@ from msgspec import structs
 
 from console.clients.controller import ask_controller
 from mininet_tests.live.conftest import MakeController, MakeLab
-from mininet_tests.traffic.streams import AT_ONCE, start
 from policies.rules.layout import Category, RuleTable, category_of
 from response.state.store import Store
 from tests.support.live.operating import PROPOSAL, asked, propose, rules
+from tests.support.live.streams import AT_ONCE, start
 from topology.records import Link
 
 POLICY = """

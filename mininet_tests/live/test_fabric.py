@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from console.clients.controller import ask_controller
+from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.machine import vsctl
 from ryu_apps.openflow.ethernet import lldp_frame

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from mininet_tests.experiments import faults
+from mininet_tests.experiments.restricting_proxy import Limits, RestrictingProxy
 from mininet_tests.experiments.updates import policy
 from mininet_tests.lab.controller import ROOT, Controller, free_port
 from mininet_tests.lab.machine import vsctl
-from mininet_tests.lab.restricting_proxy import Limits, RestrictingProxy
 from mininet_tests.live.conftest import MakeController, MakeLab
 from tests.support.live.operating import apply, rules
 from topology.records import Link

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mininet_tests.lab.controlled import controlled
+from mininet_tests.experiments.controlled import controlled
+from mininet_tests.experiments.network_behind import Behind
 from mininet_tests.lab.lab import RunningHost
-from mininet_tests.lab.network_behind import Behind
 from mininet_tests.lab.waiting import within
 from response.state.interfaces import FlowFilter
 from response.state.store import Store

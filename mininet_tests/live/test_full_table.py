@@ -11,8 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.machine import said
 from mininet_tests.lab.waiting import within
 from response.state.store import Store

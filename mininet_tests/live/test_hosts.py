@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from console.clients.controller import ask_controller
+from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.controller import Controller
 from mininet_tests.lab.lab import Lab, RunningHost
 from response.state.store import Store

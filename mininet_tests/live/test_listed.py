@@ -9,11 +9,11 @@ import pytest
 
 from mininet_tests.lab.lab import Lab
 from mininet_tests.live.conftest import MakeController, MakeLab
-from mininet_tests.traffic.streams import start
 from policies.rules.layout import RuleTable
 from response.state.interfaces import FlowFilter
 from response.state.store import Store
 from tests.support.live.operating import asked, septum
+from tests.support.live.streams import start
 from topology.records import Link
 
 POLICY = """

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
+from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.machine import said
 from tests.support.live.frames import catch, caught, four, mac, send
 from topology.records import Link

@@ -19,8 +19,8 @@ from msgspec import structs
 from mininet_tests.experiments.faults import status, wait_for
 from mininet_tests.experiments.updates import put_in_force
 from mininet_tests.live.conftest import MakeController, MakeLab
-from mininet_tests.traffic.streams import AT_ONCE, Stream, start
 from tests.support.live.operating import PROPOSAL, asked, propose
+from tests.support.live.streams import AT_ONCE, Stream, start
 from topology.records import Link
 
 HEAD = """

@@ -7,10 +7,10 @@ import time
 
 import pytest
 
+from mininet_tests.experiments.controlled import controlled
+from mininet_tests.experiments.network_behind import Behind
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.lab import Lab, RunningHost
-from mininet_tests.lab.network_behind import Behind
 from topology.records import Link
 
 POLICY = """

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from console.clients.controller import ask_controller
+from mininet_tests.experiments.controlled import controlled
+from mininet_tests.experiments.network_behind import Behind, Tenant
 from mininet_tests.experiments.outage import TALK
-from mininet_tests.lab.controlled import controlled
 from mininet_tests.lab.lab import RunningHost
-from mininet_tests.lab.network_behind import Behind, Tenant
 from tests.support.live.frames import arp, catch, caught, four, mac, send
 from topology.records import Link
 

@@ -204,10 +204,6 @@ def category_of(value: int) -> int:
     return value >> 48 & 0xFF
 
 
-def epoch_of(value: int) -> int:
-    return value >> 56
-
-
 def number_of(value: int) -> int:
     return value & 0xFFFF_FFFF_FFFF
 

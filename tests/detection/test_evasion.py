@@ -13,7 +13,7 @@ import pytest
 
 from detection.detector import Detector
 from tests.support.traffic.episodes import InjectedEpisode, Stage, chaff, mimicry, poison, sweep
-from tests.support.traffic.evasions import NOON, frog, launched, moved, place, replace_hosts
+from tests.support.traffic.evasions import NOON, frog, knows, launched, moved, place, replace_hosts
 from tests.support.traffic.trials import Find, play
 from tests.support.traffic.workdays import HOUR, MONDAY, inside, site, workdays
 from topology.records import FlowRecord
@@ -99,6 +99,6 @@ def test_a_migration_and_a_new_server_are_normal_within_an_hour(
             if any(inside(address) for address in new) and inside(record.dst_ip):
                 uses.add((record.src_ip, record.dst_ip, record.service))
     assert len(uses) > 20
-    known = sum(detector.knows(*use) for use in uses)
+    known = sum(knows(detector, *use) for use in uses)
     assert known >= 0.9 * len(uses)
     assert alerts <= before + 1

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from detection.features.catalogue import COUNT
 from detection.state.counters import Counts
 
 
@@ -90,7 +89,3 @@ class Learner(Protocol[Seen]):
 
     def restore(self, state: object) -> None:
         """Continue from a :meth:`snapshot`."""
-
-
-def blank() -> list[float]:
-    return [0.0] * COUNT

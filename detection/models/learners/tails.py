@@ -46,7 +46,6 @@ class TailLearner:
     every_record = True
 
     def __init__(self, priors: tuple[TailPrior, ...] = PRIORS) -> None:
-        self._priors = priors
         self._starts = tuple(index_of(p.feature) for p in priors)
         self.features = tuple(i for start in self._starts for i in range(start, start + 3))
         self._means: dict[int, stats.Mean] = {}

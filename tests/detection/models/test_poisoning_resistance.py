@@ -8,10 +8,11 @@ import pytest
 
 from detection.alerting.thresholds import CALM
 from detection.detector import Detector
+from detection.features.catalogue import COUNT
 from detection.models import drift, training_quota
 from detection.models.baseline import Baseline
 from detection.models.drift import DriftWatch
-from detection.models.learners.base import HostWindow, UseCounts, blank
+from detection.models.learners.base import HostWindow, UseCounts
 from detection.models.learners.ensemble import Ensemble, default_learners
 from detection.models.training_quota import TrainingQuota
 from detection.state.hosts import HostState
@@ -76,7 +77,7 @@ def window(peers: float, maturity: float = 1.0) -> HostWindow:
     """A host with that many new peers on ssh, none of them known to serve it."""
     counts = (peers, peers, peers, peers)
     use = UseCounts("tcp/22", True, counts, counts, [0.0] * 8)
-    return HostWindow(blank(), maturity, use, [use])
+    return HostWindow([0.0] * COUNT, maturity, use, [use])
 
 
 def taught(ensemble: Ensemble, windows: int, peers: float, begin: float) -> float:
@@ -89,14 +90,14 @@ def test_the_baseline_holds_what_the_fast_model_is_talked_into() -> None:
     fast, slow = Ensemble(default_learners(0)), Baseline()
     now = taught(fast, 400, 0.0, 0.0)
     slow.renew(fast, now)
-    before = fast.score(window(6.0), blank())
+    before = fast.score(window(6.0), [0.0] * COUNT)
     taught(fast, 400, 6.0, now)
-    mine = blank()
+    mine = [0.0] * COUNT
     after = fast.score(window(6.0), mine)
     assert after < before / 2
     kept = slow.score(window(6.0), mine)
     assert kept is not None and sum(kept) == pytest.approx(before)
-    assert slow.score(window(0.0), blank()) is None, "where they agree the fast one speaks"
+    assert slow.score(window(0.0), [0.0] * COUNT) is None, "where they agree the fast one speaks"
     assert slow.explain(window(6.0)).keys() == fast.explain(window(6.0)).keys()
 
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from msgspec.structs import replace
 
+from detection.detector import Detector
 from tests.support.traffic.episodes import InjectedEpisode, Stage
 from tests.support.traffic.workdays import HOUR, MONDAY, GeneratedSite, site
 from topology.records import FlowRecord
@@ -26,6 +27,13 @@ def place() -> GeneratedSite:
 
 def replace_hosts(stage: Stage, hosts: tuple[str, ...]) -> Stage:
     return Stage(hosts, stage.targets, stage.begin, stage.end, stage.form, stage.used)
+
+
+def knows(detector: Detector, src: str, dst: str, service: str) -> bool:
+    """Whether ``src`` is taken to use ``service`` at ``dst`` as a rule."""
+    host = detector.host_registry.hosts.get(src)
+    use = None if host is None else host.uses.get(service)
+    return use is not None and dst in use.peers
 
 
 def frog(growth: int, rng: random.Random, stage: Stage) -> InjectedEpisode:

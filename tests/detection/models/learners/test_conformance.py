@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detection.features.catalogue import COUNT, EDGE_COUNT, FEATURES, INDEX, NAMES
-from detection.models.learners.base import HostWindow, Learner, UseCounts, blank
+from detection.models.learners.base import HostWindow, Learner, UseCounts
 from detection.models.learners.edges import EdgeLearner, EdgeSight
 from detection.models.learners.ensemble import Ensemble, default_learners
 from detection.models.learners.fanout import SOFT_CAP, FanoutLearner
@@ -180,7 +180,7 @@ def test_ranges_are_given_for_every_owned_feature(subject: Subject) -> None:
 def test_the_raw_score_is_the_sum_of_the_contributions(
     values: list[float], maturity: float
 ) -> None:
-    into = blank()
+    into = [0.0] * COUNT
     sample = HostWindow(values, maturity, use(random.Random(1)))
     raw = SHARED.score(sample, into)
     SHARED.close(sample, into)

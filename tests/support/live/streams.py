@@ -13,7 +13,7 @@ from pathlib import Path
 
 from mininet_tests.lab.lab import Lab
 
-TALK = str(Path(__file__).with_name("talk.py"))
+TALK = str(Path(__file__).parents[3] / "mininet_tests" / "traffic" / "talk.py")
 AT_ONCE = 0.1  # seconds that a revoked connection may go on
 
 
