@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from analysis.pipeline import Analysis
 from detection.detector import Detector
-from policies.compiler.common.host_addresses import declared_bindings
+from policies.compiler.common.bindings import declared_bindings
 from policies.compiler.stateful.adaptive import restriction_rules
 from policies.model import (
     PROTOCOL_NUMBERS,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from policies.compiler.common.bindings import declared_bindings
 from policies.compiler.common.changes import RuleChange, Update, change_between
-from policies.compiler.common.host_addresses import declared_bindings
 from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.refusals import CompileError
 from policies.compiler.common.switch_view import SwitchView

@@ -19,11 +19,10 @@ from policies.compiler.common.requests import request_rules
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
 from policies.compiler.stateful.base import base_rules, common_rules, port_rules
-from policies.compiler.stateful.host_placement import Placement
+from policies.compiler.stateful.host_placement import Placement, local_rules
 from policies.compiler.stateful.identities import Identities
 from policies.compiler.stateful.intents import Intents
 from policies.compiler.stateful.layouts import REQUESTS
-from policies.compiler.stateful.locality import local_rules
 from policies.compiler.stateful.retained import kept_rules
 from policies.compiler.stateful.routers import Routers
 from policies.compiler.stateful.special_hosts import SpecialHosts, is_special

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from policies.compiler.common.priorities import LEVELS
+from policies.compiler.common.priorities import BAND
 from policies.compiler.common.refusals import CompileError
 from policies.model import Action, Intent, Policy, Tier
 from policies.rules.layout import name_number
 from policies.semantics.precedence import AFTER_ADAPTIVE
 
 LOWEST = 12_000  # priority; what is fixed in a table of intents stands below
-# The emergency tier has a table of its own; the others share one, two bands of levels for each.
-TIER_BASE = {Tier.EMERGENCY: LOWEST + 2 * LEVELS * (len(AFTER_ADAPTIVE) - 1)} | {
-    tier: LOWEST + 2 * LEVELS * place for place, tier in enumerate(reversed(AFTER_ADAPTIVE))
+# The emergency tier has a table of its own; the others share one, two bands of ranks for each.
+TIER_BASE = {Tier.EMERGENCY: LOWEST + 2 * BAND * (len(AFTER_ADAPTIVE) - 1)} | {
+    tier: LOWEST + 2 * BAND * place for place, tier in enumerate(reversed(AFTER_ADAPTIVE))
 }
 MAX_TIMEOUT = 65_535
 
@@ -38,10 +38,10 @@ def intent_numbers(policy: Policy) -> Mapping[int, str]:
     return numbers
 
 
-def priority_of(intent: Intent, level: int) -> int:
-    """The priority of an intent's rules, ``level`` below the top of its tier and action."""
-    top = TIER_BASE[intent.tier] + (LEVELS if intent.action is Action.DENY else 0)
-    return top + LEVELS - 1 - level
+def priority_of(intent: Intent, rank: int) -> int:
+    """The priority of an intent's rules, ``rank`` below the top of its tier and action."""
+    top = TIER_BASE[intent.tier] + (BAND if intent.action is Action.DENY else 0)
+    return top + BAND - 1 - rank
 
 
 def timeout_at(intent: Intent, now: float) -> int | None:

@@ -1,9 +1,9 @@
 """Which intents can meet in one packet, and how they stand above one another for it.
 
 Every packet must count for the intent that the verdict names: of several of
-one tier and action, the first by name. So an intent stands one level below the
+one tier and action, the first by name. So an intent stands one rank below the
 lowest earlier-named intent of its tier and action that it can meet. Intents
-that never meet share a level, and a new intent moves only those it meets.
+that never meet share a rank, and a new intent moves only those it meets.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from policies.compiler.common.refusals import CompileError
 from policies.model import Action, Intent, Service, Tier
 from policies.semantics.intent_ends import EndIndex, includes_all
 
-LEVELS = 8_000  # priorities of one action in one tier
+BAND = 8_000  # priorities of one action in one tier
 
 
-class Levels:
-    """Levels of intents, kept up as intents come and go.
+class IntentRanks:
+    """The rank of each intent, 0 for the first, kept up as intents come and go.
 
     ``together`` names, for each segment, the segments that share an address
     with it. An intent is known by its name.
@@ -34,7 +34,7 @@ class Levels:
         self.of: dict[str, int] = {}
 
     def change(self, gone: Iterable[str], new: Iterable[Intent]) -> set[str]:
-        """Take intents out and others in; the names whose level is another than before.
+        """Take intents out and others in; the names whose rank is another than before.
 
         Raises CompileError when too many intents overlap.
         """
@@ -60,7 +60,7 @@ class Levels:
         return self._settle(open_names)
 
     def _settle(self, open_names: list[str]) -> set[str]:
-        """Work out levels in name order, for as long as they change."""
+        """Work out ranks in name order, for as long as they change."""
         changed: set[str] = set()
         heapify(open_names)
         last = None
@@ -70,14 +70,14 @@ class Levels:
                 continue
             last = name
             met = self._meets[name]
-            level = max((self.of[other] + 1 for other in met if other < name), default=0)
-            if level >= LEVELS:
+            rank = max((self.of[other] + 1 for other in met if other < name), default=0)
+            if rank >= BAND:
                 raise CompileError(
-                    f"intent {name} overlaps more than {LEVELS} others of its tier; "
+                    f"intent {name} overlaps more than {BAND} others of its tier; "
                     f"merge some of them ({self._intents[name].source})"
                 )
-            if self.of.get(name) != level:
-                self.of[name] = level
+            if self.of.get(name) != rank:
+                self.of[name] = rank
                 changed.add(name)
                 for other in met:
                     if other > name:

@@ -16,8 +16,7 @@ from policies.compiler.common.rule_parts import (
 from policies.compiler.stateful.adaptive import adaptive_rules
 from policies.compiler.stateful.connection import connection_rules
 from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
-from policies.compiler.stateful.layouts import GUARD
-from policies.compiler.stateful.locality import owner_fields
+from policies.compiler.stateful.layouts import GUARD, owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout

@@ -8,7 +8,7 @@ from itertools import chain, product
 from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.intent_rules import priority_of, timeout_at
-from policies.compiler.common.priorities import Levels
+from policies.compiler.common.priorities import IntentRanks
 from policies.compiler.common.rule_parts import flags
 from policies.compiler.common.services import service_matches
 from policies.compiler.stateful.identities import SOURCE, TARGET, IdentityChange, end_fields
@@ -37,8 +37,8 @@ class Intents:
         self._default = default_rule(policy.defaults.action)
         self._timeouts = _timeouts(policy, now)
         self._intents = {i.name: i for i in policy.intents if i.name in self._timeouts}
-        self._levels = Levels(together)
-        self._levels.change((), self._intents.values())
+        self._ranks = IntentRanks(together)
+        self._ranks.change((), self._intents.values())
         self._rules = {name: self._made(name, codes) for name in self._intents}
 
     @property
@@ -71,7 +71,7 @@ class Intents:
         if identities.met:
             anew |= _naming(living, identities.met)
         gone = [name for name in before if name not in living or name in anew]
-        changed = self._levels.change(gone, (living[name] for name in anew))
+        changed = self._ranks.change(gone, (living[name] for name in anew))
         changed |= {*gone, *anew}
         if identities.recoded:
             changed |= _naming(living, identities.recoded)
@@ -86,8 +86,8 @@ class Intents:
         return change_between(old_rules, new_rules)
 
     def _made(self, name: str, codes: Codes) -> tuple[Rule, ...]:
-        intent, level = self._intents[name], self._levels.of[name]
-        return tuple(intent_rules(intent, level, codes, self._timeouts[name]))
+        intent, rank = self._intents[name], self._ranks.of[name]
+        return tuple(intent_rules(intent, rank, codes, self._timeouts[name]))
 
 
 def _naming(intents: Mapping[str, Intent], segments: Collection[str]) -> set[str]:
@@ -111,14 +111,14 @@ def default_rule(action: Action) -> Rule:
     )
 
 
-def intent_rules(intent: Intent, level: int, codes: Codes, timeout: int = 0) -> Iterator[Rule]:
-    """An intent's rules, ``level`` below the top of its tier and action.
+def intent_rules(intent: Intent, rank: int, codes: Codes, timeout: int = 0) -> Iterator[Rule]:
+    """An intent's rules, ``rank`` below the top of its tier and action.
 
     ``timeout`` in seconds ends them on the switch itself; 0 for none.
     """
     number = name_number(intent.name)
     table = RuleTable.EMERGENCY if intent.tier is Tier.EMERGENCY else RuleTable.POLICY
-    priority = priority_of(intent, level)
+    priority = priority_of(intent, rank)
     actions, cause = outcome(intent, number), cookie(Category.INTENT, number)
     for fields in intent_matches(intent, codes):
         yield Rule(table, priority, fields, actions, cause, timeout)

@@ -20,6 +20,12 @@ def report(reason: Reason) -> tuple[RuleAction, ...]:
     return (Load(layout.REASON, reason), Resubmit(RuleTable.REPORT))
 
 
+def owner_fields(switch: int) -> tuple[Field, Field]:
+    """Match packets whose target is on a switch."""
+    high, low = layout.OWNER_REGS
+    return Field(high, switch >> 32), Field(low, switch & 0xFFFF_FFFF)
+
+
 GUARD = GuardLayout(
     RuleTable.GUARD,
     admit=(Load(layout.FROM_EDGE, 1), Goto(RuleTable.LOCALITY)),

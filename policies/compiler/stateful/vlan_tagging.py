@@ -13,8 +13,7 @@ from dataclasses import replace
 
 from policies.compiler.common.refusals import CompileError, served_where_vlans_share
 from policies.compiler.common.rule_parts import flag, flags, neighbour_fields, rule
-from policies.compiler.stateful.layouts import GUARD
-from policies.compiler.stateful.locality import owner_fields
+from policies.compiler.stateful.layouts import GUARD, owner_fields
 from policies.compiler.stateful.stations import REDIRECT, ROUTER_ADVERTISEMENT, assigning, routing
 from policies.model import Host
 from policies.rules import layout

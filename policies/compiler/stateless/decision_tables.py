@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.intent_rules import priority_of, timeout_at
-from policies.compiler.common.priorities import Levels
+from policies.compiler.common.priorities import IntentRanks
 from policies.compiler.common.services import service_matches
 from policies.compiler.stateless.layouts import plain_rule
 from policies.compiler.stateless.metadata import PLAIN, MetadataLayout, has_bits, matches, set_bits
@@ -35,11 +35,11 @@ def decision_rules(
     intents overlap.
     """
     living = [i for i in policy.intents if timeout_at(i, now) is not None]
-    levels = Levels(together)
-    levels.change((), living)
+    ranks = IntentRanks(together)
+    ranks.change((), living)
     yield from _between(policy.defaults.action, masks)
     for intent in living:
-        yield from _intent(intent, levels.of[intent.name], codes, ends, now, masks)
+        yield from _intent(intent, ranks.of[intent.name], codes, ends, now, masks)
 
 
 def _between(default: Action, masks: bool) -> Iterator[Rule]:
@@ -75,11 +75,11 @@ def _after_deny(table: PlainTable) -> PlainTable:
 
 
 def _intent(
-    intent: Intent, level: int, codes: Codes, ends: MetadataLayout, now: float, masks: bool
+    intent: Intent, rank: int, codes: Codes, ends: MetadataLayout, now: float, masks: bool
 ) -> Iterator[Rule]:
     """An intent's rules for packets to the responder, and for those back."""
     emergency = intent.tier is Tier.EMERGENCY
-    priority = priority_of(intent, level)
+    priority = priority_of(intent, rank)
     cause = cookie(Category.INTENT, name_number(intent.name))
     timeout = timeout_at(intent, now) or 0
     for reply in (False, True):

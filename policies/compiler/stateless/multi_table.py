@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from policies.compiler.common.aggregate import Aggregate
-from policies.compiler.common.host_addresses import hosts_on, places_of
+from policies.compiler.common.bindings import hosts_on, places_of
 from policies.compiler.common.identity_codes import Codes, codes_of, ends_of
-from policies.compiler.common.intent_rules import (
-    intent_numbers,
-)
+from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.port_guard import (
     ADVERTISEMENT,

@@ -15,11 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, product
 
 from policies.compiler.common.aggregate import Aggregate
-from policies.compiler.common.host_addresses import (
-    AddressOnPort,
-    hosts_on,
-    places_of,
-)
+from policies.compiler.common.bindings import AddressOnPort, hosts_on, places_of
 from policies.compiler.common.identity_codes import codes_of, ends_of
 from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.overlaps import SegmentOverlaps
@@ -27,12 +23,7 @@ from policies.compiler.common.port_guard import REQUESTS, entrance_rules, guard_
 from policies.compiler.common.refusals import CompileError, refuse_shared
 from policies.compiler.common.requests import allowed, answer_fields, request_fields
 from policies.compiler.common.restrictions import HeldAddress
-from policies.compiler.common.rule_parts import (
-    BASE,
-    ETH_IP,
-    ETH_IPV6,
-    prefix_fields,
-)
+from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, prefix_fields
 from policies.compiler.common.services import PORTS, Fields, service_matches
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateless.decision_tables import decision_rules
@@ -231,7 +222,7 @@ def _pair(ends: Fields, port: int, between: Between, band: int, masks: bool) -> 
     if between.everything:
         yield Rule(table, band + _FIRST, match(*ends), out, cookie(Category.DEFAULT))
         return
-    for level, reply, some in (
+    for place, reply, some in (
         (_FIRST, False, between.first),
         (_REPLIES, True, between.replies),
     ):
@@ -239,7 +230,7 @@ def _pair(ends: Fields, port: int, between: Between, band: int, masks: bool) -> 
             layout = HeaderServices(reply and each.service.proto in PORTS, masks)
             for fields in service_matches([each.service], layout):
                 matched = match(*ends, *_without_family(fields))
-                yield Rule(table, band + level, matched, out, each.cause)
+                yield Rule(table, band + place, matched, out, each.cause)
     for fields in service_matches(between.denied, HeaderServices(False, masks)):
         yield _rule(band + _DENIED, (*ends, *_without_family(fields)))
     if between.others is not None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from policies.compiler import Compiler, SwitchView, compile_switch, declared_bindings
 from policies.compiler.common.aggregate import Aggregate, Key
-from policies.compiler.common.priorities import Levels, service_meets
+from policies.compiler.common.priorities import IntentRanks, service_meets
 from policies.compiler.common.services import merged
 from policies.model import (
     ANY,
@@ -279,12 +279,12 @@ def test_intents_that_meet_stand_apart_by_name(
     first: tuple[Intent, ...], then: tuple[Intent, ...]
 ) -> None:
     together = {name: {name} for name in NAMES} | {"red": {"red", "net"}, "net": {"red", "net"}}
-    levels = Levels(together)
-    levels.change((), first)
-    levels.change([intent.name for intent in first], then)
+    ranks = IntentRanks(together)
+    ranks.change((), first)
+    ranks.change([intent.name for intent in first], then)
     for one in then:
         for other in then:
-            apart = levels.of[one.name] != levels.of[other.name]
+            apart = ranks.of[one.name] != ranks.of[other.name]
             if one.name < other.name and (one.tier, one.action) == (other.tier, other.action):
                 meet = any(
                     service_meets(a, b) for a in one.services for b in other.services
@@ -297,7 +297,7 @@ def test_intents_that_meet_stand_apart_by_name(
                     for end in ("sources", "targets")
                 )
                 assert apart or not meet
-                assert levels.of[one.name] < levels.of[other.name] or not meet
+                assert ranks.of[one.name] < ranks.of[other.name] or not meet
 
 
 @pytest.mark.parametrize("switch", [1, 2**40 + 5])
