@@ -1,4 +1,4 @@
-"""Work on a frozen copy of this process's memory, while the process itself goes on."""
+"""Compute on a copy of this process's memory, in a child, while the process continues."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ class EventLoop:
             log_line(f"the audit's checkpoint cannot be written: {one_line(problem)}")
 
     def _open_files(self) -> tuple[int, ...]:
-        """What belongs to this process alone: its sockets, and the lock that says it is the one
+        """What belongs to this process alone: its sockets, and the lock that makes it the one
         analysis here, which a child must not hold on to when this process is killed."""
         sockets = (self._link, self._requests_socket, *self._connections)
         return (self._lock, *(each.fileno() for each in sockets))

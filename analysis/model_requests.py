@@ -1,4 +1,4 @@
-"""What people ask about the model, as messages that arrive at the analysis."""
+"""Requests about the model, as they arrive at the analysis."""
 
 from __future__ import annotations
 

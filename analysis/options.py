@@ -1,4 +1,4 @@
-"""Options of the analysis process, as whoever starts it writes them and the process reads them."""
+"""Options of the analysis process: written where it is started, read by the process."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ TIMEOUT = 10.0
 def ask_controller(
     state: Path, request: dict[str, Any], timeout: float = TIMEOUT
 ) -> dict[str, Any]:
-    """The controller's answer. Raises CommandError when none runs or it says no."""
+    """The controller's answer. Raises CommandError when none runs or it refuses."""
     try:
         with connect_locally(state, CONTROLLER_SOCKET, timeout) as connection:
             connection.sendall(json.dumps(request).encode() + b"\n")

@@ -1,4 +1,4 @@
-"""``septum decisions``: what the machine decided, why, and a person's word on it."""
+"""``septum decisions``: machine decisions, their reasons, and how people override them."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ Links = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class DescribedSwitches:
-    """The switches as a file and options describe them, with nobody asked."""
+    """The switches as a file and options describe them; no running controller is needed."""
 
     settings: Switches
     fabric: Fabric

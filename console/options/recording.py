@@ -49,7 +49,7 @@ class RecordingProgress(Protocol):
 
 @contextmanager
 def progress(reader: RecordingProgress, what: str) -> Iterator[Callable[[], None]]:
-    """A bar on standard error while a long file is read, and nothing where nobody watches.
+    """Show a bar on standard error while a long file is read; only on a terminal.
 
     The callable that is given brings the bar up to where the reader is.
     """

@@ -22,7 +22,7 @@ _VOLATILE = frozenset({"rules"})  # what switches confirm: there are none in a r
 
 
 def outcome(done: Replay) -> list[dict[str, Any]]:
-    """Every decision with all that it says, in order."""
+    """Every decision with all its values, in order."""
     return [_told(each) for each in done.store.decisions()]
 
 

@@ -101,7 +101,7 @@ class Replay:
         self._carry_out(self._analysis.start(now))
 
     def take(self, record: FlowRecord) -> str:
-        """Judge a record and learn from it; the word of its verdict."""
+        """Judge a record and learn from it. Return the name of its verdict."""
         self._now = now = max(self._now, record.ts)
         if now - self._ticked >= TICK:
             self._ticked = now
@@ -115,7 +115,7 @@ class Replay:
         self._analysis.finish(self._now)
 
     def _judged(self, record: FlowRecord, now: float) -> tuple[FlowRecord, str]:
-        """The record as switches under this policy would have told it, and its verdict's word."""
+        """The record as switches under this policy would report it, and the name of its verdict."""
         connection = _connection(record)
         if connection is None:
             self.verdicts["not judged"] += 1

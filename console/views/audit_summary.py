@@ -10,7 +10,7 @@ from response.audit.chain import AuditEntry
 
 
 def summary(entry: AuditEntry) -> str:
-    """What an entry says, with the decision that it belongs to in front."""
+    """One line about an entry, beginning with the decision that it belongs to."""
     data = entry.values()
     named = f"{data['decision']}: " if data.get("decision") else ""
     return named + _SUMMARIES.get(entry.kind, _any)(data)

@@ -1,4 +1,4 @@
-"""One decision told in order, from what was seen to what would release it."""
+"""The history of one decision in order, from its alert to what would release it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Story:
 
     @property
     def approver(self) -> str | None:
-        """Who let it act: a person, the policy itself, or nobody yet."""
+        """By whom it was authorized: a person, the policy, or nobody yet."""
         decision = self.decision
         if decision.approved_by is not None:
             return decision.approved_by

@@ -104,7 +104,7 @@ def _too_small(policy: Policy, switch: int, overflow: Overflow, start: Source) -
 
 
 def _not_done(policy: Policy, plain: Sequence[int]) -> Iterator[Diagnostic]:
-    """What the policy asks for and switches without connection tracking will not do."""
+    """What the policy requires and switches without connection tracking cannot do."""
     if not plain:
         return
     names = ", ".join(map(str, plain[:SHOWN])) + (", …" if len(plain) > SHOWN else "")

@@ -1,10 +1,10 @@
-"""A real controller with a real analysis whose detector accuses whom it is told to.
+"""A real controller with a real analysis whose detector raises the alerts that it is given.
 
 ``python -m mininet_tests.experiments.forced_alerts SETTINGS`` is the controller (as ``ryu_apps``)
 and starts
 ``python -m mininet_tests.experiments.forced_alerts analysis …`` as its analysis. Lines ``address
 score hops`` in the
-file `ACCUSED` of the state directory become alerts at once; nothing else raises any. Everything
+file `FORCED` of the state directory become alerts at once; nothing else raises any. Everything
 after the alert is the product's own.
 """
 
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ryu_apps.app import SeptumApp
 
-ACCUSED, FLOOD = "accused", "flood"
+FORCED, FLOOD = "forced-alerts", "flood"
 
 
 def controller(settings: str) -> int:
@@ -60,7 +60,7 @@ def _flood(app: SeptumApp) -> None:
         address = f"10.1.{number % count // 250}.{number % count % 250 + 1}"
         record = FlowRecord(
             time.time(), address, "10.0.0.250", "tcp", 4, 22, phase="start",
-            intent="accused:0.9995:3",
+            intent="forced:0.9995:3",
         )  # fmt: skip
         app.link.send(RecordsSeen((record,)))
         hub.sleep(max(0.0, began + number / rate - time.monotonic()))
@@ -68,7 +68,7 @@ def _flood(app: SeptumApp) -> None:
 
 def accuse(state: Path, address: str, score: float, hops: int) -> None:
     """Have the analysis on ``state`` alert on ``address`` within a few hundredths of a second."""
-    with open(state / ACCUSED, "a", encoding="utf-8") as lines:
+    with open(state / FORCED, "a", encoding="utf-8") as lines:
         lines.write(f"{address} {score} {hops} {time.time()!r}\n")
 
 

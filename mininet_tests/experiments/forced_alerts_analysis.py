@@ -1,4 +1,4 @@
-"""The analysis process with a detector that accuses whom a file names; see `forced_alerts`."""
+"""The analysis process, with a detector that raises alerts named in a file; see `forced_alerts`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from analysis import event_loop, process
 from analysis.pipeline import Analysis
 from detection.alert import Alert, Contribution, Hop, Scored
 from detection.detector import Detector
-from mininet_tests.experiments.forced_alerts import ACCUSED
+from mininet_tests.experiments.forced_alerts import FORCED
 from response.ipc.messages import Command, RecordsSeen
 from topology.records import FlowRecord
 
 TICK = 0.02  # seconds between looks at the file
 
 
-class Accuser(Detector):
+class ForcedAlertDetector(Detector):
     """Alerts on the records that `told` makes, and on nothing else."""
 
     def step(self, record: FlowRecord) -> Scored:
         score = super().step(record)
-        if record.intent is None or not record.intent.startswith("accused:"):
+        if record.intent is None or not record.intent.startswith("forced:"):
             return Scored(score.row, score.score)
         _, calibrated, hops = record.intent.split(":")
         alert = Alert(
@@ -40,21 +40,21 @@ class Accuser(Detector):
                 Hop(record.ts, record.src_ip, record.dst_ip, "tcp/22") for _ in range(int(hops))
             ),
             records=(score.row,),
-            model="accuser/1",
+            model="forced/1",
         )
         return Scored(score.row, float(calibrated), alert, alert.id)
 
 
 def told(state: Path) -> Iterator[FlowRecord]:
-    """The accusations that wait; each is taken once."""
-    waiting, taken = state / ACCUSED, state / "accused.taken"
+    """Waiting forced alerts; each is taken once."""
+    waiting, taken = state / FORCED, state / "forced-alerts.taken"
     try:
         waiting.rename(taken)
     except FileNotFoundError:
         return
     for line in taken.read_text().splitlines():
         address, score, hops, ts = line.split()
-        mark = f"accused:{score}:{hops}"
+        mark = f"forced:{score}:{hops}"
         yield FlowRecord(float(ts), address, "10.0.0.250", "tcp", 4, 22, phase="start", intent=mark)
 
 
@@ -69,7 +69,7 @@ def main() -> int:
 
     Analysis.tick = tick  # type: ignore[method-assign]
     event_loop.TICK = TICK
-    vars(compose)["Detector"] = Accuser
+    vars(compose)["Detector"] = ForcedAlertDetector
     return process.main()
 
 

@@ -33,7 +33,7 @@ class AuditEntry:
     hash: str
 
     def values(self) -> dict[str, Any]:
-        """What ``data`` says."""
+        """``data``, parsed."""
         values: dict[str, Any] = json.loads(self.data)
         return values
 

@@ -28,7 +28,7 @@ KIND = "checkpoint"
 class Checkpoint:
     """The ``number``-th (from 1) of a record whose entry ``seq`` has ``hash``, signed by the
     owner of ``key`` (hexadecimal); its own entry is ``seq + 1``. ``record`` is the state
-    directory's own id: a checkpoint of another record says nothing about this one."""
+    directory's own id: a checkpoint of another record proves nothing about this one."""
 
     number: int
     ts: float

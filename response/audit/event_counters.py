@@ -32,7 +32,7 @@ class EventCounters:
                 self._others += 1
 
     def due(self, now: float, every: float) -> bool:
-        """Is there something to say, and was the last time long enough ago?"""
+        """Whether something was counted, and ``every`` seconds have passed since `take`."""
         return bool(self.lost or self._spoofs) and now - self._since >= every
 
     def take(self, now: float) -> list[tuple[Literal["lost", "spoof"], dict[str, Any]]]:

@@ -82,7 +82,7 @@ class RewardLedger:
 
     def close(self, decision_id: str, review: Review, now: float, done: bool = True) -> None:
         """A decision ended: reward its choice. ``done`` False: it was never carried out and nobody
-        said a word, so nothing can be learned. In the caller's transaction, where one is open."""
+        reviewed it, so nothing can be learned. In the caller's transaction, where one is open."""
         case_id = self._by_decision.get(decision_id)
         if case_id is None:
             return

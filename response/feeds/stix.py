@@ -87,7 +87,7 @@ def _take(reading: FeedReading, number: int, identifier: str, item: dict[str, An
 
 
 def _benign(item: dict[str, Any]) -> bool:
-    """STIX 2.1 says it in ``indicator_types``, 2.0 in ``labels``, beside others or alone."""
+    """STIX 2.1 has it in ``indicator_types``, 2.0 in ``labels``, beside others or alone."""
     words: set[str] = set()
     for key in ("indicator_types", "labels"):
         found = item.get(key)
