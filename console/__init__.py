@@ -1,1 +1,1 @@
-"""How people see and steer it."""
+"""The command line: how people inspect and control Septum."""

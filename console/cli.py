@@ -1,4 +1,4 @@
-"""The `septum` command: finds the right room for a sub-command and loads only that one.
+"""The `septum` command: loads only the module of the requested sub-command.
 
 Importing the learners or the wire format takes seconds, so the table below says where each
 command lives, and nothing is imported before it is asked for. Commands of other distributions
@@ -102,7 +102,7 @@ def _is_verbatim(paragraph: str) -> bool:
 
 
 class Septum(TyperGroup):
-    """The root: knows its commands' names and loads one when it is used."""
+    """The root command: has the names of all commands and loads one when it is used."""
 
     def plugins(self) -> dict[str, EntryPoint]:
         built_in = {known.name for known in COMMAND_MODULES}

@@ -1,4 +1,4 @@
-"""How a problem reaches the person at the terminal: one line, and an exit code."""
+"""Reporting of errors to the user: one line, and an exit code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROOMS = frozenset(
 
 
 class CommandError(Exception):
-    """A command cannot go on: ``str(error)`` is the one line (what, where, what to do).
+    """A command failed: ``str(error)`` is one line (what, where, what to do).
 
     ``code`` is the exit code, `WRONG_INPUT` unless the problem itself is the answer.
     """

@@ -1,4 +1,5 @@
-"""Asking the running analysis: one `Ask`, one `Answer`, over its socket in the state directory."""
+"""Client of the running analysis: one `Ask`, one `Answer`, over its socket in the state
+directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Asking a running controller: one JSON line each way over its socket in the state directory."""
+"""Client of a running controller: one JSON line each way over its socket in the state directory."""
 
 from __future__ import annotations
 

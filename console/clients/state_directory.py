@@ -1,4 +1,4 @@
-"""Reading a state directory from the command line, and how what it holds is shown."""
+"""Reading of a state directory, and formatting of its values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``septum certificates``: keys and certificates to try TLS with."""
+"""``septum certificates``: keys and certificates for testing TLS."""
 
 from __future__ import annotations
 

@@ -187,7 +187,7 @@ def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 
 
 def _set_hold(state: Path, on: bool, as_json: bool) -> None:
-    """Write the switch down for whatever runs on this state directory, now or later."""
+    """Store the setting in the state directory, for running and later processes."""
     with opened(state) as store:
         done = set_hold(store, Audit(store), on, who_asks(), time.time())
     _say(Answer(done.ok, done.text), as_json)

@@ -210,7 +210,7 @@ def accept(state: State = DEFAULT_STATE, note: Note = "", as_json: AsJson = Fals
 
 
 def model_health(answer: Answer) -> dict[str, Any]:
-    """What `response.state.model_versions.ModelVersions.health` says."""
+    """Print the result of `response.state.model_versions.ModelVersions.health`."""
     if not answer.ok:
         raise CommandError(answer.text, NO)
     found: dict[str, Any] = json.loads(answer.text)

@@ -119,7 +119,7 @@ def replay(
 
 @dataclass(frozen=True, slots=True)
 class ReplaySource:
-    """What one replay goes by; ``state`` is where it is kept, None for nowhere."""
+    """Inputs of one replay; ``state`` is where it is stored, or None."""
 
     policy: Policy
     models: ReplayModels

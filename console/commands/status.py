@@ -186,7 +186,7 @@ def _check(found: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:
-    """Print what each switch's rules have carried, most bytes first."""
+    """Print packets and bytes of each switch's rules, most bytes first."""
     if as_json:
         typer.echo(json.dumps(found, indent=1))
         return

@@ -1,4 +1,4 @@
-"""Which kinds of switches and which cables a command takes for granted: --switches and --link."""
+"""Options for switches and cables: --switches and --link."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the ``septum policy`` commands share: their arguments, and how they print."""
+"""Arguments and output forms shared by the ``septum policy`` commands."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ At = Annotated[
 
 
 def present(paths: Sequence[str]) -> Sequence[str]:
-    """The paths, once it is sure that each is there: a mistyped name is not an invalid policy."""
+    """The paths, checked to exist: a mistyped name is a usage error, not an invalid policy."""
     for path in paths:
         if "\0" in path or not Path(path).exists():
             raise CommandError(f"{printable(path)}: no such file or directory")

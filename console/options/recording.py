@@ -1,4 +1,4 @@
-"""What commands that read recorded traffic share: the option, the bar, the bad rows."""
+"""Shared by commands that read recorded traffic: options, progress bar, report of bad rows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def tell_bad_rows(name: str, bad: int, problems: Sequence[RowProblem]) -> None:
 
 
 def tell_notes(name: str, notes: Sequence[str]) -> None:
-    """What else is to be said of a recording, on standard error."""
+    """Print notes about a recording on standard error."""
     for note in notes:
         typer.echo(printable(f"{name}: {note}"), err=True)
 

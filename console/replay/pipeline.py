@@ -58,9 +58,8 @@ class Enforced:
 
 @dataclass(frozen=True, slots=True)
 class ReplayModels:
-    """What a replay begins with: learners that know nothing, seeded, or what was learned before.
-
-    ``detector`` and ``learner`` are snapshots, None for a beginner.
+    """Initial models of a replay: fresh and seeded, or restored. ``detector`` and ``learner`` are
+    snapshots, None for fresh ones.
     """
 
     seed: int = 0

@@ -55,7 +55,7 @@ class Story:
 
 
 def left_out(told: StoredAlert) -> list[Option]:
-    """What the envelope kept from being done at once, beside or instead of what was chosen."""
+    """Actions that the envelope did not allow at once, besides or instead of the chosen one."""
     options = () if told.choice is None else told.choice.options
     return [each for each in options if each.action != "alert" and each.outcome != "active"]
 

@@ -13,7 +13,7 @@ from response.state.store import Store
 
 
 def overlay_rules(store: Store, policy: Policy, view: SwitchView, now: float) -> tuple[Rule, ...]:
-    """The rules of one switch under the decisions, feeds and kept intents that a store holds."""
+    """The rules of one switch under the decisions, feeds and retained intents of a store."""
     restrictions = [
         Restriction(each.number, each.action, tuple(map(ip_address, each.addresses)), each.expires)
         for each in store.active_decisions(now)

@@ -1,4 +1,4 @@
-"""What the switches of a policy will hold: which lose something, and which tables are too small."""
+"""Problems of a policy on its switches: missing capabilities, and tables that are too small."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def rule_problems(
 
 
 def _start(policy: Policy) -> Source:
-    """Where to point for what no single line is the cause of."""
+    """The place to report when no single line is the cause."""
     sources = [each.source for each in policy.hosts] + [each.source for each in policy.intents]
     return sources[0] if sources else NOWHERE
 

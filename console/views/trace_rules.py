@@ -32,7 +32,7 @@ class RuleMet:
 
     @property
     def decides(self) -> bool:
-        """Whether it comes from the policy's words, rather than being there for every policy."""
+        """Whether it follows from the policy, rather than being the same under every policy."""
         return category_of(self.rule.cookie) in _DECIDING
 
     def data(self) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class RuleMet:
 
 
 class RuleTrace:
-    """Compiles the switches that packets ask for, each once."""
+    """Compiles each requested switch once."""
 
     def __init__(self, policy: Policy, now: float) -> None:
         self._policy, self._now = policy, now

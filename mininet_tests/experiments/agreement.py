@@ -1,4 +1,4 @@
-"""Does the switch do what the policy says? Open vSwitch's own trace against the verdict.
+"""Agreement of switch and policy: Open vSwitch's own trace compared with the verdict.
 
 For a drawn connection the trace follows the first packet (or the reply) from
 the sender's port over every switch on the way; it arrives at the other host
@@ -56,7 +56,7 @@ NEVER_SEEN = (
 
 @dataclass(slots=True)
 class Agreement:
-    """What was asked and how it was answered; ``disagreements`` name each packet."""
+    """Numbers of traced packets; ``disagreements`` name each packet."""
 
     asked: int = 0
     forwarded: int = 0

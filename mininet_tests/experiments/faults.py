@@ -1,4 +1,4 @@
-"""What breaks, and what traffic feels of it: streams of allowed and denied datagrams, counted.
+"""Faults and their effect on traffic: streams of allowed and denied datagrams, counted.
 
 A fault is a function that does something to a running lab; `under_traffic`
 counts what came through while it happened.
@@ -82,7 +82,7 @@ def controller_killed(controller: Controller, dead_for: float = 2.0) -> Fault:
 
 
 def analysis_killed(controller: Controller) -> Fault:
-    """SIGKILL to the second process; it must come back by itself."""
+    """SIGKILL the analysis process, which must be restarted."""
 
     def fault() -> None:
         os.kill(status(controller)["analysis"]["pid"], signal.SIGKILL)
@@ -97,7 +97,7 @@ def analysis_killed(controller: Controller) -> Fault:
 
 
 def link_hung(proxy: RestrictingProxy, hung_for: float) -> Fault:
-    """The cable to the controller carries nothing for a while."""
+    """Cut the connection to the controller for a while."""
 
     def fault() -> None:
         proxy.hang()
@@ -129,7 +129,7 @@ def switch_emptied(lab: Lab, controller: Controller) -> Fault:
 
 
 def second_controller(lab: Lab, first: Controller, second: Controller, wanted: str) -> Fault:
-    """Another one is started by mistake, and every switch is told of both."""
+    """Start a second controller by mistake, with every switch connected to both."""
 
     def fault() -> None:
         second.start()

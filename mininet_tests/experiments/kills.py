@@ -179,7 +179,7 @@ class KillTrial:
             self.controller.start()
 
     def _agree(self) -> None:
-        """Wait until everything says the same; a line for each thing that does not."""
+        """Wait until switches, store and audit agree; one line for each disagreement."""
         began = time.monotonic()
         found = ["not looked at"]
         while found and time.monotonic() - began < AGREE_WITHIN:
@@ -191,7 +191,7 @@ class KillTrial:
         self.tally.problems += found
 
     def differences(self) -> list[str]:
-        """What switches, store and audit do not agree on now."""
+        """The current disagreements of switches, store and audit."""
         now = time.time()
         store = Store.open(self.state, now, create=False)
         try:

@@ -1,4 +1,4 @@
-"""What happens to traffic while the controller is dead, and when it comes back: measured.
+"""Measurement of traffic while the controller is dead, and after its restart.
 
 The controller is killed with SIGKILL under traffic. Allowed connections, old
 and new, must go on; denied ones must stay denied; after the restart nothing

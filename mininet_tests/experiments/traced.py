@@ -28,7 +28,7 @@ def final_flow(trace: str) -> str:
 
 
 class SwitchError(Exception):
-    """Open vSwitch does not do what was asked; the text is its own."""
+    """Open vSwitch refused a request; the text is its own."""
 
 
 class Bridge:

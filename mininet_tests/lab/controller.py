@@ -20,7 +20,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class ControllerOptions:
-    """What ``septum run`` is told; ``switches`` is how many it waits for before it is ready."""
+    """Options of ``septum run``; ``switches`` is the number to wait for before it is ready."""
 
     policy: Path
     state: Path
@@ -118,7 +118,7 @@ class Controller:
             self._process = None
 
     def last_line(self) -> str:
-        """The last thing it said, for an error message."""
+        """The last line of its log, for an error message."""
         lines = self.log.strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 

@@ -1,4 +1,4 @@
-"""What a lab asks of the machine it runs on: root, programs, Open vSwitch, a datapath."""
+"""Requirements of a lab on its machine: root, programs, Open vSwitch, a datapath."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Processes:
         return Finished(tuple(argv), returncode, out, err, started, time.time())
 
     def stop(self, process: subprocess.Popen[str], grace: float = 2.0) -> None:
-        """End one program and all it started: asked first, forced after ``grace`` seconds."""
+        """End one program and all its children: SIGTERM first, SIGKILL after ``grace`` seconds."""
         signal_group(process, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(grace)

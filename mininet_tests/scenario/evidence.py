@@ -1,4 +1,4 @@
-"""What a controller's state directory tells about its decisions, read after the fact."""
+"""The decisions in a controller's state directory, read afterwards."""
 
 from __future__ import annotations
 

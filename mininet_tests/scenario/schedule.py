@@ -1,4 +1,4 @@
-"""When who asks whom on a benign day: drawn from a seed, nothing else."""
+"""The requests of a benign day and their times, drawn from a seed alone."""
 
 from __future__ import annotations
 

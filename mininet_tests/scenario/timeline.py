@@ -21,7 +21,7 @@ IN_FLIGHT = 0.25  # seconds that packets may still be under way after the rule i
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What the state directory tells about one machine decision.
+    """One machine decision as recorded in the state directory.
 
     ``rule`` is when the last of the switches that needed rules confirmed them
     by barrier, None if none did.

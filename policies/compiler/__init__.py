@@ -59,7 +59,8 @@ def compile_switch(
 
 
 def meters(view: SwitchView) -> tuple[Meter, ...]:
-    """One meter per port, numbered as the port: a flooder must not blind the others."""
+    """One meter per port, numbered as the port, so that a flood on one port does not suppress
+    copies of others."""
     return tuple(
         Meter(port, layout.REPORT_RATE, layout.REPORT_BURST)
         for port in sorted({*view.ports, *view.trunks})

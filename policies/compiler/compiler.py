@@ -1,9 +1,7 @@
-"""A compiled policy that can be asked for a switch's rules, and changed piece by piece.
-
-Rules are kept by what they follow from: a host's place, a prefix, an intent.
-What is the same on every switch is made once and shared. `Compiler.update`
-answers a change with exactly the rules that come and go, without looking at
-what stays.
+"""A compiled policy: the rules of every switch, updated incrementally. Rules are stored by what
+they follow from: a host's location, a prefix, an intent. Rules that are the same on every switch
+are made once and shared. `Compiler.update` returns exactly the rules added and removed by a change,
+without visiting the others.
 """
 
 from __future__ import annotations
@@ -110,10 +108,9 @@ class Compiler:
         now: float,
         kept: Sequence[Intent] = (),
     ) -> Update:
-        """Follow another policy, other bindings or only time; what that does to the rules.
-
-        Quick where little changed and the rest is the same objects as before.
-        Other segments or defaults are compiled anew and compared.
+        """Update to another policy, other bindings or only another time; returns the changes of
+        rules. Fast where little changed and the rest are identical objects. Changed segments or
+        defaults are compiled in full and compared.
         """
         old = self._policy
         if policy.segments != old.segments or policy.defaults != old.defaults:
@@ -236,7 +233,7 @@ def view_rules(view: SwitchView) -> Iterator[Rule]:
 
 
 def view_change(before: SwitchView, after: SwitchView) -> RuleChange:
-    """What `view_rules` says otherwise of a switch: only ports in another role, and the ways."""
+    """The change in a switch's `view_rules`: only ports with another role, and paths."""
 
     def ports(view: SwitchView, only: set[int]) -> Iterator[Rule]:
         yield from port_rules(

@@ -1,4 +1,4 @@
-"""A connection as packet fields: what a host's packet looks like to the rules."""
+"""A connection as the packet fields that rules match."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def diff(
 def rules_changed(
     old: Policy, new: Policy, network: DescribedSwitches, now: float
 ) -> dict[int, RuleChange]:
-    """Per switch that either policy or the network names, the rules that come and go."""
+    """The rules added and removed on each switch of either policy or the network."""
     known = sorted({*network.known(old), *network.known(new)})
     views = {switch: (network.view(old, switch), network.view(new, switch)) for switch in known}
     return rule_changes(old, new, views, now, network.settings.forms(known))

@@ -1,4 +1,4 @@
-"""``septum policy …``: check, compile and ask about policies, and put them in force."""
+"""``septum policy …``: check, compile, query and apply policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Neighbouring prefixes of one identity as one: fewer rules for the same meaning.
+"""Aggregation of neighbouring prefixes of one identity, for fewer rules.
 
 Two halves of a prefix that have the same value become the prefix. Whatever the
 prefix itself said before is hidden behind its halves and may go; longer prefixes
@@ -19,7 +19,7 @@ _LARGEST = {False: 1 << 32, True: 1 << 128}
 
 
 class Aggregate(Generic[Value]):
-    """Prefixes with values, longest match first, kept in merged form.
+    """Prefixes with values, longest match first, in merged form.
 
     ``values`` must not hold None, which stands for "no such prefix".
     """
@@ -71,7 +71,7 @@ class Aggregate(Generic[Value]):
         return {key: value for key, value in after.items() if value != before[key]}
 
     def _settle(self, key: Key, before: dict[Key, Value | None]) -> None:
-        """Work out a prefix again, and those around it for as long as something changes."""
+        """Recompute a prefix, and the enclosing ones for as long as something changes."""
         while True:
             start, wide = key
             half = wide >> 1

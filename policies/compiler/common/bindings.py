@@ -1,4 +1,4 @@
-"""Where addresses are: on which port of which switch, with which MAC, the link-local ones too."""
+"""Locations of addresses, link-local ones included: switch, port and MAC."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class AddressOnPort(NamedTuple):
 def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
     """The bindings that a policy declares completely: MAC, address and port are all given.
 
-    Where no address is, the one of its MAC stands: the host may ask a server for others.
+    Hosts without an address use the link-local address of their MAC, and may get others by DHCP.
     """
     return tuple(
         Binding(host.mac, str(address), host.switch, host.port, host.name)

@@ -1,4 +1,4 @@
-"""The difference between two sets of rules, as a switch has to be told it."""
+"""The difference between two sets of rules, as changes for a switch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from policies.rules.rule import Rule, RuleKey
 
 @dataclass(frozen=True, slots=True)
 class RuleChange:
-    """Rules to add, or to put in place of those with the same key, and rules to remove."""
+    """Rules to add (replacing those with the same key), and rules to remove."""
 
     added: tuple[Rule, ...] = ()
     removed: tuple[Rule, ...] = ()
@@ -24,7 +24,8 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What a change of policy or hosts does to the rules of every switch, and of single ones."""
+    """The changes of rules on every switch, and on single ones, after a change of policy or
+    hosts."""
 
     everywhere: RuleChange
     single: Mapping[int, RuleChange]
@@ -35,7 +36,8 @@ class Update:
 
 
 def change_between(before: Iterable[Rule], after: Iterable[Rule]) -> RuleChange:
-    """From some rules to others; what only the time left on a rule tells apart is the same."""
+    """The change from one set of rules to another; rules that differ only in remaining time are
+    equal."""
     old: dict[RuleKey, Rule] = {rule.key: rule for rule in before}
     added = []
     for rule in after:

@@ -1,4 +1,4 @@
-"""What an intent's rules have in common on every kind of switch: priority, cookie number, time.
+"""Properties of an intent's rules on every target: priority, cookie number, timeout.
 
 Deny stands above allow in each tier, tiers stand above one another, and where
 two intents of one tier and action can meet in one packet the earlier name
@@ -45,8 +45,8 @@ def priority_of(intent: Intent, rank: int) -> int:
 
 
 def timeout_at(intent: Intent, now: float) -> int | None:
-    """Seconds until the switch itself must end an intent's rules, 0 while its end is beyond the
-    switch's timer or there is none; None for an intent that has ended."""
+    """Hard timeout of an intent's rules in seconds: 0 without an end within the switch's timer;
+    None for an expired intent."""
     if intent.expires is None:
         return 0
     remaining = intent.expires.timestamp() - now

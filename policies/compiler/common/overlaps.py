@@ -1,4 +1,4 @@
-"""Which segments share an address, kept up as sets of segments come and go."""
+"""Overlaps: which segments share an address, updated incrementally."""
 
 from __future__ import annotations
 

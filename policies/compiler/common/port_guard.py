@@ -52,7 +52,7 @@ def discovery_rule(guard: GuardLayout) -> Rule:
 
 
 def entrance_rules(guard: GuardLayout, trunks: Iterable[int]) -> Iterator[Rule]:
-    """What comes in before it is asked who sent it."""
+    """Rules evaluated before the sender is checked."""
     yield discovery_rule(guard)
     # Bridge-local protocols (STP, LACP, 802.1X) never reach hosts.
     yield Rule(guard.table, guard.raised + 450, _BRIDGE_LOCAL, (), BASE)
@@ -65,7 +65,7 @@ _BRIDGE_LOCAL = (Field("eth_dst", 0x0180C2000000, 0xFFFFFFFFFFF0),)
 
 
 def unbound_rules(guard: GuardLayout, *here: Field) -> Iterator[Rule]:
-    """What no host's own rule admits, on the port ``here`` or on all."""
+    """Rules for packets that no host's own rule admits, on the port ``here`` or on all."""
     yield Rule(guard.table, guard.rest, here, guard.report, BASE)
     # A neighbour advertisement or solicitation passes only by a binding's own rule.
     for kind in (_SOLICIT, _ADVERTISE):
@@ -77,7 +77,7 @@ def unbound_rules(guard: GuardLayout, *here: Field) -> Iterator[Rule]:
 def guard_rules(
     port: int, mac: int, numbers: Iterable[int], infrastructure: Infrastructure, guard: GuardLayout
 ) -> Iterator[tuple[int, tuple[Rule, ...]]]:
-    """Per address, what the host may send with it from its port; nobody else may.
+    """Rules per address for what its host may send from its port, and no other host.
 
     ``numbers`` are all addresses of the host there.
     """

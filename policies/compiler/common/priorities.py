@@ -1,4 +1,4 @@
-"""Which intents can meet in one packet, and how they stand above one another for it.
+"""Priorities of intents whose rules can match the same packet.
 
 Every packet must count for the intent that the verdict names: of several of
 one tier and action, the first by name. So an intent stands one rank below the

@@ -1,4 +1,4 @@
-"""What is right in the language and no switch can do: refused, with the line that asks for it."""
+"""Policies that are valid but that no target can implement: refused, with the line of the cause."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ARP and neighbour discovery: a request goes to its owner's port alone, an answer to who asked."""
+"""ARP and neighbour discovery: requests go to the owner's port alone, answers to the requester."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def owner_rule(layout: RequestLayout, number: int, actions: Actions) -> Rule:
 
 
 def request_rules(layout: RequestLayout, infrastructure: Infrastructure) -> Iterator[Rule]:
-    """What becomes of ARP and neighbour discovery that no address's own rule takes."""
+    """Rules for ARP and neighbour discovery that no address's own rule matches."""
     kinds = ((_ARP,),), (neighbour_fields(SOLICITATION), neighbour_fields(ADVERTISEMENT))
     for place, (table, action, answer) in enumerate(
         (

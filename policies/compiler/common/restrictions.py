@@ -1,4 +1,4 @@
-"""Machine decisions by address: which one holds, and for how long."""
+"""Machine decisions by address: which one is in force, and for how long."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class HeldAddress(NamedTuple):
 def held_addresses(restrictions: Iterable[Restriction], now: float) -> Iterator[HeldAddress]:
     """The addresses under decisions that hold at ``now``.
 
-    Where two of one action are on one address, the one that lasts longer has
-    it, so that taking the other away leaves the address as it was.
+    Where two of one action cover one address, the one that lasts longer applies, so that removing
+    the other changes nothing.
     """
     longest: dict[tuple[str, Address], Restriction] = {}
     for each in restrictions:

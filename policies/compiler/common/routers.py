@@ -1,4 +1,4 @@
-"""What a router may send beside its own addresses: the prefixes behind it.
+"""Routers: the prefixes that they may send from in addition to their own addresses.
 
 A router's port sources and sinks its ``routes``. Addresses that are bound to
 another host stay that host's alone, unless traffic between two of our hosts
@@ -81,7 +81,7 @@ def route_rules(router: Router, guard: GuardLayout) -> Iterator[Rule]:
 
 
 def elsewhere_rule(key: Key, guard: GuardLayout) -> Rule:
-    """Addresses that are bound: they come from their own port, or not at all."""
+    """Rules for bound addresses, which are admitted from their own port only."""
     return Rule(guard.table, ELSEWHERE, _from(key), guard.report, cookie(Category.BINDING))
 
 

@@ -1,4 +1,4 @@
-"""Services as matches: the fewest runs of numbers that say the same, in the fields of a switch."""
+"""Services as matches on the fields of a target, in the fewest equivalent ranges."""
 
 from __future__ import annotations
 

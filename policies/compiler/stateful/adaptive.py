@@ -1,8 +1,7 @@
-"""The adaptive tier as rules: machine decisions, what they spare, and how far feeds go.
-
-A decision marks addresses before identities replace them; fixed rules say what
-the marks do. It never touches another rule, so taking its rules away undoes it
-exactly, and the switch itself ends them by their hard timeout.
+"""The adaptive tier as rules: machine decisions, their exemptions, and the precedence of feeds. A
+decision marks addresses before identities replace them; fixed rules implement the marks. It changes
+no other rule, so removing its rules undoes it exactly, and the switch itself ends them by their
+hard timeout.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
 
 
 def adaptive_rules() -> Iterator[Rule]:
-    """What marks do, the same on every switch."""
+    """Rules that implement the marks, the same on every switch."""
     deny = (
         Load(layout.OUTCOME, DecidedBits.DENY),
         Load(layout.BY_DECISION, 1),

@@ -84,7 +84,7 @@ def _track(zone: int, switch: int) -> Iterator[Rule]:
 
 
 def _no_room() -> Iterator[Rule]:
-    """What the full connection table of a switch could not take."""
+    """Rules for connections that a full connection table could not take."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
     forgotten = Field(REMEMBERED.field, 0, 1 << REMEMBERED.low)
     report = (Load(layout.REASON, Reason.FULL), Resubmit(RuleTable.REPORT))
@@ -114,7 +114,8 @@ def _decide() -> Iterator[Rule]:
 
 
 def _commit(zone: int) -> Iterator[Rule]:
-    """A connection passes only if it is remembered, or else its answers would not."""
+    """Rules that pass a connection only if it is tracked, since its replies would not pass
+    otherwise."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
     # What the switch does afterwards is cached for all connections whose registers are the same.
     over = [Load(Bits(layout.PROTO.field, 0, 32), 0)]

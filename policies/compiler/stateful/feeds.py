@@ -1,8 +1,6 @@
-"""What threat feeds list, as rules: one per prefix, looked up for both ends.
-
-Every packet of a tracked connection asks one table twice, once for each end,
-so a prefix needs one rule. A change of a feed is a change of its own prefixes'
-rules and of nothing else.
+"""Threat feeds as rules: one per prefix, looked up for both ends. Every packet of a tracked
+connection passes one table twice, once for each end, so a prefix needs one rule. A change of a feed
+changes its own prefixes' rules only.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Packets in fragments: judged by their first one, which alone says the service.
+"""Fragments: judged by their packet's first one, which alone has the ports.
 
 Connection tracking puts a packet together and hands its fragments on, each with
 what it found. The later ones have no ports, and Open vSwitch's user datapath

@@ -1,4 +1,4 @@
-"""Where hosts are: the rules that follow from bindings, kept up as bindings come and go.
+"""Host placement: the rules that follow from bindings, updated incrementally.
 
 Every switch holds the location of every host in the same rules (owner switch
 and port, in registers), so that a changed link changes only the few rules of
@@ -108,7 +108,7 @@ class Placement:
     def _count(
         self, gone: Iterable[Binding], come: Iterable[Binding]
     ) -> tuple[list[AddressOnPort], list[AddressOnPort]]:
-        """The places that nobody wants any more, and those that somebody wants now."""
+        """The places that are no longer needed, and those newly needed."""
         before: dict[AddressOnPort, int] = {}
         for step, bindings in ((1, come), (-1, gone)):
             for place in places_of(bindings):

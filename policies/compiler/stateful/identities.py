@@ -1,5 +1,5 @@
-"""Identities: rules that write into registers which segments an address is in, and what rules
-match for it. What is written, `policies.compiler.common.identity_codes` says."""
+"""Identities: rules that write an address's segments into registers, and the matches on them. The
+codes are those of `policies.compiler.common.identity_codes`."""
 
 from __future__ import annotations
 

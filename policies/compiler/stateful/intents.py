@@ -1,4 +1,4 @@
-"""Intents and the default as rules, kept up as intents come, change, expire and go."""
+"""Intents and the default as rules, updated incrementally."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def intent_matches(intent: Intent, codes: Codes, *also: Field) -> Iterator[tuple
 
 
 def outcome(intent: Intent, number: int) -> tuple[RuleAction, ...]:
-    """What an intent's rules do. What tier ``emergency`` allows, no feed has a say in."""
+    """The actions of an intent's rules. Feeds do not apply to what tier ``emergency`` allows."""
     following = RuleTable.OBSERVE if intent.tier is Tier.EMERGENCY else RuleTable.AUDIT
     return _outcome(intent.action, number, following)
 

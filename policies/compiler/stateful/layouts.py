@@ -16,7 +16,7 @@ from policies.rules.rule import Field, Goto, Load, Resubmit, RuleAction
 
 
 def report(reason: Reason) -> tuple[RuleAction, ...]:
-    """A copy to the controller that says why."""
+    """A copy to the controller with its reason."""
     return (Load(layout.REASON, reason), Resubmit(RuleTable.REPORT))
 
 

@@ -1,4 +1,4 @@
-"""Reporting and counting connections without holding up a packet.
+"""Observation: reporting and counting connections without delaying a packet.
 
 Of a TCP connection the switch sends short copies: of the packet that opens it,
 and, from the edge where they come in, of those that answer, refuse or close it.
