@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from contextlib import suppress
 from enum import IntEnum
 from sys import intern
+
+from topology.addresses import is_host_address, looks_like_group
+from topology.home_networks import PRIVATE, Address, Network, home_networks, within
 
 CACHE = 20_000  # addresses whose place is remembered
 EVIDENCE = 50  # records before a public prefix can be found to be ours
 SHARE = 0.5  # of those, the share that must have an end in it
-PREFIX = 16
 
 
 class AddressScope(IntEnum):
@@ -27,18 +30,18 @@ class Territory:
     """Tells where an address is.
 
     With ``internal`` given, exactly those networks are ours. Without, private
-    address space is, and so is the one public /16 that at least half of the
-    records have an end in: a recording made at a network's border shows its
-    own network in every line.
+    address space is, and so is the one public network (/16, or /48) that at
+    least half of the first records have an end in, and no private one: a
+    recording made at a network's border shows its own network in every line.
     """
 
     def __init__(self, internal: tuple[str, ...] = ()) -> None:
         self._networks = tuple(ipaddress.ip_network(text, strict=False) for text in internal)
-        self._declared: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+        self._declared: tuple[Network, ...] = ()
         self._cache: dict[str, AddressScope] = {}
         self._seen = 0
-        self._shares: dict[int, int] = {}
-        self.found: ipaddress.IPv4Network | None = None
+        self._pairs: list[tuple[Address, Address, int]] = []
+        self.found: Network | None = None
         self.settled = bool(self._networks)  # nothing more is to be found out from traffic
 
     def scope_of(self, text: str) -> AddressScope:
@@ -59,44 +62,30 @@ class Territory:
     def notice(self, src: str, dst: str) -> None:
         """Evidence for which public prefix is ours; call until :attr:`settled`."""
         self._seen += 1
-        for prefix in {_public_prefix(src), _public_prefix(dst)} - {None}:
-            assert prefix is not None
-            self._shares[prefix] = self._shares.get(prefix, 0) + 1
+        with suppress(ValueError):
+            self._pairs.append((ipaddress.ip_address(src), ipaddress.ip_address(dst), 1))
         if self._seen < EVIDENCE:
             return
         self.settled = True
-        best, count = max(self._shares.items(), key=lambda kv: (kv[1], -kv[0]), default=(0, 0))
-        if count >= SHARE * self._seen:
-            self.found = ipaddress.IPv4Network((best << PREFIX, PREFIX))
+        for network in home_networks(self._pairs, self._seen, most=1, least=SHARE):
+            self.found = network
             self._cache.clear()
-        self._shares.clear()
+        self._pairs.clear()
 
     def _classify(self, text: str) -> AddressScope:
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
             return AddressScope.NOBODY
-        if address.is_multicast or address.is_unspecified or address.is_loopback:
+        if not is_host_address(address) or looks_like_group(text):
             return AddressScope.NOBODY
-        if address.version == 4 and (text == "255.255.255.255" or text.endswith(".255")):
-            return AddressScope.NOBODY
-        if any(address in net for net in self._declared if net.version == address.version):
+        if within(address, self._declared):
             return AddressScope.INSIDE
         if self._networks:
-            ours = any(address in net for net in self._networks if net.version == address.version)
+            ours = within(address, self._networks)
             return AddressScope.INSIDE if ours else AddressScope.OUTSIDE
-        if address.is_private or address.is_link_local:
+        if within(address, PRIVATE):
             return AddressScope.INSIDE
-        if self.found is not None and address.version == 4 and address in self.found:
+        if self.found is not None and within(address, (self.found,)):
             return AddressScope.INSIDE
         return AddressScope.OUTSIDE
-
-
-def _public_prefix(text: str) -> int | None:
-    try:
-        address = ipaddress.IPv4Address(text)
-    except ValueError:
-        return None
-    if address.is_private or address.is_multicast or address.is_loopback:
-        return None
-    return int(address) >> PREFIX

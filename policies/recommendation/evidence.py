@@ -6,10 +6,8 @@ every address that is not inside.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from policies.model import (
     ICMP,
@@ -24,19 +22,11 @@ from policies.model import (
 )
 from policies.review.recorded_traffic import RecordedTraffic, connections
 from topology.addresses import is_group
+from topology.home_networks import PRIVATE, home_networks, within
 
 REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name
-PRIVATE = tuple(
-    ip_network(text)
-    for text in (
-        "10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16",
-        "fc00::/7", "fe80::/10",
-    )
-)  # fmt: skip
-_ENOUGH_INSIDE = 0.9
 _MOST_NETWORKS = 8
-_WIDTH = {4: 16, 6: 48}
 
 Port = tuple[int, int]  # protocol and responder's port, or ICMP type
 
@@ -96,7 +86,7 @@ class NodeIndex:
                 if node not in declared:
                     self.addresses.setdefault(node, []).append(address)
                 self._inside[node] = (
-                    node in declared or is_group(address) or _within(address, self.networks)
+                    node in declared or is_group(address) or within(address, self.networks)
                 )
 
     def node(self, address: Address) -> str:
@@ -107,42 +97,15 @@ class NodeIndex:
         return self._inside.get(node, False)
 
 
-def _within(address: Address, networks: Iterable[Network]) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
-
-
 def _inside_networks(traffic: RecordedTraffic, names: dict[Address, str]) -> tuple[Network, ...]:
-    """Private networks, and whichever public ones most of the traffic has an end in.
-
-    A recording is made somewhere, so nearly every connection in it has an end
-    there: networks are added, the one with the most connections first, until
-    nine in ten have.
-    """
-    left: list[tuple[Connection, int]] = []
+    """Private networks, and whichever public ones most of the traffic has an end in."""
+    pairs: list[tuple[Address, Address, int]] = []
     total = 0
     for connection, seen, _ in connections(traffic):
         total += seen.connections
-        ends = (connection.src, connection.dst)
-        if not any(end in names or is_group(end) or _within(end, PRIVATE) for end in ends):
-            left.append((connection, seen.connections))
-    found: list[Network] = []
-    while left and len(found) < _MOST_NETWORKS:
-        if sum(times for _, times in left) <= (1 - _ENOUGH_INSIDE) * total:
-            break
-        ends_in: Counter[Network] = Counter()
-        for connection, times in left:
-            for network in {_around(connection.src), _around(connection.dst)}:
-                ends_in[network] += times
-        best = min(ends_in, key=lambda network: (-ends_in[network], str(network)))
-        found.append(best)
-        left = [each for each in left if best not in (_around(each[0].src), _around(each[0].dst))]
-    return (*PRIVATE, *found)
-
-
-def _around(address: Address) -> Network:
-    return ip_network(
-        (int(address) if address.version == 4 else address, _WIDTH[address.version]), strict=False
-    )
+        if connection.src not in names and connection.dst not in names:
+            pairs.append((connection.src, connection.dst, seen.connections))
+    return (*PRIVATE, *home_networks(pairs, total, _MOST_NETWORKS))
 
 
 def edges_of(

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 from policies.model import Policy
 from policies.semantics.host_addresses import known_hosts
+from topology.home_networks import is_private
 from topology.records import Binding
 
 SMALLEST = {4: 8, 6: 24}  # a shorter prefix in a policy means "everybody", not "ours"
@@ -69,5 +70,5 @@ def own_networks(policy: Policy, bindings: Iterable[Binding]) -> tuple[str, ...]
         for member in segment.members
         if member.cidr is not None and member.cidr.prefixlen >= SMALLEST[member.cidr.version]
     }
-    public = sorted(str(each) for each in networks if not each.is_private)
+    public = sorted(str(each) for each in networks if not is_private(each))
     return tuple(public)

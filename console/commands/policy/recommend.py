@@ -17,9 +17,10 @@ from policies.language.errors import printable
 from policies.language.reader import load_policy
 from policies.model import Host, Mode, Network
 from policies.recommendation import Recommendation, policy_text, recommend
-from policies.recommendation.evidence import PRIVATE, service_of
+from policies.recommendation.evidence import service_of
 from policies.recommendation.writing import kinds
 from policies.review.recorded_traffic import RecordedTraffic
+from topology.home_networks import PRIVATE
 
 MODES = tuple(mode.name.lower() for mode in Mode)
 _SHOWN = 20

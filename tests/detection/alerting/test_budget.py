@@ -84,7 +84,9 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
         ("10.1.2.3", AddressScope.INSIDE),
         ("fd00::1", AddressScope.INSIDE),
         ("fe80::1", AddressScope.INSIDE),
+        ("100.64.0.9", AddressScope.INSIDE),
         ("8.8.8.8", AddressScope.OUTSIDE),
+        ("203.0.113.5", AddressScope.OUTSIDE),
         ("2606:4700::1", AddressScope.OUTSIDE),
         ("224.0.0.251", AddressScope.NOBODY),
         ("ff02::1", AddressScope.NOBODY),
@@ -113,6 +115,14 @@ def test_the_own_public_network_of_a_border_recording_is_found() -> None:
         territory.notice(f"147.32.80.{i}", f"{20 + i}.1.2.3")
     assert territory.scope_of("147.32.1.1") is AddressScope.INSIDE
     assert territory.scope_of("20.1.2.3") is AddressScope.OUTSIDE
+
+
+def test_the_server_that_every_private_host_talks_to_is_not_ours() -> None:
+    territory = Territory()
+    for i in range(EVIDENCE):
+        territory.notice(f"192.168.0.{i}", "66.63.1.1")
+    assert territory.settled and territory.found is None
+    assert territory.scope_of("66.63.1.1") is AddressScope.OUTSIDE
 
 
 def test_no_public_network_is_found_where_addresses_are_private() -> None:
