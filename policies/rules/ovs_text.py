@@ -34,6 +34,7 @@ from policies.rules.rule import (
     UseMeter,
     WriteMetadata,
 )
+from topology.addresses import mac_text
 
 # Ports that are none (OpenFlow 1.3.5, section 7.2.1). No rule of ours names one; somebody's own,
 # read back from a switch, may.
@@ -78,7 +79,7 @@ def field_text(field: Field) -> str:
 def _value_text(kind: FieldKind, value: int) -> str:
     match kind:
         case FieldKind.MAC:
-            return ":".join(f"{byte:02x}" for byte in value.to_bytes(6, "big"))
+            return mac_text(value)
         case FieldKind.IPV4:
             return str(IPv4Address(value))
         case FieldKind.IPV6:

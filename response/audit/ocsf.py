@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from policies.model import PROTOCOL_NUMBERS
 from response.audit.attack_techniques import TECHNIQUES, VERSION
 from response.audit.chain import AuditEntry
 
@@ -25,7 +26,6 @@ LEARNING = 4  # type of an analytic
 ALLOWED, DENIED = 1, 2  # actions
 DISPOSITIONS = {"quarantine": 3, "isolate": 4, "rate_limit": 14}
 BLOCKED, RESTORED = 2, 9
-_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 _MAX_EVIDENCE = 20
 _FINDING_KINDS = {
     "decision": (UPDATE, 2), "approved": (UPDATE, 2), "extended": (UPDATE, 2),
@@ -185,7 +185,7 @@ class Ocsf:
 
 def _evidence(record: dict[str, Any]) -> dict[str, Any]:
     info: dict[str, Any] = {"protocol_name": record["proto"], "direction_id": 0}
-    number = _PROTOCOLS.get(record["proto"])
+    number = PROTOCOL_NUMBERS.get(record["proto"])
     if number is not None:
         info["protocol_num"] = number
     ends = {}
