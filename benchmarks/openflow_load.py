@@ -1,6 +1,6 @@
-"""A switch that is none: it greets a controller, sends packet-ins, and times what comes of them.
+"""A switch in software that greets a controller, sends packet-ins, and times what follows.
 
-One thread, one socket, no library. Load is open loop (``rate`` a second, each
+One thread, one socket, no OpenFlow library. Load is open loop (``rate`` a second, each
 packet-in timed from the moment it was due, so that a stalled controller cannot
 hide its queue) or closed loop (at most ``window`` unanswered ones). An answer
 is a packet-out that ends with the tag of its packet-in.
@@ -15,21 +15,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tests.support.fake_switch import ECHO_REQUEST, FakeSwitch
+
 VERSION = 4
-(HELLO, ERROR, ECHO, ECHOED, EXPERIMENTER, FEATURES, FEATURED, CONFIG, CONFIGURED) = range(9)
-PACKET_IN, PACKET_OUT, FLOW_MOD, METER_MOD = 10, 13, 14, 29
-MULTIPART, MULTIPARTED, BARRIER, BARRED, ROLE, ROLED = 18, 19, 20, 21, 24, 25
-DESCRIPTION, FLOWS, AGGREGATE, PORTS = 0, 1, 2, 13
-GROUP_FEATURES, METERS, METER_FEATURES = 8, 10, 11
-ONF, BUNDLE_CONTROL, BUNDLE_ADD = 0x4F4E4600, 2300, 2301
-ADD, DELETE_STRICT = 0, 4
-METER_DELETE = 2
-ALL = 0xFF
-MOST = 60_000  # bytes of one part of a listing
+HELLO, ERROR, PACKET_IN, PACKET_OUT = 0, 1, 10, 13
 TAG = b"sptm"
 NO_BUFFER = 0xFFFF_FFFF
 _HEADER = struct.Struct("!BBHI")
-_EMPTY = {AGGREGATE: 24, GROUP_FEATURES: 40, METER_FEATURES: 16}
 
 
 def message(kind: int, xid: int, body: bytes = b"") -> bytes:
@@ -59,10 +51,8 @@ def opening_frame(
 
 @dataclass(slots=True)
 class LoadSwitch:
-    """One connection to a controller. Times are of `time.monotonic`, in seconds.
-
-    It remembers the rules and meters that it is given and lists them when asked, as a switch does.
-    """
+    """One connection of a `FakeSwitch` to a controller. Times are of `time.monotonic`, in seconds;
+    ``heard`` is when the controller last sent anything but an echo request."""
 
     address: tuple[str, int]
     dpid: int = 1
@@ -70,11 +60,13 @@ class LoadSwitch:
     heard: float = 0.0
     answered: dict[int, float] = field(default_factory=dict)
     errors: int = 0
-    _rules: dict[bytes, bytes] = field(default_factory=dict)  # by table, priority and match
-    _meters: dict[bytes, bytes] = field(default_factory=dict)
+    switch: FakeSwitch = field(init=False)
     _socket: socket.socket = field(default_factory=socket.socket)
     _in: bytearray = field(default_factory=bytearray)
     _out: bytearray = field(default_factory=bytearray)
+
+    def __post_init__(self) -> None:
+        self.switch = FakeSwitch(self.dpid, ports=self.ports)
 
     def connect(self, patience: float = 20.0) -> None:
         """Connect as soon as somebody listens. Raises OSError when nobody does in time."""
@@ -161,112 +153,25 @@ class LoadSwitch:
     def _read(self) -> None:
         buf, at = bytes(self._in), 0
         while len(buf) - at >= 8:
-            _, kind, length, xid = _HEADER.unpack_from(buf, at)
+            _, kind, length, _ = _HEADER.unpack_from(buf, at)
             if len(buf) - at < length:
                 break
-            self._hear(kind, xid, buf[at + 8 : at + length])
+            self._take(kind, buf[at : at + length])
             at += length
         del self._in[:at]
 
-    def _hear(self, kind: int, xid: int, body: bytes) -> None:
+    def _take(self, kind: int, data: bytes) -> None:
+        """One whole message from the controller."""
         if kind == PACKET_OUT:
-            if body[-8:-4] == TAG:
-                number = int.from_bytes(body[-4:], "big")
+            if data[-8:-4] == TAG:
+                number = int.from_bytes(data[-4:], "big")
                 self.answered.setdefault(number, time.monotonic())
             return
-        if kind != ECHO:
+        if kind != ECHO_REQUEST:
             self.heard = time.monotonic()
-        if kind == ECHO:
-            self._out += message(ECHOED, xid, body)
-        elif kind == FEATURES:
-            features = struct.pack("!QIBB2xII", self.dpid, 0, 254, 0, 0x4F, 0)
-            self._out += message(FEATURED, xid, features)
-        elif kind == CONFIG:
-            self._out += message(CONFIGURED, xid, struct.pack("!HH", 0, 0xFFFF))
-        elif kind == BARRIER:
-            self._out += message(BARRED, xid)
-        elif kind == ROLE:
-            self._out += message(ROLED, xid, body)
-        elif kind == MULTIPART:
-            self._list(xid, body)
-        elif kind == FLOW_MOD:
-            self._change_rule(body)
-        elif kind == METER_MOD:
-            self._change_meter(body)
-        elif kind == EXPERIMENTER:
-            self._bundle(xid, body)
-        elif kind == ERROR:
-            self.errors += 1
-
-    def _change_rule(self, body: bytes) -> None:
-        """A FLOW_MOD that adds one rule or deletes one; kept as flow statistics list it."""
-        cookie, table, command, idle, hard, priority, flags = struct.unpack_from(
-            "!Q8xBBHHH12xH", body
-        )
-        match_size = int.from_bytes(body[42:44], "big")
-        key = bytes((table,)) + body[22:24] + body[40 : 40 + match_size]
-        if command == DELETE_STRICT:
-            self._rules.pop(key, None)
-        elif command == ADD:
-            rest = body[40:]
-            head = struct.pack(
-                "!HBxIIHHHH4xQQQ", 48 + len(rest), table, 0, 0, priority, idle, hard, flags,
-                cookie, 0, 0,
-            )  # fmt: skip
-            self._rules[key] = head + rest
-
-    def _change_meter(self, body: bytes) -> None:
-        command, flags = struct.unpack_from("!HH", body)
-        number, bands = body[4:8], body[8:]
-        if command == METER_DELETE:
-            self._meters.pop(number, None)
-        else:
-            self._meters[number] = struct.pack("!HH", 8 + len(bands), flags) + number + bands
-
-    def _list(self, xid: int, body: bytes) -> None:
-        """Answer a multipart request, in as many parts as it takes."""
-        what = int.from_bytes(body[:2], "big")
-        parts = [b""]
-        for entry in self._entries(what, body[8:]):
-            if len(parts[-1]) + len(entry) > MOST:
-                parts.append(b"")
-            parts[-1] += entry
-        for number, listed in enumerate(parts, 1):
-            more = number < len(parts)
-            self._out += message(MULTIPARTED, xid, struct.pack("!HH4x", what, more) + listed)
-
-    def _entries(self, what: int, asked: bytes) -> Iterable[bytes]:
-        if what == DESCRIPTION:
-            texts = (b"none", b"Open vSwitch", b"none", b"0", b"none")
-            return [struct.pack("!256s256s256s32s256s", *texts)]
-        if what == PORTS:
-            return map(_port, range(1, self.ports + 1))
-        if what == METERS:
-            return self._meters.values()
-        if what == FLOWS:
-            table, cookie, mask = struct.unpack_from("!B15xQQ", asked)
-            return (
-                rule for rule in self._rules.values()
-                if table in (ALL, rule[2])
-                and int.from_bytes(rule[24:32], "big") & mask == cookie & mask
-            )  # fmt: skip
-        return [bytes(_EMPTY.get(what, 0))]
-
-    def _bundle(self, xid: int, body: bytes) -> None:
-        vendor, kind = struct.unpack_from("!II", body)
-        if (vendor, kind) == (ONF, BUNDLE_ADD) and body[17] == FLOW_MOD:
-            self._change_rule(body[24:])
-        elif (vendor, kind) == (ONF, BUNDLE_CONTROL):
-            number, step, flags = struct.unpack_from("!IHH", body, 8)
-            answer = struct.pack("!IIIHH", ONF, kind, number, step + 1, flags)
-            self._out += message(EXPERIMENTER, xid, answer)
-
-
-def _port(number: int) -> bytes:
-    speed = 10**7
-    rest = (0, 4, 0x840, 0x840, 0x840, 0, speed, speed)
-    mac = bytes((6, 0, 0, 0, 0, number))
-    return struct.pack("!I4x6s2x16sIIIIIIII", number, mac, b"p%d" % number, *rest)
+        self.errors += kind == ERROR
+        for _, _, answer in self.switch.answer(data):
+            self._out += answer
 
 
 def percentile(values: Iterable[float], share: float) -> float:

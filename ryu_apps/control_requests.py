@@ -61,7 +61,7 @@ def handle(app: RunningController, request: Request) -> dict[str, Any]:
 
 def policy_request(rollout: Rollout, request: Request) -> dict[str, Any]:
     """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
-    asks. What cannot be done changes nothing."""
+    asks. A request that fails changes nothing."""
     by, now = str(request["by"]), time.time()
     number = request.get("version")
     version = None if number is None else int(number)
@@ -131,7 +131,7 @@ def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict
 
 
 def _checked(session: Session, asked: float) -> dict[str, Any]:
-    """One switch's comparison. A fault that was put right just before the question counts too:
+    """One switch's comparison. Drift that was repaired just before the request counts too:
     a check right after a change of one's own must not report that there was none."""
     answer: dict[str, Any] = {"switch": session.switch, "state": "right", "failure": None}
     checked, repaired = session.checked, None

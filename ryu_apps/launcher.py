@@ -39,7 +39,7 @@ STORE_PATIENCE = 0.05  # seconds: forwarding must not wait for somebody else's w
 
 
 class LaunchError(Exception):
-    """The controller cannot start; the text is one line that says what to do."""
+    """The controller cannot start; the text is one line that names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _switches(path: str | None) -> Switches:
-    """What the installation says of its switches."""
+    """The settings of the switches file."""
     if path is None:
         return Switches()
     try:
@@ -238,7 +238,7 @@ def _secret(state: Path) -> bytes:
 
 
 def _kept(path: Path, size: int) -> bytes:
-    """Random bytes that a restart finds again."""
+    """Random bytes, made once and read again at a restart."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""The one place that knows which OpenFlow library runs: Ryu, or its maintained fork os-ken.
+"""The OpenFlow library, the only module that imports it: Ryu, or its maintained fork os-ken.
 
 Ryu where it is installed, unless ``SEPTUM_OPENFLOW=os-ken`` says otherwise; both
 with eventlet. Ryu 4.34's own ``ryu-manager`` does not start with a current

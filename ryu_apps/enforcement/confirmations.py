@@ -15,7 +15,7 @@ from ryu_apps.enforcement.decision_state import DecisionRules, by_decision
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.session import Session
 
-MOST_ENDED = 1_000  # ended decisions remembered for switches that are away
+MAX_ENDED = 1_000  # ended decisions remembered for switches that are away
 
 
 def confirmation(switch: int, decided: DecisionRules) -> Callable[[float], list[Effect]]:
@@ -102,7 +102,7 @@ class EndedDecisions:
         self._decisions.pop(decision.id, None)
         if not held and decision.rules:
             self._decisions[decision.id] = decision
-            if len(self._decisions) > MOST_ENDED:
+            if len(self._decisions) > MAX_ENDED:
                 del self._decisions[next(iter(self._decisions))]
 
     def gone(

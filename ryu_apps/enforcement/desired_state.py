@@ -23,7 +23,7 @@ STATEFUL = Form()
 
 
 class DesiredState:
-    """Everything that rules follow from, compiled when it is asked for.
+    """Everything that rules follow from, compiled on demand.
 
     The network is written by discovery, decisions and feeds by `DecisionState`, the policy here.
     ``problem`` is why the newest hosts are left out of the rules; empty for none.

@@ -135,8 +135,8 @@ class Rollout:
     ) -> Policy:
         """Read, compile for every switch, store, then send; all or nothing."""
         version, policy = self._ready(number)
-        said = "; ".join(part for part in (note, version.reach) if part)
-        before, now_holds = self._standing, after.told(now, what, number, by, said)
+        notes = "; ".join(part for part in (note, version.reach) if part)
+        before, now_holds = self._standing, after.told(now, what, number, by, notes)
         self._versions.stand(now_holds)
         try:
             effects = self._apply(policy, version.paths, now, number)

@@ -21,7 +21,7 @@ _OXM = struct.Struct("!I")
 _TOLD = {
     BY_NAME[name].header: name for name in ("in_port", REASON.field, OUTCOME.field, INTENT.field)
 }
-# How Open vSwitch begins what it tells of a copied packet: nearly every one is read at once.
+# How Open vSwitch begins the fields of a copied packet: nearly every one is read at once.
 _USUAL = struct.Struct("!2xHIIIHIIII")
 _USUAL_HEADERS = tuple(
     BY_NAME[name].header for name in ("in_port", "eth_type", REASON.field, INTENT.field)
@@ -33,8 +33,8 @@ MORE = 1
 
 
 class PacketIn(NamedTuple):
-    """``fields`` are the port the copy came with and the registers that say why (no others are
-    read); ``frame`` may be cut short."""
+    """``fields`` are the port that the copy came with and the registers that give the reason (no
+    others are read); ``frame`` may be cut short."""
 
     table: int
     cookie: int

@@ -11,7 +11,7 @@ from ryu_apps.openflow.fields import BY_HEADER
 
 
 def rule_text(rule: WireRule) -> str:
-    """Cookie, table, priority and match; what tells a rule from all others on its switch."""
+    """Cookie, table, priority and match; what identifies a rule on its switch."""
     table, priority, key = rule.key
     matched = "".join(f",{field}" for field in _fields(key))
     return f"cookie={rule.cookie:#x},table={table},priority={priority}{matched}"

@@ -27,14 +27,14 @@ _TCP = struct.Struct("!4xIIBB")
 
 
 class Frame(NamedTuple):
-    """What a frame says: ``ports`` are source and destination, or ICMP type and code; zeros in a
-    fragment after the first.
+    """The fields of a frame: ``ports`` are source and destination, or ICMP type and code; zeros in
+    a fragment after the first.
 
     For ARP and neighbour discovery ``src_ip`` is the sender and ``target`` the
-    address asked for or announced. ``src_ip`` is None where there is none.
+    address requested or announced. ``src_ip`` is None where there is none.
     ``hardware`` is the sender's MAC as ARP gives it, ``vlan`` the tag.
-    ``opens`` is False for a TCP segment that cannot be a connection's first. Of TCP also the
-    ``flags``, the sequence and acknowledgment numbers, and the ``length`` of what the segment
+    ``opens`` is False for a TCP packet that cannot be a connection's first. Of TCP also the
+    ``flags``, the sequence and acknowledgment numbers, and the ``length`` of what the packet
     carries, in bytes.
     """
 
@@ -71,7 +71,7 @@ def mac_text(mac: bytes) -> str:
 
 
 def read_frame(data: bytes) -> Frame | None:
-    """Parse the start of a frame; None when it is too short to tell."""
+    """Parse the start of a frame; None when it is too short."""
     try:
         return _read(data)
     except (struct.error, IndexError, ValueError):
@@ -113,7 +113,7 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
     later = part & 0x1FFF
     ports = (0, 0) if later else _ports(data, at, proto)
     tcp = proto == 6 and not later and len(data) >= at + 14
-    segment = _segment(data, at, end) if tcp else NO_SEGMENT
+    tcp_fields = _tcp_fields(data, at, end) if tcp else NO_TCP
     return Frame(
         ETH_IP,
         src_mac,
@@ -124,7 +124,7 @@ def _read_ipv4(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ports,
         None,
         False,
-        *segment,
+        *tcp_fields,
     )
 
 
@@ -155,15 +155,15 @@ def _read_ipv6(data: bytes, at: int, src_mac: str, dst_mac: str) -> Frame:
         ports,
         target,
         neighbour and ports[0] == NEIGHBOUR_SOLICITATION,
-        *(_segment(data, at, end) if tcp else NO_SEGMENT),
+        *(_tcp_fields(data, at, end) if tcp else NO_TCP),
     )
 
 
-NO_SEGMENT = (True, 0, 0, 0, 0)
+NO_TCP = (True, 0, 0, 0, 0)
 
 
-def _segment(data: bytes, at: int, end: int) -> tuple[bool, int, int, int, int]:
-    """Whether a TCP segment may open a connection, its flags, numbers and length.
+def _tcp_fields(data: bytes, at: int, end: int) -> tuple[bool, int, int, int, int]:
+    """Whether a TCP packet may open a connection, its flags, numbers and length.
 
     Only a SYN without ACK opens one; scans with other flags count too.
     """

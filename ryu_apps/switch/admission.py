@@ -1,4 +1,4 @@
-"""A switch that connects: what it can do, whose it is, and which rules it therefore gets."""
+"""Admission of a switch that connects: its capabilities, its owner, and the rules that follow."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNDERSTOOD_NOT = (BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST)
 
 @dataclass(slots=True)
 class Admission:
-    """``settings`` are what the installation's file says; ``owner`` is our own number, and with
+    """``settings`` are those of the switches file; ``owner`` is our own number, and with
     ``takeover`` a switch that is another's is taken from it, once."""
 
     owner: int = 1
@@ -34,7 +34,7 @@ class Admission:
     _others: dict[int, str] = field(default_factory=dict)
 
     def welcome(self, session: Session, now: float) -> list[Effect]:
-        """The first questions."""
+        """The first requests."""
         return [Send(session.switch, session.role.ask()), *session.ask(now)]
 
     def probed(
@@ -137,7 +137,8 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
 
 
 def fragments(session: Session) -> list[Effect]:
-    """Where nothing puts fragments together, later ones cannot be judged and are dropped. No rule
-    says so, so it is said again now and then, in case somebody else has said otherwise."""
+    """Set how a switch treats IP fragments: where it does not reassemble them, later ones cannot be
+    judged and are dropped. No rule shows the setting, so it is repeated every few seconds in case
+    another program has changed it."""
     drop = session.profile.target is not SwitchTarget.STATEFUL
     return [Send(session.switch, set_fragments(drop=drop))]

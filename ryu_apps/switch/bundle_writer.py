@@ -60,7 +60,7 @@ class SwitchRefusal:
 
 @dataclass(slots=True)
 class PendingChange:
-    """``before`` are the rules that altered ones take the place of. A ``tight`` change finds no
+    """``before`` are the rules that altered ones replace. A ``tight`` change finds no
     room for new rules beside the old ones: everything is dropped while it is made."""
 
     what: str

@@ -15,7 +15,7 @@ from ryu_apps.switch.session import CHECK_EVERY, Phase, Session
 from ryu_apps.switch.table_reader import TableReading
 
 NOTHING = RuleDifference((), (), (), 0)
-Desired = Callable[[], Iterable[Rule]]
+DesiredRules = Callable[[], Iterable[Rule]]
 Repair = Callable[[Confirmed], list[Effect]]
 
 
@@ -46,13 +46,13 @@ def unread(session: Session, why: str, now: float) -> list[Effect]:
 
 
 def judge(
-    session: Session, reading: TableReading, desired: Desired, repair: Repair, now: float
+    session: Session, reading: TableReading, desired: DesiredRules, repair: Repair, now: float
 ) -> list[Effect]:
     """Compare a ready switch's reading with what it should have, and repair what differs.
 
-    Usually that is what the session knows it to have; ``desired`` compiles anew,
-    for a thorough comparison. Of a switch that refused a change nothing is sure
-    until it is read anew, and nothing is repaired here.
+    Usually that is what the session has recorded as installed; ``desired`` compiles
+    anew, for a thorough comparison. The rules of a switch that refused a change are
+    uncertain until it is read anew, so nothing is repaired here.
     """
     found = reading.merged(session.installed)
     difference = drift(session.installed, found)
@@ -99,7 +99,7 @@ def _thorough(
     """Against the policy itself.
 
     What ends by a timer may end a moment sooner or later than its decision: such
-    rules count only where the switch is not as the session knows it.
+    rules count only where the switch differs from what the session recorded.
     """
     whole = compare(session.wire(rules), found)
     strange = {rule.key for rule in (*drifted.missing, *drifted.altered, *drifted.excess)}

@@ -24,7 +24,7 @@ from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
 LOG = logging.getLogger("septum.listener")
 HELLO, ERROR, FEATURES_REPLY = 0, 1, 6
 TABLES_AT = 20  # where a features reply has its number of tables
-MOST_TABLES = 254
+MAX_TABLES = 254
 VERSION = 4
 READ_BLOCK = 16_384  # bytes: some hundred packet copies, two milliseconds' work
 BUSY = 512 * 1024  # bytes a second, some 2,000 packet copies, from which on reading waits
@@ -33,10 +33,10 @@ PACE_WINDOW = 0.02  # seconds
 HANDSHAKE_WITHIN = 10.0  # seconds until a connection must be a switch's
 TLS_WITHIN = 5.0
 SOCKET_TIMEOUT = 2.0  # seconds: how often a silent connection is looked at
-MOST_CONNECTIONS = 4_096
-MOST_STRANGERS = 256  # connections that have not finished the handshake
-MOST_STRANGERS_FROM = 32  # of them from one address
-MOST_MALFORMED = 100  # messages of one connection, in which case it is no switch of ours
+MAX_CONNECTIONS = 4_096
+MAX_HANDSHAKES = 256  # connections that have not finished the handshake
+MAX_HANDSHAKES_PER_ADDRESS = 32  # of them from one address
+MAX_MALFORMED = 100  # messages of one connection, in which case it is no switch of ours
 BACKLOG = 128
 _HEADER = struct.Struct("!BBHI")
 Tap = Callable[[Any, int, int, bytes], bool]
@@ -97,7 +97,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         self._until = time.monotonic() + HANDSHAKE_WITHIN
         self._malformed = 0
         self.handshake_done = handshake_done
-        self.tables = MOST_TABLES
+        self.tables = MAX_TABLES
 
     def _recv_loop(self) -> None:
         rest = b""
@@ -174,7 +174,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         self._malformed += 1
         if self._malformed == 1:
             LOG.warning("%s: message of type %d dropped: %r", self._name(), kind, error)
-        if self._malformed >= MOST_MALFORMED or self.state != MAIN:
+        if self._malformed >= MAX_MALFORMED or self.state != MAIN:
             raise Unreadable(f"{self._malformed} malformed messages")
 
     def _name(self) -> str:
@@ -208,7 +208,7 @@ class Listener:
     paused: Callable[[], None]
     refused: Refused = field(default_factory=Refused)
     _connections: int = 0
-    _strangers: Counter[str] = field(default_factory=Counter)
+    _handshakes: Counter[str] = field(default_factory=Counter)
 
     def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         """Listen on an address. Raises OSError."""
@@ -224,27 +224,27 @@ class Listener:
                 LOG.error("a connection cannot be taken: %s", error)
                 hub.sleep(1.0)
                 continue
-            if self._connections >= MOST_CONNECTIONS or not self._room_for(address[0]):
+            if self._connections >= MAX_CONNECTIONS or not self._room_for(address[0]):
                 self.refused.too_many += 1
                 sock.close()
                 continue
             self._connections += 1
-            self._strangers[address[0]] += 1
+            self._handshakes[address[0]] += 1
             hub.spawn(self._take, sock, address, tls)
 
     def _room_for(self, host: str) -> bool:
-        total = self._strangers.total()
-        return total < MOST_STRANGERS and self._strangers[host] < MOST_STRANGERS_FROM
+        total = self._handshakes.total()
+        return total < MAX_HANDSHAKES and self._handshakes[host] < MAX_HANDSHAKES_PER_ADDRESS
 
     def _take(self, sock: Any, address: Any, tls: ssl.SSLContext | None) -> None:
-        stranger = True
+        unfinished = True
 
         def known() -> None:
-            nonlocal stranger
-            if stranger:
-                stranger = False
-                self._strangers[address[0]] -= 1
-                self._strangers += Counter()  # forget who has none left
+            nonlocal unfinished
+            if unfinished:
+                unfinished = False
+                self._handshakes[address[0]] -= 1
+                self._handshakes += Counter()  # forget addresses without any
 
         try:
             if tls is not None:

@@ -1,10 +1,9 @@
-"""One connected switch: reading what it has, changing it in atomic bundles, confirming.
+"""One connected switch: read its rules, change them in atomic bundles, wait for confirmation.
 
-A session goes *asking* (what can it do?) → *reading* (rules and meters are asked
-for) → *settling* (link discovery may answer) → *ready*, or stays on *standby*
-where the switch is another controller's. It never clears a table: it sends the
-difference, and nothing where there is none. When ready it reads again every few
-seconds, to find what others changed on the switch.
+A session goes from *asking* (capabilities) to *reading* (rules and meters) to *settling* (time
+for link discovery) to *ready*, or stays on *standby* where the switch is another controller's.
+It never clears a table: it sends the difference, and nothing where there is none. When ready it
+reads again every few seconds, to find what others changed on the switch.
 """
 
 from __future__ import annotations
@@ -84,7 +83,7 @@ class Session:
     role: ControllerRole = field(init=False)
     confirmed: bool = False  # it has taken a whole set of rules
     writer: BundleWriter = field(init=False)
-    refusal: SwitchRefusal | None = None  # the last, until it is looked at
+    refusal: SwitchRefusal | None = None  # the last, until it is followed up
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
     _refusals: int = 0  # in a row
 
@@ -100,16 +99,16 @@ class Session:
 
     @property
     def idle(self) -> bool:
-        """Nothing is on its way: the switch is known to have what `installed` says."""
+        """Whether nothing is pending: the switch is known to have the rules of `installed`."""
         return self.writer.idle
 
     @property
     def unsure(self) -> bool:
-        """It refused a change: what it has may not be what `installed` says."""
+        """Whether it refused a change, so that its rules may differ from `installed`."""
         return self.retry_at > 0
 
     def ask(self, now: float) -> list[Effect]:
-        """Find out what the switch can do."""
+        """Request what the switch can do."""
         self.phase = Phase.ASKING
         self.transactions.withdraw(self.probe)
         self.probe = CapabilityProbe(self.tables, self.transactions)
@@ -299,8 +298,8 @@ class Session:
         ]
 
     def flow_removed(self, removed: FlowRemoved) -> None:
-        """A rule ended by its own timeout is no longer installed; one that somebody took away is
-        found missing when the switch is read again."""
+        """A rule that timed out is no longer installed; one that somebody removed is found
+        missing when the switch is read again."""
         if removed.reason not in ENDED_BY_ITSELF:
             return
         key = (removed.table, removed.priority, tuple(sorted(removed.key)))

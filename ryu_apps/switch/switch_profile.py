@@ -54,7 +54,7 @@ def profile_of(capabilities: SwitchCapabilities, setting: SwitchSetting) -> Swit
     limits = [*LOSSES[target], *capabilities.lacks()]
     if setting.kind is not None and _rank(setting.kind) < _rank(capabilities.target):
         limits.append(
-            f"the switches file says {setting.kind}, but it seems to be {capabilities.target}"
+            f"the switches file sets {setting.kind}, but it seems to be {capabilities.target}"
         )
     return SwitchProfile(
         form,

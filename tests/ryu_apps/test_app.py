@@ -66,7 +66,7 @@ def test_a_switch_gets_its_rules_and_then_the_controller_is_ready(tmp_path: Path
         assert (state["phase"], state["kind"], state["ports"]) == (
             "ready", "stateful", list(range(1, 9)),
         )  # fmt: skip
-        assert state["rules"] == len(switch._rules) > 100
+        assert state["rules"] == len(switch.switch.rules) > 100
         assert switch.errors == 0 and state["late_replies"] == 0
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask_controller, controller.options.state, {"do": "check"})
@@ -86,9 +86,9 @@ def test_ports_that_go_are_followed_and_a_stranger_is_remembered_over_a_restart(
         switch._out += port_deleted(7)
         switch.wait(lambda: 7 not in state_of(controller)["ports"], 10)
         assert state_of(controller)["ports"] == [1, 2, 3, 4, 5, 6, 8]
-        rules = len(switch._rules)
+        rules = len(switch.switch.rules)
         assert controller.stop() == 0
-        assert len(switch._rules) == rules, "the switch keeps its rules"
+        assert len(switch.switch.rules) == rules, "the switch keeps its rules"
         controller.start()
         until(controller, 20, lambda: STRANGER[0] in macs(controller))
     store = Store.open(tmp_path / "state", 0.0)

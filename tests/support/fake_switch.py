@@ -1,7 +1,12 @@
-"""A switch in software: it keeps rules as bytes, and answers as OpenFlow 1.3 asks."""
+"""A switch in software: it keeps rules and meters as bytes, and answers as OpenFlow 1.3 asks.
+
+Tests hand it effects; `benchmarks.openflow_load` puts it behind a socket.
+"""
+
+from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
@@ -10,6 +15,11 @@ from ryu_apps.switch import capabilities as features
 from ryu_apps.switch.roles import ROLE_REPLY, ROLE_REQUEST
 
 Answer = tuple[int, int, bytes]
+"""Type, transaction id and the whole message."""
+
+FEATURES_REQUEST, FEATURES_REPLY, CONFIG_REQUEST, CONFIG_REPLY = 5, 6, 7, 8
+ECHO_REQUEST, ECHO_REPLY, PORTS = 2, 3, 13
+MOST = 60_000  # bytes of one part of a listing
 MASKED = {"metadata", "eth_src", "eth_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"}
 FIXED = struct.Struct("!HBxIIHHHHxxxxQQQ")
 
@@ -17,12 +27,18 @@ FIXED = struct.Struct("!HBxIIHHHHxxxxQQQ")
 class FakeSwitch:
     """``refuse`` makes the next bundle fail as a whole; kinds of multipart questions that are
     ``unanswered`` get no answer, ``unreadable`` ones an error. Without ``vendor`` it refuses every
-    vendor's messages; a table that holds ``table_size`` rules is full."""
+    vendor's messages; a table that holds ``table_size`` rules is full. It has ``ports`` ports."""
 
     def __init__(
-        self, number: int, *, tables: int = 32, table_size: int = 10**6, vendor: bool = True
+        self,
+        number: int,
+        *,
+        tables: int = 32,
+        table_size: int = 10**6,
+        vendor: bool = True,
+        ports: int = 8,
     ) -> None:
-        self.number = number
+        self.number, self.ports = number, ports
         self.tables, self.table_size, self.vendor = tables, table_size, vendor
         self.hardware = b"Open vSwitch" if vendor else b"plain"
         self.barriers = 0
@@ -47,11 +63,12 @@ class FakeSwitch:
                 data = effect.data
                 while data:
                     length = int.from_bytes(data[2:4], "big")
-                    answers += self._one(data[:length])
+                    answers += self.answer(data[:length])
                     data = data[length:]
         return answers
 
-    def _one(self, data: bytes) -> list[Answer]:
+    def answer(self, data: bytes) -> list[Answer]:
+        """Take one whole message; the answers to it."""
         kind, xid = data[1], int.from_bytes(data[4:8], "big")
         if kind == messages.MULTIPART_REQUEST:
             kind = int.from_bytes(data[8:10], "big")
@@ -59,13 +76,20 @@ class FakeSwitch:
                 return []
             if kind in self.unreadable:
                 return [(1, xid, messages.message(1, xid, struct.pack("!HH", 1, 2)))]
-            return [self._multipart(kind, xid, data[16:])]
+            return list(self._multipart(kind, xid, data[16:]))
         if kind == messages.BARRIER_REQUEST:
             self.barriers += 1
             return [(21, xid, messages.message(21, xid, b""))]
         if kind == messages.FLOW_MOD:
             refused = self._flow_mod(data[8:])
             return [] if refused is None else [_error(xid, *refused, data)]
+        if kind == FEATURES_REQUEST:
+            features_reply = struct.pack("!QIBB2xII", self.number, 0, self.tables, 0, 0x4F, 0)
+            return [_whole(FEATURES_REPLY, xid, features_reply)]
+        if kind == CONFIG_REQUEST:
+            return [_whole(CONFIG_REPLY, xid, struct.pack("!HH", self.fragments, 0xFFFF))]
+        if kind == ECHO_REQUEST:
+            return [_whole(ECHO_REPLY, xid, data[8:])]
         if kind == ROLE_REQUEST:
             return [(ROLE_REPLY, xid, data[:1] + bytes([ROLE_REPLY]) + data[2:])]
         if kind == messages.SET_CONFIG:
@@ -112,9 +136,9 @@ class FakeSwitch:
         padded = (length + 7) // 8 * 8
         key = (table, priority, body[40 : 40 + padded])
         if command == 0:
-            filled = sum(1 for each in self.rules if each[0] == table)
-            if key not in self.rules and filled >= self.table_size:
-                return (5, 1)
+            if key not in self.rules and len(self.rules) >= self.table_size:
+                if sum(each[0] == table for each in self.rules) >= self.table_size:
+                    return (5, 1)
             self.shut += priority == 0xFFFF
             self.rules[key] = (cookie, hard, body[40 + padded :])
             self.idle[key] = idle
@@ -144,41 +168,56 @@ class FakeSwitch:
             + matched
         )
 
-    def _multipart(self, kind: int, xid: int, asked: bytes) -> Answer:
-        body = b""
+    def _multipart(self, kind: int, xid: int, asked: bytes) -> Iterator[Answer]:
+        """A listing in as many parts as it takes."""
+        parts = [b""]
+        for entry in self._entries(kind, asked):
+            if len(parts[-1]) + len(entry) > MOST:
+                parts.append(b"")
+            parts[-1] += entry
+        for number, listed in enumerate(parts, 1):
+            head = struct.pack("!HHxxxx", kind, number < len(parts))
+            yield _whole(19, xid, head + listed)
+
+    def _entries(self, kind: int, asked: bytes) -> Iterator[bytes]:
         if kind == features.DESCRIPTION:
-            body = struct.pack("!256s256s256s32s256s", b"", self.hardware, b"", b"", b"")
-        if kind == features.GROUP_FEATURES:
-            body = bytes(40)
-        if kind == features.METER_FEATURES:
-            body = struct.pack("!IIIBBxx", 1000, 0, 0, 1, 0)
-        if kind == features.TABLE_FEATURES:
-            body = b"".join(self._table(number) for number in range(self.tables))
-        if kind == messages.MULTIPART_METER_CONFIG:
+            yield struct.pack("!256s256s256s32s256s", b"", self.hardware, b"", b"", b"")
+        elif kind == features.GROUP_FEATURES:
+            yield bytes(40)
+        elif kind == features.METER_FEATURES:
+            yield struct.pack("!IIIBBxx", 1000, 0, 0, 1, 0)
+        elif kind == features.TABLE_FEATURES:
+            yield from (self._table(number) for number in range(self.tables))
+        elif kind == PORTS:
+            yield from map(_port, range(1, self.ports + 1))
+        elif kind == messages.MULTIPART_METER_CONFIG:
             for number, (rate, burst) in self.meters.items():
-                body += struct.pack("!HHIHHIIxxxx", 24, 5, number, 1, 16, rate, burst)
-        if kind == messages.MULTIPART_FLOW:
+                yield struct.pack("!HHIHHIIxxxx", 24, 5, number, 1, 16, rate, burst)
+        elif kind == messages.MULTIPART_FLOW:
             wanted_table, wanted, mask = struct.unpack_from("!B15xQQ", asked)
             for (table, priority, found), (cookie, hard, rest) in self.rules.items():
                 if cookie & mask != wanted or wanted_table not in (table, messages.ALL_TABLES):
                     continue
                 size = FIXED.size + len(found) + len(rest)
-                fixed = FIXED.pack(
-                    size,
-                    table,
-                    1,
-                    0,
-                    priority,
-                    self.idle.get((table, priority, found), 0),
-                    hard,
-                    0,
-                    cookie,
-                    *self.carried.get(cookie, (0, 0)),
+                idle = self.idle.get((table, priority, found), 0)
+                counters = self.carried.get(cookie, (0, 0))
+                yield (
+                    FIXED.pack(size, table, 1, 0, priority, idle, hard, 0, cookie, *counters)
+                    + found
+                    + rest
                 )
-                body += fixed + found + rest
-        reply = messages.message(19, xid, struct.pack("!HHxxxx", kind, 0) + body)
-        return (19, xid, reply)
+
+
+def _port(number: int) -> bytes:
+    speed = 10**7
+    rest = (0, 4, 0x840, 0x840, 0x840, 0, speed, speed)
+    mac = bytes((6, 0, 0, 0, 0, number))
+    return struct.pack("!I4x6s2x16sIIIIIIII", number, mac, b"p%d" % number, *rest)
+
+
+def _whole(kind: int, xid: int, body: bytes) -> Answer:
+    return (kind, xid, messages.message(kind, xid, body))
 
 
 def _error(xid: int, kind: int, code: int, data: bytes) -> Answer:
-    return (1, xid, messages.message(1, xid, struct.pack("!HH", kind, code) + data[:64]))
+    return _whole(1, xid, struct.pack("!HH", kind, code) + data[:64])

@@ -1,4 +1,4 @@
-"""The OpenFlow listener of a real controller process: hostile input, crowds, TLS."""
+"""The OpenFlow listener of a real controller process: hostile input, many connections, TLS."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mininet_tests.lab.controller import ROOT, free_port
 from ryu_apps.runtime import controller
 from ryu_apps.switch.listener import (
     GATHER,
-    MOST_MALFORMED,
-    MOST_STRANGERS_FROM,
+    MAX_HANDSHAKES_PER_ADDRESS,
+    MAX_MALFORMED,
     READ_BLOCK,
     Pace,
     Refused,
@@ -48,7 +48,7 @@ def test_only_a_busy_connection_waits_for_more() -> None:
     assert waits(pace, 4.0, 0.001, 300)[-1] == 0.0
 
 
-def test_a_switch_that_has_much_to_say_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_switch_that_sends_much_is_not_taken_for_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers to echo requests wait behind everything else that it sends."""
     with socket.create_server(("127.0.0.1", 0)) as door:
         theirs = socket.create_connection(door.getsockname())
@@ -141,18 +141,20 @@ def test_hostile_input_never_takes_the_controller_or_its_switches_away(tmp_path:
 
 @pytest.mark.thorough
 @pytest.mark.timeout(60)
-def test_a_crowd_of_strangers_leaves_room_for_switches(tmp_path: Path) -> None:
+def test_a_crowd_of_unfinished_handshakes_leaves_room_for_switches(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         address = ("127.0.0.1", controller.options.of_port)
         until(controller, 20, lambda: status(controller))
         switch = LoadSwitch(address, dpid=42)
         switch.connect()
         switch.settle()
-        crowd = [socket.create_connection(address, 5) for _ in range(3 * MOST_STRANGERS_FROM)]
+        connections = [
+            socket.create_connection(address, 5) for _ in range(3 * MAX_HANDSHAKES_PER_ADDRESS)
+        ]
         until(controller, 5, lambda: status(controller)["lost"]["connections_refused"] > 0)
         assert [each["phase"] for each in status(controller)["switches"]] == ["ready"]
         until(controller, 20, lambda: "no OpenFlow handshake" in controller.log)
-        for each in crowd:
+        for each in connections:
             each.close()
         late = LoadSwitch(address, dpid=43)
 
@@ -169,14 +171,14 @@ def test_a_crowd_of_strangers_leaves_room_for_switches(tmp_path: Path) -> None:
 
 
 @pytest.mark.thorough
-def test_a_switch_that_only_talks_nonsense_is_put_out(tmp_path: Path) -> None:
+def test_a_switch_that_sends_only_nonsense_is_disconnected(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         address = ("127.0.0.1", controller.options.of_port)
         until(controller, 20, lambda: status(controller))
         switch = LoadSwitch(address, dpid=42)
         switch.connect()
         switch.settle()
-        switch._out += message(12, 1, b"x") * MOST_MALFORMED
+        switch._out += message(12, 1, b"x") * MAX_MALFORMED
         with pytest.raises((ConnectionError, OSError)):
             switch.wait(lambda: False, 5)
         until(controller, 5, lambda: not status(controller)["switches"])

@@ -84,7 +84,7 @@ def test_a_plain_change_writes_the_new_before_the_old_goes() -> None:
     rig = Rig()
     switch = rig.connect(1, plain())
     seen: list[str] = []
-    usual = switch._one
+    usual = switch.answer
 
     def watched(data: bytes) -> Any:
         if data[1] == messages.FLOW_MOD:
@@ -93,7 +93,7 @@ def test_a_plain_change_writes_the_new_before_the_old_goes() -> None:
             seen.append("barrier")
         return usual(data)
 
-    switch._one = watched  # type: ignore[method-assign]
+    switch.answer = watched  # type: ignore[method-assign]
     rig.carry_out(rig.core.apply_policy(OTHER, (), rig.now))
     assert as_compiled(rig, switch)
     assert seen.index("delete") > seen.index("barrier") > seen.index("add")

@@ -42,51 +42,51 @@ def record(ts: float = 100.0) -> FlowRecord:
 
 
 def opened(now: float = 100.0) -> TcpTracker:
-    book = TcpTracker()
-    assert book.opened(record(now), SYN, now) is None
-    return book
+    tracker = TcpTracker()
+    assert tracker.opened(record(now), SYN, now) is None
+    return tracker
 
 
 @given(st.integers(0, WINDOW - 1), st.integers(0, WINDOW - 1), st.booleans(), st.booleans())
 def test_both_ends_close_and_what_they_sent_is_known(
     sent: int, answered: int, server_first: bool, with_data: bool
 ) -> None:
-    book = opened()
-    assert book.progress(SYN_ACK, 100.1) is None
+    tracker = opened()
+    assert tracker.progress(SYN_ACK, 100.1) is None
     mine = closing(sent, answered, length=min(sent, 900) if with_data else 0)
     theirs = closing_back(answered, sent)
     one, other = (theirs, mine) if server_first else (mine, theirs)
-    assert book.progress(one, 103.0) is None
-    end = book.progress(other, 104.0)
+    assert tracker.progress(one, 103.0) is None
+    end = tracker.progress(other, 104.0)
     assert end is not None
     assert (end.phase, end.state, end.ts, end.duration) == ("end", "established", 100.0, 4.0)
     assert (end.bytes_out, end.bytes_in) == (sent, answered)
-    assert book.overdue(1e6) == []
+    assert tracker.overdue(1e6) == []
 
 
 def test_a_refusal_is_known_at_once_and_told_once() -> None:
-    book = opened()
-    end = book.progress(REFUSAL, 100.2)
+    tracker = opened()
+    end = tracker.progress(REFUSAL, 100.2)
     assert end is not None and (end.state, end.bytes_out, end.bytes_in) == ("rejected", 0, 0)
     assert end.duration == pytest.approx(0.2)
-    assert book.progress(REFUSAL, 100.3) is None
-    assert book.repeats(SYN), "a try that comes again after its refusal is no new connection"
-    assert book.overdue(1e6) == []
+    assert tracker.progress(REFUSAL, 100.3) is None
+    assert tracker.repeats(SYN), "a try that comes again after its refusal is no new connection"
+    assert tracker.overdue(1e6) == []
 
 
 def test_what_nobody_answers_ends_after_the_third_try() -> None:
-    book = opened()
-    assert book.repeats(SYN)
-    assert book.overdue(100.0 + UNANSWERED - 0.1) == []
-    (end,) = book.overdue(100.0 + UNANSWERED)
+    tracker = opened()
+    assert tracker.repeats(SYN)
+    assert tracker.overdue(100.0 + UNANSWERED - 0.1) == []
+    (end,) = tracker.overdue(100.0 + UNANSWERED)
     assert (end.state, end.duration) == ("unanswered", 0.0)
-    assert book.repeats(SYN), "the fourth try is no new connection"
+    assert tracker.repeats(SYN), "the fourth try is no new connection"
 
 
 def test_where_copies_were_held_back_silence_says_nothing() -> None:
-    book = opened()
-    book.copies_lost(103.0)
-    (end,) = book.overdue(100.0 + UNANSWERED)
+    tracker = opened()
+    tracker.copies_lost(103.0)
+    (end,) = tracker.overdue(100.0 + UNANSWERED)
     assert end.state is None
     again = opened(103.0 + UNCERTAIN)
     again.copies_lost(100.0)
@@ -95,28 +95,28 @@ def test_where_copies_were_held_back_silence_says_nothing() -> None:
 
 
 def test_the_second_end_is_not_waited_for_without_end() -> None:
-    book = opened()
-    book.progress(SYN_ACK, 100.1)
-    assert book.progress(closing(500, 9_000), 101.0) is None
-    assert book.overdue(101.0 + LINGER - 0.1) == []
-    (end,) = book.overdue(101.0 + LINGER)
+    tracker = opened()
+    tracker.progress(SYN_ACK, 100.1)
+    assert tracker.progress(closing(500, 9_000), 101.0) is None
+    assert tracker.overdue(101.0 + LINGER - 0.1) == []
+    (end,) = tracker.overdue(101.0 + LINGER)
     assert (end.state, end.bytes_out, end.bytes_in) == ("established", 500, 9_000)
 
 
 @pytest.mark.parametrize("sent", [0, 12])
 def test_a_reset_ends_a_connection_and_one_without_a_word_never_came_about(sent: int) -> None:
-    book = opened()
-    book.progress(SYN_ACK, 100.1)
-    end = book.progress(closing(sent, 0, flags=TCP_RST), 100.2)
+    tracker = opened()
+    tracker.progress(SYN_ACK, 100.1)
+    end = tracker.progress(closing(sent, 0, flags=TCP_RST), 100.2)
     assert end is not None and end.state == ("established" if sent else "rejected")
 
 
 def test_an_answer_may_be_heard_before_its_opening() -> None:
-    book = TcpTracker()
-    assert book.progress(SYN_ACK, 99.9) is None
-    assert book.opened(record(), SYN, 100.0) is None
-    book.progress(closing(5, 6), 101.0)
-    end = book.progress(closing_back(6, 5), 101.1)
+    tracker = TcpTracker()
+    assert tracker.progress(SYN_ACK, 99.9) is None
+    assert tracker.opened(record(), SYN, 100.0) is None
+    tracker.progress(closing(5, 6), 101.0)
+    end = tracker.progress(closing_back(6, 5), 101.1)
     assert end is not None and (end.bytes_out, end.bytes_in) == (5, 6)
     other = TcpTracker()
     assert other.progress(REFUSAL, 99.9) is None
@@ -125,12 +125,12 @@ def test_an_answer_may_be_heard_before_its_opening() -> None:
 
 
 def test_a_port_used_again_is_another_connection() -> None:
-    book = opened()
-    book.progress(REFUSAL, 100.2)
+    tracker = opened()
+    tracker.progress(REFUSAL, 100.2)
     later = SYN._replace(seq=4711)
-    assert not book.repeats(later)
-    assert book.opened(record(130.0), later, 130.0) is None
-    (end,) = book.overdue(130.0 + UNANSWERED)
+    assert not tracker.repeats(later)
+    assert tracker.opened(record(130.0), later, 130.0) is None
+    (end,) = tracker.overdue(130.0 + UNANSWERED)
     assert end.ts == 130.0
 
 
@@ -138,13 +138,13 @@ def test_any_segments_in_any_order_end_a_connection_at_most_once() -> None:
     random = Random(4)
     kinds = [SYN_ACK, REFUSAL, closing(3, 4), closing_back(4, 3), closing(3, 4, flags=TCP_RST)]
     for _ in range(500):
-        book, ends, now = TcpTracker(), 0, 100.0
+        tracker, ends, now = TcpTracker(), 0, 100.0
         at = random.randrange(6)
         for step in range(8):
             now += random.random() * 4
             if step == at:
-                ends += book.opened(record(now), SYN, now) is not None
+                ends += tracker.opened(record(now), SYN, now) is not None
             else:
-                ends += book.progress(random.choice(kinds), now) is not None
-            ends += len(book.overdue(now))
-        assert ends + len(book.overdue(now + 1e6)) <= 1
+                ends += tracker.progress(random.choice(kinds), now) is not None
+            ends += len(tracker.overdue(now))
+        assert ends + len(tracker.overdue(now + 1e6)) <= 1
