@@ -1,7 +1,12 @@
 # Two commands do everything on a Debian 12 machine, as root: `make demo` and `make test`.
 # ARGS="..." passes options on: make demo ARGS="--no-adapt", make test ARGS="tests/policies -k verdict".
 
-PYTHON := .venv/bin/python
+# VENV=.venv-3.12 BASE_PYTHON=python3.12 makes and uses another environment beside it.
+VENV := .venv
+BASE_PYTHON :=
+export SEPTUM_VENV := $(VENV)
+export SEPTUM_PYTHON := $(BASE_PYTHON)
+PYTHON := $(VENV)/bin/python
 WITH_OVS := $(PYTHON) scripts/with_ovs.py
 CODE := topology policies detection response analysis ryu_apps console mininet_tests benchmarks
 SOURCES := $(CODE) tests scripts conftest.py
@@ -24,7 +29,7 @@ setup-python:
 	@scripts/setup.sh --python-only
 
 demo: setup
-	@$(WITH_OVS) .venv/bin/septum demo $(ARGS)
+	@$(WITH_OVS) $(VENV)/bin/septum demo $(ARGS)
 
 ifeq ($(FAST),1)
 test: setup-python
@@ -46,7 +51,7 @@ check: setup-python
 		{ echo 'check: some files are not formatted: run `make format`' >&2; exit 1; }
 	@$(PYTHON) -m ruff check --quiet $(SOURCES)
 	@$(PYTHON) -m mypy
-	@.venv/bin/lint-imports --no-logo
+	@$(VENV)/bin/lint-imports --no-logo
 
 format: setup-python
 	@$(PYTHON) -m ruff format $(SOURCES)
@@ -59,5 +64,5 @@ bench: setup
 	@$(WITH_OVS) $(PYTHON) -m benchmarks $(NAME)
 
 clean:
-	@rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-3.12 build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,13 +1,15 @@
 #!/bin/bash
 # Bring a Debian machine to where Septum runs: missing Debian packages, then .venv/ from pinned
 # requirements. Silent and quick when all is there. --python-only leaves Debian packages alone.
+# SEPTUM_VENV is another place than .venv, and SEPTUM_PYTHON the Python that it is made from.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 PACKAGES=(openvswitch-switch mininet iputils-ping iperf3 ethtool iproute2 curl ncat nmap
     dropbear-bin dnsmasq-base bind9-dnsutils redis-tools rsync tcpdump procps python3-venv)
 REQUIREMENTS=(requirements-build.txt requirements.txt requirements-dev.txt)
-STAMP=.venv/.septum-setup
+VENV=${SEPTUM_VENV:-.venv}
+STAMP=$VENV/.septum-setup
 POLICY=/usr/sbin/policy-rc.d
 
 log=$(mktemp "${TMPDIR:-/tmp}/septum-setup.XXXXXX")
@@ -74,6 +76,11 @@ suits() {
 }
 
 find_python() {
+    if [ -n "${SEPTUM_PYTHON:-}" ]; then
+        suits "$SEPTUM_PYTHON" || fail "$SEPTUM_PYTHON is no Python 3.11 or 3.12 with venv"
+        command -v "$SEPTUM_PYTHON"
+        return
+    fi
     for candidate in /usr/bin/python3 python3.11 python3.12 python3; do
         if suits "$candidate"; then command -v "$candidate"; return; fi
     done
@@ -92,7 +99,7 @@ pip_reason() {
 }
 
 pip_install() {
-    .venv/bin/python -m pip install --quiet --no-input --no-deps --no-build-isolation \
+    "$VENV/bin/python" -m pip install --quiet --no-input --no-deps --no-build-isolation \
         --disable-pip-version-check "$@" < /dev/null > "$log" 2>&1 ||
         fail "cannot install Python packages ($*): $(pip_reason)" \
             "(check the network and pip's index settings)"
@@ -101,24 +108,24 @@ pip_install() {
 make_venv() {
     local wanted python
     wanted=$(fingerprint)
-    if [ "$(cat "$STAMP" 2> /dev/null)" = "$wanted" ] && .venv/bin/python -c '' 2> /dev/null; then
+    if [ "$(cat "$STAMP" 2> /dev/null)" = "$wanted" ] && "$VENV/bin/python" -c '' 2> /dev/null; then
         return
     fi
-    if ! { .venv/bin/python -c '' && .venv/bin/python -m pip --version; } > /dev/null 2>&1; then
+    if ! { "$VENV/bin/python" -c '' && "$VENV/bin/python" -m pip --version; } > /dev/null 2>&1; then
         python=$(find_python)
-        say "making .venv with $("$python" --version)"
-        rm -rf .venv
-        "$python" -m venv .venv > "$log" 2>&1 || fail "cannot make .venv: $(tail -n 1 "$log")"
+        say "making $VENV with $("$python" --version)"
+        rm -rf "$VENV"
+        "$python" -m venv "$VENV" > "$log" 2>&1 || fail "cannot make $VENV: $(tail -n 1 "$log")"
     fi
     rm -f "$STAMP"
-    say "installing Python packages into .venv"
+    say "installing Python packages into $VENV"
     export PIP_RETRIES=${PIP_RETRIES:-2}
     pip_install -r requirements-build.txt
     pip_install -r requirements.txt -r requirements-dev.txt
     pip_install --editable .
-    # Mininet comes from Debian; the link shows it, and nothing else of Debian's, to .venv.
+    # Mininet comes from Debian; the link shows it, and nothing else of Debian's, to the environment.
     ln -sfn /usr/lib/python3/dist-packages/mininet \
-        "$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mininet"
+        "$("$VENV/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mininet"
     echo "$wanted" > "$STAMP"
     say "done"
 }
@@ -129,7 +136,7 @@ flock 9
 if [ "${1:-}" != --python-only ]; then
     install_packages "${PACKAGES[@]}"
 elif ! suits /usr/bin/python3 && ! suits python3.11 && ! suits python3.12 && ! suits python3 &&
-    [ ! -x .venv/bin/python ]; then
+    [ ! -x "$VENV/bin/python" ]; then
     install_packages python3-venv
 fi
 make_venv
