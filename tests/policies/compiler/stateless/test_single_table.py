@@ -130,6 +130,14 @@ def test_a_question_for_an_address_goes_to_all_ports_and_from_a_trunk_to_its_own
         assert outs == {2, 4, 6, 9} - {port}
 
 
+def test_types_that_one_intent_decides_are_one_rule_whoever_else_names_them() -> None:
+    every = Intent("all-icmp", (ANY,), (ANY,), (Service(ICMP),))
+    echo = Intent("echo", (ANY,), (ANY,), (Service(ICMP, 8, 8),))
+    policies = [Policy("p", HOSTS, (), (), intents) for intents in ((every,), (every, echo))]
+    alone, both = (rules_of(policy, 1) for policy in policies)
+    assert alone == both
+
+
 def test_too_many_rules_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(single, "MOST", 20)
     with pytest.raises(CompileError, match="more than 20 rules in its one table"):
