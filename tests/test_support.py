@@ -14,7 +14,6 @@ UNMIRRORED = {"support", "fixtures"}
 EXCEPTED = {
     "benchmarks.house.structure",  # what is measured is held, too
     "benchmarks.openflow_load",
-    "tests.ryu_apps.test_core",
 }
 
 FILES = sorted(
