@@ -42,24 +42,24 @@ TABLES: Mapping[SwitchTarget, type[IntEnum]] = {
 }
 
 _BOTH = (
-    "a reply is told from a new connection by its ports alone: a responder may send to any port "
-    "from 1,024 up of those who may ask it",
-    "who starts TCP or SCTP from a port below 1,024 gets no answer",
+    "replies are distinguished from new connections by their ports alone: a responder may send "
+    "to any port from 1,024 up of its permitted clients",
+    "a client that uses a TCP or SCTP source port below 1,024 gets no answer",
     "ICMP errors pass only where an intent allows their type or everything",
     "IP fragments after the first are dropped: the switch must be set to drop them",
-    "VLAN tags are not looked at, and hosts that share a port by VLAN are not told apart by them",
-    "multicast and broadcast are not passed on, DHCP and router advertisements among them",
-    "connections are not seen one by one: no flow records, and would-deny is not told apart",
-    "what an intent let in is cut when the intent goes; `established: keep` has no effect",
-    "of machine decisions only `quarantine` is carried out, and what feeds list is not looked at",
+    "VLAN tags are ignored: they do not distinguish hosts that share a port",
+    "multicast and broadcast are not forwarded, including DHCP and router advertisements",
+    "single connections are not observed: no flow records, and would-deny is not reported",
+    "established connections are cut with their intent; `established: keep` has no effect",
+    "of machine decisions only `quarantine` is carried out; feeds have no effect",
 )
 LOSSES: Mapping[SwitchTarget, tuple[str, ...]] = {
     SwitchTarget.STATEFUL: (),
     SwitchTarget.STATELESS: _BOTH,
     SwitchTarget.SINGLE: (
         *_BOTH,
-        "addresses that no host is bound to are neither reached nor let in",
-        "an ARP or ND question reaches every port instead of its owner's alone",
+        "addresses without a bound host can neither send nor receive",
+        "ARP and ND requests reach every port instead of their owner's alone",
     ),
 }
 

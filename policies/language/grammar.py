@@ -60,11 +60,11 @@ HOST = Record(
         Key("switch", _switch, "datapath id of its switch", needs=("port",)),
         Key("port", _port, "its port on that switch", needs=("switch",)),
         Key("vlan", Number(1, 4094, "a VLAN"), "the VLAN of its port"),
-        Key("labels", _labels, "what segments select it by"),
+        Key("labels", _labels, "labels that selectors of segments match"),
         Key(
             "routes",
             Many(_network, "a list of networks", single=True),
-            "prefixes that its port may source and sink: it is a router or uplink",
+            "prefixes that its port may send and receive for: it is a router or uplink",
         ),
         Key(
             "serves",
@@ -73,7 +73,7 @@ HOST = Record(
                 "a list of services",
                 single=True,
             ),
-            "what it serves to the whole network: dhcp, ra (router advertisements)",
+            "services for the whole network: dhcp, ra (router advertisements)",
         ),
         Key("routed", _flag, "traffic between two of our hosts may pass through it", default=False),
     ),
@@ -82,13 +82,13 @@ HOST = Record(
 SELECTOR = Record(
     "a selector",
     (
-        Key("labels", _labels, "hosts that carry all of these"),
+        Key("labels", _labels, "hosts with all of these labels"),
         Key("host", _name, "one host by name"),
         Key("cidr", _network, "every address of a network"),
         Key(
             "except",
             Many(_network, "a list of networks", single=True, empty="no exception stands here"),
-            "parts of the network that are left out",
+            "parts of the network that are excluded",
             needs=("cidr",),
         ),
         Key("switch", _switch, "addresses bound to a port of this switch", needs=("port",)),
@@ -101,10 +101,10 @@ _selectors = Many(SELECTOR, "a list of selectors")
 SEGMENT = Record(
     "a segment",
     (
-        Key("description", _text, "what it is, for people"),
-        Key("members", _selectors, "who is in it: whoever any entry selects", required=True),
-        Key("mode", _mode, "what happens to a deny; left out: defaults.mode"),
-        Key("adapt", _adapt, "how far machine decisions go here", default="alert"),
+        Key("description", _text, "description for people"),
+        Key("members", _selectors, "members: everything that any entry selects", required=True),
+        Key("mode", _mode, "effect of a deny; default: defaults.mode"),
+        Key("adapt", _adapt, "how far machine decisions may go in this segment", default="alert"),
     ),
 )
 
@@ -117,16 +117,16 @@ def _references(what: str) -> ValueKind:
 INTENT = Record(
     "an intent",
     (
-        Key("name", _name, "its unique name; verdicts, rules and logs carry it", required=True),
-        Key("from", _references("segment"), "segments that start it, or any, unknown", True),
-        Key("to", _references("segment"), "segments that answer, or any, unknown", True),
+        Key("name", _name, "unique name, shown in verdicts, rules and logs", required=True),
+        Key("from", _references("segment"), "initiators: segments, any or unknown", True),
+        Key("to", _references("segment"), "responders: segments, any or unknown", True),
         Key("services", _references("service"), "service names, literals like tcp/22, any", True),
         Key("action", _action, "allow or deny", default="allow"),
         Key("tier", _tier, "who decides first", default="application"),
         Key(
             "established",
             OneOf({"cut": False, "keep": True}),
-            "what happens to live connections when this intent goes away",
+            "effect on established connections when this intent is removed",
             default="cut",
         ),
         Key("log", _flag, "write every connection to the log", default=False),
@@ -139,15 +139,20 @@ INTENT = Record(
             ),
             "time at which the intent expires (RFC 3339, with zone)",
         ),
-        Key("description", _text, "why it is there, for people"),
+        Key("description", _text, "purpose, for people"),
     ),
 )
 
 DEFAULTS = Record(
     "defaults",
     (
-        Key("action", _action, "for what no intent decides", default="deny"),
-        Key("mode", _mode, "for segments that name none and addresses in none", default="audit"),
+        Key("action", _action, "for connections that no intent matches", default="deny"),
+        Key(
+            "mode",
+            _mode,
+            "for segments without a mode and addresses in no segment",
+            default="audit",
+        ),
         Key(
             "infrastructure",
             Record(
@@ -158,7 +163,7 @@ DEFAULTS = Record(
                     Key("dhcp", _action, "address assignment", default="allow"),
                 ),
             ),
-            "what a network needs to work at all",
+            "protocols that every network needs",
         ),
     ),
 )
@@ -173,10 +178,14 @@ ADAPTIVE = Record(
                 "a list of actions",
                 single=True,
             ),
-            "what machine decisions may do",
+            "permitted actions of machine decisions",
         ),
         Key("protected", _selectors, "never blocked by a machine decision"),
-        Key("max_hosts", Number(0, 10**6, "a number of hosts"), "blocked at once without a person"),
+        Key(
+            "max_hosts",
+            Number(0, 10**6, "a number of hosts"),
+            "hosts blocked at the same time without approval",
+        ),
         Key(
             "max_share",
             ParsedText(
@@ -192,7 +201,11 @@ ADAPTIVE = Record(
             ParsedText(scalars.ttl, "a duration like 15m", {"type": ["string", "integer"]}),
             "after which every machine decision expires",
         ),
-        Key("rate_limit", ParsedText(scalars.rate, "a rate like 100pps"), "what rate_limit leaves"),
+        Key(
+            "rate_limit",
+            ParsedText(scalars.rate, "a rate like 100pps"),
+            "rate that rate_limit leaves",
+        ),
     ),
 )
 
@@ -207,12 +220,12 @@ FEED = Record(
             "how it is written",
             required=True,
         ),
-        Key("mode", _mode, "what happens to what it lists", default="audit"),
-        Key("refresh", _duration, "how often it is read again", default="1h"),
+        Key("mode", _mode, "effect on listed addresses", default="audit"),
+        Key("refresh", _duration, "interval between loads", default="1h"),
         Key(
             "min_confidence",
             Number(0, 100, "a confidence"),
-            "entries below it are left out",
+            "entries with a lower confidence are dropped",
             default=0,
         ),
     ),
@@ -221,10 +234,10 @@ FEED = Record(
 TEST = Record(
     "a test",
     (
-        Key("from", _name, "host name or address that starts the connection", required=True),
-        Key("to", _name, "host name or address that it goes to", required=True),
+        Key("from", _name, "initiator: host name or address", required=True),
+        Key("to", _name, "responder: host name or address", required=True),
         Key("service", _name, "service name or literal", required=True),
-        Key("expect", _action, "the verdict it must get", required=True),
+        Key("expect", _action, "expected verdict", required=True),
     ),
 )
 
@@ -267,9 +280,9 @@ DOCUMENT = Record(
             "names for services",
         ),
         Key("intents", Many(INTENT, "a list of intents"), "who may talk to whom"),
-        Key("defaults", DEFAULTS, "for what no intent decides"),
-        Key("adaptive", ADAPTIVE, "the envelope that machine decisions act in"),
+        Key("defaults", DEFAULTS, "for connections that no intent matches"),
+        Key("adaptive", ADAPTIVE, "the envelope of machine decisions"),
         Key("feeds", Many(FEED, "a list of feeds"), "threat intelligence"),
-        Key("tests", Many(TEST, "a list of tests"), "what the policy must do"),
+        Key("tests", Many(TEST, "a list of tests"), "expected verdicts of the policy"),
     ),
 )
