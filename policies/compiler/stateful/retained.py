@@ -28,7 +28,7 @@ def kept_rules(
     codes: Codes,
     living: Collection[Intent],
 ) -> Iterator[Rule]:
-    """The rules of kept intents; those of ``living`` ones, which are only about to end, have no
+    """The rules of retained intents; those of ``living`` ones, which are only about to end, have no
     timer yet."""
     segments = [segment.name for segment in policy.segments]
     kept = tuple(kept)
