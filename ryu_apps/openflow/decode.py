@@ -57,6 +57,11 @@ class FlowRemoved:
     fields: Mapping[str, int]
     key: tuple[bytes, ...]
 
+    @property
+    def timed_out(self) -> bool:
+        """Whether its own idle or hard timeout ended the rule."""
+        return self.reason in (0, 1)
+
 
 class Malformed(ValueError):
     """A message whose lengths do not add up."""

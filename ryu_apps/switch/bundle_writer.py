@@ -17,6 +17,7 @@ from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireRule, flow_mod
 from ryu_apps.switch.reconcile import RuleDifference
+from ryu_apps.switch.switch_profile import SwitchProfile
 from ryu_apps.switch.transactions import Transactions
 
 FLOW_MOD_FAILED, TABLE_FULL = 5, 1
@@ -53,6 +54,12 @@ class SwitchRefusal:
     def slave(self) -> bool:
         """Another controller is the switch's master now."""
         return (self.kind, self.code) == (BAD_REQUEST, IS_SLAVE)
+
+    def reason(self, profile: SwitchProfile) -> str:
+        """Why the switch refused, for people."""
+        if self.full and self.table is not None:
+            return f"its table {profile.table_name(self.table)} is full ({self})"
+        return str(self)
 
     def __str__(self) -> str:
         return f"error {self.kind}/{self.code}"

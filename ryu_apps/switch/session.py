@@ -46,7 +46,7 @@ from ryu_apps.switch.transactions import Transactions
 SETTLE = 0.25  # seconds that link discovery gets before the first comparison
 RETRY_AFTER = 2.0  # seconds, and twice as long each time
 RETRY_AT_MOST = 60.0
-ENDED_BY_ITSELF = (0, 1)  # idle and hard timeout
+NO_ROOM = "has no room for new rules beside old ones: it drops all packets during the exchange"
 CHECK_EVERY = 4.0  # seconds from one comparison to the next
 
 
@@ -249,8 +249,7 @@ class Session:
         )
         replaced = (self.installed.get(r.key) for r in (*difference.missing, *difference.altered))
         before = tuple(rule for rule in replaced if rule is not None)
-        for rule in (*difference.missing, *difference.altered):
-            self.installed[rule.key] = rule
+        self.installed |= {r.key: r for r in (*difference.missing, *difference.altered)}
         for rule in difference.excess:
             self.installed.pop(rule.key, None)
         if self.reading is not None:
@@ -258,11 +257,7 @@ class Session:
             self.reading.touched.update(rule.key for rule in changed)
         effects = self.writer.send(PendingChange(what, difference, before, confirmed, tight))
         if tight:
-            text = (
-                f"switch {self.switch} has no room for new rules beside the old ones: it drops "
-                "everything while they are exchanged"
-            )
-            effects.insert(0, Log(logging.WARNING, text))
+            effects.insert(0, Log(logging.WARNING, f"switch {self.switch} {NO_ROOM}"))
         return effects
 
     def barrier(self, xid: int, now: float) -> list[Effect]:
@@ -287,20 +282,16 @@ class Session:
         self.drop_reading()
         self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
         self._refusals += 1
-        why = str(refusal)
-        if refusal.full and refusal.table is not None:
-            why = f"its table {self.profile.table_name(refusal.table)} is full ({refusal})"
+        why = refusal.reason(self.profile)
         text = f"switch {self.switch} refused the change for {change.what}: {why}"
         self.problem = f"refused the change for {change.what}: {why}; it stays as it was"
-        return [
-            Log(logging.ERROR, text),
-            Report(SwitchChanged(now, self.switch, "failed", text)),
-        ]
+        report = Report(SwitchChanged(now, self.switch, "failed", text))
+        return [Log(logging.ERROR, text), report]
 
     def flow_removed(self, removed: FlowRemoved) -> None:
         """A rule that timed out is no longer installed; one that somebody removed is found
         missing when the switch is read again."""
-        if removed.reason not in ENDED_BY_ITSELF:
+        if not removed.timed_out:
             return
         key = (removed.table, removed.priority, tuple(sorted(removed.key)))
         self.installed.pop(key, None)
