@@ -23,9 +23,12 @@ RETIRED = {  # today's word is the field's, or in docs/glossary.md
     """,
     "classes": """
         Watcher Seen ConnectionBook SegmentBook Crowding Crowd Desired Upkeep Kind OnItsWay Census
-        Rhythm Shelf Tagging Outcome Place Group Evidence Room Word
+        Rhythm Shelf Tagging Outcome Place Group Evidence Room Word Sighting Keeping
+        Levels Questions Permits Undone
     """,
-    "functions": "upkeep crowding census shelf tagging newcomer doubt let_go permits undone",
+    "functions": """
+        sighting upkeep crowding census shelf tagging newcomer doubt let_go permits undone
+    """,
 }
 
 

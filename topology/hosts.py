@@ -36,15 +36,15 @@ class ExpectedHost:
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class SourceCheck:
     """The result of checking a packet's source addresses: a new binding, or a spoof with its
-    reason. Neither is set when the binding is already known. ``doubt`` accompanies a spoof: a
+    reason. Neither is set when the binding is already known. ``outdated`` accompanies a spoof: a
     discovered binding that may be outdated, since its host could have moved.
     """
 
     learned: Binding | None = None
     spoof: str | None = None
-    doubt: Binding | None = None
+    outdated: Binding | None = None
 
 
 @dataclass(slots=True)
@@ -110,7 +110,7 @@ class HostTable:
     def restore(self, bindings: Iterable[Binding]) -> None:
         """Restore an earlier run's discovered bindings, as far as they are still consistent."""
         for binding in bindings:
-            seen = self.sighting(binding.mac, binding.ip, binding.switch, binding.port)
+            seen = self.check_source(binding.mac, binding.ip, binding.switch, binding.port)
             if seen.spoof is not None and binding.host is not None:
                 known = self._by_mac.get(binding.mac)
                 if known is not None and (known.switch, known.port) == (
@@ -119,50 +119,50 @@ class HostTable:
                 ):
                     self.assign(binding.mac, binding.ip)
 
-    def assign(self, mac: str, ip: str) -> Sighting:
+    def assign(self, mac: str, ip: str) -> SourceCheck:
         """Bind an address that a declared DHCP server assigned to the host with this MAC, at its
         current port. A discovered binding of the address is removed; a declared one stays.
         """
         known, owner = self._by_mac.get(mac), self._by_ip.get(ip)
         if known is None or not is_bindable(ip):
-            return Sighting()
+            return SourceCheck()
         if owner is not None:
             if (owner.mac, owner.switch, owner.port) == (mac, known.switch, known.port):
-                return Sighting()
+                return SourceCheck()
             if (owner.mac, owner.ip) not in self.discovered:
-                return Sighting(spoof=f"{ip} was assigned to {mac}, but belongs to {owner.host}")
+                return SourceCheck(spoof=f"{ip} was assigned to {mac}, but belongs to {owner.host}")
             del self.discovered[owner.mac, owner.ip]
             self._index()
         if self._on_port[known.switch, known.port] >= MAX_PER_PORT:
-            return Sighting(spoof=f"more than {MAX_PER_PORT} addresses on one port")
+            return SourceCheck(spoof=f"more than {MAX_PER_PORT} addresses on one port")
         binding = Binding(mac, ip, known.switch, known.port, known.host)
         self._add(binding)
-        return Sighting(learned=binding)
+        return SourceCheck(learned=binding)
 
-    def sighting(self, mac: str, ip: str, switch: int, port: int) -> Sighting:
+    def check_source(self, mac: str, ip: str, switch: int, port: int) -> SourceCheck:
         """Check the source addresses of a packet from an edge port."""
         here = (switch, port)
         self.left.discard(here)
         owner = self._by_ip.get(ip)
         if owner is not None and owner.mac == mac and (owner.switch, owner.port) == here:
-            return Sighting()
+            return SourceCheck()
         if (maker := mac_of_link_local(ip)) is not None and maker != mac:
             # Every MAC has its own such address (RFC 4291): a host that has not been seen yet too.
-            return Sighting(spoof=f"{ip} is the link-local address of {maker}")
-        clash, doubt = self._clashes((owner, self._by_mac.get(mac)), mac, ip, here)
+            return SourceCheck(spoof=f"{ip} is the link-local address of {maker}")
+        clash, outdated = self._clashes((owner, self._by_mac.get(mac)), mac, ip, here)
         host = next((each.host for each in self.expected if each.fits(mac, ip, *here)), None)
-        if clash is not None and (doubt is None or host is None and here in self._owners):
-            return Sighting(spoof=clash)
+        if clash is not None and (outdated is None or host is None and here in self._owners):
+            return SourceCheck(spoof=clash)
         if host is None and here in self._owners:
-            return Sighting(spoof=f"port belongs to declared host {self._owners[here]}")
+            return SourceCheck(spoof=f"port belongs to declared host {self._owners[here]}")
         if clash is not None:
-            return Sighting(spoof=clash, doubt=doubt)
+            return SourceCheck(spoof=clash, outdated=outdated)
         if self._on_port[here] >= MAX_PER_PORT:
-            return Sighting(spoof=f"more than {MAX_PER_PORT} addresses on one port")
+            return SourceCheck(spoof=f"more than {MAX_PER_PORT} addresses on one port")
         self._forget_elsewhere(mac, here)
         binding = Binding(mac, ip, switch, port, host)
         self._add(binding)
-        return Sighting(learned=binding)
+        return SourceCheck(learned=binding)
 
     def _clashes(
         self, known: Iterable[Binding | None], mac: str, ip: str, here: Place

@@ -43,33 +43,33 @@ class HostDiscovery:
         if ip is None:
             return NO_CHANGE
         hosts = self.network.hosts
-        sighting = hosts.sighting(frame.src_mac, ip, switch, port)
-        if sighting.spoof is None and sighting.learned is None and frame.src_ip != ip:
+        check = hosts.check_source(frame.src_mac, ip, switch, port)
+        if check.spoof is None and check.learned is None and frame.src_ip != ip:
             # The announced address is the sender's own; its source address may not be.
             if is_bindable(frame.src_ip) and frame.src_ip is not None:
                 ip = frame.src_ip
-                sighting = hosts.sighting(frame.src_mac, ip, switch, port)
-        known = sighting.doubt
+                check = hosts.check_source(frame.src_mac, ip, switch, port)
+        known = check.outdated
         if known is not None and self.can_probe(known.switch):
             claimant = Binding(frame.src_mac, ip, switch, port)
             probes = self.mobility.challenge(hosts, known, claimant, now)
             if probes is not None:
                 return NetworkChange(tuple(probes))
-        if sighting.spoof is not None:
-            return _spoof(now, place, frame.src_mac, ip, sighting.spoof)
-        if sighting.learned is None:
+        if check.spoof is not None:
+            return _spoof(now, place, frame.src_mac, ip, check.spoof)
+        if check.learned is None:
             return NO_CHANGE
-        return self._learned(sighting.learned, tuple(host_probes.replay(switch, port, data)))
+        return self._learned(check.learned, tuple(host_probes.replay(switch, port, data)))
 
     def address_assigned(self, place: Place, data: bytes, now: float) -> NetworkChange:
         """A declared DHCP server's answer: bind the address before its host uses it."""
         assigned = read_assignment(data)
         if assigned is None:
             return NO_CHANGE
-        sighting = self.network.hosts.assign(assigned.mac, assigned.ip)
-        if sighting.spoof is not None:
-            return _spoof(now, place, assigned.mac, assigned.ip, sighting.spoof)
-        return NO_CHANGE if sighting.learned is None else self._learned(sighting.learned)
+        check = self.network.hosts.assign(assigned.mac, assigned.ip)
+        if check.spoof is not None:
+            return _spoof(now, place, assigned.mac, assigned.ip, check.spoof)
+        return NO_CHANGE if check.learned is None else self._learned(check.learned)
 
     def probe_answered(self, place: Place, frame: Frame, now: float) -> NetworkChange:
         """A host answers from its known port: the claimant elsewhere is a spoof."""
@@ -96,7 +96,7 @@ class HostDiscovery:
             if not self.can_probe(known.switch):
                 continue  # it could not answer: its switch has gone meanwhile
             hosts.gone(known, new)
-            hosts.sighting(new.mac, new.ip, new.switch, new.port)
+            hosts.check_source(new.mac, new.ip, new.switch, new.port)
             moved = True
             text = (
                 f"host {known.mac} does not answer on switch {known.switch} port {known.port} any "

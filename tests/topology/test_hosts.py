@@ -16,46 +16,46 @@ def table() -> HostTable:
 
 
 def test_a_known_binding_is_neither_news_nor_spoof() -> None:
-    seen = table().sighting(WEB.mac, WEB.ip, 1, 1)
+    seen = table().check_source(WEB.mac, WEB.ip, 1, 1)
     assert (seen.learned, seen.spoof) == (None, None)
 
 
 def test_a_stranger_on_a_free_port_is_learned_once() -> None:
     hosts = table()
-    learned = hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned
+    learned = hosts.check_source("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned
     assert learned == Binding("00:00:00:00:00:09", "10.0.0.9", 1, 5)
-    assert hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned is None
+    assert hosts.check_source("00:00:00:00:00:09", "10.0.0.9", 1, 5).learned is None
     assert learned in hosts.bindings()
 
 
 def test_a_declared_address_elsewhere_is_a_spoof() -> None:
-    seen = table().sighting("00:00:00:00:00:09", "10.0.0.1", 1, 5)
+    seen = table().check_source("00:00:00:00:00:09", "10.0.0.1", 1, 5)
     assert seen.spoof == "10.0.0.1 belongs to web on switch 1 port 1"
 
 
 def test_a_declared_mac_elsewhere_is_a_spoof() -> None:
-    assert table().sighting(WEB.mac, "10.0.0.77", 2, 5).spoof is not None
+    assert table().check_source(WEB.mac, "10.0.0.77", 2, 5).spoof is not None
 
 
 def test_a_declared_hosts_port_takes_no_invented_hosts() -> None:
-    seen = table().sighting("00:00:00:00:00:66", "10.0.0.66", 1, 1)
+    seen = table().check_source("00:00:00:00:00:66", "10.0.0.66", 1, 1)
     assert seen.spoof == "port belongs to declared host web"
 
 
 def test_a_discovered_host_moves_only_when_its_old_port_is_down() -> None:
     hosts = table()
     mac, ip = "00:00:00:00:00:09", "10.0.0.9"
-    hosts.sighting(mac, ip, 1, 5)
-    assert hosts.sighting(mac, ip, 2, 6).spoof is not None
+    hosts.check_source(mac, ip, 1, 5)
+    assert hosts.check_source(mac, ip, 2, 6).spoof is not None
     hosts.down.add((1, 5))
-    moved = hosts.sighting(mac, ip, 2, 6)
+    moved = hosts.check_source(mac, ip, 2, 6)
     assert moved.learned == Binding(mac, ip, 2, 6)
     assert [each.port for each in hosts.bindings() if each.mac == mac] == [6]
 
 
 def test_a_declared_host_without_a_place_is_found() -> None:
     hosts = HostTable(expected=(ExpectedHost("db", mac="00:00:00:00:00:03", ips=("10.0.0.3",)),))
-    assert hosts.sighting("00:00:00:00:00:03", "10.0.0.3", 4, 2).learned == Binding(
+    assert hosts.check_source("00:00:00:00:00:03", "10.0.0.3", 4, 2).learned == Binding(
         "00:00:00:00:00:03", "10.0.0.3", 4, 2, "db"
     )
 
@@ -63,13 +63,13 @@ def test_a_declared_host_without_a_place_is_found() -> None:
 def test_one_port_cannot_fill_the_tables() -> None:
     hosts = HostTable()
     for number in range(MAX_PER_PORT + 5):
-        hosts.sighting(f"00:00:00:00:01:{number:02x}", f"10.0.1.{number}", 1, 1)
+        hosts.check_source(f"00:00:00:00:01:{number:02x}", f"10.0.1.{number}", 1, 1)
     assert len(hosts.bindings()) == MAX_PER_PORT
 
 
 def test_a_new_policy_takes_its_address_from_a_discovered_host() -> None:
     hosts = HostTable()
-    hosts.sighting("00:00:00:00:00:09", "10.0.0.1", 1, 5)
+    hosts.check_source("00:00:00:00:00:09", "10.0.0.1", 1, 5)
     hosts.declare([WEB], [])
     assert hosts.bindings() == (WEB,)
 
@@ -77,11 +77,11 @@ def test_a_new_policy_takes_its_address_from_a_discovered_host() -> None:
 def test_nobody_takes_the_link_local_address_of_another_mac() -> None:
     """Neither a declared host's, nor one's that has not been seen yet."""
     for victim in (WEB.mac, "00:00:00:00:00:77"):
-        seen = table().sighting("00:00:00:00:00:09", str(link_local(victim)), 1, 5)
+        seen = table().check_source("00:00:00:00:00:09", str(link_local(victim)), 1, 5)
         assert seen.spoof == f"{link_local(victim)} is the link-local address of {victim}"
     own = str(link_local("00:00:00:00:00:09"))
-    assert table().sighting("00:00:00:00:00:09", own, 1, 5).learned is not None
-    assert table().sighting("00:00:00:00:00:09", "fe80::1", 1, 5).learned is not None
+    assert table().check_source("00:00:00:00:00:09", own, 1, 5).learned is not None
+    assert table().check_source("00:00:00:00:00:09", "fe80::1", 1, 5).learned is not None
 
 
 def test_a_server_binds_an_address_to_where_its_host_is() -> None:
@@ -89,11 +89,11 @@ def test_a_server_binds_an_address_to_where_its_host_is() -> None:
     assert table.assign("02:00:00:00:00:09", "10.0.1.9").learned is None, "nobody with this MAC"
     given = table.assign("02:00:00:00:00:01", "10.0.1.1").learned
     assert given == Binding("02:00:00:00:00:01", "10.0.1.1", 1, 1, "web")
-    table.sighting("02:00:00:00:00:02", "fe80::ff:fe00:2", 1, 2)
-    table.sighting("02:00:00:00:00:03", "10.0.1.3", 1, 3)
+    table.check_source("02:00:00:00:00:02", "fe80::ff:fe00:2", 1, 2)
+    table.check_source("02:00:00:00:00:03", "10.0.1.3", 1, 3)
     moved = table.assign("02:00:00:00:00:02", "10.0.1.3").learned
     assert moved is not None and (moved.switch, moved.port) == (1, 2), "a lease that ended"
-    assert table.sighting("02:00:00:00:00:03", "10.0.1.3", 1, 3).spoof is not None
+    assert table.check_source("02:00:00:00:00:03", "10.0.1.3", 1, 3).spoof is not None
     assert table.assign("02:00:00:00:00:02", "10.0.0.1").spoof is not None, "declared elsewhere"
     again = HostTable(declared=table.declared)
     again.restore(table.discovered.values())

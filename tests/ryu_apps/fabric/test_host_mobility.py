@@ -17,26 +17,26 @@ ELSEWHERE = Binding(MAC, "10.0.0.2", 2, 5)
 def found() -> HostTable:
     hosts = HostTable(declared=(Binding("02:00:00:00:00:01", "10.0.0.1", 1, 1, "web"),))
     for ip in ("10.0.0.2", "fd00::2"):
-        assert hosts.sighting(MAC, ip, 1, 2).learned
+        assert hosts.check_source(MAC, ip, 1, 2).learned
     return hosts
 
 
 def test_only_what_was_discovered_can_have_moved() -> None:
     hosts = found()
-    seen = hosts.sighting(MAC, "10.0.0.2", 2, 5)
-    assert seen.spoof and seen.doubt is not None and seen.doubt.port == 2
+    seen = hosts.check_source(MAC, "10.0.0.2", 2, 5)
+    assert seen.spoof and seen.outdated is not None and seen.outdated.port == 2
     for mac, ip in (("02:00:00:00:00:01", "10.0.0.1"), (MAC, "10.0.0.1")):
-        other = hosts.sighting(mac, ip, 2, 5)
-        assert other.spoof and other.doubt is None, "a declared host is part of it"
-    at_declared = hosts.sighting(MAC, "10.0.0.2", 1, 1)
-    assert at_declared.spoof and at_declared.doubt is None
-    taken = hosts.sighting(OTHER, "10.0.0.2", 2, 5)
-    assert taken.doubt is not None and taken.doubt.mac == MAC
+        other = hosts.check_source(mac, ip, 2, 5)
+        assert other.spoof and other.outdated is None, "a declared host is part of it"
+    at_declared = hosts.check_source(MAC, "10.0.0.2", 1, 1)
+    assert at_declared.spoof and at_declared.outdated is None
+    taken = hosts.check_source(OTHER, "10.0.0.2", 2, 5)
+    assert taken.outdated is not None and taken.outdated.mac == MAC
 
 
 def test_silence_lets_a_host_move_with_all_its_addresses() -> None:
     hosts, moves = found(), HostMobility()
-    known = hosts.sighting(MAC, "10.0.0.2", 2, 5).doubt
+    known = hosts.check_source(MAC, "10.0.0.2", 2, 5).outdated
     assert known is not None
     (asked,) = moves.challenge(hosts, known, ELSEWHERE, NOW) or []
     assert asked.switch == 1 and moves.challenge(hosts, known, ELSEWHERE, NOW) == []
@@ -45,13 +45,13 @@ def test_silence_lets_a_host_move_with_all_its_addresses() -> None:
     _, silent = moves.due(NOW + PATIENCE)
     assert [each.claimant for each in silent] == [ELSEWHERE]
     hosts.gone(known, ELSEWHERE)
-    assert hosts.sighting(MAC, "10.0.0.2", 2, 5).learned
+    assert hosts.check_source(MAC, "10.0.0.2", 2, 5).learned
     assert [(b.ip, b.switch) for b in hosts.bindings()] == [("10.0.0.1", 1), ("10.0.0.2", 2)]
 
 
 def test_an_answer_keeps_the_host_and_is_not_asked_for_again_at_once() -> None:
     hosts, moves = found(), HostMobility()
-    known = hosts.sighting(MAC, "10.0.0.2", 2, 5).doubt
+    known = hosts.check_source(MAC, "10.0.0.2", 2, 5).outdated
     assert known is not None and moves.challenge(hosts, known, ELSEWHERE, NOW)
     assert moves.answered(1, 3, MAC, NOW) is None, "from another port"
     challenge = moves.answered(1, 2, MAC, NOW + 0.1)
@@ -65,10 +65,10 @@ def test_an_answer_keeps_the_host_and_is_not_asked_for_again_at_once() -> None:
 
 def test_an_address_that_somebody_else_has_now_is_all_that_its_owner_loses() -> None:
     hosts = found()
-    known = hosts.sighting(OTHER, "10.0.0.2", 2, 5).doubt
+    known = hosts.check_source(OTHER, "10.0.0.2", 2, 5).outdated
     assert known is not None
     hosts.gone(known, Binding(OTHER, "10.0.0.2", 2, 5))
-    assert hosts.sighting(OTHER, "10.0.0.2", 2, 5).learned
+    assert hosts.check_source(OTHER, "10.0.0.2", 2, 5).learned
     assert {(b.mac, b.ip) for b in hosts.discovered.values()} == {
         (MAC, "fd00::2"),
         (OTHER, "10.0.0.2"),

@@ -37,7 +37,7 @@ def test_hearing_either_direction_keeps_a_cable() -> None:
 
 def test_a_port_where_a_host_is_known_becomes_no_trunk() -> None:
     hosts = HostTable(declared=(Binding("02:00:00:00:00:01", "10.0.0.1", 1, 1, "web"),))
-    hosts.sighting("02:00:00:00:00:02", "10.0.0.2", 2, 2)
+    hosts.check_source("02:00:00:00:00:02", "10.0.0.2", 2, 2)
     for sender, here in (((2, 9), (1, 1)), ((1, 1), (2, 9)), ((1, 9), (2, 2)), ((2, 2), (1, 9))):
         watch = LinkWatch()
         heard = watch.received(Fabric(), hosts, sender, here, NOW)
@@ -48,15 +48,15 @@ def test_a_port_where_a_host_is_known_becomes_no_trunk() -> None:
 
 def test_a_discovered_host_that_may_have_left_does_not_stop_a_cable() -> None:
     hosts = HostTable()
-    hosts.sighting("02:00:00:00:00:02", "10.0.0.2", 2, 8)
+    hosts.check_source("02:00:00:00:00:02", "10.0.0.2", 2, 8)
     hosts.port_down((2, 8))
     hosts.port_up((2, 8))
     heard = LinkWatch().received(Fabric(), hosts, (1, 9), (2, 8), NOW)
     assert heard.fabric is not None
     assert hosts.vacate((2, 8)) and not hosts.bindings()
-    hosts.sighting("02:00:00:00:00:02", "10.0.0.2", 3, 1)
+    hosts.check_source("02:00:00:00:00:02", "10.0.0.2", 3, 1)
     hosts.port_down((3, 1))
-    hosts.sighting("02:00:00:00:00:02", "10.0.0.2", 3, 1)
+    hosts.check_source("02:00:00:00:00:02", "10.0.0.2", 3, 1)
     assert hosts.occupant((3, 1)) == "02:00:00:00:00:02", "seen again"
 
 

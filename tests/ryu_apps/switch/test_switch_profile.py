@@ -266,7 +266,7 @@ def test_a_host_that_rules_cannot_be_made_for_is_left_out(monkeypatch: pytest.Mo
     monkeypatch.setattr(
         type(core.desired_state), "_advance", lambda self, now: setattr(self, "_compiler", None)
     )
-    core.network.hosts.sighting("00:00:00:00:00:09", "10.0.0.9", 1, 3)
+    core.network.hosts.check_source("00:00:00:00:00:09", "10.0.0.9", 1, 3)
     rig.carry_out(core.reconciler.reconcile_all(rig.now))
     assert switch.rules == before
     assert core.desired_state.problem == "too many"
