@@ -54,23 +54,23 @@ def rule_problems(
     membership = Membership(policy, bindings)
     start = _start(policy)
     switches = network.known(policy) or (1,)
-    plain = [s for s in switches if network.setting(s).target is not SwitchTarget.STATEFUL]
-    yield from _not_done(policy, plain)
+    stateless = [s for s in switches if network.setting(s).target is not SwitchTarget.STATEFUL]
+    yield from _not_done(policy, stateless)
     refused = [*shared_between_vlans(policy.hosts)]
-    if len(plain) < len(switches):
+    if len(stateless) < len(switches):
         refused += served_on_tagged_ports(policy.hosts)
     yield from (Diagnostic("error", "vlan", each.why, each.source) for each in refused)
     if refused:
         return
     try:
         intent_numbers(policy)
-        if len(plain) < len(switches):
+        if len(stateless) < len(switches):
             assign_codes(ends_of(policy.intents), membership.regions())
     except CompileError as problem:
         yield Diagnostic("error", "rules", str(problem), start)
         return
     sizes = {s: network.setting(s).sizes(network.setting(s).target, table_size) for s in switches}
-    asked = [s for s in switches if s in plain or sizes[s]]
+    asked = [s for s in switches if s in stateless or sizes[s]]
     forms = network.settings.forms(asked)
     views = {switch: network.view(policy, switch) for switch in asked}
     compiler = RulesOfAll(forms, policy, membership, bindings, now)
@@ -103,12 +103,12 @@ def _too_small(policy: Policy, switch: int, overflow: Overflow, start: Source) -
     return Diagnostic("warning", "table-size", message, where, suggestion=hint)
 
 
-def _not_done(policy: Policy, plain: Sequence[int]) -> Iterator[Diagnostic]:
+def _not_done(policy: Policy, stateless: Sequence[int]) -> Iterator[Diagnostic]:
     """What the policy requires and switches without connection tracking cannot do."""
-    if not plain:
+    if not stateless:
         return
-    names = ", ".join(map(str, plain[:SHOWN])) + (", …" if len(plain) > SHOWN else "")
-    where = f"switch{'es' if len(plain) > 1 else ''} {names} without connection tracking"
+    names = ", ".join(map(str, stateless[:SHOWN])) + (", …" if len(stateless) > SHOWN else "")
+    where = f"switch{'es' if len(stateless) > 1 else ''} {names} without connection tracking"
     for intent in policy.intents:
         if intent.keep_established:
             message = f"'{intent.name}' cannot keep established connections on {where}"

@@ -23,9 +23,9 @@ from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.verify import read_rules
 from policies.verify.attachment_points import AttachmentPoints
-from policies.verify.stateless import prove_plain
+from policies.verify.stateless import prove_stateless
 from policies.verify.stateless.meaning import FLOOD, Meaning, SmallMeaning
-from tests.support.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
+from tests.support.mutations import SMALL_KINDS, STATELESS_KINDS, mutations
 from topology.fabric import Fabric
 from topology.records import Link
 
@@ -106,10 +106,10 @@ def _faults_show(
     """What is called a fault is one: the switch treats the packet otherwise with and without."""
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
-    kinds = PLAIN_KINDS if form.target is SwitchTarget.STATELESS else SMALL_KINDS
+    kinds = STATELESS_KINDS if form.target is SwitchTarget.STATELESS else SMALL_KINDS
     shown = 0
     for _, mutant, (rule, after) in mutations(rules, Random(7), 60, kinds):
-        found = prove_plain(form, policy, membership, view, bindings, mutant, NOW)
+        found = prove_stateless(form, policy, membership, view, bindings, mutant, NOW)
         if not found.counterexamples or not found.counterexamples[0].traceable:
             continue
         (example,) = found.counterexamples

@@ -16,9 +16,9 @@ from policies.model import Policy, Restriction
 from policies.rules import layout
 from policies.rules.layout import (
     Category,
-    PlainTable,
     RuleTable,
     SmallTable,
+    StatelessTable,
     category_of,
     number_of,
 )
@@ -37,7 +37,7 @@ class SwitchTarget(StrEnum):
 
 TABLES: Mapping[SwitchTarget, type[IntEnum]] = {
     SwitchTarget.STATEFUL: RuleTable,
-    SwitchTarget.STATELESS: PlainTable,
+    SwitchTarget.STATELESS: StatelessTable,
     SwitchTarget.SINGLE: SmallTable,
 }
 
@@ -128,9 +128,9 @@ class RulesOfAll:
         return self._compiler.rules(view, self._now)
 
 
-def plain_meters() -> tuple[Meter, ...]:
+def stateless_meters() -> tuple[Meter, ...]:
     """What rules of the plain kinds name."""
-    return (Meter(layout.PLAIN_METER, layout.REPORT_RATE, layout.REPORT_BURST),)
+    return (Meter(layout.STATELESS_METER, layout.REPORT_RATE, layout.REPORT_BURST),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from math import inf
 from policies.language import scalars
 from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
 from topology.readers import RowProblem, TrafficError
-from topology.readers.tally import BAD_SHARE, SHOWN
+from topology.readers.row_count import BAD_SHARE, SHOWN
 
 ICMP_WORDS = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
 _PROTOCOLS = PROTOCOL_NUMBERS | {

@@ -29,8 +29,8 @@ from policies.review.record_counting import (
 )
 from topology.gc_tuning import collection_paused
 from topology.readers import RecordReader, RowProblem, TrafficError
+from topology.readers.row_count import SHOWN
 from topology.readers.rows import BadRow, to_record
-from topology.readers.tally import SHOWN
 from topology.records import FlowRecord
 
 __all__ = [

@@ -66,7 +66,7 @@ def simulate(
     With it, against what that policy would do. *would-deny* is forwarded only
     because its mode does not enforce, and was not so before.
     """
-    tally = _Tally(examples)
+    tally = _CauseCounts(examples)
     cuts: dict[tuple[int, int], Cut] = {}
     now_by, then_by = _Reader(judge, now), None if before is None else _Reader(before, now)
     for connection, seen, through in connections(traffic):
@@ -141,7 +141,7 @@ def _change(verdict: Verdict, through: bool, denied: bool) -> Change:
     return "allowed" if through and not denied else "newly-allowed"
 
 
-class _Tally:
+class _CauseCounts:
     """Groups by what decides between which segments; ``examples`` busiest connections of each."""
 
     def __init__(self, examples: int) -> None:

@@ -44,7 +44,7 @@ class RuleTable(IntEnum):
     STATIONS = 23
 
 
-class PlainTable(IntEnum):
+class StatelessTable(IntEnum):
     """The tables of a switch without connection tracking and registers."""
 
     GUARD = 0
@@ -164,15 +164,15 @@ IDENTITY_FIELD_BITS = 16
 
 # Metadata of a plain switch: flags, and both ends' segments in what bits are left.
 PLAIN_FROM_EDGE = Bits("metadata", 0, 1)
-PLAIN_DENIED = Bits("metadata", 1, 1)  # by the emergency tier, as a connection of its own
+STATELESS_DENIED = Bits("metadata", 1, 1)  # by the emergency tier, as a connection of its own
 PLAIN_REPLY_DENIED = Bits("metadata", 2, 1)  # by the emergency tier, as a reply
 PLAIN_SOURCE_KNOWN = Bits("metadata", 3, 1)
 PLAIN_TARGET_KNOWN = Bits("metadata", 4, 1)
 PLAIN_SOURCE_MODE = Bits("metadata", 5, 2)
 PLAIN_TARGET_MODE = Bits("metadata", 7, 2)
-PLAIN_SOURCE = Bits("metadata", 9, 27)
-PLAIN_TARGET = Bits("metadata", 36, 27)
-PLAIN_METER = 0xFF00  # for what goes to the controller of a plain switch
+STATELESS_SOURCE = Bits("metadata", 9, 27)
+STATELESS_TARGET = Bits("metadata", 36, 27)
+STATELESS_METER = 0xFF00  # for what goes to the controller of a plain switch
 
 # Meters of rate limits: apart from those of ports, and each named by its decision.
 LIMIT_METERS = 1 << 28

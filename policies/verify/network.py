@@ -11,7 +11,7 @@ from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.verify.proof import Proof
 from policies.verify.prover import Prover
-from policies.verify.stateless import prove_plain
+from policies.verify.stateless import prove_stateless
 from topology.records import Binding
 
 
@@ -35,7 +35,7 @@ def prove_network(
     for switch, given in rules.items():
         if switch not in tracking:
             more = (views[switch], bindings, given, now, limit)
-            proofs.append(prove_plain(forms[switch], policy, membership, *more))
+            proofs.append(prove_stateless(forms[switch], policy, membership, *more))
     statistics: dict[str, int] = {}
     for proof in proofs:
         for name, number in proof.statistics.items():

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from policies.compiler import CompileError, RuleChange, SwitchView, Update, meters, view_change
 from policies.compiler.stateful.base import link_discovery_rules
-from policies.compiler.targets import Overflow, SwitchTarget, overflows, plain_meters
+from policies.compiler.targets import Overflow, SwitchTarget, overflows, stateless_meters
 from policies.rules.rule import Field, Meter, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Report
@@ -189,7 +189,7 @@ class Reconciler:
     def meters(self, session: Session, now: float) -> tuple[Meter, ...]:
         if session.profile.target is SwitchTarget.STATEFUL:
             return (*meters(self.view(session)), *self.desired_state.limits(now))
-        return plain_meters()
+        return stateless_meters()
 
     def permit_link_discovery(self, session: Session, now: float) -> list[Effect]:
         """Write the rules that let discovery frames through, before the first comparison."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from policies.compiler.targets import TABLES, SwitchTarget
-from policies.rules.layout import PlainTable, RuleTable
+from policies.rules.layout import RuleTable, StatelessTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import MULTIPART_SIZE, Malformed, multipart_more
 from ryu_apps.openflow.fields import BY_HEADER
@@ -85,7 +85,7 @@ class SwitchCapabilities:
     def _carries_metadata(self) -> bool:
         needed = (1 << 63) - 1
         return not self.listed or all(
-            self.listed[number].metadata & needed == needed for number in PlainTable
+            self.listed[number].metadata & needed == needed for number in StatelessTable
         )
 
     def lacks(self) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from policies.compiler.targets import SwitchTarget
 from policies.rules import layout
-from policies.rules.layout import PlainTable, Reason
+from policies.rules.layout import Reason, StatelessTable
 from response.ipc.messages import RecordsSeen
 from ryu_apps.effects import Effect, Report
 from ryu_apps.fabric.host_discovery import HostDiscovery
@@ -27,7 +27,10 @@ def stateless_reason(copy: decode.PacketIn, target: SwitchTarget) -> Reason:
     """Why a switch without registers sent a packet: inferred from the table that sent it."""
     if copy.frame[12:14] == _LLDP:
         return Reason.LINK
-    request = target is SwitchTarget.STATELESS and copy.table in (PlainTable.ARP, PlainTable.ND)
+    request = target is SwitchTarget.STATELESS and copy.table in (
+        StatelessTable.ARP,
+        StatelessTable.ND,
+    )
     return Reason.UNKNOWN_TARGET if request else Reason.GUARD
 
 

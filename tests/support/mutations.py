@@ -12,7 +12,7 @@ from random import Random
 
 from policies.rules import layout
 from policies.rules.fields import width_of
-from policies.rules.layout import Category, DecidedBits, PlainTable, RuleTable, category_of
+from policies.rules.layout import Category, DecidedBits, RuleTable, StatelessTable, category_of
 from policies.rules.rule import (
     Bits,
     Commit,
@@ -209,7 +209,7 @@ def _plain_action(rule: Rule, random: Random) -> Changed:
     new: RuleAction | None = None
     match rule.actions[index]:
         case Goto(table):
-            later = [each for each in PlainTable if each > table]
+            later = [each for each in StatelessTable if each > table]
             if not later:
                 return None
             new = Goto(random.choice(later))
@@ -238,4 +238,4 @@ SMALL_KINDS: dict[str, Fault] = {
     "without a field": _field(lambda old, random: None),
     "action": _plain_action,
 }
-PLAIN_KINDS = SMALL_KINDS | {"cookie": _plain_cookie}
+STATELESS_KINDS = SMALL_KINDS | {"cookie": _plain_cookie}

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from topology.readers.reader import FORMS, RecordReader, read_records
-from topology.readers.tally import RowProblem, TrafficError
+from topology.readers.row_count import RowProblem, TrafficError
 
 __all__ = ["FORMS", "RecordReader", "RowProblem", "TrafficError", "read_records"]

@@ -14,8 +14,8 @@ from typing import IO, NamedTuple
 from topology.readers.assembly import Assembly
 from topology.readers.link_layers import LINK_TYPES, BadPacket, UnknownPacket
 from topology.readers.packets import FrameDecoder
+from topology.readers.row_count import RowCount, TrafficError
 from topology.readers.rows import LATEST
-from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord
 
 PCAP = {

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TextIO
 
+from topology.readers.row_count import RowCount, TrafficError
 from topology.readers.rows import NEEDED, BadRow, to_record
 from topology.readers.table import BLOCK, CONTRACT, Row, RowFormat
-from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord
 
 _LINE_END = re.compile(r"\r\n|\r|\n")

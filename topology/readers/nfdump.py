@@ -18,9 +18,9 @@ from msgspec.structs import replace
 from topology.initiator import looks_like_reply
 from topology.readers import rows
 from topology.readers.contract import csv_blocks, csv_columns
+from topology.readers.row_count import RowCount, TrafficError
 from topology.readers.rows import BadRow
 from topology.readers.table import Block, Column, Row, RowFormat, counted, remembered, timed
-from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord, State
 
 REMEMBERED = 65_536  # connections whose other direction may still come

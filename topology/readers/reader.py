@@ -13,7 +13,7 @@ from typing import IO, TextIO
 from topology.readers.capture import is_capture, read_capture
 from topology.readers.contract import csv_columns, read_contract_csv, read_contract_json
 from topology.readers.nfdump import is_nfdump, read_nfdump
-from topology.readers.tally import RowCount, RowProblem, TrafficError
+from topology.readers.row_count import RowCount, RowProblem, TrafficError
 from topology.readers.zeek import read_zeek_json, read_zeek_tsv
 from topology.records import FlowRecord
 

@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from topology.readers import rows
+from topology.readers.row_count import RowCount
 from topology.readers.rows import LATEST, MOST, BadRow
-from topology.readers.tally import RowCount
 from topology.records import FlowRecord
 
 BLOCK = 512  # rows

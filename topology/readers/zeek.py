@@ -10,9 +10,9 @@ from typing import Any, TextIO
 from topology.addresses import looks_like_group
 from topology.readers import rows
 from topology.readers.contract import read_json
+from topology.readers.row_count import RowCount, TrafficError
 from topology.readers.rows import BadRow
 from topology.readers.table import BLOCK, Block, Column, RowFormat, counted, remembered, timed
-from topology.readers.tally import RowCount, TrafficError
 from topology.records import FlowRecord, State
 
 # https://docs.zeek.org/en/master/scripts/base/protocols/conn/main.zeek.html#type-Conn::Info

@@ -56,7 +56,7 @@ class IdentityWidth:
 REGISTERS = IdentityWidth(
     layout.IDENTITY_FIELDS * layout.IDENTITY_FIELD_BITS, layout.IDENTITY_FIELD_BITS
 )
-METADATA = IdentityWidth(layout.PLAIN_SOURCE.width)
+METADATA = IdentityWidth(layout.STATELESS_SOURCE.width)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,12 @@ from policies.compiler.common.identity_codes import Codes
 from policies.compiler.common.intent_rules import priority_of, timeout_at
 from policies.compiler.common.priorities import IntentRanks
 from policies.compiler.common.services import service_matches
-from policies.compiler.stateless.layouts import plain_rule
+from policies.compiler.stateless.layouts import stateless_rule
 from policies.compiler.stateless.metadata import PLAIN, MetadataLayout, has_bits, matches, set_bits
 from policies.compiler.stateless.service_fields import HeaderServices, never_replies
 from policies.model import Action, Intent, Mode, Policy, Tier
 from policies.rules import layout
-from policies.rules.layout import Category, PlainTable, cookie, name_number
+from policies.rules.layout import Category, StatelessTable, cookie, name_number
 from policies.rules.rule import Field, Goto, Rule, RuleAction, match
 
 TOP = 65_000
@@ -44,33 +44,33 @@ def decision_rules(
 
 def _between(default: Action, masks: bool) -> Iterator[Rule]:
     """How the tables of intents follow one another."""
-    yield plain_rule(PlainTable.EMERGENCY, 0, (), Goto(PlainTable.EMERGENCY_REPLY))
-    yield plain_rule(PlainTable.EMERGENCY_REPLY, 0, (), Goto(PlainTable.ADAPTIVE))
-    yield plain_rule(PlainTable.ADAPTIVE, 0, (), Goto(PlainTable.POLICY))
+    yield stateless_rule(StatelessTable.EMERGENCY, 0, (), Goto(StatelessTable.EMERGENCY_REPLY))
+    yield stateless_rule(StatelessTable.EMERGENCY_REPLY, 0, (), Goto(StatelessTable.ADAPTIVE))
+    yield stateless_rule(StatelessTable.ADAPTIVE, 0, (), Goto(StatelessTable.POLICY))
     for table, denied in (
-        (PlainTable.POLICY, layout.PLAIN_DENIED),
-        (PlainTable.REPLY, layout.PLAIN_REPLY_DENIED),
+        (StatelessTable.POLICY, layout.STATELESS_DENIED),
+        (StatelessTable.REPLY, layout.PLAIN_REPLY_DENIED),
     ):
         following = Goto(_after_deny(table))
-        yield plain_rule(table, TOP, (has_bits(denied),), following)
-        last = Goto(PlainTable.FORWARD) if default is Action.ALLOW else following
+        yield stateless_rule(table, TOP, (has_bits(denied),), following)
+        last = Goto(StatelessTable.FORWARD) if default is Action.ALLOW else following
         yield Rule(table, 0, (), (last,), cookie(Category.DEFAULT))
-    for table in (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY):
+    for table in (StatelessTable.EMERGENCY_REPLY, StatelessTable.REPLY):
         for fields in never_replies(masks):
-            yield plain_rule(table, TOP + 1, fields, Goto(_after_deny(table)))
+            yield stateless_rule(table, TOP + 1, fields, Goto(_after_deny(table)))
     for mode in (layout.PLAIN_SOURCE_MODE, layout.PLAIN_TARGET_MODE):
         priority = 101 if mode is layout.PLAIN_SOURCE_MODE else 100
-        yield plain_rule(PlainTable.MODE, priority, (has_bits(mode, Mode.ENFORCE),))
-    yield plain_rule(PlainTable.MODE, 0, (), Goto(PlainTable.FORWARD))
+        yield stateless_rule(StatelessTable.MODE, priority, (has_bits(mode, Mode.ENFORCE),))
+    yield stateless_rule(StatelessTable.MODE, 0, (), Goto(StatelessTable.FORWARD))
 
 
-def _after_deny(table: PlainTable) -> PlainTable:
+def _after_deny(table: StatelessTable) -> StatelessTable:
     """Where a packet goes on that a table of intents denies."""
     return {
-        PlainTable.EMERGENCY: PlainTable.EMERGENCY_REPLY,
-        PlainTable.EMERGENCY_REPLY: PlainTable.ADAPTIVE,
-        PlainTable.POLICY: PlainTable.REPLY,
-        PlainTable.REPLY: PlainTable.MODE,
+        StatelessTable.EMERGENCY: StatelessTable.EMERGENCY_REPLY,
+        StatelessTable.EMERGENCY_REPLY: StatelessTable.ADAPTIVE,
+        StatelessTable.POLICY: StatelessTable.REPLY,
+        StatelessTable.REPLY: StatelessTable.MODE,
     }[table]
 
 
@@ -84,14 +84,14 @@ def _intent(
     timeout = timeout_at(intent, now) or 0
     for reply in (False, True):
         if reply:
-            table = PlainTable.EMERGENCY_REPLY if emergency else PlainTable.REPLY
+            table = StatelessTable.EMERGENCY_REPLY if emergency else StatelessTable.REPLY
         else:
-            table = PlainTable.EMERGENCY if emergency else PlainTable.POLICY
+            table = StatelessTable.EMERGENCY if emergency else StatelessTable.POLICY
         actions: tuple[RuleAction, ...] = (Goto(_after_deny(table)),)
         if intent.action is Action.ALLOW:
-            actions = (Goto(PlainTable.FORWARD),)
+            actions = (Goto(StatelessTable.FORWARD),)
         elif emergency:
-            denied = layout.PLAIN_REPLY_DENIED if reply else layout.PLAIN_DENIED
+            denied = layout.PLAIN_REPLY_DENIED if reply else layout.STATELESS_DENIED
             actions = (set_bits(denied), *actions)
         services = list(service_matches(intent.services, HeaderServices(reply, masks)))
         sources, targets = intent.sources, intent.targets

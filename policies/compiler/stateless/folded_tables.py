@@ -14,11 +14,11 @@ from itertools import pairwise
 from policies.compiler.common.services import ANSWERS, PORTS
 from policies.compiler.stateless.service_fields import TYPES
 from policies.model import Service
-from policies.rules.layout import Category, PlainTable, category_of
+from policies.rules.layout import Category, StatelessTable, category_of
 from policies.rules.rule import Goto, Rule
 
-_REPLIES = (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY)
-_EMERGENCY = (PlainTable.EMERGENCY, PlainTable.EMERGENCY_REPLY)
+_REPLIES = (StatelessTable.EMERGENCY_REPLY, StatelessTable.REPLY)
+_EMERGENCY = (StatelessTable.EMERGENCY, StatelessTable.EMERGENCY_REPLY)
 _LAST_PORT, _LAST_TYPE = 0xFFFF, 0xFF
 
 
@@ -66,7 +66,7 @@ class FoldedTables:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         ordered = sorted(rules, key=lambda rule: (rule.table, -rule.priority))
-        self._modes = [rule for rule in ordered if rule.table == PlainTable.MODE]
+        self._modes = [rule for rule in ordered if rule.table == StatelessTable.MODE]
         causes = (Category.INTENT, Category.DEFAULT)
         decides = [rule for rule in ordered if category_of(rule.cookie) in causes]
         self._forth = [_row(rule) for rule in decides if rule.table not in _REPLIES]
@@ -120,7 +120,7 @@ def _row(rule: Rule) -> _Row:
         proto.value if proto else None,
         low,
         high,
-        rule.actions == (Goto(PlainTable.FORWARD),),
+        rule.actions == (Goto(StatelessTable.FORWARD),),
         rule.table in _EMERGENCY,
         rule.cookie,
     )

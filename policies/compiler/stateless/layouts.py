@@ -12,24 +12,24 @@ from policies.compiler.common.services import Fields
 from policies.compiler.stateless.metadata import has_bits, set_bits
 from policies.model import Restriction
 from policies.rules import layout
-from policies.rules.layout import PlainTable, SmallTable
+from policies.rules.layout import SmallTable, StatelessTable
 from policies.rules.rule import Field, Goto, Rule, RuleAction, ToController, UseMeter, match
 from policies.semantics.prefix_sets import number_of
 
-REPORT: tuple[RuleAction, ...] = (UseMeter(layout.PLAIN_METER), ToController())
-PLAIN_GUARD = GuardLayout(
-    PlainTable.GUARD,
-    admit=(set_bits(layout.PLAIN_FROM_EDGE), Goto(PlainTable.LOCALITY)),
-    onward=(Goto(PlainTable.LOCALITY),),
+REPORT: tuple[RuleAction, ...] = (UseMeter(layout.STATELESS_METER), ToController())
+STATELESS_GUARD = GuardLayout(
+    StatelessTable.GUARD,
+    admit=(set_bits(layout.PLAIN_FROM_EDGE), Goto(StatelessTable.LOCALITY)),
+    onward=(Goto(StatelessTable.LOCALITY),),
     discovered=REPORT,
     report=REPORT,
 )
 # In one table what a host may send depends on whom it is for: only its requests are admitted.
 SMALL_GUARD = GuardLayout(SmallTable.ONLY, (), (), REPORT, REPORT, raised=50_000)
-PLAIN_REQUESTS = RequestLayout(
-    PlainTable.ARP,
-    PlainTable.ND,
-    answered=(Goto(PlainTable.FORWARD),),
+STATELESS_REQUESTS = RequestLayout(
+    StatelessTable.ARP,
+    StatelessTable.ND,
+    answered=(Goto(StatelessTable.FORWARD),),
     unknown=REPORT,
     from_edge=has_bits(layout.PLAIN_FROM_EDGE),
 )
@@ -45,8 +45,8 @@ def quarantined(
                 yield prefix_fields((number_of(held.address), -1), side), held
 
 
-def plain_rule(
-    table: PlainTable, priority: int, fields: Iterable[Field], *actions: RuleAction
+def stateless_rule(
+    table: StatelessTable, priority: int, fields: Iterable[Field], *actions: RuleAction
 ) -> Rule:
     """A rule that has no cause but the tables themselves."""
     return Rule(table, priority, match(*fields), actions, BASE)

@@ -24,8 +24,8 @@ class MetadataEnd:
     mode: Bits
 
 
-SOURCE = MetadataEnd(layout.PLAIN_SOURCE, layout.PLAIN_SOURCE_KNOWN, layout.PLAIN_SOURCE_MODE)
-TARGET = MetadataEnd(layout.PLAIN_TARGET, layout.PLAIN_TARGET_KNOWN, layout.PLAIN_TARGET_MODE)
+SOURCE = MetadataEnd(layout.STATELESS_SOURCE, layout.PLAIN_SOURCE_KNOWN, layout.PLAIN_SOURCE_MODE)
+TARGET = MetadataEnd(layout.STATELESS_TARGET, layout.PLAIN_TARGET_KNOWN, layout.PLAIN_TARGET_MODE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,12 @@ from policies.compiler.common.rule_parts import (
 from policies.compiler.common.services import Fields
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateless.decision_tables import decision_rules
-from policies.compiler.stateless.layouts import PLAIN_GUARD, PLAIN_REQUESTS, plain_rule, quarantined
+from policies.compiler.stateless.layouts import (
+    STATELESS_GUARD,
+    STATELESS_REQUESTS,
+    quarantined,
+    stateless_rule,
+)
 from policies.compiler.stateless.metadata import (
     PLAIN,
     SOURCE,
@@ -55,7 +60,7 @@ from policies.compiler.stateless.metadata import (
 )
 from policies.model import Infrastructure, Mode, Policy, Restriction
 from policies.rules import layout
-from policies.rules.layout import Category, PlainTable, cookie, name_number
+from policies.rules.layout import Category, StatelessTable, cookie, name_number
 from policies.rules.rule import (
     Field,
     Goto,
@@ -107,18 +112,18 @@ def stateless_rules(
 
 def _entrance(view: SwitchView) -> Iterator[Rule]:
     """What comes in from where, and what never goes on."""
-    yield from entrance_rules(PLAIN_GUARD, view.trunks)
-    yield from unbound_rules(PLAIN_GUARD)
-    locality = PlainTable.LOCALITY
-    yield plain_rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(PlainTable.ARP))
+    yield from entrance_rules(STATELESS_GUARD, view.trunks)
+    yield from unbound_rules(STATELESS_GUARD)
+    locality = StatelessTable.LOCALITY
+    yield stateless_rule(locality, 300, (Field("eth_type", ETH_ARP),), Goto(StatelessTable.ARP))
     for kind in (SOLICITATION, ADVERTISEMENT):
-        yield plain_rule(locality, 300, neighbour_fields(kind), Goto(PlainTable.ND))
-    yield plain_rule(locality, 200, (_MULTICAST,))
+        yield stateless_rule(locality, 300, neighbour_fields(kind), Goto(StatelessTable.ND))
+    yield stateless_rule(locality, 200, (_MULTICAST,))
     for family in (ETH_IP, ETH_IPV6):
         edge = (Field("eth_type", family), has_bits(layout.PLAIN_FROM_EDGE))
-        yield plain_rule(locality, 90, edge, Goto(PlainTable.SOURCE))
-    yield plain_rule(locality, 80, (has_bits(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
-    yield plain_rule(locality, 0, (), Goto(PlainTable.FORWARD))
+        yield stateless_rule(locality, 90, edge, Goto(StatelessTable.SOURCE))
+    yield stateless_rule(locality, 80, (has_bits(layout.PLAIN_FROM_EDGE),))  # neither IP nor ARP
+    yield stateless_rule(locality, 0, (), Goto(StatelessTable.FORWARD))
 
 
 def _hosts(
@@ -127,7 +132,7 @@ def _hosts(
     """What hosts may send, and the way to them."""
     places = sorted(set(places_of(bindings)))
     for at, mac, numbers in hosts_on(view.switch, places):
-        for _, rules in guard_rules(at, mac, numbers, infrastructure, PLAIN_GUARD):
+        for _, rules in guard_rules(at, mac, numbers, infrastructure, STATELESS_GUARD):
             yield from rules
     known: set[int] = set()
     for place in places:
@@ -137,33 +142,35 @@ def _hosts(
         here, out = Field("eth_dst", place.mac), (Output(way),)
         if place.mac not in known:
             known.add(place.mac)
-            yield Rule(PlainTable.FORWARD, 100, (here,), out, cookie(Category.FORWARD))
+            yield Rule(StatelessTable.FORWARD, 100, (here,), out, cookie(Category.FORWARD))
             for family in (ETH_IP, ETH_IPV6) if place.switch == view.switch else ():
                 fields = (here, Field("eth_type", family))
-                yield plain_rule(PlainTable.LOCALITY, 100, fields, Goto(PlainTable.SOURCE))
+                yield stateless_rule(
+                    StatelessTable.LOCALITY, 100, fields, Goto(StatelessTable.SOURCE)
+                )
         if allowed(infrastructure, place.number):
-            yield owner_rule(PLAIN_REQUESTS, place.number, out)
-    yield from request_rules(PLAIN_REQUESTS, infrastructure)
+            yield owner_rule(STATELESS_REQUESTS, place.number, out)
+    yield from request_rules(STATELESS_REQUESTS, infrastructure)
 
 
 def _routers(policy: Policy, view: SwitchView, bindings: Sequence[Binding]) -> Iterator[Rule]:
     """What routers may send from the prefixes behind them."""
     here = [each for each in routers_of(policy.hosts, bindings) if each.switch == view.switch]
     for router in here:
-        yield from route_rules(router, PLAIN_GUARD)
+        yield from route_rules(router, STATELESS_GUARD)
     lent = [route for router in here if not router.routed for route in router.routes]
     for key, _ in bound_prefixes(bindings).kept() if lent else ():
         if any(overlap(key, route) for route in lent):
-            yield elsewhere_rule(key, PLAIN_GUARD)
+            yield elsewhere_rule(key, STATELESS_GUARD)
 
 
 def _identities(policy: Policy, membership: Membership, codes: Codes) -> Iterator[Rule]:
     prefixes = sorted(Aggregate(membership.spans.items()).kept())
     for end, table, side in (
-        (SOURCE, PlainTable.SOURCE, "src"),
-        (TARGET, PlainTable.TARGET, "dst"),
+        (SOURCE, StatelessTable.SOURCE, "src"),
+        (TARGET, StatelessTable.TARGET, "dst"),
     ):
-        following = PlainTable(table + 1)
+        following = StatelessTable(table + 1)
         nobody = frozenset[str]()
         yield _identity(table, 0, (), end, nobody, policy.defaults.mode, codes, following)
         for key, segments in prefixes:
@@ -173,14 +180,14 @@ def _identities(policy: Policy, membership: Membership, codes: Codes) -> Iterato
 
 
 def _identity(
-    table: PlainTable,
+    table: StatelessTable,
     priority: int,
     fields: Fields,
     end: MetadataEnd,
     segments: frozenset[str],
     mode: Mode,
     codes: Codes,
-    following: PlainTable,
+    following: StatelessTable,
 ) -> Rule:
     actions = (WriteMetadata(*written(end, codes, segments, mode)), Goto(following))
     number = name_number(",".join(sorted(segments))) if segments else 0
@@ -190,9 +197,9 @@ def _identity(
 def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
     """Quarantined addresses; the switch itself ends it."""
     for fields, held in quarantined(restrictions, now):
-        yield Rule(PlainTable.ADAPTIVE, 100, fields, (), held.cause, held.timeout)
+        yield Rule(StatelessTable.ADAPTIVE, 100, fields, (), held.cause, held.timeout)
         # What the emergency tier denies is its own, and may be watched only.
-        for denied in (layout.PLAIN_DENIED, layout.PLAIN_REPLY_DENIED):
-            priority = 201 if denied is layout.PLAIN_DENIED else 200
-            matched, on = match(*fields, has_bits(denied)), (Goto(PlainTable.MODE),)
-            yield Rule(PlainTable.ADAPTIVE, priority, matched, on, held.cause, held.timeout)
+        for denied in (layout.STATELESS_DENIED, layout.PLAIN_REPLY_DENIED):
+            priority = 201 if denied is layout.STATELESS_DENIED else 200
+            matched, on = match(*fields, has_bits(denied)), (Goto(StatelessTable.MODE),)
+            yield Rule(StatelessTable.ADAPTIVE, priority, matched, on, held.cause, held.timeout)

@@ -25,7 +25,7 @@ from topology.records import Binding
 TRIED = 16  # packets of a region that are run until one shows what is wrong
 
 
-def prove_plain(
+def prove_stateless(
     form: Form,
     policy: Policy,
     membership: Membership,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from policies.rules.layout import Category, PlainTable, category_of
+from policies.rules.layout import Category, StatelessTable, category_of
 from policies.rules.rule import Goto, Output, Rule, ToController, UseMeter, WriteMetadata
 from policies.verify.ranges import Undecided
 from policies.verify.stateless.atoms import numbers
@@ -23,8 +23,8 @@ from policies.verify.stateless.verdicts import Judged
 
 ANY = -1  # a field that nothing looks at any more
 SENDING = frozenset({"in_port", "eth_src", "ip_src", "ipv6_src", "arp_sha", "arp_spa"})
-FIRST = (PlainTable.EMERGENCY, PlainTable.POLICY)
-REPLY = (PlainTable.EMERGENCY_REPLY, PlainTable.REPLY)
+FIRST = (StatelessTable.EMERGENCY, StatelessTable.POLICY)
+REPLY = (StatelessTable.EMERGENCY_REPLY, StatelessTable.REPLY)
 DECIDING = (Category.INTENT, Category.DEFAULT)
 METADATA = (1 << 64) - 1
 

@@ -31,7 +31,7 @@ from policies.model import (
     Service,
     Tier,
 )
-from policies.rules.layout import PlainTable
+from policies.rules.layout import StatelessTable
 from policies.rules.rule import Commit, CopyToController, Learn, Load, Move, Resubmit, Rule, Track
 from policies.rules.simulator import Interpreter, Passage
 from policies.semantics.membership import Membership
@@ -114,7 +114,7 @@ def test_nothing_beyond_plain_openflow_is_used() -> None:
         assert not any(f.name.startswith(("reg", "ct_", "xx")) for f in rule.match)
         targets = [a.table for a in rule.actions if hasattr(a, "table")]
         assert all(table > rule.table for table in targets)
-    assert max(rule.table for rule in rules_of(policy, 1)) == PlainTable.FORWARD
+    assert max(rule.table for rule in rules_of(policy, 1)) == StatelessTable.FORWARD
 
 
 def test_a_stream_to_a_low_port_is_never_a_reply() -> None:
@@ -151,7 +151,7 @@ def test_ports_without_masks_are_written_out() -> None:
     view = SwitchView(1)
     sizes = [
         sum(
-            rule.table == PlainTable.POLICY
+            rule.table == StatelessTable.POLICY
             for rule in stateless_rules(policy, Membership(policy), view, (), NOW, port_masks=masks)
         )
         for masks in (True, False)

@@ -18,7 +18,7 @@ from policies.compiler import SwitchView, declared_bindings
 from policies.compiler.targets import Form, RulesOfAll, SwitchTarget
 from policies.language.reader import load_policy
 from policies.model import Policy
-from policies.rules.layout import PlainTable, category_of
+from policies.rules.layout import StatelessTable, category_of
 from policies.rules.ovs_text import ovs_lines
 from policies.rules.rule import Field, Goto, Rule
 from policies.rules.simulator import Interpreter
@@ -26,13 +26,13 @@ from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
 from policies.verify.attachment_points import AttachmentPoints
 from policies.verify.proof import Proof
-from policies.verify.stateless import prove_plain
+from policies.verify.stateless import prove_stateless
 from policies.verify.stateless.atoms import Atoms
 from policies.verify.stateless.meaning import Meaning
 from policies.verify.stateless.walk import DECIDING
 from policies.verify.text import read_rules
 from tests.support.four_segments import POLICY
-from tests.support.mutations import PLAIN_KINDS, SMALL_KINDS, mutations
+from tests.support.mutations import SMALL_KINDS, STATELESS_KINDS, mutations
 from tests.support.random_policies import NOW, policies
 from topology.fabric import Fabric
 from topology.records import Link
@@ -62,7 +62,7 @@ def proof(policy: Policy, form: Form, switch: int, rules: Sequence[Rule], limit:
     bindings = declared_bindings(policy)
     membership = Membership(policy, bindings)
     view = view_of(policy, switch)
-    return prove_plain(form, policy, membership, view, bindings, rules, NOW, limit)
+    return prove_stateless(form, policy, membership, view, bindings, rules, NOW, limit)
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +221,7 @@ def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(
     right = Interpreter(rules)
     changing = found = 0
     for kind, mutant, (rule, after) in mutations(
-        rules, random, 100, PLAIN_KINDS if named else SMALL_KINDS
+        rules, random, 100, STATELESS_KINDS if named else SMALL_KINDS
     ):
         wrong = Interpreter(mutant)
         packets = [p for each in (rule, after) if each for p in near(each, policy, random)]
@@ -241,7 +241,7 @@ def test_no_fault_that_changes_a_packet_s_fate_goes_unseen(
 def test_a_rule_that_sends_packets_back_is_not_followed(policy: Policy) -> None:
     form = Form(SwitchTarget.STATELESS)
     rules = rules_of(policy, form, 1)
-    back = Rule(PlainTable.POLICY, 60_000, (), (Goto(PlainTable.POLICY),), 0)
+    back = Rule(StatelessTable.POLICY, 60_000, (), (Goto(StatelessTable.POLICY),), 0)
     answer = proof(policy, form, 1, (*rules, back))
     assert not answer.holds and "sends packets back" in answer.unproven[0]
 
@@ -249,7 +249,7 @@ def test_a_rule_that_sends_packets_back_is_not_followed(policy: Policy) -> None:
 def test_a_field_that_nobody_knows_is_named(policy: Policy) -> None:
     form = Form(SwitchTarget.STATELESS)
     rules = rules_of(policy, form, 1)
-    odd = Rule(PlainTable.POLICY, 60_000, (Field("ip_dscp", 3),), (), 0)
+    odd = Rule(StatelessTable.POLICY, 60_000, (Field("ip_dscp", 3),), (), 0)
     answer = proof(policy, form, 1, (*rules, odd))
     assert not answer.holds and "ip_dscp" in answer.unproven[0]
 
