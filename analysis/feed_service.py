@@ -15,7 +15,7 @@ from typing import Any
 from analysis.background_copy import BackgroundCopy
 from analysis.feed_fetcher import MAX_SECONDS, fetch
 from analysis.local_addresses import local_addresses
-from policies.feed_block import FeedBlock, NarrowListing
+from policies.feed_block import FeedBlock
 from policies.model import Mode, Policy
 from policies.semantics.membership import Membership
 from response.audit.log import Audit
@@ -183,14 +183,7 @@ class FeedService:
                 f"feed {record.name}: {record.in_force} entries in force as {record.prefixes} "
                 f"prefixes, {record.refused_count} refused"
             )
-        whole = [each.prefixes for each in loaded.listings if each.service is None]
-        narrow = tuple(
-            NarrowListing(each.service, each.direction, each.prefixes)
-            for each in loaded.listings
-            if each.service is not None
-        )
-        mode = self._keeper.mode(record.name)
-        return [FeedBlock(record.name, mode, whole[0] if whole else (), narrow)]
+        return [loaded.block(record.name, self._keeper.mode(record.name))]
 
 
 def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> FeedRefresh:

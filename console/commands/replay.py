@@ -14,6 +14,7 @@ import typer
 
 from console.clients.state_directory import moment, opened
 from console.errors import NO, CommandError
+from console.options.feeds import local_listings
 from console.options.policy import Json, count, loaded, print_json
 from console.options.recording import (
     Flows,
@@ -28,6 +29,7 @@ from console.replay.pipeline import Enforced, Replay, ReplayModels
 from console.views.decision_story import as_json_value
 from policies.language.errors import printable
 from policies.model import Policy
+from policies.semantics.membership import Membership
 from response.decisions.reward_ledger import MODEL as LEDGER_MODEL
 from response.state.interfaces import StoredAlert
 from response.state.model_versions import NEWEST, ROWS, number_of
@@ -174,7 +176,8 @@ def _played(
             first = last = record.ts
             for side in sides:
                 store = _store(side.state, record, stack)
-                played.append(Replay(side.policy, store, side.models, adapt, record.ts))
+                listings = local_listings(side.policy, Membership(side.policy), record.ts)
+                played.append(Replay(side.policy, store, side.models, adapt, record.ts, listings))
         words = [done.take(record) for done in played]
         compared.note(words[0], words[-1])
         first, last = min(first, record.ts), max(last, record.ts)

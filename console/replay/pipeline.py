@@ -27,10 +27,11 @@ from policies.model import (
     Mode,
     Policy,
     Restriction,
-    Tier,
     Verdict,
 )
 from policies.rules.ovs_text import ovs_text
+from policies.semantics.feed_listings import NOTHING_LISTED, Listings
+from policies.semantics.infrastructure import InfrastructureRules
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from response.audit.log import Audit
@@ -80,14 +81,23 @@ class ReplayModels:
 
 
 class Replay:
-    """Feed it records in order, then `finish` it. ``store`` must be empty."""
+    """Feed it records in order, then `finish` it. ``store`` must be empty; ``listings`` are what
+    feeds list all the while."""
 
     def __init__(
-        self, policy: Policy, store: Store, models: ReplayModels, adapt: bool, now: float
+        self,
+        policy: Policy,
+        store: Store,
+        models: ReplayModels,
+        adapt: bool,
+        now: float,
+        listings: Listings = NOTHING_LISTED,
     ) -> None:
         self.store = store
+        self._listings = listings
         bindings = declared_bindings(policy)
         self._judge = Judge(policy, Membership(policy, bindings))
+        self._infrastructure = InfrastructureRules(policy)
         detector, learner = models.fresh()
         self._analysis = Analysis(
             policy, detector, store, Audit(store), now, adapt=adapt, learner=learner
@@ -119,11 +129,15 @@ class Replay:
         if connection is None:
             self.verdicts["not judged"] += 1
             return record, "not judged"
+        segments_of = self._judge.membership.segments_of
+        ends = (segments_of(connection.src), segments_of(connection.dst))
         restrictions = [restriction for restriction, _ in self._active.values()]
-        found = self._judge.verdict(connection, now, restrictions)
+        found = self._infrastructure.verdict(connection, *ends) or self._judge.judge(
+            *ends, connection, now, restrictions, listings=self._listings
+        )
         verdict_name = _verdict_name(found)
         self.verdicts[verdict_name] += 1
-        if found.tier is Tier.ADAPTIVE:
+        if found.decision is not None:
             self._note_stopped(record, connection, now)
         if verdict_name == "deny":
             denied = replace(

@@ -8,6 +8,8 @@ from typing import Literal
 
 from policies.model import Action, Address, Connection, Verdict
 from policies.review.recorded_traffic import RecordedConnection, RecordedTraffic, connections
+from policies.semantics.feed_listings import NOTHING_LISTED, Listings
+from policies.semantics.infrastructure import InfrastructureRules
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from topology.gc_tuning import collection_paused
@@ -23,6 +25,7 @@ class CauseGroup:
 
     change: Change
     intent: str | None
+    feed: str | None
     tier: str
     from_segments: tuple[str, ...]
     to_segments: tuple[str, ...]
@@ -58,8 +61,11 @@ def simulate(
     now: float,
     before: Judge | None = None,
     examples: int = 3,
+    listings: Listings = NOTHING_LISTED,
+    before_listings: Listings = NOTHING_LISTED,
 ) -> Simulation:
-    """Judge recorded traffic at ``now``.
+    """Judge recorded traffic at ``now``, under what feeds list (``before_listings``: those of the
+    policy before).
 
     Without ``before``, a change is against what the recording says became of
     the connection: *newly blocked* got through then, *newly allowed* did not.
@@ -68,7 +74,8 @@ def simulate(
     """
     tally = _CauseCounts(examples)
     cuts: dict[tuple[int, int], Cut] = {}
-    now_by, then_by = _Reader(judge, now), None if before is None else _Reader(before, now)
+    now_by = _Reader(judge, now, listings)
+    then_by = None if before is None else _Reader(before, now, before_listings)
     for connection, seen, through in connections(traffic):
         verdict = now_by.verdict(connection)
         denied = False
@@ -109,11 +116,13 @@ class _Reader:
     Addresses are compared by identity, which in `RecordedTraffic` is equality.
     """
 
-    def __init__(self, judge: Judge, now: float) -> None:
-        self._judge, self._now = judge, now
+    def __init__(self, judge: Judge, now: float, listings: Listings) -> None:
+        self._judge, self._now, self._listings = judge, now, listings
+        self._infrastructure = InfrastructureRules(judge.policy)
         self._segments: dict[int, frozenset[str]] = {}
         self._services: dict[tuple[int, int, int], int] = {}
         self._known: dict[tuple[frozenset[str], frozenset[str], int], Verdict] = {}
+        self._by_feed: dict[tuple[str, frozenset[str], frozenset[str], int], Verdict] = {}
 
     def verdict(self, connection: Connection) -> Verdict:
         src, dst = connection.src, connection.dst
@@ -122,6 +131,11 @@ class _Reader:
             sources = self._segments[id(src)] = self._judge.membership.segments_of(src)
         if targets is None:
             targets = self._segments[id(dst)] = self._judge.membership.segments_of(dst)
+        answered = self._infrastructure.verdict(connection, sources, targets)
+        if answered is not None:
+            return answered
+        if self._listings and (feed := self._listings.find(connection)) is not None:
+            return self._listed(feed.feed, sources, targets, connection)
         service = (connection.proto, connection.port, src.version)
         kind = self._services.get(service)
         if kind is None:
@@ -130,6 +144,23 @@ class _Reader:
         if verdict is None:
             verdict = self._judge.judge(sources, targets, connection, self._now, explain=False)
             self._known[sources, targets, kind] = verdict
+        return verdict
+
+    def _listed(
+        self,
+        feed: str,
+        sources: frozenset[str],
+        targets: frozenset[str],
+        connection: Connection,
+    ) -> Verdict:
+        """Verdicts of one feed between the same segments by the same service are one as well."""
+        kind = self._judge.service_kind(connection)
+        verdict = self._by_feed.get((feed, sources, targets, kind))
+        if verdict is None:
+            verdict = self._judge.judge(
+                sources, targets, connection, self._now, explain=False, listings=self._listings
+            )
+            self._by_feed[feed, sources, targets, kind] = verdict
         return verdict
 
 
@@ -167,12 +198,16 @@ class _CauseCounts:
             del busiest[self._examples :]
 
     def _group(self, change: Change, verdict: Verdict) -> CauseGroup:
-        key = (change, verdict.intent, verdict.tier, verdict.from_segments, verdict.to_segments)
+        key = (
+            change, verdict.intent, verdict.feed, verdict.tier,
+            verdict.from_segments, verdict.to_segments,
+        )  # fmt: skip
         return self.groups.setdefault(
             key,
             CauseGroup(
                 change,
                 verdict.intent,
+                verdict.feed,
                 verdict.tier.value,
                 verdict.from_segments,
                 verdict.to_segments,

@@ -37,6 +37,10 @@ class Listings:
             for mode in (Mode.ENFORCE, Mode.AUDIT)
         ]
 
+    def __bool__(self) -> bool:
+        """Whether any feed lists anything."""
+        return any(listed or narrow for listed, narrow in self._modes)
+
     def find(self, connection: Connection) -> FeedBlock | None:
         """The feed that a connection's verdict names, or None where neither end is listed.
 

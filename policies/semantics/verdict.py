@@ -63,7 +63,7 @@ class Judge:
     recompute."""
 
     def __init__(self, policy: Policy, membership: Membership) -> None:
-        self._policy = policy
+        self.policy = policy
         self.membership = membership
         self._intents = sorted(policy.intents, key=lambda intent: intent.name)
         self._all = (1 << len(self._intents)) - 1
@@ -78,10 +78,10 @@ class Judge:
 
     def following(self, policy: Policy, membership: Membership) -> Judge:
         """The judge of a later policy. Where its intents are the same, their index is reused."""
-        if policy.intents != self._policy.intents:
+        if policy.intents != self.policy.intents:
             return Judge(policy, membership)
         new = copy(self)
-        new._policy, new.membership, new._ends = policy, membership, {}
+        new.policy, new.membership, new._ends = policy, membership, {}
         new._protected = membership.protected_addresses(policy.envelope)
         return new
 
@@ -157,12 +157,12 @@ class Judge:
                     break
         retained: Intent | None = None
         if admitted and not deciding:
-            names = [segment.name for segment in self._policy.segments]
+            names = [segment.name for segment in self.policy.segments]
             retained = first_retained(admitted, names, sources, targets, connection)
         if retained is not None:
             intent, action, tier = retained, Action.ALLOW, retained.tier
         elif not deciding:
-            intent, action = None, self._policy.defaults.action
+            intent, action = None, self.policy.defaults.action
         else:
             # In one tier deny beats allow; of those left, the first by name is named.
             intent = self._first(deciding & ~self._allows or deciding)

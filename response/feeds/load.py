@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from policies.model import Feed, Service
+from policies.feed_block import FeedBlock, NarrowListing
+from policies.model import Feed, Mode, Service
 from policies.semantics.prefixes import Prefix, fewest
 from response.feeds.admission import FeedGuard
 from response.feeds.entries import Direction, Entry, FeedError, Notes
@@ -48,6 +49,16 @@ class Loaded:
     @property
     def prefixes(self) -> int:
         return sum(len(each.prefixes) for each in self.listings)
+
+    def block(self, name: str, mode: Mode) -> FeedBlock:
+        """What is listed, as verdicts and the compiler take it."""
+        whole = [each.prefixes for each in self.listings if each.service is None]
+        narrow = tuple(
+            NarrowListing(each.service, each.direction, each.prefixes)
+            for each in self.listings
+            if each.service is not None
+        )
+        return FeedBlock(name, mode, whole[0] if whole else (), narrow)
 
 
 def load(data: bytes, feed: Feed, guard: FeedGuard, now: float) -> Loaded:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from console.errors import NO
+from console.options.feeds import feed_problems
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, Json, Paths, count, moment, present, print_json
 from console.views.rule_problems import Fallback, fallbacks, rule_problems
@@ -52,6 +53,7 @@ def check(
     found = list(result.diagnostics)
     if result.policy is not None:
         found += check_policy(result.policy, Membership(result.policy), moment(at))
+        found += feed_problems(result.policy)
         found += rule_problems(result.policy, network, table_size, moment(at))
         found.sort(key=lambda diagnostic: diagnostic.source)
         weaker = fallbacks(result.policy, network)

@@ -14,6 +14,7 @@ from policies.language.errors import printable
 from policies.model import Policy
 from policies.review.diff import differences
 from policies.review.rule_diff import rule_changes
+from policies.review.settings_diff import SettingChange, setting_changes
 from policies.review.verdict_difference import ComparedVerdict, PairSide, VerdictDifference
 
 HEADINGS = {
@@ -39,7 +40,8 @@ def diff(
     """Show who may newly talk to whom, who no longer may, and which rules are added and removed.
 
     All addresses, protocols and ports are compared, not samples; a mere change of notation is no
-    difference. Exit 0: no verdict changes; 1: some do.
+    difference. Changes of infrastructure protocols, feeds and the adaptive envelope are listed
+    too. Exit 0: no change; 1: some.
 
     Example:
 
@@ -49,11 +51,12 @@ def diff(
     now = moment(at)
     found = differences(before, after, now)
     changes = rules_changed(before, after, DescribedSwitches.of(switches, link), now)
+    settings = setting_changes(before, after)
     if as_json:
-        print_json(diff_data(found, changes))
+        print_json(diff_data(found, changes, settings))
     else:
-        typer.echo(diff_text(found, changes), nl=False)
-    raise typer.Exit(NO if found else 0)
+        typer.echo(diff_text(found, changes, settings), nl=False)
+    raise typer.Exit(NO if found or settings else 0)
 
 
 def rules_changed(
@@ -65,8 +68,16 @@ def rules_changed(
     return rule_changes(old, new, views, now, network.settings.forms(known))
 
 
-def diff_text(found: tuple[VerdictDifference, ...], changes: dict[int, RuleChange]) -> str:
-    lines = []
+def diff_text(
+    found: tuple[VerdictDifference, ...],
+    changes: dict[int, RuleChange],
+    settings: tuple[SettingChange, ...],
+) -> str:
+    lines = [
+        f"{each.name}: {each.before or 'none'} before, {each.after or 'none'} now"
+        + (f" ({each.effect})" if each.effect else "")
+        for each in settings
+    ]
     for kind, heading in HEADINGS.items():
         some = [each for each in found if each.kind == kind]
         if some:
@@ -97,10 +108,16 @@ def _decided(decided: ComparedVerdict) -> str:
 
 
 def diff_data(
-    found: tuple[VerdictDifference, ...], changes: dict[int, RuleChange]
+    found: tuple[VerdictDifference, ...],
+    changes: dict[int, RuleChange],
+    settings: tuple[SettingChange, ...],
 ) -> dict[str, Any]:
     return {
-        "changed": bool(found),
+        "changed": bool(found or settings),
+        "settings": [
+            {"name": s.name, "before": s.before, "after": s.after, "effect": s.effect}
+            for s in settings
+        ],
         "pairs": [
             {
                 "kind": each.kind,

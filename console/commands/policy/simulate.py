@@ -10,6 +10,7 @@ import typer
 
 from console.commands.policy.trace import service_text
 from console.errors import NO, CommandError
+from console.options.feeds import local_listings
 from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
 from console.options.recording import Flows, Form, NoDecapsulate, recorded
 from policies.language import scalars
@@ -17,6 +18,7 @@ from policies.language.errors import closest, printable
 from policies.model import ANY, Policy
 from policies.review.recorded_traffic import RecordedTraffic
 from policies.review.simulate import Accepted, CauseGroup, Cut, Simulation, refused_cuts, simulate
+from policies.semantics.feed_listings import NOTHING_LISTED
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 
@@ -59,7 +61,8 @@ def simulate_traffic(
 ) -> None:
     """Judge recorded traffic: what would newly break or open, by intent and segments.
 
-    Without --against, changes are relative to the recorded outcome of each connection. The last
+    Feeds that are files count; those on a server are named and left out. Without --against,
+    changes are relative to the recorded outcome of each connection. The last
     days are counted back from the newest record.
 
     Example:
@@ -69,12 +72,22 @@ def simulate_traffic(
     candidate = loaded(policy)
     membership = Membership(candidate)
     pairs = [_pair(text, candidate) for text in accept or ()]
-    before = None
+    now = moment(at)
+    listings = local_listings(candidate, membership, now)
+    before, before_listings = None, NOTHING_LISTED
     if against:
         old = loaded(against)
         before = Judge(old, Membership(old))
+        before_listings = local_listings(old, before.membership, now)
     traffic = recorded(flows, form, not no_decapsulate)
-    found = simulate(traffic, Judge(candidate, membership), moment(at), before)
+    found = simulate(
+        traffic,
+        Judge(candidate, membership),
+        now,
+        before,
+        listings=listings,
+        before_listings=before_listings,
+    )
     refused: tuple[Cut, ...] = ()
     if refuse_days is not None:
         accepted = Accepted(membership, pairs)
@@ -122,6 +135,7 @@ def _group_data(group: CauseGroup) -> dict[str, Any]:
     return {
         "change": group.change,
         "intent": group.intent,
+        "feed": group.feed,
         "tier": group.tier,
         "from_segments": list(group.from_segments),
         "to_segments": list(group.to_segments),
@@ -162,7 +176,7 @@ def _print(
     for group in found.groups:
         if group.change == "allowed":
             continue
-        by = group.intent or group.tier
+        by = f"feed {group.feed}" if group.feed else group.intent or group.tier
         ends = f"{_names(group.from_segments)} -> {_names(group.to_segments)}"
         typer.echo(
             printable(

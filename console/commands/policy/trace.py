@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from console.errors import CommandError
+from console.options.feeds import local_listings
 from console.options.policy import At, Json, Paths, loaded, moment, print_json
 from console.views.trace_rules import RuleMet, RuleTrace
 from policies.language.errors import printable
@@ -66,13 +67,16 @@ def trace(
     policy_read = loaded(policy)
     now = moment(at)
     judge = Judge(policy_read, Membership(policy_read))
+    listings = local_listings(policy_read, judge.membership, now)
     queries = PacketQueries(policy_read)
     rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
 
     def answer(words: list[str]) -> TraceAnswer:
         connection = queries.packet(*words)
-        verdict = judge.verdict(connection, now)
-        met = rule_trace.rules_met(connection, reply=reply) if rule_trace else None
+        verdict = judge.verdict(connection, now, listings=listings)
+        # The rules of a feed are on the switches of a controller that has loaded it, not here.
+        shown = rule_trace if verdict.feed is None else None
+        met = shown.rules_met(connection, reply=reply) if shown else None
         return TraceAnswer(words[0], words[1], connection, verdict, reply, met)
 
     if packets is None:
@@ -156,7 +160,7 @@ def service_text(connection: Connection) -> str:
 
 def answer_line(answer: TraceAnswer) -> str:
     verdict = answer.verdict
-    by = verdict.intent or verdict.tier.value
+    by = f"feed {verdict.feed}" if verdict.feed else verdict.intent or verdict.tier.value
     fate = "" if verdict.forwarded == (verdict.action == "allow") else ", forwarded all the same"
     arrow = "<-" if answer.reply else "->"
     return printable(
@@ -176,6 +180,7 @@ def _print_answer(answer: TraceAnswer) -> None:
         "mode": verdict.mode.name.lower(),
         "tier": verdict.tier.value,
         "intent": verdict.intent or "none",
+        "feed": verdict.feed or "",
         "source": "" if verdict.source is None else f"{verdict.source.file}:{verdict.source.line}",
         "from": ", ".join(verdict.from_segments) or "in no segment",
         "to": ", ".join(verdict.to_segments) or "in no segment",
