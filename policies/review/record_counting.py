@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from itertools import compress, repeat
 from math import inf
 
-from policies.language import scalars
 from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
-from topology.readers import RowProblem, TrafficError
+from topology.readers import RowProblem, TrafficError, rows
 from topology.readers.row_count import BAD_SHARE, SHOWN
 
 ICMP_WORDS = frozenset({"icmp", "1", "icmpv6", "ipv6-icmp", "58"})
@@ -59,9 +58,14 @@ class RecordedTraffic:
     unjudged: int = 0
     problems: list[RowProblem] = field(default_factory=list)
 
-    @property
-    def newest(self) -> float:
-        return max((seen.last for _, seen in (*self.carried, *self.blocked)), default=0.0)
+    def newest_until(self, limit: float) -> float:
+        """The latest time that is not after ``limit``, or where all are, the earliest last one."""
+        times = [seen.last for _, seen in (*self.carried, *self.blocked)]
+        return max((ts for ts in times if ts <= limit), default=min(times, default=0.0))
+
+    def later_than(self, limit: float) -> int:
+        """How many kinds of connections were last seen after ``limit``: a clock is ahead."""
+        return sum(seen.last > limit for _, seen in (*self.carried, *self.blocked))
 
 
 def connections(traffic: RecordedTraffic) -> Iterator[tuple[Connection, RecordedConnection, bool]]:
@@ -134,38 +138,36 @@ def traffic_from(
     known: dict[tuple[int, int, tuple[int, int], bool], RecordedConnection] = {}
     phases: dict[int, list[int]] = {}
     for key, number in counts.index.items():
-        rows = counts.rows[number]
+        times = counts.rows[number]
         try:
             src, dst, service = ends[key[0]], ends[key[1]], services[key[2:4]]
+            mark = marks[key[4:]]
             if src is not None and dst is not None and src.version != dst.version:
                 raise ValueError("ends of two address families")
         except ValueError as error:
             traffic.problems.append(RowProblem(counts.line[number], str(error)))
-            traffic.bad += rows
+            traffic.bad += times
             continue
         if src is None or dst is None or service is None:
-            traffic.unjudged += rows
+            traffic.unjudged += times
             continue
-        mark = marks[key[4:]]
         same = (id(src), id(dst), service, mark.through)
         seen = known.get(same)
         if seen is None:
             seen = known[same] = RecordedConnection()
             half = traffic.carried if mark.through else traffic.blocked
             half.append((Connection(src, dst, *service), seen))
-        if mark.half is None:
-            seen.connections += rows
-        else:
-            # An end repeats its start: there were as many as of the more numerous.
-            counted = phases.setdefault(id(seen), [0, 0])
-            before = max(counted)
-            counted[mark.half] += rows
-            seen.connections += max(counted) - before
+        # An end repeats a start, and NetFlow's other direction the first: there were as many
+        # connections as of the more numerous.
+        counted = phases.setdefault(id(seen), [0, 0])
+        before = max(counted)
+        counted[mark.half] += times
+        seen.connections += max(counted) - before
         seen.bytes += counts.bytes[number]
         seen.last = max(seen.last, counts.last[number])
         seen.first = min(seen.first, counts.first[number])
         if mark.failed:
-            seen.failed += rows
+            seen.failed += times
         elif mark.failed is None and service[0] == TCP:
             seen.failed += counts.few[number]
     traffic.problems = sorted(traffic.problems, key=lambda each: each.line)[:SHOWN]
@@ -179,20 +181,25 @@ def traffic_from(
 
 @dataclass(frozen=True, slots=True)
 class _Mark:
-    """The meaning of a row's verdict, phase and state: whether it passed; 0 for a start, 1 for an
-    end; whether it failed, None where unknown."""
+    """The meaning of a row's verdict, phase and state: whether it passed; 1 for the end of a
+    connection, 0 for its start or all of it; whether it failed, None where unknown."""
 
     through: bool
-    half: int | None
+    half: int
     failed: bool | None
 
 
 class _Marks(dict[tuple[str, ...], _Mark]):
     def __missing__(self, words: tuple[str, ...]) -> _Mark:
+        (
+            rows.state(words[0], "state"),
+            rows.verdict(words[1], "verdict"),
+            rows.phase(words[2], "phase"),
+        )
         state, verdict, phase = (word.strip().lower() for word in words)
         mark = self[words] = _Mark(
             state not in _BLOCKED and verdict not in _BLOCKED,
-            {"start": 0, "end": 1}.get(phase),
+            1 if phase == "end" else 0,
             state in _FAILED if state else None,
         )
         return mark
@@ -212,7 +219,7 @@ class _Ends(dict[str, Address | None]):
         if _MAC.fullmatch(text.strip()):
             self[text] = None
             return None
-        value = _plain_address(text) or scalars.address(text.strip())
+        value = _plain_address(text) or _address(text.strip())
         found = self[text] = self._same.setdefault((value.version, int(value)), value)
         return found
 
@@ -249,6 +256,15 @@ def _plain_address(text: str) -> Address | None:
     return IPv4Address(a << 24 | b << 16 | c << 8 | d)
 
 
+def _address(text: str) -> Address:
+    """Any other address; IPv4 written as IPv6 is IPv4. Raises ValueError."""
+    try:
+        value = ip_address(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not an IPv4 or IPv6 address") from None
+    return (value.ipv4_mapped if isinstance(value, IPv6Address) else None) or value
+
+
 def _protocol(text: str) -> int | None:
     word = text.strip().lower()
     if word.isascii() and word.isdigit() and len(word) < 10:
@@ -259,11 +275,8 @@ def _protocol(text: str) -> int | None:
 
 
 def _port(text: str, proto: int) -> int:
-    """A port, or ICMP's type; a recording that names no type is taken for pings."""
+    """A port, or ICMP's type; a recording that names no type, or 0 for none, means pings."""
     word = text.strip()
     if not word or word == "None":
         return _ECHO_REQUEST.get(proto, 0)
-    value = int(word, 16) if word[:2] in ("0x", "0X") else int(word)
-    if not 0 <= value <= 65_535:
-        raise ValueError(f"'{text}' is not a port")
-    return value
+    return rows.port(word, "port") or _ECHO_REQUEST.get(proto, 0)

@@ -30,7 +30,7 @@ from policies.review.record_counting import (
 from topology.gc_tuning import collection_paused
 from topology.readers import RecordReader, RowProblem, TrafficError
 from topology.readers.row_count import SHOWN
-from topology.readers.rows import BadRow, to_record
+from topology.readers.rows import LATEST, MOST, BadRow, to_record
 from topology.records import FlowRecord
 
 __all__ = [
@@ -46,6 +46,12 @@ BLOCK = 2048  # rows counted together: few enough to stay in the processor's cac
 LONGEST_HEADER = 1 << 16
 _TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
 _BARELY = frozenset({"3", "4"})  # packets: with nothing in them, tries that were turned down
+_WHOLE_NUMBERS = {
+    "packets": MOST, "packets_out": MOST, "packets_in": MOST, "bytes": MOST, "bytes_out": MOST,
+    "bytes_in": MOST, "switch": MOST, "in_port": MOST, "src_port": 65_535,
+}  # fmt: skip
+"""Columns and what they hold at most."""
+
 BARE = 60  # bytes of an IP packet with TCP's header, its options, and nothing in it
 
 
@@ -116,20 +122,23 @@ def traffic_of(records: Iterable[FlowRecord]) -> RecordedTraffic:
     counts = Counts()
     total = 0
     for total, record in enumerate(records, 1):
-        port = record.src_port if record.proto in ICMP_WORDS else record.dst_port
-        verdict = "deny" if record.verdict == "deny" else ""
-        key = (
-            record.src_ip, record.dst_ip, record.proto, str(port),
-            record.state or "", verdict, record.phase,
-        )  # fmt: skip
-        size = record.bytes
-        if size is None:
-            size = (record.bytes_out or 0) + (record.bytes_in or 0)
-        few = record.packets_in == 0
-        if record.packets is not None:
-            few = record.packets < 3 or record.packets < 5 and size <= BARE * record.packets
-        counts.add([key], [size], [record.ts], [few and record.phase != "start"], [total])
+        _count(counts, record, total)
     return traffic_from(counts, total, 0, "the records")
+
+
+def _count(counts: Counts, record: FlowRecord, line: int) -> None:
+    port = record.src_port if record.proto in ICMP_WORDS else record.dst_port
+    key = (
+        record.src_ip, record.dst_ip, record.proto, str(port),
+        record.state or "", record.verdict or "", record.phase,
+    )  # fmt: skip
+    size = record.bytes
+    if size is None:
+        size = (record.bytes_out or 0) + (record.bytes_in or 0)
+    few = record.packets_in == 0
+    if record.packets is not None:
+        few = record.packets < 3 or record.packets < 5 and size <= BARE * record.packets
+    counts.add([key], [size], [record.ts], [few and record.phase != "start"], [line])
 
 
 def _columns(header: bytes) -> list[str] | None:
@@ -152,22 +161,24 @@ def _from_cells(
     stream = iter(text)
     while lines := list(islice(stream, BLOCK)):
         advance()
-        where: Sequence[int] = range(start, start + len(lines))
+        where = range(start, start + len(lines))
         block = _plain_block(columns, lines)
         if block is None:
-            # Row by row, as a bad row must not take others with it. No cell may span lines.
-            rows = [next(csv.reader([line]), []) for line in lines]
-            reasons = [_problem(columns, row) if row else "" for row in rows]
-            good = [at for at, reason in enumerate(reasons) if rows[at] and reason is None]
-            total += sum(map(bool, rows))
-            bad += sum(map(bool, rows)) - len(good)
-            problems += (RowProblem(start + at, each) for at, each in enumerate(reasons) if each)
+            # As the ordinary reader has it, row by row: a bad row must not take others with it.
+            for line, text_line in zip(where, lines, strict=True):
+                row = next(csv.reader([text_line]), [])  # no cell may span lines
+                if not row:
+                    continue
+                total += 1
+                try:
+                    _count(counts, _record(columns, row), line)
+                except BadRow as problem:
+                    bad += 1
+                    problems.append(RowProblem(line, str(problem)))
             del problems[SHOWN:]
-            where = [where[at] for at in good]
-            block = _Block(columns, list(zip(*(rows[at] for at in good), strict=True)))
         else:
             total += len(lines)
-        counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
+            counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
         start += len(lines)
     return traffic_from(counts, total, bad, name, problems)
 
@@ -189,19 +200,10 @@ def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
         return None
 
 
-def _problem(columns: Sequence[str], row: Sequence[str]) -> str | None:
-    """The reason why a row cannot be counted, or None."""
+def _record(columns: Sequence[str], row: Sequence[str]) -> FlowRecord:
     if len(row) != len(columns):
-        return f"{len(row)} columns, the header has {len(columns)}"
-    try:
-        _Block(columns, [[cell] for cell in row])
-    except ValueError:
-        try:
-            to_record(dict(zip(columns, row, strict=True)))
-        except BadRow as problem:
-            return str(problem)
-        return "a time or a size is no number"
-    return None
+        raise BadRow(f"{len(row)} columns, the header has {len(columns)}")
+    return to_record(dict(zip(columns, row, strict=True)))
 
 
 class _Block:
@@ -213,7 +215,21 @@ class _Block:
         self.moments = list(map(float, self._column("ts")))
         if not all(map(math.isfinite, self.moments)) or min(self.moments, default=0.0) < 0:
             raise ValueError("no time")
+        if max(self.moments, default=0.0) >= LATEST:
+            raise ValueError("no time in seconds")
+        self._check_others()
         self.sizes = self._sizes()
+
+    def _check_others(self) -> None:
+        """Raise ValueError for cells that do not count here, and that the ordinary reader may
+        find wrong: it has the last word."""
+        for name, most in _WHOLE_NUMBERS.items():
+            for cell in set(self._column(name)):
+                if cell and not (len(cell) <= 18 and cell.isdecimal() and int(cell) <= most):
+                    raise ValueError("perhaps no whole number")
+        lengths = list(map(float, filter(None, self._column("duration"))))
+        if lengths and not (0 <= min(lengths) and max(lengths) < LATEST):  # NaN is neither
+            raise ValueError("no duration")
 
     def _column(self, name: str) -> Sequence[str]:
         return self._cells.get(name, self._empty)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import inf
 from typing import Literal
 
 from policies.model import Action, Address, Connection, Verdict
+from policies.review.icmp_errors import ErrorsOfConnections
 from policies.review.recorded_traffic import RecordedConnection, RecordedTraffic, connections
 from policies.semantics.feed_listings import NOTHING_LISTED, Listings
 from policies.semantics.infrastructure import InfrastructureRules
@@ -76,11 +78,13 @@ def simulate(
     cuts: dict[tuple[int, int], Cut] = {}
     now_by = _Reader(judge, now, listings)
     then_by = None if before is None else _Reader(before, now, before_listings)
+    errors = ErrorsOfConnections(traffic)
     for connection, seen, through in connections(traffic):
-        verdict = now_by.verdict(connection)
+        cause = errors.cause(connection)
+        verdict = now_by.verdict(cause)
         denied = False
         if then_by is not None:
-            earlier = then_by.verdict(connection)
+            earlier = then_by.verdict(cause)
             through, denied = earlier.forwarded, earlier.action is Action.DENY
         change = _change(verdict, through, denied)
         tally.add(change, verdict, connection, seen)
@@ -234,8 +238,16 @@ class Accepted:
 
 
 def refused_cuts(
-    simulation: Simulation, traffic: RecordedTraffic, days: float, accepted: Accepted
+    simulation: Simulation,
+    traffic: RecordedTraffic,
+    days: float,
+    accepted: Accepted,
+    now: float = inf,
 ) -> tuple[Cut, ...]:
-    """Pairs that spoke in the recording's last ``days``, would be cut, and are not accepted."""
-    since = traffic.newest - days * DAY
+    """Pairs that spoke in the recording's last ``days``, would be cut, and are not accepted.
+
+    The last days are counted from the newest time that is not after ``now``, with a day's grace:
+    one clock that is ahead must not make all others old. What is later counts as recent.
+    """
+    since = traffic.newest_until(now + DAY) - days * DAY
     return tuple(cut for cut in simulation.cuts if cut.last >= since and cut not in accepted)

@@ -103,7 +103,8 @@ def _number(value: Any, name: str) -> float:
 
 
 def address(value: Any, name: str) -> str:
-    """An IP address in its canonical form; also a MAC, as some frames have nothing else."""
+    """An IP address in its canonical form, IPv4 written as IPv6 as IPv4; also a MAC, as some
+    frames have nothing else."""
     word = str(value).strip()
     if not word:
         raise BadRow(f"{name} is missing")
@@ -116,7 +117,9 @@ def address(value: Any, name: str) -> str:
 @lru_cache(maxsize=65_536)
 def _canonical(word: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(word))
+        found = ipaddress.ip_address(word)
+        mapped = found.ipv4_mapped if found.version == 6 else None
+        return str(mapped or found)
     except ValueError:
         parts = word.lower().split(":")
         if len(parts) == 6 and all(_is_byte(part) for part in parts):

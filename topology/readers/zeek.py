@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any, TextIO
 
 from topology.addresses import looks_like_group
+from topology.initiator import ANSWERS, looks_like_reply
 from topology.readers import rows
 from topology.readers.contract import read_json
 from topology.readers.row_count import RowCount, TrafficError
@@ -27,7 +28,9 @@ CONN_STATES: dict[str, State | None] = {
 _ASKED = {"icmp": {8, 13, 15, 17}, "icmpv6": {128, 130, 133, 135, 139, 144}}
 _CONNECTIONS = ("conn", "conn_red")  # values of ``_path`` in a stream of several logs
 _NUMBER = "number"  # of a protocol that Zeek has no name for, in a column of its own
+_HISTORY = "history"  # what Zeek saw of a connection: S, s, h for its opening
 _MILLISECONDS = 1e11  # as a number of seconds, the year 5138
+_OPENING = frozenset("SsHh^")  # "^" where Zeek turned the connection round itself
 _UNSET = frozenset({"", "-", "(empty)"})
 
 
@@ -76,6 +79,7 @@ _COLUMNS: Mapping[str, tuple[tuple[str, ...], Callable[[str], Column]]] = {
     "src_mac": (("orig_l2_addr",), lambda name: remembered(_text, name)),
     "dst_mac": (("resp_l2_addr",), lambda name: remembered(_text, name)),
     _NUMBER: (("ip_proto",), lambda name: counted(name, _count)),
+    _HISTORY: (("history",), lambda name: remembered(_text, name)),
 }
 
 
@@ -166,11 +170,41 @@ def _settle(block: Block) -> None:
         for at, proto in enumerate(protos):
             if proto in _ASKED:
                 codes[at] = _code(proto, types[at], codes[at])
+    _turn_round(block, block.pop(_HISTORY, None))
     states = block.get("state")
     if states is not None and "unanswered" in states:
         for at, state in enumerate(states):
             if state == "unanswered" and protos[at] != "tcp" and looks_like_group(ends[at]):
                 states[at] = None
+
+
+_SWAPPED = (("src_ip", "dst_ip"), ("src_port", "dst_port"), ("packets_out", "packets_in"),
+            ("bytes_out", "bytes_in"), ("src_mac", "dst_mac"))  # fmt: skip
+
+
+def _turn_round(block: Block, histories: list[Any] | None) -> None:
+    """Turn round what Zeek saw from its middle on: an answer before its request, or TCP without
+    an opening whose ports say which end serves."""
+    if "src_port" not in block or "dst_port" not in block:
+        return
+    protos, firsts, seconds = block["proto"], block["src_port"], block["dst_port"]
+    for at, proto in enumerate(protos):
+        if proto in ANSWERS:
+            asked = ANSWERS[proto].get(firsts[at])
+            if asked is None or seconds[at] != asked:
+                continue
+            firsts[at], seconds[at] = 0, asked  # the code of a request, and its type
+        elif proto == "tcp" and histories is not None:
+            history = histories[at]
+            opened = history is None or not _OPENING.isdisjoint(history)
+            if opened or not looks_like_reply(firsts[at], seconds[at]):
+                continue
+        else:
+            continue
+        for one, other in _SWAPPED:
+            if one in block or other in block:
+                left, right = (block.setdefault(n, [None] * len(protos)) for n in (one, other))
+                left[at], right[at] = right[at], left[at]
 
 
 def _code(proto: str, kind: int, code: int) -> int:
@@ -225,4 +259,5 @@ _VALUES: Mapping[str, Callable[[Any, str], Any]] = {
     "src_mac": rows.text,
     "dst_mac": rows.text,
     _NUMBER: rows.count,
+    _HISTORY: rows.text,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -17,7 +18,15 @@ from policies.language import scalars
 from policies.language.errors import closest, printable
 from policies.model import ANY, Policy
 from policies.review.recorded_traffic import RecordedTraffic
-from policies.review.simulate import Accepted, CauseGroup, Cut, Simulation, refused_cuts, simulate
+from policies.review.simulate import (
+    DAY,
+    Accepted,
+    CauseGroup,
+    Cut,
+    Simulation,
+    refused_cuts,
+    simulate,
+)
 from policies.semantics.feed_listings import NOTHING_LISTED
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
@@ -63,7 +72,7 @@ def simulate_traffic(
 
     Feeds that are files count; those on a server are named and left out. Without --against,
     changes are relative to the recorded outcome of each connection. The last
-    days are counted back from the newest record.
+    days are counted back from the newest record whose time is not to come.
 
     Example:
 
@@ -91,7 +100,14 @@ def simulate_traffic(
     refused: tuple[Cut, ...] = ()
     if refuse_days is not None:
         accepted = Accepted(membership, pairs)
-        refused = refused_cuts(found, traffic, refuse_days, accepted)
+        refused = refused_cuts(found, traffic, refuse_days, accepted, time.time())
+        ahead = traffic.later_than(time.time() + DAY)
+        if ahead:
+            typer.echo(
+                f"{count(ahead, 'kind')} of connections have times to come: a clock is wrong; "
+                "they count as recent",
+                err=True,
+            )
     if as_json:
         print_json(_data(traffic, found, refused))
     else:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import json
 import tempfile
+from collections.abc import Callable
 from ipaddress import ip_address
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +31,7 @@ from policies.review.recorded_traffic import (
 from policies.review.simulate import Accepted, Cut, simulate
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
-from topology.readers import TrafficError, read_records
+from topology.readers import RecordReader, TrafficError, read_records
 
 DAY = 86_400
 BASE = """apiVersion: septum/v1
@@ -90,7 +94,7 @@ def test_connections_are_counted_by_what_a_policy_can_tell_apart(
     assert [connection for connection, _ in traffic.blocked] == [reads]
     types = {c.port for c, _ in traffic.carried if c.proto == 1}
     assert types == {8, 13}
-    assert traffic.newest == 10 * DAY + 5
+    assert traffic.newest_until(inf) == 10 * DAY + 5
 
 
 def test_cells_and_records_and_gzip_count_alike(tmp_path: Path) -> None:
@@ -189,7 +193,7 @@ def test_simulate_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (None, "No such file"),
         (HEADER + "x,1,a,b,tcp,1,2,3,4,,0\n" * 3, "3 of 3 rows are bad"),
         (HEADER + "1,1,10.0.0.1,10.0.0.300,tcp,1,2,3,4,,0\n", "f.csv:2: '10.0.0.300'"),
-        (HEADER + "1,1,10.0.0.1,10.0.0.3,tcp,1,70000,3,4,,0\n", "'70000' is not a port"),
+        (HEADER + "1,1,10.0.0.1,10.0.0.3,tcp,1,70000,3,4,,0\n", "70000' is above 65535"),
         (HEADER + "1,1,10.0.0.1,fd00::1,tcp,1,70,3,4,,0\n", "two address families"),
         ("a,b\n1,2\n", "no column"),
         ("\x1f\x8bnot gzip", ""),
@@ -253,6 +257,71 @@ def test_any_cells_are_counted_or_bad_and_no_row_harms_another(
     assert traffic.records - traffic.bad - traffic.unjudged - phases <= counted
 
 
+def counted(traffic: RecordedTraffic) -> object:
+    """What a recording amounts to, whichever way it was read."""
+    return (
+        traffic.records,
+        traffic.bad,
+        traffic.unjudged,
+        {c: (s.connections, s.bytes, s.last, s.failed, s.first) for c, s in traffic.carried},
+        {c: (s.connections, s.bytes, s.last, s.failed, s.first) for c, s in traffic.blocked},
+    )
+
+
+LONGER = COLUMNS.strip() + ",duration,packets_in\n"
+ODD_CELLS = st.sampled_from(
+    ["", "0", "1", "4", "5.0", "1.5", "-1", "nan", "1e3", "x", "10.0.0.1", "fd00::1",
+     "::ffff:10.0.0.1", "tcp", "icmp", "ICMPv6", "6", "58", "300", "80", "0x8", "70000", "9" * 20,
+     "denied", "Rejected", "unanswered", "allow", "would-deny", "start", "END", "1709301234500",
+     '"a,b"', " 7 "]
+)  # fmt: skip
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 12), ODD_CELLS), max_size=6),
+    st.integers(0, 60),
+    st.booleans(),
+)
+def test_one_reading_by_name_from_a_stream_and_as_json(
+    rows: list[tuple[int, str]], good: int, zipped: bool
+) -> None:
+    plain = [*GOOD, "1", "3"]
+    lines = [list(plain) for _ in range(good)]
+    for place, cell in rows:
+        row = list(plain)
+        row[place] = cell
+        lines.insert(len(lines) // 2, row)
+    text = LONGER + "".join(",".join(line) + "\n" for line in lines)
+    names = LONGER.strip().split(",")
+    objects = [dict(zip(names, next(csv.reader([",".join(line)])), strict=False)) for line in lines]
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        by_name, as_json = Path(folder) / "f.csv", Path(folder) / "f.jsonl"
+        data = text.encode()
+        by_name.write_bytes(gzip.compress(data) if zipped else data)
+        as_json.write_text("".join(json.dumps(each) + "\n" for each in objects))
+        ways: list[Callable[[], RecordedTraffic]] = [
+            lambda: TrafficReader(by_name).read(),
+            lambda: traffic_by_records(RecordReader(by_name)),
+            lambda: traffic_by_records(RecordReader("-", stdin=io.BytesIO(data))),
+            lambda: TrafficReader(as_json if objects else by_name).read(),
+        ]
+        for read in ways:
+            try:
+                found.append(counted(read()))
+            except TrafficError:
+                found.append("refused")
+    if any(len(next(csv.reader([",".join(line)]))) != len(names) for line in lines):
+        found.pop()  # JSON has no row with a cell too many
+    assert all(each == found[0] for each in found), found
+
+
+def traffic_by_records(reader: RecordReader) -> RecordedTraffic:
+    traffic = traffic_of(reader)
+    traffic.records, traffic.bad = reader.rows, traffic.bad + reader.bad
+    return traffic
+
+
 @given(st.binary(max_size=200), st.booleans())
 def test_any_bytes_as_flows(data: bytes, headed: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -306,3 +375,56 @@ def test_a_pair_is_accepted_by_a_host_over_all_its_addresses() -> None:
     for one, other in (("10.0.0.1", "10.0.0.2"), ("fe80::ff:fe00:1", "fe80::ff:fe00:2")):
         assert Cut(ip_address(one), ip_address(other), 0.0, 1) in accepted
     assert Cut(ip_address("10.0.0.2"), ip_address("10.0.0.1"), 0.0, 1) not in accepted
+
+
+ERRORS = """ts,src_ip,dst_ip,proto,src_port,dst_port,state
+1,10.0.1.1,10.0.2.1,udp,40000,53,unanswered
+2,10.0.2.1,10.0.1.1,icmp,3,3,
+3,10.0.2.1,10.0.1.2,icmp,3,3,
+4,fd00:2::1,fd00:1::1,icmpv6,1,4,
+5,fd00:1::1,fd00:2::1,tcp,40000,22,established
+"""
+
+
+def test_an_icmp_error_has_the_verdict_of_what_it_is_about(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = BASE.partition("intents:")[0]
+    intent = "intents: [{name: dns, from: any, to: any, services: udp/53}]\n"
+    policy = write(tmp_path, head + intent, "e.yaml")
+    flows = write(tmp_path, ERRORS, "errors.csv")
+    assert run(["policy", "simulate", str(policy), "--flows", str(flows), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["connections"]
+    # Allowed: the question and its error. Denied: an error about nothing, an ssh connection and
+    # the error about it.
+    assert (found["allowed"], found["newly-blocked"]) == (2, 3)
+
+
+@pytest.mark.parametrize("ahead", [4_294_967_295, 200_000_000_000])
+def test_one_clock_that_is_ahead_does_not_open_the_gate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], ahead: int
+) -> None:
+    policy = write(tmp_path, BASE, "p.yaml")
+    rows = [
+        f"{1_709_301_234 + n},10.0.1.1,10.0.2.1,tcp,{40000 + n},22,established" for n in range(30)
+    ]
+    header = "ts,src_ip,dst_ip,proto,src_port,dst_port,state"
+    for more, told in (([], False), ([f"{ahead},10.0.1.2,10.0.2.1,tcp,1,22,established"], True)):
+        flows = write(tmp_path, "\n".join([header, *rows, *more]) + "\n", "clock.csv")
+        command = ["policy", "simulate", str(policy), "--flows", str(flows), "--refuse-days", "7"]
+        assert run(command) == 1
+        assert ("a clock is wrong" in capsys.readouterr().err) is told
+
+
+def test_two_rows_of_one_connection_are_one(tmp_path: Path) -> None:
+    header = "ts,src_ip,dst_ip,proto,src_port,dst_port,phase\n"
+    row = "1,10.0.1.1,10.0.2.1,tcp,40000,22,"
+    cases = [
+        (["whole", "end"], 1), (["start", "end"], 1), (["whole"] * 2, 2), (["end"], 1),
+        (["whole", "end"] * 3, 3), (["start", "whole"], 2),
+    ]  # fmt: skip
+    for phases, connections_ in cases:
+        text = header + "".join(f"{row}{phase}\n" for phase in phases)
+        traffic = read_traffic(write(tmp_path, text, "rows.csv"))
+        ((_, seen),) = traffic.carried
+        assert seen.connections == connections_, phases

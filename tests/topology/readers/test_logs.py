@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.addresses import ADDRESSES
 from topology.readers import RecordReader, TrafficError
 from topology.readers.nfdump import _span
 from topology.readers.zeek import CONN_STATES
@@ -302,7 +303,7 @@ def test_the_form_can_be_named() -> None:
 row = st.builds(
     FlowRecord,
     ts=st.integers(1, 2**31).map(lambda n: n / 8),
-    src_ip=st.ip_addresses(v=4).map(str) | st.ip_addresses(v=6).map(str),
+    src_ip=ADDRESSES,
     dst_ip=st.ip_addresses(v=4).map(str),
     proto=st.sampled_from(["tcp", "udp", "gre"]),
     src_port=st.integers(0, 65_535),
@@ -395,3 +396,89 @@ def test_nfdump_a_dropped_answer_is_no_established_connection() -> None:
     row = "2024-03-01 14:00:00,0.0,10.0.0.2,10.0.0.1,22,40000,TCP,...A..S.,130,1,60"
     (record,) = records(f"{header}\n{row}\n")
     assert (record.src_ip, record.dst_port, record.state) == ("10.0.0.1", 22, "denied")
+
+
+NETFLOW = "firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,packets,bytes,flows\n"
+
+
+def netflow(ts: float, src: str, sport: int, dst: str, dport: int, proto: str = "TCP") -> str:
+    return f"{ts},1.0,{proto},{src},{sport},{dst},{dport},5,400,1\n"
+
+
+@pytest.mark.parametrize("ports", [(40222, 44818), (50000, 33000), (1500, 1600)])
+@pytest.mark.parametrize("proto", ["TCP", "UDP"])
+@pytest.mark.parametrize("between", [0, 100])
+def test_the_earlier_of_two_rows_began_whatever_their_order(
+    ports: tuple[int, int], proto: str, between: int
+) -> None:
+    client, server = ("10.0.0.1", ports[0]), ("10.0.0.2", ports[1])
+    first = netflow(1700000000.000, *client, *server, proto)
+    answer = netflow(1700000000.003, *server, *client, proto)
+    others = "".join(
+        netflow(1700000001.0, "10.0.1.1", 40000 + n, "10.0.1.2", 80) for n in range(between)
+    )
+    for order in (first + others + answer, answer + others + first):
+        found = [r for r in records(NETFLOW + order) if r.src_ip.startswith("10.0.0.")]
+        assert {(r.src_ip, r.dst_ip, r.dst_port) for r in found} == {
+            ("10.0.0.1", "10.0.0.2", ports[1])
+        }
+        assert sorted(r.phase for r in found) == ["end", "whole"]
+
+
+def test_ports_that_tell_outweigh_a_row_that_is_earlier() -> None:
+    answer = netflow(1700000000.0, "10.0.0.2", 22, "10.0.0.1", 40000)
+    late = netflow(1700000000.5, "10.0.0.1", 40000, "10.0.0.2", 22)
+    for order in (answer + late, late + answer):
+        assert {r.service for r in records(NETFLOW + order)} == {"tcp/22"}
+
+
+def test_rows_that_wait_keep_their_order_and_their_numbers() -> None:
+    rows = [netflow(1700000000.0 + n, "10.0.0.1", 40000 + n, "10.0.0.2", 80) for n in range(300)]
+    rows[7] = "nonsense\n"
+    reader = reader_of(NETFLOW + "".join(rows))
+    numbers = [(reader.rows, record.src_port) for record in reader]
+    assert numbers == [(n + 1, 40000 + n) for n in range(300) if n != 7]
+    assert (reader.rows, reader.bad) == (300, 1)
+
+
+@pytest.mark.parametrize("write", [tsv, as_json])
+@pytest.mark.parametrize(
+    ("answer", "request_", "proto"), [(0, 8, "icmp"), (14, 13, "icmp"), (129, 128, "icmp")]
+)
+def test_zeek_saw_an_answer_before_its_request(  # type: ignore[no-untyped-def]
+    write, answer: int, request_: int, proto: str
+) -> None:
+    ends = ("fd00::1", "fd00::2") if answer == 129 else ("10.0.0.1", "10.0.0.2")
+    row = {**SSH, "proto": proto, "conn_state": "OTH", "id.orig_h": ends[1], "id.resp_h": ends[0],
+           "id.orig_p": answer, "id.resp_p": request_, "orig_ip_bytes": 11}  # fmt: skip
+    (record,) = records(write([row]))
+    assert (record.src_ip, record.dst_ip) == ends
+    assert (record.src_port, record.dst_port, record.bytes_in) == (request_, 0, 11)
+
+
+@pytest.mark.parametrize("write", [tsv, as_json])
+@pytest.mark.parametrize(
+    ("history", "ports", "turned"),
+    [
+        ("DadA", (5432, 40222), True),
+        ("dA", (22, 50000), True),
+        ("DadA", (40222, 5432), False),
+        ("ShADad", (5432, 40222), False),
+        ("^hADd", (5432, 40222), False),
+        ("Dd", (40000, 50000), False),
+    ],
+)
+def test_zeek_began_in_the_middle_of_a_connection(  # type: ignore[no-untyped-def]
+    write, history: str, ports: tuple[int, int], turned: bool
+) -> None:
+    row = {**SSH, "conn_state": "OTH", "history": history, "id.orig_p": ports[0],
+           "id.resp_p": ports[1], "orig_pkts": 80, "resp_pkts": 40}  # fmt: skip
+    (record,) = records(write([row]))
+    assert record.src_ip == ("10.0.0.2" if turned else "10.0.0.1")
+    assert (record.src_port, record.dst_port) == (ports[::-1] if turned else ports)
+    assert (record.packets_out, record.packets_in) == ((40, 80) if turned else (80, 40))
+
+
+def test_ipv4_written_as_ipv6_is_ipv4() -> None:
+    (record,) = records(as_json([{**SSH, "id.orig_h": "::ffff:10.0.0.1"}]))
+    assert record.src_ip == "10.0.0.1"
