@@ -31,7 +31,7 @@ from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.retained_intents import resolved
-from policies.semantics.sequence_diff import differences
+from policies.sequence_diff import differences
 from topology.gc_tuning import collection_paused
 from topology.records import Binding
 

@@ -15,7 +15,7 @@ from policies.semantics.address_sets import is_network_alone, spans_of
 from policies.semantics.host_addresses import HostAddresses, declared_host, discovered_host
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import address_at, number_at, number_of
-from policies.semantics.sequence_diff import differences
+from policies.sequence_diff import differences
 from topology.addresses import mac_of_link_local
 from topology.records import Binding
 

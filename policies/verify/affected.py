@@ -16,7 +16,7 @@ from policies.rules.layout import RuleTable
 from policies.rules.rule import Rule
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX
-from policies.semantics.sequence_diff import differences
+from policies.sequence_diff import differences
 from policies.verify.attachment_points import (
     AttachmentPoints,
     number_of_text,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from policies.model import Host, Policy, Segment, Selector
 from policies.semantics.membership import Membership
 from policies.semantics.membership_update import follow
-from policies.semantics.sequence_diff import differences
+from policies.sequence_diff import differences
 from topology.records import Binding
 
 ADDRESSES = (
