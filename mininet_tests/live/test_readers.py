@@ -12,7 +12,7 @@ from topology.readers import RecordReader
 # All in a network namespace of its own, gone with the last of its programs.
 SCRIPT = """
 ip link set lo up
-tcpdump -i {link} -U -Z root -w "$1" -s {snap} 2> "$1.log" & dump=$!
+tcpdump -i {link} -U --immediate-mode -Z root -w "$1" -s {snap} 2> "$1.log" & dump=$!
 until grep -q listening "$1.log"; do sleep 0.05; done
 ncat -l 127.0.0.1 7001 > "$1.got" & ncat -6 -l ::1 7002 > /dev/null & sleep 0.2
 printf hello | ncat --send-only 127.0.0.1 7001
@@ -20,7 +20,12 @@ printf hello | ncat --send-only ::1 7002
 ncat -w 1 127.0.0.1 7003 < /dev/null 2> /dev/null
 printf hello | ncat -u --send-only 127.0.0.1 7004
 ping -q -c 2 -i 0.2 127.0.0.1 > /dev/null
-sleep 0.3; kill $dump; wait $dump 2> /dev/null
+before=; now=first
+for try in $(seq 40); do
+    [ "$before" = "$now" ] && [ "$now" -gt 1000 ] && break
+    before=$now; sleep 0.3; now=$(stat -c %s "$1")
+done
+kill $dump; wait $dump 2> /dev/null
 cat "$1.got"
 """
 
