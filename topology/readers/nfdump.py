@@ -270,6 +270,8 @@ class _Pairs:
             return replace(
                 back, ts=first.ts, phase="end", duration=max(first.duration, back.duration)
             )
+        if record.proto in ANSWERS:
+            return self._remember(back)  # its type says that it answers
         if ported and record.state != "unanswered":
             if reply or looks_like_reply(record.src_port, record.dst_port):
                 return self._remember(back)

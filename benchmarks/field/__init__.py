@@ -1,0 +1,1 @@
+"""Measurements on inputs that people really have, and on readers that must agree."""
