@@ -28,7 +28,8 @@ REFUSED = "the network refused it"
 OUTSIDE = ""  # no host can have this name
 _MOST_NETWORKS = 8
 
-Port = tuple[int, int]  # protocol and responder's port, or ICMP type
+Port = tuple[int, int]
+"""Protocol and responder's port, or ICMP type; ``-n`` for the range of ports from ``n`` on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,8 @@ class LeftOut:
 
 def service_of(port: Port) -> Service:
     proto, number = port
+    if number < 0:
+        return Service(proto, -number, 65_535)
     if proto in PORT_PROTOCOLS or proto in (ICMP, ICMPV6):
         return Service(proto, number, number)
     return Service(proto)

@@ -16,6 +16,7 @@ from policies.recommendation.evidence import (
     ObservedEdge,
     edges_of,
 )
+from policies.recommendation.negotiated_ports import merge_negotiated
 from policies.recommendation.roles import NodeRole, find_roles
 from policies.recommendation.suspicion import HARDLY, NEVER, suspicious
 from policies.review.recorded_traffic import RecordedTraffic, connections
@@ -66,6 +67,7 @@ def recommend(
     """
     places = NodeIndex(traffic, hosts, inside)
     edges, left = edges_of(traffic, places)
+    edges = merge_negotiated(edges)
     doubtful = suspicious(edges, places, [each.edge for each in left if each.reason == REFUSED])
     avoid = {each.edge.key for each in doubtful}
     left += doubtful
