@@ -21,7 +21,7 @@ Flows = Annotated[
     typer.Option(
         "--flows",
         help="Recorded traffic, or - for standard input: contract CSV or JSON lines, Zeek "
-        "conn.log, nfdump CSV, pcap, pcapng; gzipped or not.",
+        "conn.log, nfdump CSV, Suricata eve.json, pcap, pcapng; gzipped or not.",
     ),
 ]
 Form = Annotated[

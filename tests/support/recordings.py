@@ -127,6 +127,23 @@ def nfdump(connections: Sequence[Spoken], rng: random.Random) -> bytes:
     return ("\n".join([header, *rows]) + "\n").encode()
 
 
+def suricata(connections: Sequence[Spoken], rng: random.Random) -> bytes:
+    events: list[dict[str, object]] = []
+    for each in connections:
+        moment = datetime.fromtimestamp(each.ts, UTC).isoformat()
+        ports = (
+            {"icmp_type": each.types[0], "icmp_code": 0}
+            if each.ping
+            else {"src_port": each.sport, "dest_port": each.dport}
+        )
+        proto = {"icmpv6": "IPv6-ICMP"}.get(each.proto, each.proto.upper())
+        flow = {"start": moment, "end": moment, "pkts_toserver": 4, "pkts_toclient": 3}
+        ends = {"src_ip": each.src, "dest_ip": each.dst, "proto": proto, **ports}
+        events.append({"timestamp": moment, "event_type": "dns", "src_ip": each.src})
+        events.append({"timestamp": moment, "event_type": "flow", **ends, "flow": flow})
+    return "".join(json.dumps(event) + "\n" for event in events).encode()
+
+
 def _packets(connections: Sequence[Spoken]) -> list[tuple[float, bytes]]:
     packets = []
     for each in connections:
@@ -163,6 +180,7 @@ FORMS: dict[str, Callable[[Sequence[Spoken], random.Random], bytes]] = {
     "Zeek": zeek_tsv,
     "Zeek JSON": zeek_json,
     "nfdump": nfdump,
+    "Suricata": suricata,
     "pcap": as_pcap,
     "pcapng": as_pcapng,
 }

@@ -14,10 +14,11 @@ from topology.readers.capture import is_capture, read_capture
 from topology.readers.contract import csv_columns, read_contract_csv, read_contract_json
 from topology.readers.nfdump import is_nfdump, read_nfdump
 from topology.readers.row_count import RowCount, RowProblem, TrafficError
+from topology.readers.suricata import read_suricata
 from topology.readers.zeek import read_zeek_json, read_zeek_tsv
 from topology.records import FlowRecord
 
-FORMS = ("auto", "contract", "zeek", "nfdump", "capture")
+FORMS = ("auto", "contract", "zeek", "nfdump", "suricata", "capture")
 _ZEEK_KEYS = ('"id.orig_h"', '"orig_h"', '"_path"')
 _HEAD = 65_536  # bytes within which the form must show
 _GZIP = b"\x1f\x8b"
@@ -75,7 +76,7 @@ class RecordReader:
             f"{_packets(times)} read inside {kind}" for kind, times in self._tally.layers.items()
         ]
         if self._tally.passed_over:
-            inside.append(f"{self._tally.passed_over} rows of other logs passed over")
+            inside.append(f"{self._tally.passed_over} rows of other kinds passed over")
         return inside + [
             f"{_packets(times)} of {kind} not understood"
             for kind, times in self._tally.unknown.most_common()
@@ -97,7 +98,7 @@ class RecordReader:
         except UnicodeDecodeError:
             raise TrafficError(
                 f"{self.name}: not text, and no capture; give contract CSV or JSON lines, Zeek "
-                "conn.log, nfdump CSV, pcap or pcapng, gzipped or not"
+                "conn.log, nfdump CSV, Suricata eve.json, pcap or pcapng, gzipped or not"
             ) from None
         except OSError as problem:
             raise TrafficError(f"{self.name}: {problem.strerror or problem}") from None
@@ -153,6 +154,8 @@ class RecordReader:
             return read_zeek_json if is_json else read_zeek_tsv
         if form == "nfdump":
             return read_nfdump
+        if form == "suricata":
+            return read_suricata
         return read_contract_json if is_json else read_contract_csv
 
 
@@ -163,6 +166,8 @@ def _packets(number: int) -> str:
 def _form_of(beginning: str) -> str:
     line = beginning.partition("\n")[0]
     if beginning.startswith("{"):
+        if '"event_type"' in line and '"timestamp"' in line:
+            return "suricata"
         return "zeek" if any(name in line for name in _ZEEK_KEYS) else "contract"
     if beginning.startswith("#"):
         return "zeek"

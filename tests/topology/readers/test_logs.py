@@ -167,7 +167,7 @@ def test_zeek_stream_of_several_logs_gives_its_connections() -> None:
         reader = reader_of("".join(json.dumps(line) + "\n" for line in ordered))
         assert [record.service for record in reader] == ["tcp/22", "tcp/22"]
         assert (reader.rows, reader.bad) == (2, 0)
-        assert reader.notes == ["2 rows of other logs passed over"]
+        assert reader.notes == ["2 rows of other kinds passed over"]
 
 
 @pytest.mark.parametrize("write", [tsv, as_json])
