@@ -22,8 +22,21 @@ PRIVATE: tuple[Network, ...] = tuple(
         ),
     )
 )
-"""Networks that nobody else's hosts can be in. Documentation, benchmark and reserved ranges are
-none: `ipaddress` calls them private too, and which they are depends on Python's version."""
+"""Networks that nobody else's hosts can be in. Those in `UNASSIGNABLE` are none: `ipaddress` calls
+most of them private too, and which they are depends on Python's version."""
+
+UNASSIGNABLE: tuple[Network, ...] = tuple(
+    map(
+        ip_network,
+        (
+            *("0.0.0.0/8", "192.0.0.0/29", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24"),
+            *("203.0.113.0/24", "240.0.0.0/4"),
+            *("100::/64", "2001::/23", "2001:db8::/32"),
+        ),
+    )
+)
+"""Ranges for documentation, benchmarks and protocols (RFC 6890): nobody has a host in them. The
+detector takes them for ours, as it was calibrated so."""
 
 _WIDTH = {4: 16, 6: 48}
 _EXPLAINED = 0.9

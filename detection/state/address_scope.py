@@ -9,8 +9,16 @@ from enum import IntEnum
 from sys import intern
 
 from topology.addresses import is_host_address, looks_like_group
-from topology.home_networks import PRIVATE, Address, Network, home_networks, within
+from topology.home_networks import (
+    PRIVATE,
+    UNASSIGNABLE,
+    Address,
+    Network,
+    home_networks,
+    within,
+)
 
+OURS = (*PRIVATE, *UNASSIGNABLE)
 CACHE = 20_000  # addresses whose place is remembered
 EVIDENCE = 50  # records before a public prefix can be found to be ours
 SHARE = 0.5  # of those, the share that must have an end in it
@@ -84,7 +92,7 @@ class Territory:
         if self._networks:
             ours = within(address, self._networks)
             return AddressScope.INSIDE if ours else AddressScope.OUTSIDE
-        if within(address, PRIVATE):
+        if within(address, OURS):
             return AddressScope.INSIDE
         if self.found is not None and within(address, (self.found,)):
             return AddressScope.INSIDE

@@ -86,7 +86,7 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
         ("fe80::1", AddressScope.INSIDE),
         ("100.64.0.9", AddressScope.INSIDE),
         ("8.8.8.8", AddressScope.OUTSIDE),
-        ("203.0.113.5", AddressScope.OUTSIDE),
+        ("203.0.113.5", AddressScope.INSIDE),
         ("2606:4700::1", AddressScope.OUTSIDE),
         ("224.0.0.251", AddressScope.NOBODY),
         ("ff02::1", AddressScope.NOBODY),
