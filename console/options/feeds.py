@@ -15,6 +15,7 @@ from response.feeds.admission import guard_of
 from response.feeds.entries import FeedError
 from response.feeds.keeper import is_remote, shown
 from response.feeds.load import load
+from response.feeds.read import read_feed
 
 
 def local_listings(policy: Policy, membership: Membership, now: float) -> Listings:
@@ -45,7 +46,7 @@ def feed_problems(policy: Policy) -> Iterator[Diagnostic]:
         if is_remote(feed.path):
             continue
         try:
-            load(_content(feed), feed, guard_of(policy, Membership(policy), ()), 0.0)
+            read_feed(_content(feed), feed.format)
         except FeedError as problem:
             message = f"feed '{feed.name}': {feed.path}: {problem}"
             yield Diagnostic("warning", "feed", message, feed.source)
