@@ -38,6 +38,8 @@ from ryu_apps.openflow.messages import EXPERIMENTER
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.roles import ROLE_REPLY
 from ryu_apps.switch.session import Phase, Session
+from ryu_apps.telemetry.adaptive_decider import AdaptiveDecider
+from ryu_apps.telemetry.flow_tracker import FlowTracker
 from ryu_apps.telemetry.packet_in import PacketInHandler
 from topology.records import Binding, Link
 
@@ -64,7 +66,11 @@ class Core:
         self.decisions = DecisionSender(self.reconciler)
         self.links = LinkDiscovery(network, secret)
         self.hosts = HostDiscovery(network, self._can_probe, self.reconciler.views)
-        self.packet_in = PacketInHandler(self.links, self.hosts, self.intent_names)
+        held = self.desired_state.decision_state
+        decider = AdaptiveDecider(lambda: held.decisions.values(), lambda: held.feeds)
+        self.packet_in = PacketInHandler(
+            self.links, self.hosts, self.intent_names, FlowTracker(decider)
+        )
         self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links)
         self.malformed = 0  # messages of switches that could not be read
         self._next_expiry_check = 0.0

@@ -154,7 +154,7 @@ class HostTable:
         if clash is not None and (outdated is None or host is None and here in self._owners):
             return SourceCheck(spoof=clash)
         if host is None and here in self._owners:
-            return SourceCheck(spoof=f"port belongs to declared host {self._owners[here]}")
+            return SourceCheck(spoof=self._undeclared(mac, ip, here))
         if clash is not None:
             return SourceCheck(spoof=clash, outdated=outdated)
         if self._on_port[here] >= MAX_PER_PORT:
@@ -202,6 +202,8 @@ class HostTable:
         left = there in self.down and (known.mac, known.ip) in self.discovered
         if there == here and known.mac == mac or known.mac == mac and left:
             return None
+        if there == here and known.host is not None:
+            return f"{known.host}'s declared MAC is {known.mac}, seen {mac}"
         what = ip if known.ip == ip else mac
         return (
             f"{what} belongs to {known.host or known.mac} on switch {known.switch} "
@@ -215,6 +217,18 @@ class HostTable:
             return
         self.discovered = {key: each for key, each in self.discovered.items() if each.mac != mac}
         self._index()
+
+    def _undeclared(self, mac: str, ip: str, here: Place) -> str:
+        """What differs from the declared hosts of a port."""
+        owners = [each for each in self.declared if (each.switch, each.port) == here]
+        own = [each for each in owners if each.mac == mac]
+        if own:
+            ips = ", ".join(sorted({each.ip for each in own}))
+            return f"{own[0].host} is declared with {ips}, seen {ip}"
+        macs = sorted({each.mac for each in owners})
+        if len(macs) == 1:
+            return f"{owners[0].host}'s declared MAC is {macs[0]}, seen {mac}"
+        return f"port belongs to declared host {self._owners[here]}"
 
     def _add(self, binding: Binding) -> None:
         self.discovered[binding.mac, binding.ip] = binding

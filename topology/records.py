@@ -17,6 +17,7 @@ State = Literal["established", "rejected", "unanswered", "denied"]
 Phase = Literal["whole", "start", "end"]
 # ``observed``: policy denies it, but its mode only watches.
 VerdictWord = Literal["allow", "observed", "would-deny", "deny"]
+DeciderKind = Literal["intent", "default", "decision", "feed", "spoof"]
 
 _NUMBERED = frozenset({"tcp", "udp", "sctp", "icmp", "icmpv6"})
 
@@ -27,7 +28,8 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     ``phase`` is the part of the connection that the record covers: ``start`` is its first packet
     (no counters yet), ``end`` repeats the same tuple and ``ts`` with final counters, ``whole`` is a
     recorded connection complete in itself. For ICMP ``src_port`` is the type and ``dst_port`` the
-    code.
+    code. Where the adaptive tier gave the verdict, ``decision`` is the machine decision's id or
+    ``feed`` the threat feed's name; ``intent`` None beside a verdict is the default then.
     """
 
     ts: float
@@ -51,11 +53,24 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     in_port: int | None = None
     src_mac: str | None = None
     dst_mac: str | None = None
+    decision: str | None = None
+    feed: str | None = None
 
     def known(self) -> dict[str, Any]:
         """The fields that are not None, by name."""
         fields = msgspec.structs.asdict(self)
         return {name: value for name, value in fields.items() if value is not None}
+
+    @property
+    def decided_by(self) -> tuple[DeciderKind, str] | None:
+        """What the verdict rests on: kind and name (empty for the default); None without one."""
+        if self.verdict is None:
+            return None
+        if self.decision is not None:
+            return "decision", self.decision
+        if self.feed is not None:
+            return "feed", self.feed
+        return ("default", "") if self.intent is None else ("intent", self.intent)
 
     @property
     def service(self) -> str:

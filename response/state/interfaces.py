@@ -25,6 +25,20 @@ class StoredFlow(NamedTuple):
     score: float | None = None
 
 
+class DroppedSpoof(NamedTuple):
+    """Packets that were dropped at a port since their source is not bound there, counted up to
+    ``ts``; ``entry`` is the number of the audit entry that has them."""
+
+    entry: int
+    ts: float
+    switch: int
+    port: int
+    mac: str
+    ip: str | None
+    reason: str
+    packets: int
+
+
 @dataclass(frozen=True, slots=True)
 class StoredAlert:
     """An alert with its outcome and the records behind it.
@@ -76,6 +90,8 @@ class StateStore(AuditStore, Protocol):
     def flows(
         self, wanted: FlowFilter = ..., limit: int = ...
     ) -> tuple[tuple[int, StoredFlow], ...]: ...
+
+    def dropped_spoofs(self, after: int = ..., limit: int = ...) -> tuple[DroppedSpoof, ...]: ...
 
     def save_feed_block(self, listed: ListFeed) -> None: ...
     def feed_blocks(self) -> tuple[ListFeed, ...]: ...

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-VERSION = 3
+VERSION = 4
 
 FLOW_COLUMNS = (
     "ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "duration",
     "packets_out", "bytes_out", "packets_in", "bytes_in", "packets", "bytes",
     "state", "phase", "verdict", "intent", "switch", "in_port", "src_mac", "dst_mac",
+    "decision", "feed",
 )  # fmt: skip
 """`topology.records.FlowRecord`, field by field (a test holds the two equal)."""
 
 FLOW_KEY = ("ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port")
 """What a connection's start and end have in common."""
 
-_TEXT = {"src_ip", "dst_ip", "proto", "state", "phase", "verdict", "intent", "src_mac", "dst_mac"}
+_TEXT = {
+    "src_ip", "dst_ip", "proto", "state", "phase", "verdict", "intent", "src_mac", "dst_mac",
+    "decision", "feed",
+}  # fmt: skip
 _REAL = {"ts", "duration"}
 
 
@@ -62,7 +66,12 @@ CREATE TABLE feed_blocks(feed TEXT PRIMARY KEY, mode INTEGER NOT NULL, prefixes 
     narrow BLOB NOT NULL);
 """
 
-UPGRADES = {1: CASES, 2: FEED_BLOCKS}
+DECIDERS = """
+ALTER TABLE flows ADD COLUMN decision TEXT;
+ALTER TABLE flows ADD COLUMN feed TEXT;
+"""
+
+UPGRADES = {1: CASES, 2: FEED_BLOCKS, 3: DECIDERS}
 """What brings a file of an older layout to the next one. What feeds list is read again."""
 
 TABLES += CASES + FEED_BLOCKS

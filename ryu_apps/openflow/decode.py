@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
-from policies.rules.layout import INTENT, OUTCOME, REASON
+from policies.rules.layout import BY_DECISION, DECISION, FEED, INTENT, OUTCOME, REASON
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.openflow.fields import BY_HEADER, BY_NAME
 
@@ -19,22 +19,24 @@ _COUNTERS = struct.Struct("!H22xQQQ")
 _MATCH = struct.Struct("!HH")
 _OXM = struct.Struct("!I")
 _TOLD = {
-    BY_NAME[name].header: name for name in ("in_port", REASON.field, OUTCOME.field, INTENT.field)
+    BY_NAME[name].header: name
+    for name in ("in_port", REASON.field, INTENT.field, DECISION.field, FEED.field)
 }
 # How Open vSwitch begins the fields of a copied packet: nearly every one is read at once.
 _USUAL = struct.Struct("!2xHIIIHIIII")
 _USUAL_HEADERS = tuple(
     BY_NAME[name].header for name in ("in_port", "eth_type", REASON.field, INTENT.field)
 )
-assert REASON.field == OUTCOME.field
+assert REASON.field == OUTCOME.field == BY_DECISION.field
+_ADAPTIVE = 1 << BY_DECISION.low  # such a copy names a decision or a feed further on
 HEADER_SIZE = 8
 MULTIPART_SIZE = 16
 MORE = 1
 
 
 class PacketIn(NamedTuple):
-    """``fields`` are the port that the copy came with and the registers that give the reason (no
-    others are read); ``frame`` may be cut short."""
+    """``fields`` are the port that the copy came with and the registers that give the reason and
+    what decided (no others are read); ``frame`` may be cut short."""
 
     table: int
     cookie: int
@@ -145,7 +147,8 @@ def _read_told(buf: bytes, start: int) -> tuple[dict[str, int], int]:
     """The fields that packet copies are read for, and where what follows the match begins."""
     if len(buf) >= start + _USUAL.size:
         length, a, port, b, _, c, marks, d, intent = _USUAL.unpack_from(buf, start)
-        if (a, b, c, d) == _USUAL_HEADERS and _USUAL.size <= length <= len(buf) - start:
+        usual = (a, b, c, d) == _USUAL_HEADERS and not marks & _ADAPTIVE
+        if usual and _USUAL.size <= length <= len(buf) - start:
             fields = {"in_port": port, REASON.field: marks, INTENT.field: intent}
             return fields, start + (length + 7) // 8 * 8
     _, length = _MATCH.unpack_from(buf, start)

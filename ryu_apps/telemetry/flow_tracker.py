@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from policies.rules import layout
 from policies.rules.layout import DecidedBits
-from policies.rules.rule import Bits
 from ryu_apps.openflow.decode import FlowRemoved, PacketIn
 from ryu_apps.openflow.ethernet import NAMES, Frame
+from ryu_apps.telemetry.adaptive_decider import AdaptiveDecider, bits
 from ryu_apps.telemetry.tcp_tracker import MAX_OPEN, TcpTracker, Tuple
 from topology.records import FlowRecord, State, VerdictWord
 
@@ -32,11 +32,6 @@ VERDICTS: Mapping[int, VerdictWord] = {
     DecidedBits.OBSERVED: "observed",
     DecidedBits.DENY: "deny",
 }
-
-
-def bits(fields: Mapping[str, int], place: Bits) -> int:
-    """The value of a run of bits among the registers a message carries; absent means 0."""
-    return fields.get(place.field, 0) >> place.low & (1 << place.width) - 1
 
 
 @dataclass(slots=True)
@@ -58,6 +53,7 @@ class FlowTracker:
     connections that the switch has forgotten.
     """
 
+    adaptive: AdaptiveDecider = AdaptiveDecider(tuple, tuple)
     begun: OrderedDict[Tuple, FlowRecord] = field(default_factory=OrderedDict)
     ending: dict[Tuple, _Half] = field(default_factory=dict)
     closed: OrderedDict[Tuple, None] = field(default_factory=OrderedDict)
@@ -82,6 +78,7 @@ class FlowTracker:
         if verdict != "allow" and (not frame.opens or self._answers(frame)):
             self.stragglers += 1
             return None
+        decision, feed = self.adaptive.of(copy.fields)
         record = FlowRecord(
             ts=now,
             src_ip=frame.src_ip,
@@ -97,6 +94,8 @@ class FlowTracker:
             in_port=copy.fields.get("in_port"),
             src_mac=frame.src_mac,
             dst_mac=frame.dst_mac,
+            decision=decision,
+            feed=feed,
         )
         if verdict != "deny" and frame.proto != "tcp":
             key = _key(record)

@@ -15,8 +15,9 @@ from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange
 from ryu_apps.openflow import decode, ethernet
 from ryu_apps.switch.session import Session
+from ryu_apps.telemetry.adaptive_decider import bits
 from ryu_apps.telemetry.conntrack_exhaustion import ConntrackExhaustion
-from ryu_apps.telemetry.flow_tracker import FlowTracker, bits
+from ryu_apps.telemetry.flow_tracker import FlowTracker
 from topology.hosts import Place
 from topology.records import FlowRecord
 

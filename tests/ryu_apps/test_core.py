@@ -7,9 +7,11 @@ from ipaddress import ip_address
 
 import pytest
 
+from policies.feed_block import FeedBlock
 from policies.model import (
     TCP,
     Intent,
+    Mode,
     Policy,
     Service,
 )
@@ -289,3 +291,38 @@ def test_malformed_messages_are_counted_and_survived(kind: int) -> None:
         buf = messages.message(kind, 1, b"\xff" * (size - 8))
         rig.carry_out(rig.core.message(1, kind, 1, buf, rig.now))
     assert rig.core.sessions[1].phase is Phase.READY
+
+
+def test_a_record_names_the_decision_or_feed_that_denied_it() -> None:
+    rig = Rig()
+    rig.connect()
+    rig.core.desired_state.decision_state.restore(
+        [HOLD], [FeedBlock("drop", Mode.ENFORCE, ((0, -1),)), FeedBlock("look", Mode.AUDIT, ())]
+    )
+    adaptive = 1 << layout.BY_DECISION.low
+    for port, marks, decision, feed in (
+        (21, layout.QUARANTINED, HOLD.number, 0),
+        (22, layout.ISOLATED, 77, 0),
+        (23, layout.LISTED, 0, layout.name_number("drop")),
+        (24, layout.LISTED, 0, 9),
+    ):
+        rig.packet(
+            1, Reason.DENIED, tcp("10.0.0.1", "10.0.0.2", port), 1,
+            outcome=DecidedBits.DENY, marks=adaptive | 1 << marks.low, decision=decision, feed=feed,
+        )  # fmt: skip
+    found = [each.decided_by for message in rig.messages(RecordsSeen) for each in message.records]
+    assert found == [
+        ("decision", HOLD.id), ("decision", "d77"), ("feed", "drop"), ("feed", "number 9"),
+    ]  # fmt: skip
+
+
+def test_a_mark_that_another_tier_overrode_does_not_decide() -> None:
+    """An emergency intent passes a quarantined host: the mark is there, the verdict is not its."""
+    rig = Rig()
+    rig.connect()
+    rig.packet(
+        1, Reason.CONNECTION, tcp("10.0.0.1", "10.0.0.2", 22), 1, intent=layout.name_number("read"),
+        outcome=DecidedBits.ALLOW, marks=1 << layout.QUARANTINED.low, decision=5,
+    )  # fmt: skip
+    ((record,),) = (message.records for message in rig.messages(RecordsSeen))
+    assert record.decided_by == ("intent", "read")

@@ -95,9 +95,19 @@ class Rig:
         *,
         intent: int = 0,
         outcome: int = 0,
+        marks: int = 0,
+        decision: int = 0,
+        feed: int = 0,
     ) -> None:
-        flags = reason << layout.REASON.low | outcome << layout.OUTCOME.low
-        fields = match(Field("in_port", port), Field("reg0", flags), Field("reg1", intent))
+        """``marks`` are further bits of the first register."""
+        flags = reason << layout.REASON.low | outcome << layout.OUTCOME.low | marks
+        fields = match(
+            Field("in_port", port),
+            Field("reg0", flags),
+            Field("reg1", intent),
+            Field(layout.DECISION.field, decision),
+            Field(layout.FEED.field, feed),
+        )
         body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(frame), 0, 0, 0)
         body += match_bytes(tuple(field_bytes(field) for field in fields)) + b"\0\0" + frame
         buf = messages.message(PACKET_IN, 0, body)

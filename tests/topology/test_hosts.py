@@ -39,7 +39,20 @@ def test_a_declared_mac_elsewhere_is_a_spoof() -> None:
 
 def test_a_declared_hosts_port_takes_no_invented_hosts() -> None:
     seen = table().check_source("00:00:00:00:00:66", "10.0.0.66", 1, 1)
-    assert seen.spoof == "port belongs to declared host web"
+    assert seen.spoof == f"web's declared MAC is {WEB.mac}, seen 00:00:00:00:00:66"
+
+
+def test_a_declared_host_with_another_mac_or_address_is_named_as_that() -> None:
+    other = table().check_source("00:00:00:00:00:66", "10.0.0.1", 1, 1)
+    assert other.spoof == f"web's declared MAC is {WEB.mac}, seen 00:00:00:00:00:66"
+    moved = table().check_source(WEB.mac, "10.0.0.66", 1, 1)
+    assert moved.spoof == "web is declared with 10.0.0.1, seen 10.0.0.66"
+
+
+def test_a_port_of_a_host_whose_mac_is_not_declared_names_the_host() -> None:
+    hosts = HostTable(expected=(ExpectedHost("db", ips=("10.0.0.3",), switch=1, port=4),))
+    seen = hosts.check_source("00:00:00:00:00:66", "10.0.0.66", 1, 4)
+    assert seen.spoof == "port belongs to declared host db"
 
 
 def test_a_discovered_host_moves_only_when_its_old_port_is_down() -> None:

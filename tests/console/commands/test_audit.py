@@ -196,17 +196,37 @@ def test_a_persons_word_needs_a_running_controller(septum: Any, verb: str) -> No
 
 
 def test_flows_are_found_by_name_address_and_verdict(septum: Any) -> None:
-    assert len(septum("flows").out.splitlines()) == 3
+    everything = septum("flows").out.splitlines()
+    assert len(everything) == 4
+    assert "10.0.0.7 on switch 1 port 3" in everything[3]
+    assert everything[3].endswith("9 packets    deny (spoof: bound elsewhere)")
     both = septum("flows", "--from", "web1").out.splitlines()
     assert len(both) == 2
     assert "web1 (10.0.0.1) -> db1 (10.0.0.6)" in both[0]
     assert len(septum("flows", "--from", "web1", "--to", "db1").out.splitlines()) == 1
     (row,) = json.loads(septum("flows", "--from", "FD00:0::1", "--json").out)
     assert (row["verdict"], row["score"], row["intent"]) == ("deny", 0.75, "ssh")
+    assert row["decided_by"] == "intent"
+    *_, spoof = json.loads(septum("flows", "--verdict", "deny", "--json").out)
+    assert (spoof["decided_by"], spoof["reason"]) == ("spoof", "bound elsewhere")
+    assert (spoof["switch"], spoof["in_port"], spoof["packets"]) == (1, 3, 9)
+    assert septum("flows", "--from", "web1", "--last", "1").out.count("\n") == 1
     assert len(septum("flows", "--verdict", "would-deny").out.splitlines()) == 1
     for wrong in (("--from", "nobody"), ("--verdict", "maybe")):
         answer = septum("flows", *wrong)
         assert (answer.code, len(answer.err.splitlines())) == (2, 1)
+
+
+def test_flows_are_counted_by_what_decided(septum: Any) -> None:
+    counts = json.loads(septum("flows", "--count", "--json").out)
+    assert [tuple(each.values()) for each in counts] == [
+        ("allow", "intent ssh", 1, "connections"),
+        ("deny", "spoof: bound elsewhere", 9, "packets"),
+        ("deny", "intent ssh", 1, "connections"),
+        ("would-deny", "intent ssh", 1, "connections"),
+    ]
+    assert "intent ssh" in septum("flows", "--count", "--verdict", "deny").out
+    assert septum("flows", "--count", "--follow").code == 2
 
 
 def test_a_directory_without_state_is_one_line(

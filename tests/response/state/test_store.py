@@ -179,7 +179,10 @@ def test_a_store_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> No
     owner = before.owner_id()
     before.close()
     old = sqlite3.connect(tmp_path / "septum.db")
-    old.executescript("DROP TABLE cases; PRAGMA user_version=1;")
+    old.executescript(
+        "DROP TABLE cases; ALTER TABLE flows DROP COLUMN decision;"
+        " ALTER TABLE flows DROP COLUMN feed; PRAGMA user_version=1;"
+    )
     old.close()
     again = Store.open(tmp_path, 2.0)
     again.save_pending_reward("d1", "{}")
