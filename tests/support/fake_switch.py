@@ -5,6 +5,7 @@ Tests hand it effects; `benchmarks.openflow_load` puts it behind a socket.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Iterator
 
@@ -21,13 +22,20 @@ FEATURES_REQUEST, FEATURES_REPLY, CONFIG_REQUEST, CONFIG_REPLY = 5, 6, 7, 8
 ECHO_REQUEST, ECHO_REPLY, PORTS = 2, 3, 13
 MOST = 60_000  # bytes of one part of a listing
 MASKED = {"metadata", "eth_src", "eth_dst", "ip_src", "ip_dst", "ipv6_src", "ipv6_dst"}
+BAD_ACTION, UNKNOWN_ACTION, BAD_ARGUMENT = 2, 0, 5
+LOAD_ACTION = re.compile(rb"\xff\xff\x00\x18\x00\x00\x23\x20\x00\x07", re.DOTALL)
+LOAD = struct.Struct("!10xHIQ")
 FIXED = struct.Struct("!HBxIIHHHHxxxxQQQ")
 
 
 class FakeSwitch:
-    """``refuse`` makes the next bundle fail as a whole; kinds of multipart questions that are
-    ``unanswered`` get no answer, ``unreadable`` ones an error. Without ``vendor`` it refuses every
-    vendor's messages; a table that holds ``table_size`` rules is full. It has ``ports`` ports."""
+    """``refuse`` makes the next bundle fail as a whole, ``refused_bytes`` each rule that contains
+    them; kinds of multipart questions that are ``unanswered`` get no answer, ``unreadable`` ones an
+    error. Without ``vendor`` it refuses every vendor's messages; a table that holds ``table_size``
+    rules is full. It has ``ports`` ports.
+
+    Like Open vSwitch it refuses a single rule when that is added to a bundle, and commits the rest.
+    """
 
     def __init__(
         self,
@@ -46,6 +54,7 @@ class FakeSwitch:
         self.rules: dict[tuple[int, int, bytes], tuple[int, int, bytes]] = {}
         self.flow_mods = 0
         self.refuse = False
+        self.refused_bytes: bytes | None = None
         self.packet_outs: list[bytes] = []
         self.meters: dict[int, tuple[int, int]] = {}
         self.idle: dict[tuple[int, int, bytes], int] = {}
@@ -81,7 +90,7 @@ class FakeSwitch:
             self.barriers += 1
             return [(21, xid, messages.message(21, xid, b""))]
         if kind == messages.FLOW_MOD:
-            refused = self._flow_mod(data[8:])
+            refused = self._refused(data[8:]) or self._flow_mod(data[8:])
             return [] if refused is None else [_error(xid, *refused, data)]
         if kind == FEATURES_REQUEST:
             features_reply = struct.pack("!QIBB2xII", self.number, 0, self.tables, 0, 0x4F, 0)
@@ -110,6 +119,8 @@ class FakeSwitch:
             return [_error(xid, 1, 3, data)]
         exp = struct.unpack_from("!I", data, 12)[0]
         if exp == messages.BUNDLE_ADD:
+            if (refused := self._refused(data[32:])) is not None:
+                return [_error(xid, *refused, data)]
             self._bundle.append(data[24:])
             return []
         step = struct.unpack_from("!H", data, 20)[0]
@@ -128,6 +139,15 @@ class FakeSwitch:
                 return [_error(xid, *refused, inner)]
         reply = data[:20] + struct.pack("!HH", messages.BUNDLE_COMMITTED, 3)
         return [(messages.EXPERIMENTER, xid, reply)]
+
+    def _refused(self, body: bytes) -> tuple[int, int] | None:
+        """Type and code of the error where a rule cannot be, whatever else is on the switch."""
+        if body[17] == 0 and self.refused_bytes is not None and self.refused_bytes in body:
+            return (BAD_ACTION, UNKNOWN_ACTION)
+        loads = (LOAD.unpack_from(body, found.start()) for found in LOAD_ACTION.finditer(body))
+        if any(value >> (place & 0x3F) + 1 for place, _, value in loads):
+            return (BAD_ACTION, BAD_ARGUMENT)
+        return None
 
     def _flow_mod(self, body: bytes) -> tuple[int, int] | None:
         self.flow_mods += 1

@@ -201,12 +201,7 @@ def test_a_plain_switch_finds_hosts_too() -> None:
 def test_a_switch_that_refuses_its_rules_gets_simpler_ones() -> None:
     """It takes bundles and lists every field, but not what the rules do."""
     switch = FakeSwitch(1)
-    usual = switch._flow_mod
-
-    def picky(body: bytes) -> tuple[int, int] | None:
-        return (2, 3) if b"\x00\x00\x23\x20" in body else usual(body)
-
-    switch._flow_mod = picky  # type: ignore[method-assign]
+    switch.refused_bytes = b"\x00\x00\x23\x20"
     rig = Rig()
     rig.connect(1, switch)
     rig.advance(SETTLE)

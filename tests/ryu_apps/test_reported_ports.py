@@ -1,0 +1,73 @@
+"""What one switch reports, or one binding, never spoils the rules of another switch."""
+
+from __future__ import annotations
+
+import pytest
+
+from policies.compiler.targets import SwitchTarget
+from policies.rules.layout import Reason
+from response.ipc.messages import SwitchChanged
+from ryu_apps.core import Core
+from ryu_apps.switch.session import SETTLE, Phase
+from tests.support.controller_rig import PORTS, Rig, arp
+from tests.support.fake_switch import FakeSwitch
+from topology.records import Binding
+
+FIRST, ROGUE = 1, 2
+HUGE = 0x1_0007
+STRANGER = ("02:00:00:00:00:09", "10.0.9.9")
+MAC = bytes.fromhex("020000000009")
+pytestmark = pytest.mark.threat("reported-ports")
+
+
+def driven(rig: Rig, number: int = FIRST) -> bool:
+    """Whether a switch has all the rules that it should, and none was refused."""
+    session = rig.core.sessions[number]
+    wanted = session.difference(rig.core.reconciler.rules(session, rig.now))
+    return session.phase is Phase.READY and not (session.problem or wanted.changes)
+
+
+def found(rig: Rig) -> set[str]:
+    return {each.ip for each in rig.core.network.hosts.discovered.values()}
+
+
+@pytest.mark.xfail(strict=True, reason="a port number above our registers is taken as it comes")
+def test_a_bogus_port_number_spoils_no_other_switch() -> None:
+    rig = Rig()
+    rig.connect(FIRST)
+    rogue = rig.switches[ROGUE] = FakeSwitch(ROGUE)
+    rig.carry_out(rig.core.switch_up(ROGUE, {**PORTS, HUGE: bytes(6)}, rig.now, rogue.tables))
+    rig.advance(SETTLE)
+    rig.packet(ROGUE, Reason.GUARD, arp(*STRANGER, "10.0.0.1"), HUGE)
+    assert driven(rig) and rig.core.sessions[FIRST].counters.failures == 0
+    assert not found(rig)
+    rig.packet(ROGUE, Reason.GUARD, arp(*STRANGER, "10.0.0.1"), 3)
+    assert driven(rig) and found(rig) == {STRANGER[1]}, "its other ports work"
+
+
+@pytest.mark.xfail(strict=True, reason="a binding of an earlier run is restored whatever its port")
+def test_a_bogus_binding_of_an_earlier_run_is_not_restored() -> None:
+    rig = Rig()
+    rig.core = Core(rig.core.desired_state.policy, b"secret")
+    kept = Binding("02:00:00:00:00:08", "10.0.9.8", FIRST, 3)
+    rig.core.start((Binding(*STRANGER, ROGUE, HUGE), kept), (), ())
+    rig.connect(FIRST)
+    assert driven(rig) and found(rig) == {kept.ip}
+
+
+@pytest.mark.xfail(strict=True, reason="one refused rule keeps all others away, and weakens")
+def test_a_rule_that_a_switch_refuses_is_left_out_alone() -> None:
+    rig = Rig()
+    rig.core.start((Binding(*STRANGER, ROGUE, 3),), (), ())
+    switch = FakeSwitch(FIRST)
+    switch.refused_bytes = MAC
+    rig.connect(FIRST, switch)
+    for _ in range(4):
+        rig.advance(SETTLE)
+    session = rig.core.sessions[FIRST]
+    assert session.profile.target is SwitchTarget.STATEFUL, "no capability is missing"
+    assert driven(rig)
+    there = {key for key in switch.rules if MAC in key[2]}
+    assert not there and len(switch.rules) > 100
+    (refused,) = (each for each in rig.messages(SwitchChanged) if each.what == "refused")
+    assert STRANGER[0] in refused.detail
