@@ -274,3 +274,32 @@ def test_the_model_is_rolled_back_by_command_while_it_runs(
     kinds = [entry.values()["what"] for entry in Audit(with_store).entries(kind="model")]
     with_store.close()
     assert kinds == ["snapshot", "rollback", "challenge", "dismiss", "accept"]
+
+
+@pytest.mark.threat("claimed-names")
+@pytest.mark.xfail(strict=True, reason="the audit holds the name alone")
+def test_the_audit_records_who_the_kernel_says_asked(controller: ControllerEnd) -> None:
+    controller.hear()
+    assert ask_analysis(controller.state, Ask("hold", "", "somebody else")).ok
+    assert controller.end() == 0
+    store = Store.open(controller.state, 0.0)
+    (held,) = (entry.values() for entry in Audit(store).entries() if entry.kind == "hold")
+    assert (held["by"], held["uid"]) == ("somebody else", os.getuid())
+    assert held["login_uid"] is None or isinstance(held["login_uid"], int)
+
+
+@pytest.mark.threat("claimed-names")
+@pytest.mark.xfail(strict=True, reason="any name is recorded")
+@pytest.mark.parametrize(
+    ("by", "note"),
+    [("ana\x1b[2J", ""), ("", ""), ("a" * 129, ""), ("ana", "fine\nno"), ("ana\u202e", "")],
+)
+def test_a_name_that_would_deceive_a_reader_is_refused(
+    controller: ControllerEnd, by: str, note: str
+) -> None:
+    controller.hear()
+    answer = ask_analysis(controller.state, Ask("hold", "", by, note))
+    assert not answer.ok and "printable" in answer.text
+    assert controller.end() == 0
+    store = Store.open(controller.state, 0.0)
+    assert not [entry for entry in Audit(store).entries() if entry.kind == "hold"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import struct
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -13,14 +15,16 @@ import pytest
 
 from benchmarks.openflow_load import LoadSwitch, message, packet_in
 from console.clients.controller import ask_controller
+from console.errors import CommandError
 from mininet_tests.lab.controller import Controller
 from policies.rules import layout
 from policies.rules.layout import Reason
 from policies.rules.rule import Field
+from response.state.policy_versions import Versions
 from response.state.store import Store
 from ryu_apps.openflow.encode import field_bytes
 from tests.support.controller_rig import arp
-from tests.support.running_controller import running, status, until
+from tests.support.running_controller import POLICY, running, status, until
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(120)]
 
@@ -130,3 +134,45 @@ def test_it_ends_in_order_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not (tmp_path / "controller.ready").exists()
         with pytest.raises(Exception, match="no controller"):
             status(controller)
+
+
+@pytest.mark.threat("claimed-names")
+@pytest.mark.xfail(strict=True, reason="the versions hold the name alone")
+def test_a_change_of_the_policy_records_who_the_kernel_says_asked(tmp_path: Path) -> None:
+    with running(tmp_path) as controller:
+        state = controller.options.state
+        request = {"do": "apply", "version": 1, "by": "somebody else"}
+        assert ask_controller(state, request)["ok"]
+        with pytest.raises(CommandError, match="printable"):
+            ask_controller(state, {**request, "by": "ana\x1b[2J"})
+    event = Versions(state).standing().events[-1]
+    assert event.by == "somebody else"
+    assert event.peer is not None and event.peer.uid == os.getuid()
+
+
+@pytest.mark.threat("file-scope")
+@pytest.mark.xfail(strict=True, reason="the file is deleted before the start, and at the end")
+def test_a_ready_file_that_somebody_else_wrote_is_left_alone(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    ready.write_text("precious")
+    command = ["--ready-file", str(ready), "--of-port", "0"]
+    refused = subprocess.run(
+        [sys.executable, "-m", "console", "run", "--policy", str(POLICY), "--state", str(tmp_path / "s"),
+         *command],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2 and str(ready) in refused.stderr
+    assert ready.read_text() == "precious"
+
+
+@pytest.mark.threat("file-scope")
+@pytest.mark.xfail(strict=True, reason="whatever is there is deleted at the end")
+def test_at_the_end_only_its_own_ready_file_is_deleted(tmp_path: Path) -> None:
+    with running(tmp_path) as controller:
+        controller.wait_ready()
+        ready = tmp_path / "controller.ready"
+        assert ready.exists()
+        ready.unlink()
+        ready.write_text("precious")
+        controller.stop()
+    assert ready.read_text() == "precious"
