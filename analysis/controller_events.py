@@ -32,5 +32,9 @@ def _note_policy_events(store: StateStore, audit: Audit, events: tuple[PolicyEve
         last = int(store.meta("policy_event") or 0)
         for event in events:
             if event.number > last:
-                audit.append(event.ts, "rollout", asdict(event))
+                data = asdict(event)
+                del data["peer"]
+                if event.peer is not None:
+                    data |= event.peer.facts()
+                audit.append(event.ts, "rollout", data)
                 store.set_meta("policy_event", str(event.number))

@@ -16,7 +16,9 @@ from typing import cast
 from analysis.background_copy import BackgroundCopy
 from analysis.composition import Composed, PolicyFollower
 from analysis.feed_service import FeedService
+from analysis.local_socket import peer_of
 from policies.language.errors import PolicyError
+from response.asker import Peer, check_claim
 from response.feed_listing import ListFeed
 from response.ipc import messages as m
 from response.ipc.framing import AnyMessage, Decoder, FramingError, encode
@@ -205,7 +207,7 @@ class EventLoop:
             data = connection.recv(4096)
             found = self._connections[connection].feed(data)
             for message in found:
-                connection.sendall(encode(self._answer(message)))
+                connection.sendall(encode(self._answer(message, peer_of(connection))))
         except (OSError, FramingError):
             data = b""
         if not data:
@@ -216,12 +218,17 @@ class EventLoop:
         del self._connections[connection]
         connection.close()
 
-    def _answer(self, message: AnyMessage) -> m.Answer:
+    def _answer(self, message: AnyMessage, peer: Peer) -> m.Answer:
         if not isinstance(message, m.Ask):
             return m.Answer(False, "not a request")
+        try:
+            check_claim(message.by, message.note)
+        except ValueError as problem:
+            return m.Answer(False, str(problem))
         if message.what == "refresh":
             return self._feeds.ask(message)
-        done = self._analysis.ask(message, time.time())
+        with self._audit.on_behalf_of(peer):
+            done = self._analysis.ask(message, time.time())
         self._send(done.commands)
         return m.Answer(done.ok, done.text)
 

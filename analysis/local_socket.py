@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from response.asker import Peer
+
 CONTROLLER_SOCKET = "controller.sock"
 ANALYSIS_SOCKET = "analysis.sock"
 OWNER_ONLY = 0o177  # as a umask
+NOBODY_LOGGED_IN = 0xFFFF_FFFF
+_CREDENTIALS = struct.Struct("3i")  # process, user and group id
 
 
 @contextmanager
@@ -47,3 +52,14 @@ def connect_locally(state: Path, name: str, timeout: float) -> Iterator[socket.s
         connection.settimeout(timeout)
         connection.connect(address)
         yield connection
+
+
+def peer_of(connection: socket.socket) -> Peer:
+    """Who is at the other end, by the kernel: the user as of connecting, the login as of now."""
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    process, uid, _ = _CREDENTIALS.unpack(data)
+    try:
+        login = int(Path(f"/proc/{process}/loginuid").read_text())
+    except (OSError, ValueError):
+        return Peer(uid)
+    return Peer(uid, None if login == NOBODY_LOGGED_IN else login)

@@ -23,6 +23,7 @@ from typer.exceptions import TyperException
 from typer.main import get_group
 
 from console.errors import WRONG_INPUT, CommandError, exit_code, explain
+from console.terminal import escaped_output
 from topology.gc_tuning import collect_rarely
 
 PLUGINS = "septum.commands"
@@ -193,6 +194,11 @@ def _report(line: str) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code. Problems go to standard error as one line."""
+    with escaped_output():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     try:
         result = command_tree().main(args=arguments, prog_name="septum", standalone_mode=False)
         sys.stdout.flush()

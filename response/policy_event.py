@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from response.asker import Peer
+
 
 class PolicyEvent(Struct, frozen=True):
     """``number`` counts from 1 in a state directory; ``what`` is ``started with``, ``staged``,
-    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``."""
+    ``applied``, ``confirmed``, ``rolled back`` or ``reverted``; ``peer`` is None for what the
+    controller did by itself."""
 
     number: int
     ts: float
@@ -15,3 +18,4 @@ class PolicyEvent(Struct, frozen=True):
     version: int
     by: str
     note: str = ""
+    peer: Peer | None = None

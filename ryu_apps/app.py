@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import time
 from collections import deque
@@ -26,6 +25,7 @@ from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import ControlServer
 from ryu_apps.openflow.messages import EXPERIMENTER
+from ryu_apps.ready_file import ReadyFile
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
     MAIN_DISPATCHER,
@@ -58,7 +58,7 @@ class AppSettings:
 
     state: Path
     link_of: Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None
-    ready_file: Path | None = None
+    ready_file: ReadyFile | None = None
     expect_switches: int = 0
 
 
@@ -264,7 +264,7 @@ class SeptumApp(Application):  # type: ignore[misc]
                 self._announced_ready = True
                 print("ready", flush=True)
                 if self.settings.ready_file is not None:
-                    self.settings.ready_file.write_text(f"{os.getpid()}\n")
+                    self.settings.ready_file.write()
             hub.sleep(TICK)
 
     def _is_ready(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from policies.rules.ovs_text import ovs_text
+from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
 from response.state.interfaces import StateStore
 from ryu_apps.core import Core
@@ -40,7 +41,7 @@ class RunningController(Protocol):
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
 
-def handle(app: RunningController, request: Request) -> dict[str, Any]:
+def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, Any]:
     """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
     `policy_request`."""
     what = request["do"]
@@ -55,14 +56,21 @@ def handle(app: RunningController, request: Request) -> dict[str, Any]:
         rules = app.core.reconciler.rules(session, time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
     if what in ("stage", "apply", "confirm", "rollback"):
-        return policy_request(app.rollout, request)
+        return policy_request(app.rollout, request, peer)
     return {"ok": False, "error": f"unknown request {what!r}"}
 
 
-def policy_request(rollout: Rollout, request: Request) -> dict[str, Any]:
+def asker_of(request: Request, peer: Peer) -> Asker:
+    """Who asks for a change. Raises ValueError for a name that no record should hold."""
+    name = str(request["by"])
+    check_claim(name)
+    return Asker(name, peer)
+
+
+def policy_request(rollout: Rollout, request: Request, peer: Peer) -> dict[str, Any]:
     """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
     asks. A request that fails changes nothing."""
-    by, now = str(request["by"]), time.time()
+    by, now = asker_of(request, peer), time.time()
     number = request.get("version")
     version = None if number is None else int(number)
     within = request.get("confirm_within")

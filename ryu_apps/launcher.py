@@ -32,6 +32,7 @@ from ryu_apps.core import Core
 from ryu_apps.enforcement.policy_state import check_fits
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink, AnalysisProgram
+from ryu_apps.ready_file import ReadyFile
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.listener import TlsFiles
 
@@ -60,6 +61,7 @@ class LaunchSettings:
     switches: str | None = None
     takeover: bool = False
     verbose: bool = False
+    include_roots: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> LaunchSettings:
@@ -84,16 +86,19 @@ def launch(
         if port is not None:
             _check_port(settings.host, port)
     try:
-        version = at_start(Versions(state), settings.policy_paths, getpass.getuser(), time.time())
+        version = at_start(
+            Versions(state),
+            settings.policy_paths,
+            getpass.getuser(),
+            time.time(),
+            settings.include_roots,
+        )
         policy = version.policy()
     except PolicyError as error:
         raise LaunchError("; ".join(str(each) for each in error.diagnostics)) from error
     except VersionError as error:
         raise LaunchError(str(error)) from error
-    ready_file = None if settings.ready_file is None else Path(settings.ready_file)
-    if ready_file is not None:
-        ready_file.touch()  # fails now, in one line, where it cannot be written
-        ready_file.unlink()
+    ready_file = None if settings.ready_file is None else ReadyFile(Path(settings.ready_file))
     logging.basicConfig(
         level=logging.DEBUG if settings.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -124,7 +129,7 @@ def launch(
         logging.getLogger("septum").info("stopped; the switches keep their rules")
     finally:
         if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
+            ready_file.remove()
         store.close()
         os.close(lock)
 

@@ -12,7 +12,7 @@ import typer
 
 from analysis.local_addresses import local_addresses
 from console.errors import NO, CommandError
-from console.options.policy import count, loaded
+from console.options.policy import IncludeRoot, count, loaded
 from policies.compiler import declared_bindings
 from policies.language.errors import printable
 from policies.model import FEED_FORMATS, Feed, Policy
@@ -42,6 +42,7 @@ def check_feed(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every prefix and reason.")
     ] = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Read one feed offline: what would be in force, what is refused or skipped, and why.
 
@@ -57,7 +58,7 @@ def check_feed(
     data = _content(file)
     feed = Feed(file.name, str(file), format, min_confidence=min_confidence)
     try:
-        found = load(data, feed, _guard(policy), time.time())
+        found = load(data, feed, _guard(policy, include_root), time.time())
     except FeedError as problem:
         if as_json:
             typer.echo(json.dumps({"usable": False, "error": str(problem)}))
@@ -78,8 +79,8 @@ def _content(file: Path) -> bytes:
         raise CommandError(f"{printable(str(file))}: {reason}") from None
 
 
-def _guard(paths: list[str] | None) -> FeedGuard:
-    policy = loaded(paths) if paths else Policy("no policy")
+def _guard(paths: list[str] | None, include_root: list[str] | None) -> FeedGuard:
+    policy = loaded(paths, include_root) if paths else Policy("no policy")
     return guard_of(policy, Membership(policy, declared_bindings(policy)), local_addresses())
 
 

@@ -15,7 +15,7 @@ import typer
 from console.clients.state_directory import moment, opened
 from console.errors import NO, CommandError
 from console.options.feeds import local_listings
-from console.options.policy import Json, count, loaded, print_json
+from console.options.policy import IncludeRoot, Json, count, loaded, print_json
 from console.options.recording import (
     Flows,
     Form,
@@ -79,6 +79,7 @@ def replay(
     form: Form = "auto",
     no_decapsulate: NoDecapsulate = False,
     as_json: Json = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Run the whole pipeline over recorded traffic: verdicts, learning, decisions, their rules.
 
@@ -93,9 +94,10 @@ def replay(
 
         septum replay --flows flows.csv.gz --policy policy.yaml --against stricter.yaml
     """
-    sides = [ReplaySource(loaded(policy), _models(seed, model), state)]
+    sides = [ReplaySource(loaded(policy, include_root), _models(seed, model), state)]
     if against or against_model is not None or against_seed is not None:
-        sides.append(_second(sides[0], against, against_model, against_seed))
+        other = loaded(against, include_root) if against else sides[0].policy
+        sides.append(_second(sides[0], other, against_model, against_seed))
     reader = RecordReader(flows, form=form, decapsulate=not no_decapsulate)
     compared = Compared()
     with ExitStack() as stack:
@@ -129,7 +131,7 @@ class ReplaySource:
 
 
 def _second(
-    first: ReplaySource, policy: list[str] | None, model: Path | None, seed: int | None
+    first: ReplaySource, policy: Policy, model: Path | None, seed: int | None
 ) -> ReplaySource:
     """As the first, but for what is given."""
     models = first.models
@@ -137,7 +139,7 @@ def _second(
         models = _models(first.models.seed, model)
     elif seed is not None:
         models = ReplayModels(seed)
-    return ReplaySource(loaded(policy) if policy else first.policy, models)
+    return ReplaySource(policy, models)
 
 
 def _models(seed: int, where: Path | None) -> ReplayModels:

@@ -12,6 +12,7 @@ import typer
 
 from console.errors import NO, CommandError
 from console.options.network import SwitchesFile, switches_at
+from console.options.policy import IncludeRoot
 from policies.language.errors import render
 from policies.language.reader import read_policy
 
@@ -70,6 +71,7 @@ def run(
         Path | None, typer.Option(help="Written when ready, removed at the end.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Run the controller on a policy.
 
@@ -87,7 +89,7 @@ def run(
     if of_port is None and of_ssl_port is None:
         of_port = OPENFLOW_PORT
     switches_at(switches)
-    result = read_policy(policy)
+    result = read_policy(policy, include_roots=include_root or ())
     for diagnostic in result.diagnostics:
         typer.echo(render(diagnostic, result.texts), err=True)
     if result.policy is None:
@@ -107,6 +109,7 @@ def run(
         "switches": switches,
         "takeover": takeover,
         "verbose": verbose,
+        "include_roots": include_root or (),
     }
     # The controller's runtime patches the standard library before its first import, so this
     # process turns into it.

@@ -17,6 +17,13 @@ from policies.model import Policy
 
 Paths = Annotated[list[str], typer.Argument(help="Policy files or directories.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+IncludeRoot = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include-root",
+        help="A folder, beside the policy's own, that its includes, links and feeds may lie in.",
+    ),
+]
 At = Annotated[
     float | None, typer.Option("--at", help="Judge as of this time (seconds since the epoch).")
 ]
@@ -30,9 +37,9 @@ def present(paths: Sequence[str]) -> Sequence[str]:
     return paths
 
 
-def loaded(paths: Sequence[str]) -> Policy:
+def loaded(paths: Sequence[str], include_root: Sequence[str] | None = None) -> Policy:
     """The policy in ``paths``; raises PolicyError for one that is not valid."""
-    return load_policy(present(paths))
+    return load_policy(present(paths), include_roots=include_root or ())
 
 
 def moment(at: float | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Protocol
@@ -10,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from console.terminal import drawing
 from policies.language.errors import printable
 from policies.review.recorded_traffic import RecordedTraffic, TrafficReader
 from topology.readers import FORMS, RowProblem
@@ -53,7 +55,7 @@ def progress(reader: RecordingProgress, what: str) -> Iterator[Callable[[], None
 
     The callable that is given brings the bar up to where the reader is.
     """
-    console = Console(stderr=True)
+    console = Console(file=drawing(sys.stderr))
     if not console.is_terminal or reader.size is None or reader.size < LONG_INPUT:
         yield lambda: None
         return

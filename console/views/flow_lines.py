@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.clients.state_directory import moment
-from policies.language.errors import printable
+from console.terminal import one_line
 from response.state.interfaces import DroppedSpoof, StoredFlow
 from topology.records import FlowRecord
 
@@ -52,7 +52,7 @@ def flow_line(flow: StoredFlow, names: FlowNames) -> str:
     record = flow.record
     ends = f"{names.of(record.src_ip)} -> {names.of(record.dst_ip)}"
     alert = names.alerts.get(flow_key(record))
-    return printable(
+    return one_line(
         f"{moment(record.ts)}  {ends:<44}  {record.service:<11}  {_verdict(record):<28}"
         f"  {score_words(flow.score, alert)}"
     ).rstrip()
@@ -62,7 +62,7 @@ def spoof_line(seen: DroppedSpoof, names: FlowNames) -> str:
     sender = names.of(seen.ip) if seen.ip else seen.mac
     place = f"{sender} on switch {seen.switch} port {seen.port}"
     dropped = f"{seen.packets} packet{'' if seen.packets == 1 else 's'}"
-    return printable(f"{moment(seen.ts)}  {place:<44}  {dropped:<11}  deny (spoof: {seen.reason})")
+    return one_line(f"{moment(seen.ts)}  {place:<44}  {dropped:<11}  deny (spoof: {seen.reason})")
 
 
 def cause_of(record: FlowRecord) -> str:

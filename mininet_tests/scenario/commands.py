@@ -16,6 +16,7 @@ import yaml
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from console.terminal import drawing
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.plan import LabError, LabPlan, plan_from_policy, read_topology
 from mininet_tests.lab.programs import prepare_site, start_services
@@ -67,7 +68,7 @@ def demo(
     if as_data:
         print(json.dumps(as_json(result), indent=2))
     else:
-        show(Console(), result, headline(result))
+        show(Console(file=drawing(sys.stdout), markup=False), result, headline(result))
     raise typer.Exit(NOT_CONTAINED if found else 0)
 
 
@@ -151,7 +152,7 @@ def terminable() -> Iterator[None]:
 @contextlib.contextmanager
 def progress() -> Iterator[Tell]:
     """A line on standard error that says what is going on; plain lines where it is no terminal."""
-    console = Console(stderr=True)
+    console = Console(file=drawing(sys.stderr))
     if not console.is_terminal:
         last = ""
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from detection.alert import Alert
 from mininet_tests.scenario.timeline import ScenarioResult, Share, problems
+from policies.language.errors import printable
 
 SHOWN_FAILURES = 5
 SHOWN_FEATURES = 6
@@ -69,7 +70,9 @@ def show(console: Console, result: ScenarioResult, outcome: str) -> None:
     console.print(_benign(result.shares))
     for failure in result.failures[:SHOWN_FAILURES]:
         who = f"{failure.request.client} → {failure.request.server}"
-        console.print(f"  failed: {failure.request.pattern}, {who}: {failure.problem}")
+        console.print(
+            f"  failed: {failure.request.pattern}, {who}: {printable(str(failure.problem))}"
+        )
     style = "bold red" if problems(result) else "bold green"
     console.print(Panel(Text(outcome, style=style), expand=False, border_style=style))
 
@@ -107,7 +110,7 @@ def _timeline(result: ScenarioResult) -> Table:
     table.add_column("what", style="bold")
     table.add_column("")
     for ts, what, detail in sorted(rows, key=lambda row: row[0]):
-        table.add_row(f"{ts - start:+.3f}", what, detail)
+        table.add_row(f"{ts - start:+.3f}", what, printable(detail))
     return table
 
 

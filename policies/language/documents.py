@@ -11,7 +11,7 @@ from policies.language.errors import Findings, split_lines
 from policies.language.inventory import MAX_CSV_BYTES, read_inventory
 from policies.language.kinds import Read
 from policies.language.nodes import MAX_BYTES, Budget, Composer
-from policies.language.sources import Disk, Sources
+from policies.language.sources import OUTSIDE, Sources
 from policies.model import Source
 
 YAML_SUFFIXES = frozenset({".yaml", ".yml"})
@@ -45,10 +45,8 @@ class Merged:
 class Gathering:
     """Reads files, each once however often it is included, and merges their sections."""
 
-    def __init__(
-        self, findings: Findings, limit: int = MAX_BYTES, sources: Sources | None = None
-    ) -> None:
-        self._sources = Disk() if sources is None else sources
+    def __init__(self, findings: Findings, sources: Sources, limit: int = MAX_BYTES) -> None:
+        self._sources = sources
         self.merged = Merged()
         self._findings = findings
         self._budget = Budget(limit)
@@ -67,6 +65,9 @@ class Gathering:
         try:
             if "\0" in str(path):
                 raise OSError("a NUL byte in its name")
+            if not self._sources.within(path):
+                self._unreadable(path, OUTSIDE, wanted, width)
+                return
             if self._sources.is_directory(path):
                 names = [p for p in self._sources.inside(path) if not p.name.startswith(".")]
                 inside = [p for p in names if p.suffix.lower() in YAML_SUFFIXES]

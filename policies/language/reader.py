@@ -13,7 +13,7 @@ from pathlib import Path
 from policies.language.documents import Gathering
 from policies.language.errors import Diagnostic, Findings, PolicyError, Texts
 from policies.language.resolve import Builder
-from policies.language.sources import Sources
+from policies.language.sources import Disk, Sources
 from policies.model import Policy
 
 
@@ -33,21 +33,31 @@ class ReadResult:
         return tuple(d for d in self.diagnostics if d.level == "error")
 
 
-def read_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> ReadResult:
+def read_policy(
+    paths: Sequence[str | Path],
+    sources: Sources | None = None,
+    include_roots: Sequence[str | Path] = (),
+) -> ReadResult:
     """Read files and directories into one policy; never raises for their content.
 
-    ``sources`` is where they are read from, the disk by default.
+    ``sources`` is where they are read from, the disk by default, where they may name files inside
+    their own folders and ``include_roots``.
     """
     findings = Findings()
-    merged = Gathering(findings, sources=sources).gather(paths)
-    policy = Builder(merged, findings).build(_name(paths))
+    where = Disk(paths, include_roots) if sources is None else sources
+    merged = Gathering(findings, where).gather(paths)
+    policy = Builder(merged, findings, where).build(_name(paths))
     good = policy if not findings.errors and merged.texts else None
     return ReadResult(good, findings.sorted(), merged.texts, merged.contents)
 
 
-def load_policy(paths: Sequence[str | Path], sources: Sources | None = None) -> Policy:
-    """Read a policy. Raises `PolicyError` with every diagnostic if it has an error."""
-    result = read_policy(paths, sources)
+def load_policy(
+    paths: Sequence[str | Path],
+    sources: Sources | None = None,
+    include_roots: Sequence[str | Path] = (),
+) -> Policy:
+    """As `read_policy`. Raises `PolicyError` with every diagnostic if there is an error."""
+    result = read_policy(paths, sources, include_roots)
     if result.policy is None:
         raise PolicyError(result.diagnostics, result.texts)
     return result.policy

@@ -12,6 +12,7 @@ from policies.language.documents import Merged
 from policies.language.errors import Findings
 from policies.language.host_entries import HostReader, pairs_of, values_of
 from policies.language.kinds import Read
+from policies.language.sources import OUTSIDE, Sources
 from policies.model import (
     RESERVED_NAMES,
     Defaults,
@@ -35,8 +36,8 @@ class Builder:
     """Builds one policy. `build` returns it even if there are errors among the findings; the caller
     checks."""
 
-    def __init__(self, merged: Merged, findings: Findings) -> None:
-        self._merged, self._findings = merged, findings
+    def __init__(self, merged: Merged, findings: Findings, sources: Sources) -> None:
+        self._merged, self._findings, self._sources = merged, findings, sources
         self._services: dict[str, tuple[Service, ...]] = {}
         self._label_keys: set[str] = set()
 
@@ -235,6 +236,10 @@ class Builder:
                 continue
             if not path.startswith(_URL):
                 path = str(Path(read.source.file).parent / path)
+                if not self._sources.within(Path(path)):
+                    where = read.part("path") or read
+                    message = f"'{path}' {OUTSIDE}"
+                    self._findings.error("unreadable", message, where.source, where.width)
             given = {"format": ""} | _given(read, ("format", "mode", "refresh", "min_confidence"))
             feeds[name.value] = Feed(name=name.value, path=path, source=read.source, **given)
         return tuple(feeds.values())

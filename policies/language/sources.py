@@ -5,9 +5,11 @@ did, with the same positions in its messages, even if the files have changed sin
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
+
+OUTSIDE = "lies outside the folder of the policy; --include-root DIR on the command line permits it"
 
 
 class Sources(Protocol):
@@ -17,6 +19,9 @@ class Sources(Protocol):
 
     def real(self, path: Path) -> str:
         """What two names of one file have in common."""
+
+    def within(self, path: Path) -> bool:
+        """Whether a policy may name it; see `Disk`."""
 
     def exists(self, path: Path) -> bool: ...
     def missing(self, path: Path) -> str:
@@ -28,7 +33,26 @@ class Sources(Protocol):
 
 
 class Disk:
-    """The files as they are now."""
+    """The files as they are now.
+
+    What a policy names, by include, link or feed, must lie inside the folder of a policy that a
+    person named, or inside one of ``include_roots``: whoever writes a policy need not be one who
+    may read every file of this machine.
+    """
+
+    def __init__(
+        self, paths: Iterable[str | Path] = (), include_roots: Iterable[str | Path] = ()
+    ) -> None:
+        named = [Path(path) for path in paths]
+        folders = (path if os.path.isdir(path) else path.parent for path in named)
+        self._named = {os.path.abspath(path) for path in named}
+        self._roots = [Path(os.path.realpath(root)) for root in (*folders, *include_roots)]
+
+    def within(self, path: Path) -> bool:
+        if os.path.abspath(path) in self._named:
+            return True
+        real = Path(os.path.realpath(path))
+        return any(real.is_relative_to(root) for root in self._roots)
 
     def is_directory(self, path: Path) -> bool:
         return path.is_dir()
@@ -75,6 +99,9 @@ class CopiedSources:
 
     def real(self, path: Path) -> str:
         return os.path.abspath(path)
+
+    def within(self, path: Path) -> bool:
+        return True  # it was when the copy was made
 
     def exists(self, path: Path) -> bool:
         return self.is_file(path) or self.is_directory(path)

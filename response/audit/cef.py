@@ -54,6 +54,7 @@ def _fields(entry: AuditEntry, data: dict[str, Any]) -> dict[str, Any]:
         "cs1Label": "decision", "cs1": data.get("decision"),
         "cs2Label": "hash", "cs2": entry.hash,
         "suser": data.get("by"),
+        "suid": data.get("uid"),
         "reason": data.get("reason"),
         "act": data.get("action"),
     }  # fmt: skip

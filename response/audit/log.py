@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from response.asker import Peer
 from response.audit import checkpoints
 from response.audit.chain import AuditEntry, AuditHead, AuditReport, check_chain, next_entry
 from response.audit.checkpoints import Checkpoint, SealCheck
@@ -72,9 +73,21 @@ class Audit:
         self._signer = signer
         self._beside = beside
         self._sealed: tuple[float, int] | None = None  # when and up to which entry
+        self._peer: Peer | None = None
+
+    @contextmanager
+    def on_behalf_of(self, peer: Peer) -> Iterator[None]:
+        """Every entry made meanwhile records who asked for it, beside the name that was given."""
+        self._peer = peer
+        try:
+            yield
+        finally:
+            self._peer = None
 
     def append(self, ts: float, kind: Kind, data: Mapping[str, Any]) -> AuditEntry:
         """Add one entry, in the caller's transaction where one is open."""
+        if self._peer is not None:
+            data = {**data, **self._peer.facts()}
         with self._store.transaction():
             entry = next_entry(self._store.audit_head(), ts, kind, data)
             self._store.put_audit(entry)

@@ -17,9 +17,11 @@ from pathlib import Path
 
 import msgspec
 
+from policies.language.errors import PolicyError
 from policies.language.reader import load_policy, read_policy
 from policies.language.sources import CopiedSources
 from policies.model import Policy
+from response.asker import Asker
 from response.policy_event import PolicyEvent
 
 FOLDER = "policies"
@@ -79,10 +81,10 @@ class Standing:
     def previous(self) -> int | None:
         return self.history[-2] if len(self.history) > 1 else None
 
-    def told(self, ts: float, what: str, version: int, by: str, note: str = "") -> Standing:
+    def told(self, ts: float, what: str, version: int, by: Asker, note: str = "") -> Standing:
         """With one more event."""
         number = self.events[-1].number + 1 if self.events else 1
-        event = PolicyEvent(number, ts, what, version, by, note)
+        event = PolicyEvent(number, ts, what, version, by.name, note, by.peer)
         return replace(self, events=(*self.events, event)[-MAX_EVENTS:])
 
     def applied(self, version: int) -> Standing:
@@ -182,16 +184,22 @@ class Versions:
         return self._folder / f"{number:06}.json"
 
 
-def at_start(versions: Versions, paths: Sequence[str], by: str, now: float) -> PolicyVersion:
+def at_start(
+    versions: Versions,
+    paths: Sequence[str],
+    by: str,
+    now: float,
+    include_roots: Sequence[str] = (),
+) -> PolicyVersion:
     """The version that a controller starts with, which is in force from now on.
 
     Started with the policy that it was started with before, it goes on with what was applied
     since, and with an apply that nobody confirmed for the time that is left, or without it where
     none is. Another policy is a new version. Raises PolicyError and `VersionError`.
     """
-    read = read_policy(paths)
+    read = read_policy(paths, include_roots=include_roots)
     if read.policy is None:
-        load_policy(paths)  # raises with every diagnostic
+        raise PolicyError(read.diagnostics, read.texts)
     absolute = tuple(os.path.abspath(path) for path in paths)
     texts = {os.path.abspath(path): text for path, text in read.contents.items()}
     given = digest_of(absolute, texts)
@@ -199,13 +207,15 @@ def at_start(versions: Versions, paths: Sequence[str], by: str, now: float) -> P
     if standing.in_force is None or given != standing.given:
         version = versions.keep(paths, read.contents, by, now, "given at the start")
         standing = replace(standing.applied(version.number), given=given, pending=None)
-        versions.stand(standing.told(now, "started with", version.number, by))
+        versions.stand(standing.told(now, "started with", version.number, Asker(by)))
         return version
     pending = standing.pending
     if pending is not None and now >= pending.deadline:
         standing = standing.reverted()
         versions.stand(
-            standing.told(now, "reverted", pending.revert_to, by, "nobody confirmed it in time")
+            standing.told(
+                now, "reverted", pending.revert_to, Asker(by), "nobody confirmed it in time"
+            )
         )
     assert standing.in_force is not None
     return versions.version(standing.in_force)

@@ -15,6 +15,7 @@ from typing import Any
 from policies.compiler import CompileError
 from policies.language.errors import PolicyError, render
 from policies.model import Policy
+from response.asker import Asker
 from response.ipc.messages import PolicyEvents
 from response.state.policy_versions import Pending, PolicyVersion, Standing, VersionError, Versions
 from ryu_apps.effects import Effect, Log, Report
@@ -22,8 +23,8 @@ from ryu_apps.enforcement.policy_state import check_fits
 
 MAX_WITHIN = 7 * 86_400.0  # seconds
 TRY_AGAIN = 30.0  # seconds after a way back that failed
-CONTROLLER = "septum"
-"""``by`` of what the controller does by itself."""
+CONTROLLER = Asker("septum")
+"""Who does what the controller does by itself."""
 
 Answer = dict[str, Any]
 CarryOut = Callable[[list[Effect]], None]
@@ -45,7 +46,7 @@ class Rollout:
 
     # -- what people ask -------------------------------------------------------
 
-    def stage(self, number: int, by: str, now: float) -> Answer:
+    def stage(self, number: int, by: Asker, now: float) -> Answer:
         """Check that a kept version could be put in force, and have it ready."""
         version, policy = self._ready(number)
         check_fits(policy, now)
@@ -53,7 +54,7 @@ class Rollout:
         self._stand(staged.told(now, "staged", number, by, version.reach))
         return {"ok": True, "version": number, "policy": policy.name}
 
-    def apply(self, number: int | None, by: str, within: float | None, now: float) -> Answer:
+    def apply(self, number: int | None, by: Asker, within: float | None, now: float) -> Answer:
         """Put a stored version (None: the staged one) in force; with ``within``, for that many
         seconds unless confirmed."""
         if self._standing.pending is not None:
@@ -68,13 +69,13 @@ class Rollout:
         before = self._standing.in_force
         after = self._standing.applied(number)
         if within is not None and before is not None:
-            after = replace(after, pending=Pending(number, before, now + within, by))
+            after = replace(after, pending=Pending(number, before, now + within, by.name))
         note = "" if within is None else f"to be confirmed within {within:g} s"
         policy = self._exchange(number, after, "applied", by, now, note)
         deadline = None if after.pending is None else after.pending.deadline
         return {"ok": True, "version": number, "policy": policy.name, "deadline": deadline}
 
-    def confirm(self, by: str, now: float) -> Answer:
+    def confirm(self, by: Asker, now: float) -> Answer:
         """Confirm the applied version; idempotent."""
         pending = self._standing.pending
         number = self._standing.in_force
@@ -84,7 +85,7 @@ class Rollout:
             self._stand(kept.told(now, "confirmed", pending.version, by))
         return {"ok": True, "version": number, "was_pending": pending is not None}
 
-    def roll_back(self, to: int | None, by: str, now: float) -> Answer:
+    def roll_back(self, to: int | None, by: Asker, now: float) -> Answer:
         """Back to the version before the present one, or to the one that is named."""
         standing = self._standing
         if to is not None:
@@ -131,7 +132,7 @@ class Rollout:
     # -- the one way to change what is in force --------------------------------
 
     def _exchange(
-        self, number: int, after: Standing, what: str, by: str, now: float, note: str = ""
+        self, number: int, after: Standing, what: str, by: Asker, now: float, note: str = ""
     ) -> Policy:
         """Read, compile for every switch, store, then send; all or nothing."""
         version, policy = self._ready(number)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from analysis.local_socket import CONTROLLER_SOCKET, listen_locally
+from analysis.local_socket import CONTROLLER_SOCKET, listen_locally, peer_of
+from response.asker import Peer
 from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.control")
@@ -20,8 +21,9 @@ MAX_REQUEST = 64 * 1024
 TIMEOUT = 10.0
 
 Request = dict[str, Any]
-Handle = Callable[[Request], dict[str, Any]]
-"""Answers one request. May raise ValueError, KeyError or TypeError for a malformed one."""
+Handle = Callable[[Request, Peer], dict[str, Any]]
+"""Answers one request of a process. May raise ValueError, KeyError or TypeError for a malformed
+one."""
 
 
 class ControlServer:
@@ -45,7 +47,8 @@ class ControlServer:
         with connection:
             connection.settimeout(TIMEOUT)
             try:
-                answer = self._handle(json.loads(_read_line(connection)))
+                request = json.loads(_read_line(connection))
+                answer = self._handle(request, peer_of(connection))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 answer = {"ok": False, "error": f"not a request: {error}"}
             try:

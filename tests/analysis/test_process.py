@@ -277,7 +277,6 @@ def test_the_model_is_rolled_back_by_command_while_it_runs(
 
 
 @pytest.mark.threat("claimed-names")
-@pytest.mark.xfail(strict=True, reason="the audit holds the name alone")
 def test_the_audit_records_who_the_kernel_says_asked(controller: ControllerEnd) -> None:
     controller.hear()
     assert ask_analysis(controller.state, Ask("hold", "", "somebody else")).ok
@@ -289,7 +288,6 @@ def test_the_audit_records_who_the_kernel_says_asked(controller: ControllerEnd) 
 
 
 @pytest.mark.threat("claimed-names")
-@pytest.mark.xfail(strict=True, reason="any name is recorded")
 @pytest.mark.parametrize(
     ("by", "note"),
     [("ana\x1b[2J", ""), ("", ""), ("a" * 129, ""), ("ana", "fine\nno"), ("ana\u202e", "")],

@@ -16,7 +16,7 @@ import pytest
 from benchmarks.openflow_load import LoadSwitch, message, packet_in
 from console.clients.controller import ask_controller
 from console.errors import CommandError
-from mininet_tests.lab.controller import Controller
+from mininet_tests.lab.controller import Controller, free_port
 from policies.rules import layout
 from policies.rules.layout import Reason
 from policies.rules.rule import Field
@@ -137,11 +137,11 @@ def test_it_ends_in_order_and_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 @pytest.mark.threat("claimed-names")
-@pytest.mark.xfail(strict=True, reason="the versions hold the name alone")
 def test_a_change_of_the_policy_records_who_the_kernel_says_asked(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         state = controller.options.state
         request = {"do": "apply", "version": 1, "by": "somebody else"}
+        controller.wait_ready()
         assert ask_controller(state, request)["ok"]
         with pytest.raises(CommandError, match="printable"):
             ask_controller(state, {**request, "by": "ana\x1b[2J"})
@@ -151,14 +151,12 @@ def test_a_change_of_the_policy_records_who_the_kernel_says_asked(tmp_path: Path
 
 
 @pytest.mark.threat("file-scope")
-@pytest.mark.xfail(strict=True, reason="the file is deleted before the start, and at the end")
 def test_a_ready_file_that_somebody_else_wrote_is_left_alone(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     ready.write_text("precious")
-    command = ["--ready-file", str(ready), "--of-port", "0"]
+    options = ["--policy", str(POLICY), "--state", str(tmp_path / "s"), "--ready-file", str(ready)]
     refused = subprocess.run(
-        [sys.executable, "-m", "console", "run", "--policy", str(POLICY), "--state", str(tmp_path / "s"),
-         *command],
+        [sys.executable, "-m", "console", "run", *options, "--of-port", str(free_port())],
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert refused.returncode == 2 and str(ready) in refused.stderr
@@ -166,7 +164,6 @@ def test_a_ready_file_that_somebody_else_wrote_is_left_alone(tmp_path: Path) -> 
 
 
 @pytest.mark.threat("file-scope")
-@pytest.mark.xfail(strict=True, reason="whatever is there is deleted at the end")
 def test_at_the_end_only_its_own_ready_file_is_deleted(tmp_path: Path) -> None:
     with running(tmp_path) as controller:
         controller.wait_ready()

@@ -13,7 +13,7 @@ import typer
 from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, State, moment, opened, who_asks
 from console.errors import NO, CommandError
-from console.options.policy import Json, present, print_json
+from console.options.policy import IncludeRoot, Json, present, print_json
 from console.views.tables import print_table
 from policies.language.errors import PolicyError, printable, render
 from policies.language.reader import read_policy
@@ -39,6 +39,7 @@ def stage(
     note: Note = "",
     state: State = DEFAULT_STATE,
     as_json: Json = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Check a policy, store it as the next version, and show its blast radius. Nothing changes.
 
@@ -49,7 +50,7 @@ def stage(
 
         septum policy stage policies/examples/shop.yaml --note "ticket 4711"
     """
-    version, reach = _kept(policy, note, state)
+    version, reach = _kept(policy, include_root, note, state)
     answer = _ask(state, {"do": "stage", "version": version.number})
     if as_json:
         print_json({**_short(version), "reach": msgspec.to_builtins(reach), "staged": True})
@@ -74,6 +75,7 @@ def apply_policy(
     note: Note = "",
     state: State = DEFAULT_STATE,
     as_json: Json = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Check a policy and put it in force on the running controller, as a difference.
 
@@ -90,7 +92,7 @@ def apply_policy(
     request: dict[str, Any] = {"do": "apply", "confirm_within": within}
     reach: BlastRadius | None = None
     if policy:
-        version, reach = _kept(policy, note, state)
+        version, reach = _kept(policy, include_root, note, state)
         request["version"] = version.number
     answer = _ask(state, request)
     if as_json:
@@ -179,9 +181,11 @@ def versions(
     )  # fmt: skip
 
 
-def _kept(paths: Sequence[str], note: str, state: Path) -> tuple[PolicyVersion, BlastRadius]:
+def _kept(
+    paths: Sequence[str], include_root: Sequence[str] | None, note: str, state: Path
+) -> tuple[PolicyVersion, BlastRadius]:
     """A policy that is valid, kept as the next version with its blast radius."""
-    result = read_policy(present(paths))
+    result = read_policy(present(paths), include_roots=include_root or ())
     for diagnostic in result.diagnostics:
         typer.echo(render(diagnostic, result.texts), err=True)
     if result.policy is None:

@@ -9,7 +9,7 @@ import typer
 from console.errors import NO
 from console.options.feeds import feed_problems
 from console.options.network import DescribedSwitches, Links, SwitchesFile
-from console.options.policy import At, Json, Paths, count, moment, present, print_json
+from console.options.policy import At, IncludeRoot, Json, Paths, count, moment, present, print_json
 from console.views.rule_problems import Fallback, fallbacks, rule_problems
 from policies.language.errors import Diagnostic, printable, render
 from policies.language.reader import read_policy
@@ -37,6 +37,7 @@ def check(
     link: Links = None,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Report all errors of a policy, and what is probably a mistake.
 
@@ -47,7 +48,7 @@ def check(
 
         septum policy check policies/examples/shop.yaml --strict
     """
-    result = read_policy(present(policy))
+    result = read_policy(present(policy), include_roots=include_root or ())
     network = DescribedSwitches.of(switches, link)
     weaker: tuple[Fallback, ...] = ()
     found = list(result.diagnostics)

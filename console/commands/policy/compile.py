@@ -11,7 +11,7 @@ import typer
 
 from console.errors import NO, CommandError
 from console.options.network import DescribedSwitches, Links, SwitchesFile
-from console.options.policy import At, Paths, loaded, moment
+from console.options.policy import At, IncludeRoot, Paths, loaded, moment
 from policies.compiler import declared_bindings
 from policies.compiler.targets import LOSSES, TABLES, SwitchTarget, overflows, rules_for
 from policies.rules.ovs_text import json_rule, ovs_lines
@@ -50,6 +50,7 @@ def compile_policy(
         ),
     ] = None,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Print the rules that a switch gets from a policy.
 
@@ -63,7 +64,7 @@ def compile_policy(
     """
     if format not in FORMATS:
         raise CommandError(f"--format {format}: choose one of {', '.join(FORMATS)}")
-    read = loaded(policy)
+    read = loaded(policy, include_root)
     network = DescribedSwitches.of(switches, link)
     setting = network.setting(switch)
     target = target or setting.target

@@ -8,7 +8,7 @@ import typer
 
 from console.errors import NO
 from console.options.network import DescribedSwitches, Links, SwitchesFile
-from console.options.policy import At, Json, count, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, count, loaded, moment, print_json
 from policies.compiler import RuleChange
 from policies.language.errors import printable
 from policies.model import Policy
@@ -36,6 +36,7 @@ def diff(
     link: Links = None,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Show who may newly talk to whom, who no longer may, and which rules are added and removed.
 
@@ -47,7 +48,7 @@ def diff(
 
         septum policy diff policies/examples/shop.yaml policies/examples/office.yaml
     """
-    before, after = loaded([old]), loaded([new])
+    before, after = loaded([old], include_root), loaded([new], include_root)
     now = moment(at)
     found = differences(before, after, now)
     changes = rules_changed(before, after, DescribedSwitches.of(switches, link), now)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from console.options.policy import Json, loaded, print_json
+from console.options.policy import IncludeRoot, Json, loaded, print_json
 from console.views.tables import print_table
 from policies.language.assigned_services import ASSIGNED
 
@@ -20,6 +20,7 @@ def list_services(
         list[str] | None, typer.Argument(help="Policy files or directories; none: built-in names.")
     ] = None,
     as_json: Json = False,
+    include_root: IncludeRoot = None,
 ) -> None:
     """List the services that an intent may name: those built in, and those of a policy.
 
@@ -29,7 +30,7 @@ def list_services(
 
         septum policy services policies/examples/shop.yaml
     """
-    own = dict(loaded(policy).services) if policy else {}
+    own = dict(loaded(policy, include_root).services) if policy else {}
     rows = [
         {
             "name": name,

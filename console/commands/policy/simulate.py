@@ -12,7 +12,7 @@ import typer
 from console.commands.policy.trace import service_text
 from console.errors import NO, CommandError
 from console.options.feeds import local_listings
-from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, Paths, count, loaded, moment, print_json
 from console.options.recording import Flows, Form, NoDecapsulate, recorded
 from policies.language import scalars
 from policies.language.errors import closest, printable
@@ -67,6 +67,7 @@ def simulate_traffic(
     no_decapsulate: NoDecapsulate = False,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Judge recorded traffic: what would newly break or open, by intent and segments.
 
@@ -78,14 +79,14 @@ def simulate_traffic(
 
         septum policy simulate new.yaml --flows flows.csv --against old.yaml --refuse-days 7
     """
-    candidate = loaded(policy)
+    candidate = loaded(policy, include_root)
     membership = Membership(candidate)
     pairs = [_pair(text, candidate) for text in accept or ()]
     now = moment(at)
     listings = local_listings(candidate, membership, now)
     before, before_listings = None, NOTHING_LISTED
     if against:
-        old = loaded(against)
+        old = loaded(against, include_root)
         before = Judge(old, Membership(old))
         before_listings = local_listings(old, before.membership, now)
     traffic = recorded(flows, form, not no_decapsulate)

@@ -11,7 +11,7 @@ import typer
 
 from console.commands.policy.trace import TraceAnswer, answer_data, service_text
 from console.errors import NO, CommandError
-from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, Paths, count, loaded, moment, print_json
 from policies.language.errors import printable
 from policies.language.packet_queries import PolicyTestResult, run_tests
 from policies.semantics.membership import Membership
@@ -29,6 +29,7 @@ def run_policy_tests(
     ] = None,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Run the policy's own `tests:`. Exit 1 if one fails.
 
@@ -36,7 +37,7 @@ def run_policy_tests(
 
         septum policy test policies/examples/shop.yaml --junit report.xml
     """
-    tested = loaded(policy)
+    tested = loaded(policy, include_root)
     outcomes = run_tests(tested, Judge(tested, Membership(tested)), moment(at))
     failed = sum(not outcome.passed for outcome in outcomes)
     if junit is not None:

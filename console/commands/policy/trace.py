@@ -13,7 +13,7 @@ import typer
 
 from console.errors import CommandError
 from console.options.feeds import local_listings
-from console.options.policy import At, Json, Paths, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, Paths, loaded, moment, print_json
 from console.views.trace_rules import RuleMet, RuleTrace
 from policies.language.errors import printable
 from policies.language.packet_queries import PacketQueries, QueryError, verdict_data
@@ -51,6 +51,7 @@ def trace(
     ] = None,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Show what the policy decides about a connection, and why.
 
@@ -64,7 +65,7 @@ def trace(
     given = [each for each in (origin, target, service) if each is not None]
     if bool(given) == bool(packets) or (given and len(given) < 3):
         raise CommandError("give --from, --to and --service, or --packets FILE")
-    policy_read = loaded(policy)
+    policy_read = loaded(policy, include_root)
     now = moment(at)
     judge = Judge(policy_read, Membership(policy_read))
     listings = local_listings(policy_read, judge.membership, now)

@@ -14,7 +14,7 @@ import typer
 from console.clients.state_directory import opened
 from console.errors import NO, CommandError
 from console.options.network import DescribedSwitches, Links, SwitchesFile
-from console.options.policy import At, Json, Paths, count, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, Paths, count, loaded, moment, print_json
 from console.views.overlay_rules import overlay_rules
 from policies.compiler import declared_bindings
 from policies.compiler.targets import TABLES, Form, RulesOfAll, SwitchTarget
@@ -61,6 +61,7 @@ def verify(
     limit: Annotated[int, typer.Option(min=1, help="Counterexamples to look for per switch.")] = 1,
     as_json: Json = False,
     at: At = None,
+    include_root: IncludeRoot = None,
 ) -> None:
     """Prove that rules implement the intents, for all packets.
 
@@ -75,7 +76,7 @@ def verify(
 
         ovs-ofctl --no-stats dump-flows s1 | septum policy verify P --switch 1 --rules - --state DIR
     """
-    found = loaded(policy)
+    found = loaded(policy, include_root)
     now = moment(at)
     bindings = declared_bindings(found)
     membership = Membership(found, bindings)

@@ -34,40 +34,35 @@ def _refused(read: ReadResult) -> None:
     assert not any("root:x" in line for lines in read.texts.values() for line in lines)
 
 
-@pytest.mark.xfail(strict=True, reason="an include leads anywhere")
 @pytest.mark.parametrize("name", ["../secret.csv", "../secret.yaml", "x/../../secret.yaml", ".."])
 def test_an_include_does_not_leave_the_folder(folder: Path, name: str) -> None:
     _refused(_read(folder, f"include: ['{name}']\n"))
 
 
-@pytest.mark.xfail(strict=True, reason="a link in the folder leads anywhere")
 @pytest.mark.parametrize("suffix", ["csv", "yaml"])
 def test_nor_by_a_link(folder: Path, suffix: str) -> None:
     (folder / f"link.{suffix}").symlink_to(folder.parent / f"secret.{suffix}")
     _refused(_read(folder, f"include: [link.{suffix}]\n"))
 
 
-@pytest.mark.xfail(strict=True, reason="a link in the folder leads anywhere")
 def test_nor_by_a_link_in_a_directory_of_files(folder: Path) -> None:
     (folder / "10-link.yaml").symlink_to(folder.parent / "secret.yaml")
     (folder / "policy.yaml").write_text(HEADER)
     _refused(read_policy([folder]))
 
 
-@pytest.mark.xfail(strict=True, reason="a feed's path leads anywhere")
 @pytest.mark.parametrize("path", ["../secret.csv", "/etc/shadow", "link.txt"])
 def test_a_feed_stays_inside_as_well(folder: Path, path: str) -> None:
     (folder / "link.txt").symlink_to(folder.parent / "secret.csv")
-    _refused(_read(folder, f"feeds: [{{name: f, path: {path}}}]\n"))
+    _refused(_read(folder, f"feeds: [{{name: f, path: {path}, format: cidr-list}}]\n"))
 
 
-@pytest.mark.xfail(strict=True, reason="a policy names what it likes")
 def test_the_person_widens_it_and_the_policy_cannot(folder: Path) -> None:
     (folder.parent / "hosts.csv").write_text("name,ip\nweb1,10.0.0.1\n")
     (folder / "policy.yaml").write_text(HEADER + "include: [../hosts.csv]\n")
     assert read_policy([folder / "policy.yaml"]).errors
     widened = read_policy([folder / "policy.yaml"], include_roots=[folder.parent])
-    assert widened.policy is not None and list(widened.policy.hosts) == ["web1"]
+    assert widened.policy is not None and [host.name for host in widened.policy.hosts] == ["web1"]
 
 
 def test_a_folder_that_is_mounted_by_links_stays_readable(folder: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from policies.language.errors import PolicyError
 from policies.language.reader import load_policy, read_policy
 from policies.language.sources import CopiedSources
+from response.asker import Asker
 from response.ipc.messages import PolicyEvents
 from response.state.policy_versions import Pending, VersionError, Versions, at_start
 
@@ -102,7 +103,7 @@ def test_the_standing_is_as_it_was_written(versions: Versions) -> None:
     assert standing.in_force is None
     standing = replace(
         standing.applied(1).applied(2), pending=Pending(2, 1, 99.5, "ana"), given="ab", staged=7
-    ).told(5.0, "applied", 2, "ana", "why")
+    ).told(5.0, "applied", 2, Asker("ana"), "why")
     versions.stand(standing)
     assert versions.standing() == standing
     assert (standing.in_force, standing.previous) == (2, 1)
@@ -169,6 +170,6 @@ def test_a_crash_while_writing_leaves_what_was(
 def test_events_are_bounded() -> None:
     standing = Versions(Path("/nowhere")).standing()
     for number in range(600):
-        standing = standing.told(float(number), "staged", number, "ana")
+        standing = standing.told(float(number), "staged", number, Asker("ana"))
     assert len(standing.events) == 500
     assert [event.number for event in PolicyEvents(standing.events).events][-1] == 600

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from policies.language.reader import read_policy
+from response.asker import Asker
 from response.ipc.messages import PolicyApplied
 from response.state.policy_versions import VersionError, Versions, at_start
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.enforcement.rollout import Rollout, RolloutError, answered
 
+ANA, BEN = Asker("ana"), Asker("ben")
 TEXT = """apiVersion: septum/v1
 kind: SegmentPolicy
 metadata: {name: %s}
@@ -75,7 +77,7 @@ def test_apply_is_on_disk_before_anything_is_carried_out(running: RestartedContr
         running.versions,
         lambda effects: seen.append(running.versions.standing().in_force),
     )
-    answer = running.rollout.apply(second, "ana", None, 5.0)
+    answer = running.rollout.apply(second, ANA, None, 5.0)
     assert answer == {"ok": True, "version": second, "policy": "second", "deadline": None}
     assert seen == [second]
     assert running.policy == "second"
@@ -87,7 +89,7 @@ def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
     running: RestartedController,
 ) -> None:
     second = running.keep("second")
-    running.rollout.apply(second, "ana", 60.0, 5.0)
+    running.rollout.apply(second, ANA, 60.0, 5.0)
     sent = [e.message for e in running.effects if isinstance(e, Report)]
     assert [type(message).__name__ for message in sent].count("PolicyConfirmed") == 0, "no switch"
     (applied,) = [message for message in sent if isinstance(message, PolicyApplied)]
@@ -99,9 +101,9 @@ def test_the_analysis_hears_which_version_it_is_and_the_audit_what_was_done(
 
 
 def test_what_is_confirmed_stays(running: RestartedController) -> None:
-    running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
-    assert running.rollout.confirm("ben", 30.0)["was_pending"]
-    assert not running.rollout.confirm("ben", 31.0)["was_pending"]
+    running.rollout.apply(running.keep("second"), ANA, 60.0, 5.0)
+    assert running.rollout.confirm(BEN, 30.0)["was_pending"]
+    assert not running.rollout.confirm(BEN, 31.0)["was_pending"]
     running.rollout.tick(1000.0)
     running.start(2000.0)
     assert running.policy == "second"
@@ -112,7 +114,7 @@ def test_what_is_confirmed_stays(running: RestartedController) -> None:
 def test_what_nobody_confirms_goes_back_whoever_died(
     running: RestartedController, restart: float | None
 ) -> None:
-    running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
+    running.rollout.apply(running.keep("second"), ANA, 60.0, 5.0)
     if restart is not None:
         running.start(restart)
         assert running.policy == ("second" if restart < 65 else "first")
@@ -126,11 +128,11 @@ def test_what_nobody_confirms_goes_back_whoever_died(
 
 
 def test_one_thing_at_a_time(running: RestartedController) -> None:
-    running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
+    running.rollout.apply(running.keep("second"), ANA, 60.0, 5.0)
     with pytest.raises(RolloutError, match="waits to be confirmed"):
-        running.rollout.apply(running.keep("third"), "ana", None, 6.0)
+        running.rollout.apply(running.keep("third"), ANA, None, 6.0)
     assert running.policy == "second"
-    running.rollout.roll_back(None, "ana", 7.0)
+    running.rollout.roll_back(None, ANA, 7.0)
     assert running.policy == "first"
     running.rollout.tick(100.0)
     assert running.policy == "first"
@@ -139,49 +141,49 @@ def test_one_thing_at_a_time(running: RestartedController) -> None:
 
 def test_rolling_back_goes_one_by_one_or_to_a_version(running: RestartedController) -> None:
     second, third = running.keep("second"), running.keep("third")
-    running.rollout.apply(second, "ana", None, 5.0)
-    running.rollout.apply(third, "ana", None, 6.0)
+    running.rollout.apply(second, ANA, None, 5.0)
+    running.rollout.apply(third, ANA, None, 6.0)
     running.write("second").write_text("nonsense")
-    assert running.rollout.roll_back(None, "ana", 7.0)["policy"] == "second"
-    assert running.rollout.roll_back(None, "ana", 8.0)["policy"] == "first"
+    assert running.rollout.roll_back(None, ANA, 7.0)["policy"] == "second"
+    assert running.rollout.roll_back(None, ANA, 8.0)["policy"] == "first"
     with pytest.raises(RolloutError, match="no version before"):
-        running.rollout.roll_back(None, "ana", 9.0)
-    assert running.rollout.roll_back(third, "ana", 10.0)["policy"] == "third"
-    assert running.rollout.roll_back(None, "ana", 11.0)["policy"] == "first"
+        running.rollout.roll_back(None, ANA, 9.0)
+    assert running.rollout.roll_back(third, ANA, 10.0)["policy"] == "third"
+    assert running.rollout.roll_back(None, ANA, 11.0)["policy"] == "first"
 
 
 def test_what_is_staged_changes_nothing_until_it_is_applied(running: RestartedController) -> None:
     with pytest.raises(RolloutError, match="nothing is staged"):
-        running.rollout.apply(None, "ana", None, 4.0)
+        running.rollout.apply(None, ANA, None, 4.0)
     second = running.keep("second")
-    running.rollout.stage(second, "ana", 5.0)
+    running.rollout.stage(second, ANA, 5.0)
     assert running.policy == "first"
     running.start(6.0)
-    assert running.rollout.apply(None, "ana", None, 7.0)["version"] == second
+    assert running.rollout.apply(None, ANA, None, 7.0)["version"] == second
     assert running.policy == "second"
     with pytest.raises(RolloutError, match="nothing is staged"):
-        running.rollout.apply(None, "ana", None, 8.0)
+        running.rollout.apply(None, ANA, None, 8.0)
 
 
 def test_what_cannot_be_done_changes_nothing(
     running: RestartedController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = running.versions.standing()
-    assert not answered(lambda: running.rollout.apply(99, "ana", None, 5.0))["ok"]
+    assert not answered(lambda: running.rollout.apply(99, ANA, None, 5.0))["ok"]
     for within in (0.0, -1.0, 1e9):
         with pytest.raises(RolloutError, match="confirm-within"):
-            running.rollout.apply(running.keep("second"), "ana", within, 5.0)
+            running.rollout.apply(running.keep("second"), ANA, within, 5.0)
     path = running.directory / "wrong.yaml"
     path.write_text((TEXT % "wrong").replace("to: web", "to: wbe"))
     number = running.versions.keep([str(path)], {str(path): path.read_text()}, "ana", 1.0).number
-    answer = answered(lambda: running.rollout.apply(number, "ana", None, 5.0))
+    answer = answered(lambda: running.rollout.apply(number, ANA, None, 5.0))
     assert not answer["ok"] and "wbe" in answer["errors"][0]
     # Too much for the tables: two names with one number.
     twins = (TEXT % "twins").replace("name: one,", "name: plumless,")
     twin = "  - {name: buckeroo, from: any, to: web, services: [tcp/81]}\ndefaults:"
     path.write_text(twins.replace("defaults:", twin))
     number = running.versions.keep([str(path)], {str(path): path.read_text()}, "ana", 1.0).number
-    answer = answered(lambda: running.rollout.apply(number, "ana", None, 5.0))
+    answer = answered(lambda: running.rollout.apply(number, ANA, None, 5.0))
     assert not answer["ok"] and "same number" in answer["errors"][0]
     assert running.versions.standing() == before
     assert running.policy == "first"
@@ -191,7 +193,7 @@ def test_what_cannot_be_done_changes_nothing(
 def test_a_way_back_that_fails_is_said_and_tried_again(
     running: RestartedController, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    running.rollout.apply(running.keep("second"), "ana", 60.0, 5.0)
+    running.rollout.apply(running.keep("second"), ANA, 60.0, 5.0)
 
     def broken(_: Versions, number: int) -> None:
         raise VersionError(f"version {number} is damaged")
@@ -219,7 +221,7 @@ def test_killed_at_any_step_the_next_start_finds_one_whole_policy(
     """What goes to disk goes there by these calls; the process dies before the n-th of them."""
     second = running.keep("second")
     if what != "apply":
-        running.rollout.apply(second, "ana", 60.0, 5.0)
+        running.rollout.apply(second, ANA, 60.0, 5.0)
     left = step
 
     def counted(call: Callable[..., Any]) -> Callable[..., Any]:
@@ -237,11 +239,11 @@ def test_killed_at_any_step_the_next_start_finds_one_whole_policy(
             dying.setattr(f"response.state.policy_versions.os.{name}", counted(getattr(os, name)))
         try:
             if what == "apply":
-                running.rollout.apply(second, "ana", 60.0, 5.0)
+                running.rollout.apply(second, ANA, 60.0, 5.0)
             elif what == "confirm":
-                running.rollout.confirm("ana", 6.0)
+                running.rollout.confirm(ANA, 6.0)
             elif what == "roll back":
-                running.rollout.roll_back(None, "ana", 6.0)
+                running.rollout.roll_back(None, ANA, 6.0)
             else:
                 running.rollout.tick(65.0)
         except Killed:
