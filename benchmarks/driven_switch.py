@@ -18,6 +18,7 @@ from policies.model import Policy
 from ryu_apps.core import BARRIER, Core
 from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.session import Phase
 
 BRIDGE = "septum-bench"
@@ -109,7 +110,7 @@ class Driven:
         if kind == ECHO_REQUEST:
             self._socket.sendall(messages.message(ECHO_REPLY, xid, data[8:]))
         elif kind == FEATURES_REPLY:
-            ports = {1: bytes(5) + b"\1", 2: bytes(5) + b"\2"}
+            ports = ReportedPorts.of({1: bytes(5) + b"\1", 2: bytes(5) + b"\2"})
             self.carry_out(self.core.switch_up(DPID, ports, time.time(), data[20]))
         elif DPID in self.core.sessions:
             if kind == BARRIER:

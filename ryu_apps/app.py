@@ -46,7 +46,6 @@ LOOK_AROUND_EVERY = 3.0
 SAVE_AGAIN = 1.0
 PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
-MAX_PORT = 0xFFFF_FF00
 Greeting = Callable[[], list[Message]]
 ReplyReceived = Callable[[Reply], None]
 
@@ -185,12 +184,8 @@ class SeptumApp(Application):  # type: ignore[misc]
         if event.state == MAIN_DISPATCHER:
             datapath.handshake_done()
             self.outgoing[datapath.id] = Outgoing(datapath)
-            ports = {
-                number: bytes.fromhex(port.hw_addr.replace(":", ""))
-                for number, port in datapath.ports.items()
-                if number < MAX_PORT
-            }
-            self.carry_out(self.core.switch_up(datapath.id, ports, time.time(), datapath.tables))
+            reported, tables = datapath.reported, datapath.tables
+            self.carry_out(self.core.switch_up(datapath.id, reported, time.time(), tables))
             self.addresses.add(datapath.address[0])
             self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
         elif known is not None and known.datapath is datapath:
@@ -201,8 +196,6 @@ class SeptumApp(Application):  # type: ignore[misc]
     def port_status(self, event: Any) -> None:
         message = event.msg
         port = message.desc
-        if port.port_no >= MAX_PORT:
-            return
         gone = message.reason == ofproto_v1_3.OFPPR_DELETE
         down = (
             port.state & ofproto_v1_3.OFPPS_LINK_DOWN or port.config & ofproto_v1_3.OFPPC_PORT_DOWN

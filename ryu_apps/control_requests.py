@@ -195,6 +195,7 @@ def status(app: RunningController) -> dict[str, Any]:
                 "limits": list(session.profile.limits),
                 "problem": session.problem,
                 "ports": sorted(session.ports),
+                "odd_ports": list(session.reported.texts()),
                 "trunks": sorted(network.fabric.trunks(session.switch)),
                 "rules": len(session.installed),
                 "flow_mods": session.counters.flow_mods,

@@ -35,7 +35,8 @@ from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.fabric.network_state import NetworkChange, NetworkState
 from ryu_apps.openflow import decode
 from ryu_apps.openflow.messages import EXPERIMENTER
-from ryu_apps.switch.admission import Admission
+from ryu_apps.openflow.reported_ports import ReportedPorts
+from ryu_apps.switch.admission import Admission, odd_ports
 from ryu_apps.switch.roles import ROLE_REPLY
 from ryu_apps.switch.session import Phase, Session
 from ryu_apps.telemetry.adaptive_decider import AdaptiveDecider
@@ -138,16 +139,17 @@ class Core:
     # -- switches -------------------------------------------------------------
 
     def switch_up(
-        self, switch: int, ports: Mapping[int, bytes], now: float, tables: int = 254
+        self, switch: int, reported: ReportedPorts, now: float, tables: int = 254
     ) -> list[Effect]:
-        """A switch finished its handshake; ``ports`` maps port numbers to their MACs."""
+        """A switch finished its handshake."""
         zone = layout.zone_of(switch)
         clash = [each for each in self.sessions if each != switch and layout.zone_of(each) == zone]
-        session = Session(switch, dict(ports), tables)
+        session = Session(switch, reported, tables)
         self.sessions[switch] = session
         effects: list[Effect] = [
-            Log(logging.INFO, f"switch {switch} connected with {len(ports)} ports"),
-            Report(SwitchChanged(now, switch, "connected", f"{len(ports)} ports")),
+            Log(logging.INFO, f"switch {switch} connected with {len(session.ports)} ports"),
+            Report(SwitchChanged(now, switch, "connected", f"{len(session.ports)} ports")),
+            *odd_ports(session, reported.texts(), now),
         ]
         if clash:
             text = (
@@ -174,8 +176,11 @@ class Core:
         session = self.sessions.get(switch)
         if session is None:
             return []
+        known = len(session.reported.problems)
         change = self.links.port_changed(session, port, mac, up)
-        return [*self._follow(change, now), *self.links.announce(session)]
+        new = session.reported.texts()[known:]
+        effects = [*odd_ports(session, new, now), *self._follow(change, now)]
+        return effects + (self.links.announce(session) if port in session.ports else [])
 
     def _follow(self, change: NetworkChange, now: float) -> list[Effect]:
         """What a change of the network changes on the switches."""

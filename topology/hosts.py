@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from topology.addresses import is_bindable, mac_of_link_local
+from topology.ports import is_port
 from topology.records import Binding
 
 MAX_PER_PORT = 64  # discovered addresses: a flooder must not fill the tables
@@ -142,6 +143,8 @@ class HostTable:
     def check_source(self, mac: str, ip: str, switch: int, port: int) -> SourceCheck:
         """Check the source addresses of a packet from an edge port."""
         here = (switch, port)
+        if not is_port(port):
+            return SourceCheck(spoof=f"{port} is no port that a host can be on")
         self.left.discard(here)
         owner = self._by_ip.get(ip)
         if owner is not None and owner.mac == mac and (owner.switch, owner.port) == here:

@@ -24,6 +24,7 @@ from policies.language.errors import Findings, PolicyError, split_lines
 from policies.language.kinds import Key, Many, NameTable, Number, OneOf, ParsedText, Read, Record
 from policies.language.nodes import Budget, Composer
 from policies.model import NOWHERE, Source
+from topology.ports import LAST_PORT, is_port
 from topology.records import Link
 
 MAX_BYTES = 1 << 20
@@ -83,6 +84,8 @@ def link(text: str) -> Link:
     if found is None:
         raise ValueError(f"'{text}' is not a cable; write SWITCH:PORT=SWITCH:PORT, as 1:3=2:4")
     switch, port, peer, peer_port = (scalars.integer(part) for part in found.groups())
+    if not (is_port(port) and is_port(peer_port)):
+        raise ValueError(f"'{text}' names a port that is none: ports are 1 to {LAST_PORT}")
     if (switch, port) == (peer, peer_port):
         raise ValueError(f"'{text}' has both ends in one place")
     return Link(switch, port, peer, peer_port)

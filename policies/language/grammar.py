@@ -21,6 +21,7 @@ from policies.language.kinds import (
     ValueKind,
 )
 from policies.model import ADVERTISEMENTS, DHCP, FEED_FORMATS, INTENT_TIERS, Action, Adapt, Mode
+from topology.ports import LAST_PORT
 
 API_VERSION = "septum/v1"
 KIND = "SegmentPolicy"
@@ -37,7 +38,7 @@ _label = ParsedText(scalars.label, "a label", TEXT)
 _network = ParsedText(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})
 _duration = ParsedText(scalars.duration, "a duration like 15m", {"type": ["string", "integer"]})
 _switch = Number(1, 2**64 - 1, "a switch (datapath id)")
-_port = Number(1, 0xFFFFFF00, "a switch port")
+_port = Number(1, LAST_PORT, "a switch port")
 _labels = NameTable(_label, "labels like {role: web}", scalars.label, "no labels stand here")
 
 HOST = Record(

@@ -53,6 +53,8 @@ class LinkDiscovery:
     ) -> NetworkChange:
         """A port appeared, changed or (``mac`` None) went away."""
         ports_changed = session.port_changed(port, mac)
+        if not (ports_changed or port in session.ports):
+            return NO_CHANGE  # a port that is left out
         place = (session.switch, port)
         if up and mac is not None:
             self.network.port_up(place)

@@ -10,6 +10,7 @@ from response.ipc.messages import HostsChanged
 from ryu_apps.effects import Effect, Report, Save
 from topology.fabric import Fabric
 from topology.hosts import HostTable, Place
+from topology.ports import is_port
 from topology.records import Link
 
 
@@ -50,8 +51,10 @@ class NetworkState:
         )
 
     def restore_links(self, links: Iterable[Link]) -> None:
-        """Replace all links by those that an earlier run found."""
-        self.fabric = Fabric.of(links)
+        """Replace all links by those that an earlier run found, on ports that can be."""
+        self.fabric = Fabric.of(
+            link for link in links if is_port(link.port) and is_port(link.peer_port)
+        )
 
     def use_fabric(self, fabric: Fabric) -> bool:
         """Replace the links; whether that changed any."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from policies.compiler import CompileError
@@ -133,6 +134,18 @@ def cannot_be_made(session: Session, error: CompileError, now: float) -> list[Ef
     return [
         Log(logging.ERROR, f"switch {session.switch}: {text}; it keeps the rules that it has"),
         Report(SwitchChanged(now, session.switch, "failed", text)),
+    ]
+
+
+def odd_ports(session: Session, texts: Iterable[str], now: float) -> list[Effect]:
+    """Report ports that were not taken as the switch reported them."""
+    return [
+        effect
+        for text in texts
+        for effect in (
+            Log(logging.WARNING, f"switch {session.switch} {text}"),
+            Report(SwitchChanged(now, session.switch, "ports", text)),
+        )
     ]
 
 

@@ -18,11 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.runtime import DEAD_DISPATCHER, controller, hub, ofp_event, ofproto_parser
 from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
 
 LOG = logging.getLogger("septum.listener")
-HELLO, ERROR, FEATURES_REPLY = 0, 1, 6
+HELLO, ERROR, FEATURES_REPLY, MULTIPART = 0, 1, 6, 19
+PORT_DESCRIPTION = 13  # kind of multipart answer
 TABLES_AT = 20  # where a features reply has its number of tables
 MAX_TABLES = 254
 VERSION = 4
@@ -80,7 +82,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
     """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
     known switch first; what it takes (returns True for) is not parsed into objects at all.
     ``paused()`` is called when no more messages are at hand. Call ``handshake_done()`` once the
-    handshake is. ``tables`` is how many tables the switch announced."""
+    handshake is. ``tables`` is how many tables the switch announced, ``reported`` its ports."""
 
     def __init__(
         self,
@@ -98,6 +100,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         self._malformed = 0
         self.handshake_done = handshake_done
         self.tables = MAX_TABLES
+        self.reported = ReportedPorts()
 
     def _recv_loop(self) -> None:
         rest = b""
@@ -155,6 +158,9 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
     def _handle(self, version: int, kind: int, xid: int, message: bytes) -> None:
         if kind == FEATURES_REPLY and len(message) > TABLES_AT:
             self.tables = message[TABLES_AT]
+        if kind == MULTIPART and self.state != MAIN:
+            if int.from_bytes(message[8:10], "big") == PORT_DESCRIPTION:
+                self.reported.describe(message)
         try:
             if self._tap(self, kind, xid, message):
                 return

@@ -19,6 +19,7 @@ from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch import meters
 from ryu_apps.switch.bundle_writer import (
     BundleWriter,
@@ -61,7 +62,7 @@ class Phase(Enum):
 @dataclass(slots=True)
 class Session:
     switch: int
-    ports: dict[int, bytes]  # number → MAC
+    reported: ReportedPorts
     tables: int = 254
     view: SwitchView | None = None  # that its rules were last made for
     phase: Phase = Phase.READING
@@ -92,6 +93,11 @@ class Session:
         self.role = ControllerRole(self.transactions)
         self.telemetry_loss = TelemetryLoss(self.transactions)
         self.flow_counters = SwitchCounters(self.transactions)
+
+    @property
+    def ports(self) -> dict[int, bytes]:
+        """MACs of its usable ports, by number."""
+        return self.reported.macs
 
     @property
     def counters(self) -> WriteCounters:
@@ -131,10 +137,10 @@ class Session:
         """Take over a port's MAC, None when it went away; whether that is new."""
         before = self.ports.get(port)
         if mac is None:
-            self.ports.pop(port, None)
+            self.reported.remove(port)
         else:
-            self.ports[port] = mac
-        return before != mac
+            self.reported.change(port, mac)
+        return before != self.ports.get(port)
 
     def read(self, now: float) -> list[Effect]:
         """Request everything the switch has; `listed` takes the replies."""

@@ -41,6 +41,7 @@ from ryu_apps.enforcement.reconciler import CACHES_FOLLOW
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import field_bytes, match_bytes
 from ryu_apps.openflow.ethernet import lldp_frame
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
 from ryu_apps.switch.table_reader import TIMEOUT as READ_TIMEOUT
 from tests.support.controller_rig import HOLD, POLICY, PORTS, READ, WEB, Rig, arp, tcp, udp
@@ -124,7 +125,7 @@ def test_a_refused_bundle_is_reported_read_again_and_repaired() -> None:
 
 def test_an_unanswered_read_is_repeated_never_taken_for_missing_rules() -> None:
     rig = Rig()
-    rig.carry_out(rig.core.switch_up(1, PORTS, rig.now))
+    rig.carry_out(rig.core.switch_up(1, ReportedPorts.of(PORTS), rig.now))
     rig.switches[1] = FakeSwitch(1)
     rig.advance(READ_TIMEOUT / 2)
     assert rig.core.sessions[1].phase.name == "ASKING"

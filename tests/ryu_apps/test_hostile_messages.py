@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN
 from ryu_apps.effects import Effect, Log
 from ryu_apps.openflow import decode, messages
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.roles import ROLE_REPLY
 from ryu_apps.switch.session import SETTLE, Phase, Session
 from ryu_apps.switch.transactions import FIRST, LAST
@@ -45,7 +46,7 @@ class HostileSwitch(RuleBasedStateMachine):
             self.rig.connect()
         else:
             self.rig.switches[1] = FakeSwitch(1)
-            self.withhold(self.rig.core.switch_up(1, PORTS, self.rig.now))
+            self.withhold(self.rig.core.switch_up(1, ReportedPorts.of(PORTS), self.rig.now))
 
     @property
     def session(self) -> Session:

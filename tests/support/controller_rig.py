@@ -27,12 +27,13 @@ from ryu_apps.core import PACKET_IN, Core
 from ryu_apps.effects import Effect, Report, Save
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import field_bytes, match_bytes
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.session import SETTLE
 from tests.support.fake_switch import FakeSwitch
 
 NOW = 1_000.0
-PORTS = {1: bytes(6), 2: bytes(6), 3: bytes(6)}
+PORTS = {number: bytes((2, 0, 0, 0, 1, number)) for number in (1, 2, 3)}
 WEB = Host("web", "00:00:00:00:00:01", (ip_address("10.0.0.1"),), 1, 1, labels=(("r", "w"),))
 DB = Host("db", "00:00:00:00:00:02", (ip_address("10.0.0.2"),), 1, 2, labels=(("r", "d"),))
 READ = Intent("read", ("web",), ("db",), (Service(TCP, 22, 22),))
@@ -73,7 +74,7 @@ class Rig:
     def connect(self, number: int = 1, switch: FakeSwitch | None = None) -> FakeSwitch:
         self.switches[number] = switch or FakeSwitch(number)
         tables = self.switches[number].tables
-        self.carry_out(self.core.switch_up(number, PORTS, self.now, tables))
+        self.carry_out(self.core.switch_up(number, ReportedPorts.of(PORTS), self.now, tables))
         self.advance(SETTLE)
         return self.switches[number]
 
