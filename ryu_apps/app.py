@@ -25,6 +25,7 @@ from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import ControlServer
 from ryu_apps.openflow.messages import EXPERIMENTER
+from ryu_apps.placement_status import awaited, switches_are_there
 from ryu_apps.ready_file import ReadyFile
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
@@ -37,13 +38,13 @@ from ryu_apps.runtime import (
 )
 from ryu_apps.switch.listener import Listener
 from ryu_apps.switch.roles import ROLE_REPLY
-from ryu_apps.switch.session import Phase
 from topology.gc_tuning import collect_rarely
 
 LOG = logging.getLogger("septum")
 TICK = 0.05  # seconds
 LOOK_AROUND_EVERY = 3.0
 SAVE_AGAIN = 1.0
+PATIENCE = 5.0  # seconds until the log says what the controller waits for
 PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake needs
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
 Greeting = Callable[[], list[Message]]
@@ -58,7 +59,12 @@ class AppSettings:
     state: Path
     link_of: Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None
     ready_file: ReadyFile | None = None
-    expect_switches: int = 0
+    expect_switches: int | None = None  # None: one that the policy names
+
+
+def _has_no_link(port: Any) -> bool:
+    down = port.state & ofproto_v1_3.OFPPS_LINK_DOWN or port.config & ofproto_v1_3.OFPPC_PORT_DOWN
+    return bool(down)
 
 
 class Outgoing:
@@ -197,13 +203,14 @@ class SeptumApp(Application):  # type: ignore[misc]
         message = event.msg
         port = message.desc
         gone = message.reason == ofproto_v1_3.OFPPR_DELETE
-        down = (
-            port.state & ofproto_v1_3.OFPPS_LINK_DOWN or port.config & ofproto_v1_3.OFPPC_PORT_DOWN
-        )
         mac = None if gone else bytes.fromhex(port.hw_addr.replace(":", ""))
         self.carry_out(
             self.core.port_changed(
-                message.datapath.id, port.port_no, mac, not (gone or down), time.time()
+                message.datapath.id,
+                port.port_no,
+                mac,
+                not (gone or _has_no_link(port)),
+                time.time(),
             )
         )
 
@@ -243,7 +250,7 @@ class SeptumApp(Application):  # type: ignore[misc]
     # -- time -----------------------------------------------------------------
 
     def _clock(self) -> None:
-        looked = 0.0
+        looked, started = 0.0, time.time()
         while True:
             now = time.time()
             self.carry_out(self.core.tick(now))
@@ -258,18 +265,12 @@ class SeptumApp(Application):  # type: ignore[misc]
                 print("ready", flush=True)
                 if self.settings.ready_file is not None:
                     self.settings.ready_file.write()
+            if not self._announced_ready and started and now - started > PATIENCE:
+                started = 0.0
+                LOG.warning(awaited(self.core, self.settings.expect_switches))
             hub.sleep(TICK)
 
     def _is_ready(self) -> bool:
-        """Whether all expected switches have confirmed their rules, and the analysis is ready."""
-        sessions = self.core.sessions.values()
-        confirmed = [
-            each
-            for each in sessions
-            if each.phase is Phase.READY and each.idle and not each.problem
-        ]
-        return (
-            len(confirmed) >= self.settings.expect_switches
-            and len(confirmed) == len(self.core.sessions)
-            and (self.link is None or self.link.ready)
-        )
+        """Whether the expected switches have confirmed their rules, and the analysis is ready."""
+        there = switches_are_there(self.core, self.settings.expect_switches)
+        return there and (self.link is None or self.link.ready)

@@ -17,6 +17,7 @@ from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import Request
 from ryu_apps.openflow.describe import rule_text
+from ryu_apps.placement_status import down_ports, placement_status
 from ryu_apps.runtime import LIBRARY, hub
 from ryu_apps.switch.flow_counters import Carried
 from ryu_apps.switch.listener import Listener
@@ -196,6 +197,7 @@ def status(app: RunningController) -> dict[str, Any]:
                 "problem": session.problem,
                 "ports": sorted(session.ports),
                 "odd_ports": list(session.reported.texts()),
+                "down": sorted(down_ports(core, session.switch)),
                 "trunks": sorted(network.fabric.trunks(session.switch)),
                 "rules": len(session.installed),
                 "flow_mods": session.counters.flow_mods,
@@ -218,6 +220,7 @@ def status(app: RunningController) -> dict[str, Any]:
             | ({"host": each.host} if each.host else {})
             for each in network.hosts.bindings()
         ],
+        **placement_status(core),
         "library": LIBRARY,
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),

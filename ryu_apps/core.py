@@ -146,6 +146,7 @@ class Core:
         clash = [each for each in self.sessions if each != switch and layout.zone_of(each) == zone]
         session = Session(switch, reported, tables)
         self.sessions[switch] = session
+        self.network.hosts.links_of(switch, session.ports, reported.down)
         effects: list[Effect] = [
             Log(logging.INFO, f"switch {switch} connected with {len(session.ports)} ports"),
             Report(SwitchChanged(now, switch, "connected", f"{len(session.ports)} ports")),

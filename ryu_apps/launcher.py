@@ -57,7 +57,7 @@ class LaunchSettings:
     adapt: bool = True
     seed: int = 0
     ready_file: str | None = None
-    expect_switches: int = 0
+    expect_switches: int | None = None
     switches: str | None = None
     takeover: bool = False
     verbose: bool = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from topology.addresses import is_bindable, mac_of_link_local
@@ -87,6 +87,14 @@ class HostTable:
         """Note that a port lost its link: hosts discovered there may move."""
         self.down.add(place)
         self.left.add(place)
+
+    def links_of(self, switch: int, ports: Iterable[int], down: Collection[int]) -> None:
+        """Note which ports of a switch that connects have a link, and which are ``down``."""
+        for port in ports:
+            if port in down:
+                self.port_down((switch, port))
+            else:
+                self.port_up((switch, port))
 
     def port_up(self, place: Place) -> None:
         self.down.discard(place)

@@ -121,3 +121,16 @@ class SpoofedPacket(Struct, frozen=True, gc=False):
     mac: str
     ip: str | None
     reason: str
+
+
+class DroppedSource(Struct, frozen=True, gc=False):
+    """What one sender had dropped at a port since its source address is not bound there, summed
+    up; ``ts`` is the latest."""
+
+    ts: float
+    switch: int
+    port: int
+    mac: str
+    ip: str | None
+    reason: str
+    packets: int

@@ -25,8 +25,9 @@ from console.views.flow_lines import (
     spoof_line,
 )
 from console.views.tables import print_table
-from response.state.interfaces import DroppedSpoof, FlowFilter, StoredFlow
+from response.state.interfaces import FlowFilter, StoredFlow
 from response.state.store import Store
+from topology.records import DroppedSource
 
 VERDICTS = ("allow", "would-deny", "deny")
 LOOK_AGAIN = 0.5  # seconds between looks with --follow
@@ -93,10 +94,10 @@ def flows(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Connections with their row numbers, and spoofed packets."""
+    """Connections with their row numbers, and spoofed packets with their audit entries'."""
 
     flows: tuple[tuple[int, StoredFlow], ...]
-    spoofs: tuple[DroppedSpoof, ...]
+    spoofs: tuple[tuple[int, DroppedSource], ...]
 
 
 _NAMELESS = FlowNames({}, {})
@@ -105,24 +106,24 @@ _NAMELESS = FlowNames({}, {})
 def _look(store: Store, wanted: FlowFilter, last: int, after: int = 0) -> _Found:
     """The newest ``last`` of both together; of spoofs those of audit entries after ``after``."""
     flows = store.flows(wanted, last)
-    spoofs: list[DroppedSpoof] = []
+    spoofs: list[tuple[int, DroppedSource]] = []
     if not wanted.targets and wanted.verdict in (None, "deny"):
         spoofs = [
-            seen
-            for seen in store.dropped_spoofs(after, last)
-            if not wanted.sources or seen.ip in wanted.sources
+            each
+            for each in store.dropped_sources(after, last)
+            if not wanted.sources or each[1].ip in wanted.sources
         ]
-    moments = sorted([flow.record.ts for _, flow in flows] + [seen.ts for seen in spoofs])
+    moments = sorted([flow.record.ts for _, flow in flows] + [seen.ts for _, seen in spoofs])
     since = moments[-last] if len(moments) > last else 0.0
     return _Found(
         tuple(each for each in flows if each[1].record.ts >= since),
-        tuple(seen for seen in spoofs if seen.ts >= since),
+        tuple(each for each in spoofs if each[1].ts >= since),
     )
 
 
 def _rows(found: _Found, names: FlowNames) -> list[tuple[float, dict[str, Any], str]]:
     """Time, JSON and line of each, connections in their stored order."""
-    spoofs = [(seen.ts, spoof_data(seen), spoof_line(seen, names)) for seen in found.spoofs]
+    spoofs = [(seen.ts, spoof_data(seen), spoof_line(seen, names)) for _, seen in found.spoofs]
     flows = [
         (flow.record.ts, flow_data(number, flow), flow_line(flow, names))
         for number, flow in found.flows
@@ -139,7 +140,7 @@ def _names(store: Store, known: dict[str, list[str]]) -> FlowNames:
 
 
 def _print_counts(found: _Found, as_json: bool) -> None:
-    rows = counted((flow for _, flow in found.flows), found.spoofs)
+    rows = counted((flow for _, flow in found.flows), [seen for _, seen in found.spoofs])
     if as_json:
         keys = ("verdict", "decided_by", "count", "unit")
         typer.echo(json.dumps([dict(zip(keys, row, strict=True)) for row in rows], indent=1))
@@ -157,7 +158,7 @@ def _followed(store: Store, wanted: FlowFilter, found: _Found, entry: int) -> It
     while True:
         yield found
         newest = max((number for number, _ in found.flows), default=newest)
-        entry = max((seen.entry for seen in found.spoofs), default=entry)
+        entry = max((number for number, _ in found.spoofs), default=entry)
         time.sleep(LOOK_AGAIN)
         later = FlowFilter(wanted.sources, wanted.targets, wanted.verdict, None, newest)
         found = _look(store, later, 10_000, entry)

@@ -65,8 +65,13 @@ def run(
         typer.Option("--takeover", help="Take over switches that another controller owns."),
     ] = False,
     expect_switches: Annotated[
-        int, typer.Option(min=0, help="Print `ready` only when this many switches are.")
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Print `ready` only when this many switches are. Default: at least one that the "
+            "policy names.",
+        ),
+    ] = None,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written when ready, removed at the end.")
     ] = None,

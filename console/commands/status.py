@@ -15,6 +15,8 @@ from console.clients.state_directory import moment, who_asks
 from console.commands.feeds import feed_data, feed_line, records_of
 from console.commands.models import caution_line, learned_line, model_health
 from console.errors import NO, CommandError
+from console.terminal import one_line
+from console.views.lost_in_words import losses_in_words
 from console.views.tables import print_table
 from policies.language.errors import printable
 from response.ipc.messages import Ask
@@ -34,6 +36,9 @@ def register(app: typer.Typer) -> None:
 def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     """Show one screen about a running controller: policy, switches, hosts, decisions, losses.
 
+    Lines that begin with `inventory` say what is not where the policy has it: a switch that is not
+    connected, a port that a switch does not have, a host on another port or with another MAC.
+
     Example:
 
         septum status --state ./septum-state
@@ -51,10 +56,11 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     if analysis is not None:
         learner = "ready" if analysis["ready"] else "starting"
         learner += f", restarted {analysis['restarts']} times"
-    lost = ", ".join(f"{count} {what}" for what, count in answer["lost"].items() if count)
     typer.echo(f"policy     {answer['policy']['name']} ({', '.join(answer['policy']['files'])})")
     typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
+    for each in answer["inventory"]:
+        typer.echo(f"inventory  {one_line(each['text'])}")
     typer.echo(f"hosts      {len({each['mac'] for each in answer['hosts']})}")
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:
@@ -72,7 +78,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             typer.echo(f"full       switch {each['switch']}: {_full_line(each['table_full'])}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
-    typer.echo(f"lost       {lost or 'nothing'}")
+    for number, line in enumerate(losses_in_words(answer["lost"]) or ["nothing"]):
+        typer.echo(f"{'lost' if not number else '':<11}{line}")
 
 
 def _model_of(state: Path) -> dict[str, Any] | None:

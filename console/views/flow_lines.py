@@ -9,8 +9,8 @@ from typing import Any
 
 from console.clients.state_directory import moment
 from console.terminal import one_line
-from response.state.interfaces import DroppedSpoof, StoredFlow
-from topology.records import FlowRecord
+from response.state.interfaces import StoredFlow
+from topology.records import DroppedSource, FlowRecord
 
 UNUSUAL = 0.99  # a score of s is above a share s of what hosts do
 
@@ -39,7 +39,7 @@ def flow_data(number: int, flow: StoredFlow) -> dict[str, Any]:
     return {"row": number, **flow.record.known(), **by, "score": flow.score}
 
 
-def spoof_data(seen: DroppedSpoof) -> dict[str, Any]:
+def spoof_data(seen: DroppedSource) -> dict[str, Any]:
     """Under the names of a connection, as far as they apply."""
     return {
         "row": None, "ts": seen.ts, "src_ip": seen.ip, "dst_ip": None, "proto": None,
@@ -58,7 +58,7 @@ def flow_line(flow: StoredFlow, names: FlowNames) -> str:
     ).rstrip()
 
 
-def spoof_line(seen: DroppedSpoof, names: FlowNames) -> str:
+def spoof_line(seen: DroppedSource, names: FlowNames) -> str:
     sender = names.of(seen.ip) if seen.ip else seen.mac
     place = f"{sender} on switch {seen.switch} port {seen.port}"
     dropped = f"{seen.packets} packet{'' if seen.packets == 1 else 's'}"
@@ -88,7 +88,7 @@ def score_words(score: float | None, alert: str | None = None) -> str:
 
 
 def counted(
-    flows: Iterable[StoredFlow], spoofs: Collection[DroppedSpoof]
+    flows: Iterable[StoredFlow], spoofs: Collection[DroppedSource]
 ) -> list[tuple[str, str, int, str]]:
     """Verdict, what it rests on, and how many; most frequent first within a verdict."""
     sums: dict[tuple[str, str], int] = {}

@@ -15,7 +15,7 @@ from response.audit.log import AuditStore
 from response.decision import ActionChoice, Decision, DecisionState
 from response.feed_listing import ListFeed
 from topology.graph import CommunicationGraph
-from topology.records import Binding, FlowRecord, Link
+from topology.records import Binding, DroppedSource, FlowRecord, Link
 
 
 class StoredFlow(NamedTuple):
@@ -23,20 +23,6 @@ class StoredFlow(NamedTuple):
 
     record: FlowRecord
     score: float | None = None
-
-
-class DroppedSpoof(NamedTuple):
-    """Packets that were dropped at a port since their source is not bound there, counted up to
-    ``ts``; ``entry`` is the number of the audit entry that has them."""
-
-    entry: int
-    ts: float
-    switch: int
-    port: int
-    mac: str
-    ip: str | None
-    reason: str
-    packets: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +77,9 @@ class StateStore(AuditStore, Protocol):
         self, wanted: FlowFilter = ..., limit: int = ...
     ) -> tuple[tuple[int, StoredFlow], ...]: ...
 
-    def dropped_spoofs(self, after: int = ..., limit: int = ...) -> tuple[DroppedSpoof, ...]: ...
+    def dropped_sources(
+        self, after: int = ..., limit: int = ...
+    ) -> tuple[tuple[int, DroppedSource], ...]: ...
 
     def save_feed_block(self, listed: ListFeed) -> None: ...
     def feed_blocks(self) -> tuple[ListFeed, ...]: ...

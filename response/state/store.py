@@ -18,8 +18,8 @@ from response.decision import Decision, DecisionState
 from response.feed_listing import ListFeed
 from response.state import schema
 from response.state.database import FILE, Database, StoreError
-from response.state.interfaces import DroppedSpoof, FlowFilter, StoredAlert, StoredFlow
-from topology.records import Binding, FlowRecord, Link
+from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow
+from topology.records import Binding, DroppedSource, FlowRecord, Link
 
 __all__ = ["FILE", "Store", "StoreError"]
 
@@ -180,17 +180,19 @@ class Store(Database):
             for number, score, *fields in reversed(rows)
         )
 
-    def dropped_spoofs(self, after: int = 0, limit: int = 100) -> tuple[DroppedSpoof, ...]:
-        """Of the newest ``limit`` audit entries about spoofed packets, oldest first; only entries
-        after the number ``after``."""
+    def dropped_sources(
+        self, after: int = 0, limit: int = 100
+    ) -> tuple[tuple[int, DroppedSource], ...]:
+        """Spoofed packets of the newest ``limit`` audit entries about them, oldest first, each with
+        its entry's number; only of entries after the number ``after``."""
         rows = self._db.execute(
             "SELECT seq, ts, data FROM audit WHERE kind='spoof' AND seq>?"
             " ORDER BY seq DESC LIMIT ?",
             (after, limit),
         ).fetchall()
         return tuple(
-            DroppedSpoof(seq, ts, each["switch"], each["port"], each["mac"], each["ip"] or None,
-                         each["reason"], each["count"])
+            (seq, DroppedSource(ts, each["switch"], each["port"], each["mac"], each["ip"] or None,
+                                each["reason"], each["count"]))
             for seq, ts, data in reversed(rows)
             for each in msgspec.json.decode(data)["most"]
         )  # fmt: skip

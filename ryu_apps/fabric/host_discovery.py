@@ -10,6 +10,7 @@ from policies.compiler import SwitchView
 from response.ipc.messages import SpoofsSeen
 from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.fabric import host_probes
+from ryu_apps.fabric.dropped_sources import DroppedSources
 from ryu_apps.fabric.host_mobility import HostMobility
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange, NetworkState
 from ryu_apps.openflow.dhcp import read_assignment
@@ -28,6 +29,7 @@ class HostDiscovery:
     can_probe: Callable[[int], bool]
     views: Callable[[], Mapping[int, SwitchView]]
     mobility: HostMobility = field(default_factory=HostMobility)
+    dropped: DroppedSources = field(default_factory=DroppedSources)
 
     def unbound_source(self, place: Place, frame: Frame, data: bytes, now: float) -> NetworkChange:
         """A packet whose source no binding admits: a host to learn, or a spoof to report.
@@ -39,7 +41,7 @@ class HostDiscovery:
         if port in self.network.fabric.trunks(switch):
             return NO_CHANGE
         if (pretence := host_probes.pretence(frame)) is not None:
-            return _spoof(now, place, frame.src_mac, frame.src_ip, pretence)
+            return self._spoof(now, place, frame.src_mac, frame.src_ip, pretence)
         if ip is None:
             return NO_CHANGE
         hosts = self.network.hosts
@@ -56,7 +58,7 @@ class HostDiscovery:
             if probes is not None:
                 return NetworkChange(tuple(probes))
         if check.spoof is not None:
-            return _spoof(now, place, frame.src_mac, ip, check.spoof)
+            return self._spoof(now, place, frame.src_mac, ip, check.spoof)
         if check.learned is None:
             return NO_CHANGE
         return self._learned(check.learned, tuple(host_probes.replay(switch, port, data)))
@@ -68,7 +70,7 @@ class HostDiscovery:
             return NO_CHANGE
         check = self.network.hosts.assign(assigned.mac, assigned.ip)
         if check.spoof is not None:
-            return _spoof(now, place, assigned.mac, assigned.ip, check.spoof)
+            return self._spoof(now, place, assigned.mac, assigned.ip, check.spoof)
         return NO_CHANGE if check.learned is None else self._learned(check.learned)
 
     def probe_answered(self, place: Place, frame: Frame, now: float) -> NetworkChange:
@@ -78,7 +80,7 @@ class HostDiscovery:
             return NO_CHANGE
         known, claimant = challenge.known, challenge.claimant
         why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
-        return _spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
+        return self._spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
 
     def search(self, asker: Place, data: bytes) -> NetworkChange:
         """Look for the owner of an address that nobody is known to have."""
@@ -115,6 +117,7 @@ class HostDiscovery:
         effects = (Log(logging.INFO, text), *self.network.announce_hosts())
         return NetworkChange(effects, hosts_changed=True, afterwards=afterwards)
 
-
-def _spoof(now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
-    return NetworkChange((Report(SpoofsSeen((SpoofedPacket(now, *place, mac, ip, why),))),))
+    def _spoof(self, now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
+        seen = SpoofedPacket(now, *place, mac, ip, why)
+        self.dropped.add(seen)
+        return NetworkChange((Report(SpoofsSeen((seen,))),))

@@ -16,6 +16,7 @@ from topology.ports import LAST_PORT, is_port
 MAX_PORTS = 4_096  # of one switch: each has rules and a meter
 LOCAL_PORT = 0xFFFF_FFFE  # the switch's own, which every bridge of Open vSwitch has
 NOTHING, GROUP_BIT = bytes(6), 1
+PORT_DOWN, LINK_DOWN = 1, 1  # bits of a port's configuration and state
 OWN_PREFIX = bytes.fromhex("02535100")  # locally administered
 _HEAD, _PORT = 16, struct.Struct("!I4x6s2x16sIIIIIIII")
 
@@ -29,10 +30,12 @@ class PortProblem(StrEnum):
 
 @dataclass(slots=True)
 class ReportedPorts:
-    """Usable ports of one connection, with their MACs by number. ``problems`` counts the reports
-    that were not taken as they came, and keeps the first port of each kind."""
+    """Usable ports of one connection, with their MACs by number; ``down`` are those that had no link
+    when it began. ``problems`` counts the reports that were not taken as they came, and keeps the
+    first port of each kind."""
 
     macs: dict[int, bytes] = field(default_factory=dict)
+    down: set[int] = field(default_factory=set)
     problems: dict[PortProblem, tuple[int, int]] = field(default_factory=dict)
 
     @classmethod
@@ -44,8 +47,10 @@ class ReportedPorts:
 
     def describe(self, buf: bytes) -> None:
         """Take one part of a port description."""
-        for number, mac in port_descriptions(buf):
+        for number, mac, linked in port_descriptions(buf):
             self.add(number, mac)
+            if not linked and number in self.macs:
+                self.down.add(number)
 
     def add(self, number: int, mac: bytes) -> PortProblem | None:
         """Take one port of the list that a switch sends when it connects."""
@@ -84,8 +89,8 @@ class ReportedPorts:
         return None if count else problem
 
 
-def port_descriptions(buf: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and MAC of each port in one part of a port description."""
+def port_descriptions(buf: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Number and MAC of each port in one part of a port description, and whether it has a link."""
     for at in range(_HEAD, len(buf) - _PORT.size + 1, _PORT.size):
-        number, mac, *_ = _PORT.unpack_from(buf, at)
-        yield number, mac
+        number, mac, _, config, state, *_ = _PORT.unpack_from(buf, at)
+        yield number, mac, not (config & PORT_DOWN or state & LINK_DOWN)

@@ -111,3 +111,10 @@ def test_a_server_binds_an_address_to_where_its_host_is() -> None:
     again = HostTable(declared=table.declared)
     again.restore(table.discovered.values())
     assert given in again.bindings()
+
+
+def test_a_switch_that_connects_says_which_ports_have_a_link() -> None:
+    hosts = table()
+    hosts.port_down((2, 1))
+    hosts.links_of(2, (1, 2), {2})
+    assert hosts.down == {(2, 2)}

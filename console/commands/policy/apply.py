@@ -14,6 +14,7 @@ from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, State, moment, opened, who_asks
 from console.errors import NO, CommandError
 from console.options.policy import IncludeRoot, Json, present, print_json
+from console.terminal import one_line
 from console.views.tables import print_table
 from policies.language.errors import PolicyError, printable, render
 from policies.language.reader import read_policy
@@ -79,10 +80,11 @@ def apply_policy(
 ) -> None:
     """Check a policy and put it in force on the running controller, as a difference.
 
-    Prints the blast radius: how many host pairs can talk before and after. A policy with an error
-    exits 1 with every error, and the running one stays as it is. With `--confirm-within` it is
-    reverted unless confirmed in time, also when this terminal or the controller dies meanwhile; a
-    controller started after the deadline reverts first.
+    Prints the blast radius: how many host pairs can talk before and after; and what is not where
+    the policy has it (switches, ports, hosts). A policy with an error exits 1 with every error, and
+    the running one stays as it is. With `--confirm-within` it is reverted unless confirmed in time,
+    also when this terminal or the controller dies meanwhile; a controller started after the
+    deadline reverts first.
 
     Example:
 
@@ -95,10 +97,11 @@ def apply_policy(
         version, reach = _kept(policy, include_root, note, state)
         request["version"] = version.number
     answer = _ask(state, request)
+    inventory = ask_controller(state, {"do": "status"})["inventory"]
     if as_json:
         shown = _short(Versions(state).version(answer["version"]))
         print_json({**shown, "reach": None if reach is None else msgspec.to_builtins(reach),
-                    "deadline": answer["deadline"]})  # fmt: skip
+                    "deadline": answer["deadline"], "inventory": inventory})  # fmt: skip
         return
     typer.echo(f"policy {answer['policy']} is in force (version {answer['version']})")
     if reach is not None:
@@ -107,6 +110,8 @@ def apply_policy(
         typer.echo(
             f"  until {moment(answer['deadline'])} UTC; say `septum policy confirm` to keep it"
         )
+    for each in inventory:
+        typer.echo(f"  but {one_line(each['text'])}")
 
 
 def confirm(state: State = DEFAULT_STATE, as_json: Json = False) -> None:

@@ -76,3 +76,12 @@ def test_any_bytes_are_read(body: bytes) -> None:
     reported = ReportedPorts()
     reported.describe(body)
     assert all(is_port(number) for number in reported.macs)
+
+
+def test_a_port_without_a_link_is_known_as_that() -> None:
+    message = bytearray(description((1, MAC, b"a"), (2, MAC, b"b"), (3, MAC, b"c")))
+    message[16 + 64 + 32 + 3] = 1  # the second one's configuration: shut down
+    message[16 + 128 + 36 + 3] = 1  # the third one's state: no link
+    reported = ReportedPorts()
+    reported.describe(bytes(message))
+    assert reported.down == {2, 3}
