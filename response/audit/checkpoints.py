@@ -63,6 +63,11 @@ def read(data: str) -> Checkpoint:
     return msgspec.json.decode(data, type=Checkpoint)
 
 
+def line(checkpoint: Checkpoint) -> str:
+    """As it stands in files and logs; `read` reads it."""
+    return canonical(asdict(checkpoint))
+
+
 def read_file(path: Path) -> Checkpoint | None:
     """The checkpoint in a file. Raises OSError, or ValueError for a file that holds none."""
     try:
@@ -76,7 +81,7 @@ def write_file(path: Path, checkpoint: Checkpoint) -> None:
     part = path.with_suffix(".new")
     handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(canonical(asdict(checkpoint)) + "\n")
+        file.write(line(checkpoint) + "\n")
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
@@ -142,7 +147,7 @@ class SealCheck:
             )
 
     def _judge(self, entry: AuditEntry, found: Checkpoint | None) -> None:
-        if found is None or canonical(asdict(found)) != entry.data or found.ts != entry.ts:
+        if found is None or line(found) != entry.data or found.ts != entry.ts:
             self.problems.append(f"entry {entry.seq}: what it says is no checkpoint")
             return
         if found.number != self._number + 1:
