@@ -196,6 +196,7 @@ def status(app: RunningController) -> dict[str, Any]:
                 "limits": list(session.profile.limits),
                 "problem": session.problem,
                 "ports": sorted(session.ports),
+                "refused_rules": session.left_out.texts(),
                 "odd_ports": list(session.reported.texts()),
                 "down": sorted(down_ports(core, session.switch)),
                 "trunks": sorted(network.fabric.trunks(session.switch)),
@@ -241,6 +242,7 @@ def status(app: RunningController) -> dict[str, Any]:
             "forged_lldp": core.links.forged,
             "connections_refused": refused.too_many + refused.no_handshake + refused.tls,
             "messages_not_understood": refused.malformed,
+            "rules_refused": sum(len(each.left_out.rules) for each in core.sessions.values()),
             "faults": app.faults,
         },
         "analysis": None

@@ -162,6 +162,10 @@ def switches(
             typer.echo(f"switch {each['switch']}: {each['problem']}")
         if each["table_full"] is not None:
             typer.echo(f"switch {each['switch']}: {_full_line(each['table_full'])}")
+        for text in each["odd_ports"]:
+            typer.echo(f"switch {each['switch']} {text}")
+        for rule in each["refused_rules"]:
+            typer.echo(f"switch {each['switch']} refused: {rule}")
         for limit in each["limits"]:
             typer.echo(f"switch {each['switch']} cannot: {limit}")
 

@@ -18,12 +18,15 @@ from ryu_apps.switch.session import Session
 MAX_ENDED = 1_000  # ended decisions remembered for switches that are away
 
 
-def confirmation(switch: int, decided: DecisionRules) -> Callable[[float], list[Effect]]:
+def confirmation(session: Session, decided: DecisionRules) -> Callable[[float], list[Effect]]:
+    """For a change of single rules; what the switch refused is not confirmed."""
+    switch, lacks = session.switch, session.left_out.lacks
+
     def confirmed(now: float) -> list[Effect]:
         effects: list[Effect] = []
         for name, _, placed, gone in decided.parts:
-            if placed:
-                effects.append(Report(RulesConfirmed(now, name, installed(switch, placed))))
+            if there := tuple(rule for rule in placed if not lacks(rule)):
+                effects.append(Report(RulesConfirmed(now, name, installed(switch, there))))
             if gone:
                 effects.append(Report(RulesConfirmed(now, name, installed(switch, gone), True)))
         return effects

@@ -79,7 +79,7 @@ class DecisionSender:
                 whole = whole_confirmation(session, decided, decision if held else None)
                 effects += self._reconciler.reconcile(session, now, whole)
                 continue
-            confirm = confirmation(session.switch, decided)
+            confirm = confirmation(session, decided)
             # A rule may name a meter only while it exists, and neither can ride in a bundle.
             effects += session.set_meters(limits)
             effects += session.put(decided.change, f"decision {decision.id}", now, confirm)

@@ -170,10 +170,11 @@ class Reconciler:
                 return [] if then is None else then(at)
             text = session.last_difference
             decisions = self.desired_state.decision_state.decisions
+            held = (rule for rule in rules if not session.left_out.lacks(rule))
             return [
                 Log(logging.INFO, f"switch {session.switch} has its rules: {text}"),
                 Report(SwitchChanged(at, session.switch, "reconciled", text)),
-                *placed(session.switch, rules, decisions, at),
+                *placed(session.switch, held, decisions, at),
                 *self.ended.gone(
                     session.switch,
                     difference.excess,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from policies.rules.rule import Rule
 from ryu_apps.effects import Effect, Log, Send
 from ryu_apps.enforcement.reconciler import Reconciler
+from ryu_apps.enforcement.target_trial import TargetTrial, tried_rules
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.switch import drift
 from ryu_apps.switch.admission import Admission, fragments
@@ -37,6 +38,9 @@ class SwitchLifecycle:
                 capabilities = probe.done(xid)
                 if capabilities is not None:
                     return self.admission.probed(session, capabilities, now)
+            case TargetTrial() as trial if trial.done(xid):
+                missing = trial.missing()
+                return self.admission.weaken(session, missing, now) if missing else []
             case BundleWriter():
                 return session.barrier(xid, now) + self._follow_refusal(session, now)
         return []
@@ -47,6 +51,8 @@ class SwitchLifecycle:
         match session.transactions.route(xid):
             case CapabilityProbe() as probe:
                 probe.refuse(xid)
+            case TargetTrial() as trial:
+                trial.refuse(xid)
             case ControllerRole() as role:
                 return _sent(session, role.refused(kind, code))
             case TableReading():
@@ -120,7 +126,10 @@ class SwitchLifecycle:
         if refusal.slave:
             whose = "a controller that made itself master"
             return self.admission.stand_by(session, whose, now)
-        return self.admission.weaken(session, refusal, now)
+        if session.confirmed or not session.profile.bundles or refusal.full:
+            return []
+        trial = TargetTrial(session.transactions)
+        return _sent(session, trial.ask(tried_rules(session.profile.target), now))
 
     def _read(self, session: Session, reading: TableReading, now: float) -> list[Effect]:
         """A switch has listed all its rules and meters."""

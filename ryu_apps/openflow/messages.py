@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from policies.rules.rule import Meter
 
@@ -70,27 +70,32 @@ def meter_entries(buf: bytes) -> Iterator[tuple[int, tuple[int, int]]]:
 def bundle(xid: int, number: int, flow_mods: Iterable[bytes]) -> bytes:
     """Open, fill and commit one atomic, ordered bundle (ONF extension 230) of flow-mod bodies.
 
-    A switch that refuses it answers with an error of the same ``xid`` and has
-    changed nothing.
+    A switch that refuses it answers with an error of the same ``xid`` and has changed nothing;
+    but Open vSwitch commits the others where it refuses to add single ones.
     """
     parts = [_bundle_control(xid, number, BUNDLE_OPEN)]
-    for body in flow_mods:
-        inner = message(FLOW_MOD, xid, body)
-        parts.append(
-            message(
-                EXPERIMENTER,
-                xid,
-                struct.pack("!IIIxxH", ONF, BUNDLE_ADD, number, ATOMIC_ORDERED) + inner,
-            )
-        )
+    parts += (_bundle_add(xid, number, body) for body in flow_mods)
     parts.append(_bundle_control(xid, number, BUNDLE_COMMIT))
     return b"".join(parts)
 
 
 def empty_bundle(xid: int) -> bytes:
     """A bundle opened and thrown away: changes nothing, and is refused where there are none."""
+    return discarded_bundle(xid, {})
+
+
+def discarded_bundle(xid: int, flow_mods: Mapping[int, bytes]) -> bytes:
+    """A bundle of flow-mod bodies, each with its own transaction id, that is thrown away: changes
+    nothing, and an error shows which of them cannot be."""
     number = xid & 0x00FF_FFFF
-    return _bundle_control(xid, number, BUNDLE_OPEN) + _bundle_control(xid, number, BUNDLE_DISCARD)
+    parts = [_bundle_control(xid, number, BUNDLE_OPEN)]
+    parts += (_bundle_add(each, number, body) for each, body in flow_mods.items())
+    return b"".join(parts) + _bundle_control(xid, number, BUNDLE_DISCARD)
+
+
+def _bundle_add(xid: int, number: int, body: bytes) -> bytes:
+    head = struct.pack("!IIIxxH", ONF, BUNDLE_ADD, number, ATOMIC_ORDERED)
+    return message(EXPERIMENTER, xid, head + message(FLOW_MOD, xid, body))
 
 
 def _bundle_control(xid: int, number: int, kind: int) -> bytes:

@@ -30,9 +30,9 @@ class PortProblem(StrEnum):
 
 @dataclass(slots=True)
 class ReportedPorts:
-    """Usable ports of one connection, with their MACs by number; ``down`` are those that had no link
-    when it began. ``problems`` counts the reports that were not taken as they came, and keeps the
-    first port of each kind."""
+    """Usable ports of one connection, with their MACs by number; ``down`` are those that had no
+    link when it began. ``problems`` counts the reports that were not taken as they came, and keeps
+    the first port of each kind."""
 
     macs: dict[int, bytes] = field(default_factory=dict)
     down: set[int] = field(default_factory=set)

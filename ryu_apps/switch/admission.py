@@ -12,15 +12,11 @@ from policies.compiler.targets import Overflow, SwitchTarget
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow.messages import set_fragments
-from ryu_apps.switch.bundle_writer import SwitchRefusal
 from ryu_apps.switch.capabilities import SwitchCapabilities
 from ryu_apps.switch.roles import SLAVE, owner_of, role_status
 from ryu_apps.switch.session import Phase, Session
 from ryu_apps.switch.switch_profile import profile_of, weaker
 from ryu_apps.switch.table_reader import TableReading
-
-BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST = 2, 3, 4, 1
-UNDERSTOOD_NOT = (BAD_ACTION, BAD_INSTRUCTION, BAD_MATCH, BAD_REQUEST)
 
 
 @dataclass(slots=True)
@@ -48,17 +44,17 @@ class Admission:
         effects: list[Effect] = [Log(logging.INFO, f"switch {session.switch} gets {what}")]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 
-    def weaken(self, session: Session, refusal: SwitchRefusal, now: float) -> list[Effect]:
-        """A switch that takes none of its rules gets those of a less capable profile."""
-        fresh = not session.confirmed and session.phase in (Phase.SETTLING, Phase.READY)
-        profile = weaker(session.profile, str(refusal)) if fresh else None
-        if profile is None or refusal.kind not in UNDERSTOOD_NOT or refusal.slave:
+    def weaken(self, session: Session, missing: str, now: float) -> list[Effect]:
+        """A switch that was shown to lack what its rules need gets those of a less capable
+        profile; ``missing`` is what it refused in a trial."""
+        profile = weaker(session.profile, missing)
+        if profile is None or session.confirmed:
             return []
         before = session.profile.target
         session.use_profile(profile)
         session.retry_at = 0.0
-        rejected = f"switch {session.switch} rejected {before} rules"
-        text = f"{rejected}; falling back to {profile.target} rules"
+        lacks = f"switch {session.switch} cannot have {before} rules: it refused {missing}"
+        text = f"{lacks}; falling back to {profile.target} rules"
         effects: list[Effect] = [Log(logging.WARNING, text)]
         return [*effects, *limits(session, now), *fragments(session), *session.read(now)]
 

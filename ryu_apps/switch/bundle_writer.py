@@ -1,6 +1,7 @@
 """Pending changes of one switch: atomic where it takes bundles, in a safe order where not.
 
-With bundles a change is one bundle and a barrier: all of it or nothing. Without,
+With bundles a change is one bundle and a barrier: all of it or nothing, but for single
+rules that cannot be, which Open vSwitch refuses while it commits the others. Without,
 what is new is written first, then a barrier; what is old goes only after the
 switch has confirmed the new, and where it refused some of it the rest is taken
 back, so that the switch stays as it was. Such changes go one after the other.
@@ -17,6 +18,7 @@ from ryu_apps.effects import Effect, Send
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.encode import ADD, DELETE_STRICT, WireRule, flow_mod
 from ryu_apps.switch.reconcile import RuleDifference
+from ryu_apps.switch.refused_rules import MOST, refused_part
 from ryu_apps.switch.switch_profile import SwitchProfile
 from ryu_apps.switch.transactions import Transactions
 
@@ -75,7 +77,8 @@ class PendingChange:
     before: tuple[WireRule, ...] = ()
     confirmed: Confirmed | None = None
     tight: bool = False
-    refusal: SwitchRefusal | None = None
+    refusal: SwitchRefusal | None = None  # the first
+    refused: list[bytes] = field(default_factory=list)  # parts of rules, by `refused_part`
     steps: deque[Step] = field(default_factory=deque)
 
     def plan(self) -> None:
@@ -164,14 +167,16 @@ class BundleWriter:
         return xid
 
     def refuse(self, xid: int, buf: bytes) -> PendingChange | None:
-        """An error: the change that it ends, if it ends one. A change that is written rule by
-        rule ends at its barrier."""
+        """An error: the change that it ends at once, if it ends one. Usually a change ends at its
+        barrier, when all that is refused of it is known."""
         change = self._sent.get(xid)
         if change is None:
             return None
         if change.refusal is None:
             change.refusal = SwitchRefusal.of(buf)
-        if not self.atomic and not change.refusal.slave:
+        if (part := refused_part(buf)) and len(change.refused) < MOST:
+            change.refused.append(part)
+        if not change.refusal.slave:
             return None
         self.forget()
         return change
@@ -184,7 +189,8 @@ class BundleWriter:
         self.transactions.end(xid)
         if change.refusal is not None:
             self.forget()
-            return self._write(messages.NO_REPLY, change.bodies_back()), change
+            back = [] if self.atomic else change.bodies_back()
+            return (self._write(messages.NO_REPLY, back) if back else []), change
         if change.steps:
             return self._step(change), None
         effects = change.confirmed(now) if change.confirmed is not None else []

@@ -38,6 +38,7 @@ from ryu_apps.switch.reconcile import (
     lacks_room,
     put_anew,
 )
+from ryu_apps.switch.refused_rules import RefusedRules, named_by, told
 from ryu_apps.switch.roles import ControllerRole
 from ryu_apps.switch.switch_profile import SwitchProfile
 from ryu_apps.switch.table_reader import TableReading
@@ -85,6 +86,7 @@ class Session:
     confirmed: bool = False  # it has taken a whole set of rules
     writer: BundleWriter = field(init=False)
     refusal: SwitchRefusal | None = None  # the last, until it is followed up
+    left_out: RefusedRules = field(default_factory=RefusedRules)
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
     _refusals: int = 0  # in a row
 
@@ -198,11 +200,13 @@ class Session:
 
     def wire(self, rules: Iterable[Rule]) -> Iterator[WireRule]:
         """Rules as this switch gets them."""
-        return map(wire_rule, self.profile.fitted(rules))
+        return iter(self.left_out.without(map(wire_rule, self.profile.fitted(rules))))
 
     def difference(self, desired: Iterable[Rule]) -> RuleDifference:
-        """Between what the switch has and ``desired``."""
-        return compare(self.wire(desired), self.installed)
+        """Between what the switch has and everything that it should have."""
+        rules = tuple(desired)
+        self.left_out.keep(map(wire_key, rules) if self.left_out.rules else ())
+        return compare(self.wire(rules), self.installed)
 
     def reconcile(
         self, difference: RuleDifference, now: float, confirmed: Confirmed | None = None
@@ -227,12 +231,12 @@ class Session:
         confirmed: Confirmed | None = None,
     ) -> list[Effect]:
         """Send those of some rules that are not there yet, and take away those that are."""
-        difference = exchanged(added, removed, self.installed)
+        difference = exchanged(self.left_out.without(added), removed, self.installed)
         return self._apply(difference, what, confirmed, now)
 
     def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""
-        missing = self.difference(rules)
+        missing = compare(self.wire(rules), self.installed)
         only = RuleDifference(missing.missing, missing.altered, (), missing.proper)
         return self._apply(only, what, None, now)
 
@@ -286,6 +290,14 @@ class Session:
         refusal = self.refusal = change.refusal or SwitchRefusal(0, 0)
         self.counters.failures += 1
         self.drop_reading()
+        sent = (*change.difference.missing, *change.difference.altered)
+        refused = named_by(change.refused, sent)
+        if self.left_out.isolate(refused):
+            self.refusal, self.retry_at = None, now
+            text = told(self.switch, refused, refusal.reason(self.profile))
+            self.problem = "its rules are compared again without those that it refused"
+            isolated = SwitchChanged(now, self.switch, "refused", text)
+            return [Log(logging.ERROR, text), Report(isolated)]
         self.retry_at = now + min(RETRY_AFTER * 2**self._refusals, RETRY_AT_MOST)
         self._refusals += 1
         why = refusal.reason(self.profile)

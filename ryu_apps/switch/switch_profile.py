@@ -67,7 +67,8 @@ def profile_of(capabilities: SwitchCapabilities, setting: SwitchSetting) -> Swit
 
 
 def weaker(profile: SwitchProfile, why: str) -> SwitchProfile | None:
-    """The profile to try when a switch refuses the rules of this one; None when there is none."""
+    """The profile for a switch that lacks what the rules of this one need; None when there is
+    none."""
     target = LESS.get(profile.target)
     if target is None:
         return None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from policies.compiler.targets import SwitchTarget
-from policies.rules.layout import Reason
+from policies.model import TCP, Action, Intent, Service
+from policies.rules.layout import Category, Reason, cookie, name_number
 from response.ipc.messages import SwitchChanged
 from ryu_apps.core import Core
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.session import SETTLE, Phase
-from tests.support.controller_rig import PORTS, Rig, arp
+from tests.support.controller_rig import POLICY, PORTS, Rig, arp
 from tests.support.fake_switch import FakeSwitch
 from topology.records import Binding
 
@@ -57,7 +60,6 @@ def test_a_bogus_binding_of_an_earlier_run_is_not_restored() -> None:
     assert driven(rig) and found(rig) == {kept.ip}
 
 
-@pytest.mark.xfail(strict=True, reason="one refused rule keeps all others away, and weakens")
 def test_a_rule_that_a_switch_refuses_is_left_out_alone() -> None:
     rig = Rig()
     rig.core.start((Binding(*STRANGER, ROGUE, 3),), (), ())
@@ -73,3 +75,37 @@ def test_a_rule_that_a_switch_refuses_is_left_out_alone() -> None:
     assert not there and len(switch.rules) > 100
     (refused,) = (each for each in rig.messages(SwitchChanged) if each.what == "refused")
     assert STRANGER[0] in refused.detail
+
+
+def test_a_refused_intent_drops_where_it_cannot_act() -> None:
+    """An absent deny could let something through, so a rule that drops takes its place."""
+    rig = Rig()
+    switch = rig.connect(FIRST)
+    cause = cookie(Category.INTENT, name_number("no"))
+    switch.refused_bytes, switch.refuses_drops = cause.to_bytes(8, "big"), False
+    deny = Intent("no", ("web",), ("db",), (Service(TCP, 2022, 2022),), Action.DENY)
+    changed = replace(POLICY, intents=(*POLICY.intents, deny))
+    rig.carry_out(rig.core.apply_policy(changed, (), rig.now))
+    for _ in range(4):
+        rig.advance(SETTLE)
+    instead = [rest for _, (found, _, rest) in switch.rules.items() if found == cause]
+    assert instead and set(instead) == {b""}
+    assert driven(rig)
+
+
+def test_a_switch_that_refuses_what_all_else_rests_on_keeps_what_it_has() -> None:
+    rig = Rig()
+    switch = rig.connect(FIRST)
+    before = dict(switch.rules)
+    base = cookie(Category.DEFAULT).to_bytes(8, "big")
+    switch.rules = {
+        key: rule for key, rule in before.items() if rule[0] != cookie(Category.DEFAULT)
+    }
+    less = dict(switch.rules)
+    switch.refused_bytes = base
+    rig.carry_out(rig.core.check(rig.now))
+    for _ in range(3):
+        rig.advance(SETTLE)
+    session = rig.core.sessions[FIRST]
+    assert "refused the change" in session.problem and switch.rules == less
+    assert session.profile.target is SwitchTarget.STATEFUL and not session.left_out.rules

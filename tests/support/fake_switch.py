@@ -55,6 +55,7 @@ class FakeSwitch:
         self.flow_mods = 0
         self.refuse = False
         self.refused_bytes: bytes | None = None
+        self.refuses_drops = True  # those of them that have no actions, too
         self.packet_outs: list[bytes] = []
         self.meters: dict[int, tuple[int, int]] = {}
         self.idle: dict[tuple[int, int, bytes], int] = {}
@@ -142,6 +143,9 @@ class FakeSwitch:
 
     def _refused(self, body: bytes) -> tuple[int, int] | None:
         """Type and code of the error where a rule cannot be, whatever else is on the switch."""
+        drops = len(body) == 40 + (struct.unpack_from("!H", body, 42)[0] + 7) // 8 * 8
+        if drops and not self.refuses_drops:
+            return None
         if body[17] == 0 and self.refused_bytes is not None and self.refused_bytes in body:
             return (BAD_ACTION, UNKNOWN_ACTION)
         loads = (LOAD.unpack_from(body, found.start()) for found in LOAD_ACTION.finditer(body))
