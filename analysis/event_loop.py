@@ -21,7 +21,7 @@ from policies.language.errors import PolicyError
 from response.asker import Peer, check_claim
 from response.feed_listing import ListFeed
 from response.ipc import messages as m
-from response.ipc.framing import AnyMessage, Decoder, FramingError, encode
+from response.ipc.framing import AnyMessage, Decoder, FramingError, encode, framed
 from response.state.policy_versions import VersionError
 from response.state.store import StoreError
 
@@ -126,7 +126,7 @@ class EventLoop:
         for message in self._decoder.feed(data):
             if isinstance(message, m.RecordsSeen):
                 self._process_records(message)
-            elif isinstance(message, (m.Ready, m.Enforce, m.Release, ListFeed, m.Ask, m.Answer)):
+            elif isinstance(message, (m.Ready, m.Unsent, m.Command, ListFeed, m.Ask, m.Answer)):
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
             else:
                 self._send(self._analysis.step(message, time.time()))
@@ -154,7 +154,11 @@ class EventLoop:
 
     def _send(self, messages: Iterable[m.Reply]) -> None:
         for message in messages:
-            self._outgoing += encode(message)
+            frames = framed(message)
+            self._outgoing += frames.data
+            for each in frames.left_out:
+                log_line(f"a {type(each).__name__} is too large for the controller: left out")
+                self._outgoing += encode(m.Unsent(1))
         try:
             while self._outgoing:
                 del self._outgoing[: self._link.send(self._outgoing)]

@@ -164,7 +164,7 @@ class FeedService:
             if data is None:
                 raise FeedError("reading it failed")
             answer, loaded = loads(data).result()
-        except FeedError as problem:
+        except ValueError as problem:  # a `FeedError`, or bytes that are no outcome
             failed = self._keeper.failed(work, str(problem), now)
             if failed is not None:
                 self._archive.keep(failed)

@@ -228,6 +228,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "hold": app.store.meta(HOLD),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
+            "messages_too_large": 0 if link is None else link.outbox.too_large,
             "copies_held_back_by_meters": sum(
                 session.telemetry_loss.total for session in core.sessions.values()
             ),

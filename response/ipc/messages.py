@@ -117,6 +117,12 @@ class Ready(IpcMessage, frozen=True):
     active: int = 0
 
 
+class Unsent(IpcMessage, frozen=True):
+    """Analysis → controller: so many messages were not sent, being larger than a frame may be."""
+
+    messages: int
+
+
 class Ask(IpcMessage, frozen=True):
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 

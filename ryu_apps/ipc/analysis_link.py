@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import chain
 
 from analysis.options import MODULE, socket_argument
-from response.ipc.framing import Decoder, FramingError, encode
-from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen
+from response.ipc.framing import Decoder, FramingError, framed
+from response.ipc.messages import Unsent, Message, Ready, RecordsSeen, Reply, SpoofsSeen
 from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.analysis")
@@ -32,18 +32,30 @@ Evidence = RecordsSeen | SpoofsSeen
 
 @dataclass(slots=True)
 class Outbox:
-    """Messages on their way to the analysis; evidence is bounded, everything else is kept."""
+    """Messages on their way to the analysis; evidence is bounded, everything else is kept.
+
+    ``lost`` counts evidence dropped since it was last reported, ``lost_in_all`` all of it, and
+    ``too_large`` other messages that no frame could hold, either way.
+    """
 
     waiting: deque[Message] = field(default_factory=deque)
     evidence: int = 0
     lost: int = 0
     lost_in_all: int = 0
+    too_large: int = 0
 
     def put(self, message: Message) -> None:
         self.evidence += _weight(message)
         self.waiting.append(message)
         while self.evidence > MAX_EVIDENCE:
             self._drop_oldest()
+
+    def leave_out(self, message: Message) -> None:
+        """Count a message that no frame can hold; a gap that it should have reported stays due."""
+        weight = _weight(message)
+        self.lost_in_all += weight
+        self.lost += weight + (message.lost if isinstance(message, RecordsSeen) else 0)
+        self.too_large += not weight
 
     def _drop_oldest(self) -> None:
         for index, message in enumerate(self.waiting):
@@ -194,6 +206,9 @@ class AnalysisLink:
             if not data:
                 return
             for message in messages:
+                if isinstance(message, Unsent):
+                    self.outbox.too_large += message.messages
+                    continue
                 if isinstance(message, Ready):
                     self.ready = True
                 self._reply_received(message)  # type: ignore[arg-type]
@@ -204,8 +219,12 @@ class AnalysisLink:
             self._wake.clear()
             taken = self.outbox.take()
             for index, message in enumerate(taken):
+                frames = framed(message)
+                for each in frames.left_out:
+                    LOG.error("a %s is too large for the analysis: left out", type(each).__name__)
+                    self.outbox.leave_out(each)  # type: ignore[arg-type]
                 try:
-                    connection.sendall(encode(message))
+                    connection.sendall(frames.data)
                 except OSError:
                     self.outbox.give_back(taken[index:])
                     return

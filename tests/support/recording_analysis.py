@@ -1,7 +1,8 @@
 """An analysis process that writes down what it receives: ``--socket-fd N RECORD``.
 
 It announces that it is ready, and then writes one JSON line per message to the file. On
-`PolicyApplied` it does what the digest asks for: ``die`` at once, or send ``nonsense``.
+`PolicyApplied` it does what the digest asks for: ``die`` at once, send ``nonsense``, or say that
+three messages were ``left out``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from pathlib import Path
 
 from response.ipc.framing import Decoder, encode
-from response.ipc.messages import PolicyApplied, Ready, RecordsSeen
+from response.ipc.messages import Unsent, PolicyApplied, Ready, RecordsSeen
 
 
 def main() -> None:
@@ -35,6 +36,8 @@ def main() -> None:
                     os._exit(3)
                 if line.get("digest") == "nonsense":
                     controller.sendall(b"\xff" * 64)
+                if line.get("digest") == "left out":
+                    controller.sendall(encode(Unsent(3)))
 
 
 if __name__ == "__main__":

@@ -11,10 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from policies.feed_block import FeedBlock
+from policies.model import Mode
+from policies.semantics.prefix_sets import SIX
+from response.feed_listing import ListFeed
+from response.feeds.entries import MAX_ENTRIES
 from response.ipc import framing
 from response.ipc import messages as m
-from response.ipc.framing import Decoder, FramingError, encode
-from topology.records import FlowRecord
+from response.ipc.framing import MAX_FRAME, MAX_PART, Decoder, FramingError, encode, framed
+from topology.records import Binding, FlowRecord
 
 RECORD = {"ts": 1.5, "src_ip": "10.0.0.1", "dst_ip": "10.0.0.2", "proto": "tcp"}
 KINDS = typing.get_args(framing.AnyMessage)
@@ -146,3 +151,58 @@ def test_a_record_keeps_its_kinds() -> None:
     record = FlowRecord(1.5, "10.0.0.1", "10.0.0.2", "tcp", dst_port=22, phase="start")
     (message,) = Decoder().feed(encode(m.RecordsSeen((record,), lost=3)))
     assert message == m.RecordsSeen((record,), lost=3)
+
+
+RECORDS = st.lists(
+    st.builds(
+        FlowRecord,
+        ts=st.floats(0, 9),
+        src_ip=st.just("10.0.0.1"),
+        dst_ip=st.just("10.0.0.2"),
+        proto=st.just("tcp"),
+        src_port=st.sampled_from([0, 1, 2**64]),
+        intent=st.sampled_from([None, "n", "n" * 400_000, "n" * 1_500_000, "\ud800"]),
+    ),
+    max_size=9,
+).map(tuple)
+
+
+@pytest.mark.threat("message-size")
+@given(RECORDS, st.integers(0, 5))
+def test_records_are_cut_by_bytes_and_what_no_frame_holds_is_named(
+    records: tuple[FlowRecord, ...], lost: int
+) -> None:
+    made = framed(m.RecordsSeen(records, lost))
+    got = Decoder().feed(made.data)
+    whole = [each for each in got if isinstance(each, m.RecordsSeen)]
+    left_out = [each for each in made.left_out if isinstance(each, m.RecordsSeen)]
+    impossible = [r for r in records if r.src_port == 2**64 or r.intent == "\ud800"]
+    assert [r for each in left_out for r in each.records] == impossible
+    arrived = [r for each in whole for r in each.records]
+    assert arrived == [r for r in records if r not in impossible]
+    assert sum(each.lost for each in (*whole, *left_out)) == lost
+    assert all(len(each.records) <= 1 or len(encode(each)) <= MAX_PART for each in whole)
+
+
+@pytest.mark.threat("message-size")
+@pytest.mark.parametrize(
+    "message",
+    [
+        m.SwitchChanged(1.0, 1, "failed", "n" * (MAX_FRAME + 1)),
+        m.SwitchChanged(1.0, 2**70, "failed", ""),
+        m.PolicyApplied(1.0, ("\ud800",), ""),
+    ],
+)
+def test_a_message_that_is_no_frame_is_left_out_whole(message: framing.AnyMessage) -> None:
+    assert framed(message) == framing.Framed(b"", (message,))
+
+
+@pytest.mark.threat("message-size")
+def test_the_largest_feed_and_many_bindings_are_one_frame() -> None:
+    spread = tuple((SIX + (n << 65), -(1 << 64)) for n in range(MAX_ENTRIES))
+    feed = ListFeed.of(FeedBlock("large", Mode.ENFORCE, spread))
+    bindings = (Binding("02:00:00:00:00:01", "2001:db8::ffff:ffff", 2**63, 65_000, "n" * 60),)
+    for message in (feed, m.HostsChanged(bindings * 400_000)):
+        made = framed(message)
+        assert made.left_out == ()
+        assert len(made.data) < MAX_FRAME
