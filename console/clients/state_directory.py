@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from console.errors import CommandError
 from response.state.store import Store
 
 DEFAULT_STATE = Path("septum-state")
@@ -23,13 +21,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @contextmanager
-def opened(state: Path) -> Iterator[Store]:
-    """The store of a state directory that exists, whether or not a controller runs on it."""
-    store = Store.open(state, time.time(), create=False)
+def opened(state: Path, only_read: bool = False) -> Iterator[Store]:
+    """The store of a state directory that exists, whether or not a controller runs on it.
+
+    One that cannot be written, or with ``only_read``, is left exactly as it is.
+    """
+    if only_read or not os.access(state, os.W_OK):
+        store = Store.open_to_read(state)
+    else:
+        store = Store.open(state, time.time(), create=False)
     try:
         yield store
-    except sqlite3.Error as problem:
-        raise CommandError(f"{store.path}: cannot be read: {problem}") from None
     finally:
         store.close()
 

@@ -96,7 +96,7 @@ def verify(
     signer = None if key is not None else signer_of(state)
     public = key if key is not None else signer.public if signer is not None else None
     beside = state / checkpoints.FILE
-    with opened(state) as store:
+    with opened(state, only_read=True) as store:
         kept = _checkpoint(beside) if beside.exists() else None
         witnesses = [_checkpoint(path) for path in witness or []]
         report = Audit(store).verify_signed(public, kept, witnesses)
@@ -153,9 +153,9 @@ def export(
         Format.ocsf: Ocsf(product).line,
         Format.cef: Cef(product).line,
     }
-    with opened(state) as store, store.reading():
-        lines = map(writers[format], Audit(store).entries(after))
-        _write(lines, output)
+    with opened(state) as store:
+        upto = store.audit_head().seq
+        _write(map(writers[format], Audit(store).entries(after, upto=upto)), output)
 
 
 def _write(lines: Iterator[str], output: Path | None) -> None:

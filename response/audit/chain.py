@@ -21,6 +21,10 @@ MAX_PROBLEMS = 20
 """A broken chain is reported by its first problems, not by all that follow."""
 
 
+class EntryError(ValueError):
+    """An entry's data cannot be read; the text is one line for users."""
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One line of the record; ``data`` is canonical JSON text, ``seq`` counts from 1."""
@@ -33,8 +37,15 @@ class AuditEntry:
     hash: str
 
     def values(self) -> dict[str, Any]:
-        """``data``, parsed."""
-        values: dict[str, Any] = json.loads(self.data)
+        """``data``, parsed. Raises `EntryError` where it was changed to what is no object."""
+        try:
+            values = json.loads(self.data)
+        except ValueError:
+            values = None
+        if not isinstance(values, dict):
+            raise EntryError(
+                f"audit entry {self.seq} cannot be read; `septum audit verify` shows what is wrong"
+            )
         return values
 
 

@@ -55,7 +55,9 @@ class AuditStore(Protocol):
     def owner_id(self) -> str: ...
     def audit_head(self) -> AuditHead: ...
     def put_audit(self, entry: AuditEntry) -> None: ...
-    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]: ...
+    def audit_entries(
+        self, after: int = 0, kind: str | None = None, upto: int | None = None
+    ) -> Iterator[AuditEntry]: ...
 
     def meta(self, key: str) -> str | None: ...
     def set_meta(self, key: str, value: str | None) -> None: ...
@@ -94,10 +96,14 @@ class Audit:
         return entry
 
     def entries(
-        self, after: int = 0, kind: str | None = None, decision: str | None = None
+        self,
+        after: int = 0,
+        kind: str | None = None,
+        decision: str | None = None,
+        upto: int | None = None,
     ) -> Iterator[AuditEntry]:
-        """In order; those of one kind, or of one decision's story."""
-        for entry in self._store.audit_entries(after, kind):
+        """In order; those of one kind, of one decision's story, or up to a number."""
+        for entry in self._store.audit_entries(after, kind, upto):
             if decision is None or entry.values().get("decision") == decision:
                 yield entry
 

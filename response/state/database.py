@@ -4,29 +4,31 @@ transactions, brought up to the layout of this version when it is opened."""
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from response.audit import checkpoints
 from response.state import schema
+from response.state.connection import Connection, StoreDamaged, StoreError
 
 FILE = "septum.db"
 PATIENCE = 10.0
 """Seconds that a writer waits for another process's commit before it gives up."""
 
 
-class StoreError(Exception):
-    """The state directory cannot be used; the text is one line for users."""
-
-
 class Database:
     """One file. Use it from the thread that opened it."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, connection: Connection, copy: Path | None = None) -> None:
+        """``copy`` is a directory that is removed at the end."""
         self.path = path
         self._db = connection
+        self._copy = copy
         self._depth = 0
 
     @classmethod
@@ -46,35 +48,80 @@ class Database:
         version cannot read.
         """
         path = Path(directory) / FILE
-        if not path.exists():
-            if not create:
-                raise StoreError(
-                    f"{directory}: no state here (no {FILE}); start `septum run` first"
-                )
+        if not path.exists() or path.stat().st_size == 0:
+            if not create and not path.exists():
+                raise _no_state(directory)
+            if (path.parent / checkpoints.FILE).exists():
+                raise StoreDamaged(path, f"nothing is in it, and {checkpoints.FILE} is of one")
             _make_private(path)
+        connection = Connection(path, _address(path), PATIENCE)
+        store = cls(path, connection)
         try:
-            connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
+            store._check_layout()
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
-            store = cls(path, connection)
             if not store._prepared():
                 store._prepare(now)
             connection.execute(f"PRAGMA busy_timeout={round(patience * 1000)}")
-        except sqlite3.Error as problem:
-            raise StoreError(f"{path}: cannot be used: {problem}") from None
+        except BaseException:
+            connection.close()
+            raise
+        return store
+
+    @classmethod
+    def open_to_read(cls, directory: Path | str) -> Self:
+        """Open what may not be changed, such as evidence: neither the file nor its layout is.
+
+        A copy is read where the file alone is not enough: where the write-ahead log holds
+        something and the directory cannot be written, or the layout is an older one.
+        Raises `StoreError`.
+        """
+        path = Path(directory) / FILE
+        if not path.exists():
+            raise _no_state(directory)
+        log, shared = (path.with_name(f"{FILE}-{each}") for each in ("wal", "shm"))
+        store = None
+        if os.access(path.parent, os.W_OK) or shared.exists():
+            store = cls(path, Connection(path, _address(path, "mode=ro"), PATIENCE))
+        elif not log.exists() or not log.stat().st_size:
+            store = cls(path, Connection(path, _address(path, "immutable=1"), PATIENCE))
+        try:
+            if store is not None:
+                store._check_layout()
+                if store._prepared():
+                    return store
+                store.close()
+            copy = Path(tempfile.mkdtemp(prefix="septum-read-"))
+            for each in (path, log):
+                if each.exists():
+                    shutil.copyfile(each, copy / each.name)
+            store = cls(path, Connection(path, _address(copy / FILE), PATIENCE), copy)
+            store._check_layout()
+            if not store._prepared():
+                store._prepare(0.0)
+        except BaseException:
+            if store is not None:
+                store.close()
+            raise
         return store
 
     def close(self) -> None:
         self._db.close()
+        if self._copy is not None:
+            shutil.rmtree(self._copy, ignore_errors=True)
 
-    def _prepared(self) -> bool:
-        """Whether the tables are there; looked up without waiting for who writes."""
+    def _check_layout(self) -> None:
+        """Raise `StoreError` for a layout that this version cannot read."""
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version not in (0, schema.VERSION, *schema.UPGRADES):
             raise StoreError(
                 f"{self.path}: has layout {version}, this septum reads {schema.VERSION}; "
                 "use the version that wrote it"
             )
+
+    def _prepared(self) -> bool:
+        """Whether the tables are there; looked up without waiting for who writes."""
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
         return bool(version == schema.VERSION)
 
     def _prepare(self, now: float) -> None:
@@ -101,33 +148,29 @@ class Database:
         if self._depth:
             yield
             return
+        self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        self._db.execute("BEGIN IMMEDIATE")
+        self._depth = 1
         try:
-            self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._db.execute("BEGIN IMMEDIATE")
-            self._depth = 1
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-            finally:
-                self._depth = 0
-        except sqlite3.Error as problem:
-            raise StoreError(f"{self.path}: cannot be written: {problem}") from None
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+        finally:
+            self._depth = 0
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Everything read inside is as of one moment; writers are not held up."""
+        """Everything read inside is as of one moment; writers are not held up, but their log
+        grows meanwhile: nothing inside may wait for anybody."""
+        self._db.execute("BEGIN")
         try:
-            self._db.execute("BEGIN")
-            try:
-                yield
-            finally:
+            yield
+        finally:
+            if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
-        except sqlite3.Error as problem:
-            raise StoreError(f"{self.path}: cannot be read: {problem}") from None
 
     # -- what the directory is -------------------------------------------------
 
@@ -135,7 +178,7 @@ class Database:
         """64 bits in hexadecimal, drawn once, that mark this directory's switches."""
         owner = self.meta("owner")
         if owner is None:
-            raise StoreError(f"{self.path}: carries no owner id; it is damaged")
+            raise StoreDamaged(self.path, "it carries no owner id")
         return owner
 
     def meta(self, key: str) -> str | None:
@@ -148,6 +191,14 @@ class Database:
                 self._db.execute("DELETE FROM meta WHERE key=?", (key,))
             else:
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES(?,?)", (key, value))
+
+
+def _address(path: Path, how: str = "mode=rw") -> str:
+    return f"{path.absolute().as_uri()}?{how}"
+
+
+def _no_state(directory: Path | str) -> StoreError:
+    return StoreError(f"{directory}: no state here (no {FILE}); start `septum run` first")
 
 
 def _make_private(path: Path) -> None:

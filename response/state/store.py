@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
+from typing import TypeVar
 
 import msgspec
 
@@ -17,7 +18,8 @@ from response.audit.chain import AuditEntry, AuditHead
 from response.decision import Decision, DecisionState
 from response.feed_listing import ListFeed
 from response.state import schema
-from response.state.database import FILE, Database, StoreError
+from response.state.connection import Parameters, StoreDamaged, StoreError
+from response.state.database import FILE, Database
 from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow
 from topology.records import Binding, DroppedSource, FlowRecord, Link
 
@@ -26,12 +28,17 @@ __all__ = ["FILE", "Store", "StoreError"]
 MAX_FLOWS = 500_000
 MAX_ALERTS = 50_000
 MAX_SNAPSHOTS = 5
+PAGE = 500
+"""Audit entries read at once."""
 
+_Value = TypeVar("_Value")
 _NO_FILTER = FlowFilter()
 # What a later version wrote in addition is passed over; what an earlier one did not have is as if
 # it had not been given.
 _DECISION = msgspec.json.Decoder(Decision)
 _ALERT = msgspec.json.Decoder(StoredAlert)
+_ENTRY_TYPES = (int, float, str, str, str, str)
+_NAMES = msgspec.json.Decoder(dict[str, list[str]])
 _flow_fields = attrgetter(*schema.FLOW_COLUMNS)
 
 
@@ -48,7 +55,7 @@ class Store(Database):
             self.set_meta("hosts", msgspec.json.encode(names).decode())
 
     def host_names(self) -> dict[str, list[str]]:
-        return msgspec.json.decode(self.meta("hosts") or "{}", type=dict[str, list[str]])
+        return self._decoded(_NAMES, self.meta("hosts") or "{}")
 
     # -- decisions -------------------------------------------------------------
 
@@ -67,7 +74,7 @@ class Store(Database):
 
     def decisions(self, state: DecisionState | None = None) -> tuple[Decision, ...]:
         """All, or those in one state, oldest first."""
-        return self._decisions("?1 IS NULL OR state=?1", (state,))
+        return self._decisions(":state IS NULL OR state=:state", {"state": state})
 
     def active_decisions(self, now: float) -> tuple[Decision, ...]:
         """The active decisions, whose rules switches should have."""
@@ -86,11 +93,11 @@ class Store(Database):
             (now,),
         )
 
-    def _decisions(self, where: str, parameters: tuple[object, ...]) -> tuple[Decision, ...]:
+    def _decisions(self, where: str, parameters: Parameters) -> tuple[Decision, ...]:
         rows = self._db.execute(
             f"SELECT data FROM decisions WHERE {where} ORDER BY number", parameters
         )
-        return tuple(_DECISION.decode(data) for (data,) in rows)
+        return tuple(self._decoded(_DECISION, data) for (data,) in rows)
 
     def next_decision_number(self) -> int:
         """A number never given before in this directory, from 1."""
@@ -176,7 +183,7 @@ class Store(Database):
             (*parameters, limit),
         ).fetchall()
         return tuple(
-            (number, StoredFlow(FlowRecord(*fields), score))
+            (number, StoredFlow(self._record(fields), score))
             for number, score, *fields in reversed(rows)
         )
 
@@ -210,14 +217,14 @@ class Store(Database):
         row = self._db.execute(
             "SELECT data FROM alerts WHERE decision=? ORDER BY row LIMIT 1", (decision_id,)
         ).fetchone()
-        return None if row is None else _ALERT.decode(row[0])
+        return None if row is None else self._decoded(_ALERT, row[0])
 
     def alerts(self, limit: int = 1000) -> tuple[StoredAlert, ...]:
         """The newest ``limit``, oldest first."""
         rows = self._db.execute(
             "SELECT data FROM alerts ORDER BY row DESC LIMIT ?", (limit,)
         ).fetchall()
-        return tuple(_ALERT.decode(data) for (data,) in reversed(rows))
+        return tuple(self._decoded(_ALERT, data) for (data,) in reversed(rows))
 
     # -- what was learned ------------------------------------------------------
 
@@ -230,11 +237,10 @@ class Store(Database):
             self.set_meta("snapshot_number", str(number))
             self._db.execute("INSERT INTO snapshots VALUES(?,?,?,?)", (number, ts, model, data))
             self._db.execute(
-                "DELETE FROM snapshots WHERE model=?1 AND row NOT IN"
-                " (SELECT row FROM snapshots WHERE model=?1 ORDER BY row DESC LIMIT ?2)",
-                (model, MAX_SNAPSHOTS),
+                "DELETE FROM snapshots WHERE model=:model AND row NOT IN"
+                " (SELECT row FROM snapshots WHERE model=:model ORDER BY row DESC LIMIT :most)",
+                {"model": model, "most": MAX_SNAPSHOTS},
             )
-
         return number
 
     def snapshots(self) -> tuple[tuple[int, float, str, int], ...]:
@@ -284,15 +290,39 @@ class Store(Database):
                 "INSERT OR REPLACE INTO audit_head VALUES(1,?,?)", (entry.seq, entry.hash)
             )
 
-    def audit_entries(self, after: int = 0, kind: str | None = None) -> Iterator[AuditEntry]:
-        rows = self._db.execute(
-            "SELECT seq, ts, kind, data, prev, hash FROM audit"
-            " WHERE seq>? AND (?2 IS NULL OR kind=?2) ORDER BY seq",
-            (after, kind),
-        )
-        return (AuditEntry(*row) for row in rows)
+    def audit_entries(
+        self, after: int = 0, kind: str | None = None, upto: int | None = None
+    ) -> Iterator[AuditEntry]:
+        """In order, read page by page: whoever is slow to take them holds nothing open."""
+        while True:
+            page = self._db.execute(
+                "SELECT seq, ts, kind, data, prev, hash FROM audit WHERE seq>:after AND"
+                " (:kind IS NULL OR kind=:kind) AND (:upto IS NULL OR seq<=:upto)"
+                " ORDER BY seq LIMIT :page",
+                {"after": after, "kind": kind, "upto": upto, "page": PAGE},
+            )
+            for row in page:
+                if tuple(map(type, row)) != _ENTRY_TYPES:
+                    raise StoreDamaged(self.path, f"the audit has no entry in row {row[0]}")
+                yield AuditEntry(*row)
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
 
     def _keep_newest(self, table: str, most: int) -> None:
         self._db.execute(
             f"DELETE FROM {table} WHERE row <= (SELECT max(row) FROM {table}) - ?", (most,)
         )
+
+    def _record(self, fields: Sequence[object]) -> FlowRecord:
+        try:
+            named = dict(zip(schema.FLOW_COLUMNS, fields, strict=True))
+            return msgspec.convert(named, FlowRecord)
+        except msgspec.ValidationError as problem:
+            raise StoreDamaged(self.path, f"a connection cannot be read: {problem}") from None
+
+    def _decoded(self, decoder: msgspec.json.Decoder[_Value], data: str | bytes) -> _Value:
+        try:
+            return decoder.decode(data)
+        except (ValueError, TypeError) as problem:
+            raise StoreDamaged(self.path, problem) from None
