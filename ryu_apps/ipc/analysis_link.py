@@ -19,7 +19,7 @@ from itertools import chain
 
 from analysis.options import MODULE, socket_argument
 from response.ipc.framing import Decoder, FramingError, framed
-from response.ipc.messages import Unsent, Message, Ready, RecordsSeen, Reply, SpoofsSeen
+from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen, Unsent
 from ryu_apps.runtime import hub
 
 LOG = logging.getLogger("septum.analysis")

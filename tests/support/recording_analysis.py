@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from response.ipc.framing import Decoder, encode
-from response.ipc.messages import Unsent, PolicyApplied, Ready, RecordsSeen
+from response.ipc.messages import PolicyApplied, Ready, RecordsSeen, Unsent
 
 
 def main() -> None:
