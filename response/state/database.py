@@ -14,7 +14,7 @@ from typing import Self
 
 from response.audit import checkpoints
 from response.state import schema
-from response.state.connection import Connection, StoreDamaged, StoreError
+from response.state.database_connection import DatabaseConnection, StoreDamaged, StoreError
 
 FILE = "septum.db"
 PATIENCE = 10.0
@@ -24,7 +24,9 @@ PATIENCE = 10.0
 class Database:
     """One file. Use it from the thread that opened it."""
 
-    def __init__(self, path: Path, connection: Connection, copy: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, connection: DatabaseConnection, copy: Path | None = None
+    ) -> None:
         """``copy`` is a directory that is removed at the end."""
         self.path = path
         self._db = connection
@@ -54,7 +56,7 @@ class Database:
             if (path.parent / checkpoints.FILE).exists():
                 raise StoreDamaged(path, f"nothing is in it, and {checkpoints.FILE} is of one")
             _make_private(path)
-        connection = Connection(path, _address(path), PATIENCE)
+        connection = DatabaseConnection(path, _address(path), PATIENCE)
         store = cls(path, connection)
         try:
             store._check_layout()
@@ -82,9 +84,9 @@ class Database:
         log, shared = (path.with_name(f"{FILE}-{each}") for each in ("wal", "shm"))
         store = None
         if os.access(path.parent, os.W_OK) or shared.exists():
-            store = cls(path, Connection(path, _address(path, "mode=ro"), PATIENCE))
+            store = cls(path, DatabaseConnection(path, _address(path, "mode=ro"), PATIENCE))
         elif not log.exists() or not log.stat().st_size:
-            store = cls(path, Connection(path, _address(path, "immutable=1"), PATIENCE))
+            store = cls(path, DatabaseConnection(path, _address(path, "immutable=1"), PATIENCE))
         try:
             if store is not None:
                 store._check_layout()
@@ -95,7 +97,7 @@ class Database:
             for each in (path, log):
                 if each.exists():
                     shutil.copyfile(each, copy / each.name)
-            store = cls(path, Connection(path, _address(copy / FILE), PATIENCE), copy)
+            store = cls(path, DatabaseConnection(path, _address(copy / FILE), PATIENCE), copy)
             store._check_layout()
             if not store._prepared():
                 store._prepare(0.0)

@@ -42,7 +42,7 @@ class Rows(list[tuple[Any, ...]]):
         return self
 
 
-class Connection:
+class DatabaseConnection:
     """One file, in the thread that opened it. Raises `StoreError` and nothing of SQLite's."""
 
     def __init__(self, path: Path, address: str, timeout: float) -> None:
