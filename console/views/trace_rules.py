@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
-from policies.model import Connection, Policy
-from policies.rules.layout import Category, category_of
+from policies.feed_block import FeedBlock
+from policies.model import Connection, Policy, Restriction
+from policies.rules.layout import Category, category_of, number_of
 from policies.rules.ovs_text import json_rule, ovs_text
 from policies.rules.rule import Rule
 from policies.rules.simulator import Interpreter
@@ -20,7 +21,9 @@ from topology.records import Binding
 
 # A host that the policy does not place may sit behind a router: any unicast MAC stands for it.
 _ELSEWHERE = "02:00:00:00:00:00"
-_DECIDING = frozenset({Category.IDENTITY, Category.INTENT, Category.DEFAULT, Category.DECISION})
+_DECIDING = frozenset(
+    {Category.IDENTITY, Category.INTENT, Category.DEFAULT, Category.DECISION, Category.FEED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +36,9 @@ class RuleMet:
     @property
     def decides(self) -> bool:
         """Whether it follows from the policy, rather than being the same under every policy."""
-        return category_of(self.rule.cookie) in _DECIDING
+        cookie = self.rule.cookie
+        lookup = category_of(cookie) == Category.FEED and not number_of(cookie)
+        return category_of(cookie) in _DECIDING and not lookup
 
     def data(self) -> dict[str, Any]:
         return {"switch": self.switch, "decides": self.decides, **json_rule(self.rule)}
@@ -43,11 +48,19 @@ class RuleMet:
 
 
 class RuleTrace:
-    """Compiles each requested switch once."""
+    """Compiles each requested switch once, with ``now``'s decisions and feeds on it."""
 
-    def __init__(self, policy: Policy, now: float) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        now: float,
+        bindings: Sequence[Binding] | None = None,
+        restrictions: Sequence[Restriction] = (),
+        feeds: Sequence[FeedBlock] = (),
+    ) -> None:
         self._policy, self._now = policy, now
-        self._bindings = declared_bindings(policy)
+        self._bindings = declared_bindings(policy) if bindings is None else tuple(bindings)
+        self._restrictions, self._feeds = restrictions, feeds
         self._membership = Membership(policy, self._bindings)
         self._switches: dict[int, tuple[Interpreter, int]] = {}
 
@@ -87,6 +100,9 @@ class RuleTrace:
             view = SwitchView(
                 switch, (*ports, trunk), frozenset({trunk}), dict.fromkeys(others, trunk)
             )
-            rules = compile_switch(self._policy, self._membership, view, self._bindings, self._now)
+            rules = compile_switch(
+                self._policy, self._membership, view, self._bindings, self._now,
+                self._restrictions, self._feeds,
+            )  # fmt: skip
             self._switches[switch] = Interpreter(rules), trunk
         return self._switches[switch]

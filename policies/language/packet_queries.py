@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from policies.language import scalars
 from policies.language.assigned_services import ASSIGNED
@@ -22,6 +23,7 @@ from policies.model import (
 )
 from policies.semantics.services import samples
 from policies.semantics.verdict import Judge
+from topology.records import Binding
 
 _ECHO_REQUEST = {ICMP: 8, ICMPV6: 128}
 
@@ -33,8 +35,15 @@ class QueryError(Exception):
 class PacketQueries:
     """Look up the hosts and services that queries about one policy name."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._hosts: Mapping[str, tuple[Address, ...]] = {h.name: h.ips for h in policy.hosts}
+    def __init__(self, policy: Policy, bindings: Iterable[Binding] = ()) -> None:
+        """With ``bindings``, a host also has the addresses that it was discovered with."""
+        found: dict[str | None, set[Address]] = {}
+        for binding in bindings:
+            found.setdefault(binding.host, set()).add(ip_address(binding.ip))
+        self._hosts: Mapping[str, tuple[Address, ...]] = {
+            host.name: (*host.ips, *_routable_first(found.get(host.name, set()) - {*host.ips}))
+            for host in policy.hosts
+        }
         self._services = dict(policy.services)
         self._intents = policy.intents
 
@@ -105,6 +114,10 @@ class PacketQueries:
         return sorted(pairs, key=lambda pair: pair[0].version)
 
 
+def _routable_first(addresses: Iterable[Address]) -> tuple[Address, ...]:
+    return tuple(sorted(addresses, key=lambda each: (each.is_link_local, each.version, int(each))))
+
+
 @dataclass(frozen=True, slots=True)
 class PolicyTestResult:
     """Result of a policy test: ``wrong`` are the connections with another verdict."""
@@ -142,7 +155,8 @@ def _run(test: PolicyTest, queries: PacketQueries, judge: Judge, now: float) -> 
 
 
 def verdict_data(verdict: Verdict) -> dict[str, object]:
-    """A verdict under the names that logs, the API and ``--json`` carry."""
+    """A verdict under the names that logs, the API and ``--json`` carry; ``decision`` is the
+    machine decision's number."""
     miss = verdict.nearest_miss
     source = verdict.source
     return {
@@ -151,6 +165,8 @@ def verdict_data(verdict: Verdict) -> dict[str, object]:
         "mode": verdict.mode.name.lower(),
         "tier": verdict.tier.value,
         "intent": verdict.intent,
+        "decision": verdict.decision,
+        "feed": verdict.feed,
         "from_segments": list(verdict.from_segments),
         "to_segments": list(verdict.to_segments),
         "nearest_miss": None

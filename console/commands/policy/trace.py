@@ -11,15 +11,18 @@ from typing import Annotated, Any
 
 import typer
 
+from console.clients.in_force import InForce, in_force
+from console.clients.state_directory import moment as utc
+from console.clients.state_directory import opened
 from console.errors import CommandError
 from console.options.feeds import local_listings
-from console.options.policy import At, IncludeRoot, Json, Paths, loaded, moment, print_json
+from console.options.policy import At, IncludeRoot, Json, loaded, moment, print_json
 from console.views.trace_rules import RuleMet, RuleTrace
 from policies.language.errors import printable
 from policies.language.packet_queries import PacketQueries, QueryError, verdict_data
 from policies.model import Connection, Service, Verdict
-from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
+from response.decision import Decision
 
 
 def register(policy_app: typer.Typer) -> None:
@@ -27,7 +30,10 @@ def register(policy_app: typer.Typer) -> None:
 
 
 def trace(
-    policy: Paths,
+    policy: Annotated[
+        list[str] | None,
+        typer.Argument(help="Policy files or directories. Default with --state: the running one."),
+    ] = None,
     origin: Annotated[
         str | None, typer.Option("--from", help="Initiator: host name or address.")
     ] = None,
@@ -49,6 +55,10 @@ def trace(
             "--rules/--no-rules", help="List the rules. Default: for a single connection."
         ),
     ] = None,
+    state: Annotated[
+        Path | None,
+        typer.Option(help="State directory: judge by what is in force there now."),
+    ] = None,
     as_json: Json = False,
     at: At = None,
     include_root: IncludeRoot = None,
@@ -58,6 +68,9 @@ def trace(
     Also lists the rules that the packet matches on the switches where its ends are declared. A
     reply is judged as the connection it belongs to. --packets traces many connections, in order.
 
+    With --state the answer is that of the switches now: by the running policy version (or by the
+    given policy), the hosts that were discovered, the machine decisions and the feeds in force.
+
     Example:
 
         septum policy trace policies/examples/shop.yaml --from web1 --to db1 --service tcp/5432
@@ -65,23 +78,33 @@ def trace(
     given = [each for each in (origin, target, service) if each is not None]
     if bool(given) == bool(packets) or (given and len(given) < 3):
         raise CommandError("give --from, --to and --service, or --packets FILE")
-    policy_read = loaded(policy, include_root)
+    if not policy and state is None:
+        raise CommandError("give a policy, or --state DIR for the one that is in force there")
     now = moment(at)
-    judge = Judge(policy_read, Membership(policy_read))
-    listings = local_listings(policy_read, judge.membership, now)
-    queries = PacketQueries(policy_read)
-    rule_trace = RuleTrace(policy_read, now) if rules or (rules is None and given) else None
+    held = _held(policy, include_root, state, now)
+    judge = Judge(held.policy, held.membership)
+    restrictions = held.restrictions
+    listings = held.listings if state else local_listings(held.policy, judge.membership, now)
+    queries = PacketQueries(held.policy, held.bindings)
+    wanted = rules or (rules is None and bool(given))
+    rule_trace = (
+        RuleTrace(held.policy, now, held.bindings or None, restrictions, held.feeds)
+        if wanted
+        else None
+    )
 
     def answer(words: list[str]) -> TraceAnswer:
         connection = queries.packet(*words)
-        verdict = judge.verdict(connection, now, listings=listings)
+        verdict = judge.verdict(connection, now, restrictions, listings)
         # The rules of a feed are on the switches of a controller that has loaded it, not here.
-        shown = rule_trace if verdict.feed is None else None
+        shown = rule_trace if verdict.feed is None or state else None
         met = shown.rules_met(connection, reply=reply) if shown else None
-        return TraceAnswer(words[0], words[1], connection, verdict, reply, met)
+        return TraceAnswer(words[0], words[1], connection, verdict, reply, met, held)
 
     if packets is None:
         one = answer(given)
+        if state is not None and not as_json:
+            typer.echo(str(held))
         if as_json:
             print_json(answer_data(one))
         else:
@@ -111,6 +134,26 @@ class TraceAnswer:
     verdict: Verdict
     reply: bool = False
     rules: tuple[RuleMet, ...] | None = None
+    in_force: InForce | None = None
+
+    @property
+    def decision(self) -> Decision | None:
+        """The machine decision that decides."""
+        if self.in_force is None or self.verdict.decision is None:
+            return None
+        return self.in_force.decision(self.verdict.decision)
+
+
+def _held(
+    policy: list[str] | None, include_root: list[str] | None, state: Path | None, now: float
+) -> InForce:
+    """What the question is judged by: of a policy alone, what it declares."""
+    given = loaded(policy, include_root) if policy else None
+    if state is None:
+        assert given is not None
+        return InForce(given, None, ())
+    with opened(state) as store:
+        return in_force(store, state, now, given)
 
 
 def _questions(name: str) -> Iterator[tuple[list[str], str]]:
@@ -150,6 +193,8 @@ def answer_data(answer: TraceAnswer) -> dict[str, Any]:
         "dst_ip": str(connection.dst),
         "reply": answer.reply,
         **verdict_data(answer.verdict),
+        "decision": None if answer.decision is None else answer.decision.id,
+        "policy_version": None if answer.in_force is None else answer.in_force.version,
         **rules,
     }
 
@@ -162,6 +207,8 @@ def service_text(connection: Connection) -> str:
 def answer_line(answer: TraceAnswer) -> str:
     verdict = answer.verdict
     by = f"feed {verdict.feed}" if verdict.feed else verdict.intent or verdict.tier.value
+    if answer.decision is not None:
+        by = f"decision {answer.decision.id}"
     fate = "" if verdict.forwarded == (verdict.action == "allow") else ", forwarded all the same"
     arrow = "<-" if answer.reply else "->"
     return printable(
@@ -181,6 +228,7 @@ def _print_answer(answer: TraceAnswer) -> None:
         "mode": verdict.mode.name.lower(),
         "tier": verdict.tier.value,
         "intent": verdict.intent or "none",
+        "decision": _decision_text(answer.decision),
         "feed": verdict.feed or "",
         "source": "" if verdict.source is None else f"{verdict.source.file}:{verdict.source.line}",
         "from": ", ".join(verdict.from_segments) or "in no segment",
@@ -193,6 +241,13 @@ def _print_answer(answer: TraceAnswer) -> None:
         if text:
             typer.echo(printable(f"  {name:13}{text}"))
     _print_rules(answer)
+
+
+def _decision_text(decision: Decision | None) -> str:
+    if decision is None:
+        return ""
+    until = utc(decision.expires)[:-4]
+    return f"{decision.id}: {decision.action} of {decision.target} until {until} UTC"
 
 
 def _print_rules(answer: TraceAnswer) -> None:
