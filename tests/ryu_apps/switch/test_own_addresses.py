@@ -25,7 +25,7 @@ def test_an_address_is_ours_when_its_switch_has_been_admitted(tmp_path: Path) ->
         def only_handshake(data: bytes) -> list[tuple[int, int, bytes]]:
             return list(answer(data)) if data[1] in HANDSHAKE else []
 
-        switch.switch.answer = only_handshake  # type: ignore[method-assign, assignment]
+        switch.switch.answer = only_handshake  # type: ignore[method-assign]
         switch.connect()
         switch.wait(lambda: bool(status(controller)["switches"]), 10)
         assert status(controller)["switches"]
