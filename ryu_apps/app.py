@@ -17,6 +17,8 @@ from response.ipc.messages import Message, OwnAddresses, Ready, Reply
 from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
 from response.state.store import StoreError
+from ryu_apps.connections.driving import ECHO_REPLY, SwitchConnections
+from ryu_apps.connections.identity import IdentityRules
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Report, Save, Send
@@ -59,6 +61,7 @@ class AppSettings:
     state: Path
     link_of: Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None
     ready_file: ReadyFile | None = None
+    listed_only: bool = False  # connect only switches that the switches file lists
     expect_switches: int | None = None  # None: one that the policy names
 
 
@@ -113,6 +116,8 @@ class SeptumApp(Application):  # type: ignore[misc]
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
         self.listener = Listener(self._tap, self._send_collected)
+        rules = IdentityRules(core.admission.settings, settings.listed_only)
+        self.connections = SwitchConnections(self, rules)
 
     def start(self) -> None:
         super().start()
@@ -186,21 +191,29 @@ class SeptumApp(Application):  # type: ignore[misc]
         datapath = event.datapath
         if datapath.id is None:
             return
-        known = self.outgoing.get(datapath.id)
         if event.state == MAIN_DISPATCHER:
             datapath.handshake_done()
-            self.outgoing[datapath.id] = Outgoing(datapath)
-            reported, tables = datapath.reported, datapath.tables
-            self.carry_out(self.core.switch_up(datapath.id, reported, time.time(), tables))
-            self.addresses.add(datapath.address[0])
-            self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
-        elif known is not None and known.datapath is datapath:
-            del self.outgoing[datapath.id]
-            self.carry_out(self.core.switch_down(datapath.id, time.time()))
+            self.connections.arrived(datapath, time.monotonic(), time.time())
+        else:
+            self.connections.left(datapath)
+
+    def drive(self, peer: Any) -> None:
+        """Bring a switch to its rules over a connection."""
+        self.outgoing[peer.id] = Outgoing(peer)
+        self.carry_out(self.core.switch_up(peer.id, peer.reported, time.time(), peer.tables))
+        self.addresses.add(peer.address[0])
+        self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
+
+    def let_go(self, switch: int) -> None:
+        """The connection that drove a switch is gone."""
+        del self.outgoing[switch]
+        self.carry_out(self.core.switch_down(switch, time.time()))
 
     @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def port_status(self, event: Any) -> None:
         message = event.msg
+        if not self.connections.drives(message.datapath):
+            return
         port = message.desc
         gone = message.reason == ofproto_v1_3.OFPPR_DELETE
         mac = None if gone else bytes.fromhex(port.hw_addr.replace(":", ""))
@@ -218,9 +231,10 @@ class SeptumApp(Application):  # type: ignore[misc]
         """Messages the core reads from bytes; True when Ryu need not parse them."""
         if datapath.id is None or datapath.state != MAIN_DISPATCHER:
             return False
-        known = self.outgoing.get(datapath.id)
-        if known is None or known.datapath is not datapath:
-            return kind in OURS  # an older connection of a switch that has come back since
+        if kind == ECHO_REPLY:
+            return self.connections.echoed(datapath, buf[8:], time.time())
+        if not self.connections.drives(datapath):
+            return kind in OURS  # a second connection, or one that was given up
         if kind == MULTIPART:
             if int.from_bytes(buf[8:10], "big") == PORT_DESCRIPTION:
                 return False
@@ -255,6 +269,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             now = time.time()
             self.carry_out(self.core.tick(now))
             self.rollout.tick(now)
+            self.connections.tick(time.monotonic())
             if now - looked >= LOOK_AROUND_EVERY:
                 looked = now
                 self.carry_out(self.core.look_around())

@@ -10,6 +10,7 @@ from policies.rules.ovs_text import ovs_text
 from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
 from response.state.interfaces import StateStore
+from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
 from ryu_apps.enforcement.rollout import Rollout, answered
@@ -36,6 +37,7 @@ class RunningController(Protocol):
     store: StateStore
     link: AnalysisLink | InlineAnalysis | None
     listener: Listener
+    connections: SwitchConnections
     faults: int
     rollout: Rollout
 
@@ -241,7 +243,10 @@ def status(app: RunningController) -> dict[str, Any]:
             "malformed_messages": core.malformed,
             "unreadable_frames": packet_in.unreadable_frames,
             "forged_lldp": core.links.forged,
-            "connections_refused": refused.too_many + refused.no_handshake + refused.tls,
+            "connections_refused": refused.too_many
+            + refused.no_handshake
+            + refused.tls
+            + app.connections.refused,
             "messages_not_understood": refused.malformed,
             "rules_refused": sum(len(each.left_out.rules) for each in core.sessions.values()),
             "faults": app.faults,

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 
@@ -115,7 +116,11 @@ def launch(
         raise LaunchError(str(error)) from error
     store = Store.open(state, time.time(), patience=STORE_PATIENCE)
     app_settings = AppSettings(
-        state, _link_of(settings, analysis), ready_file, settings.expect_switches
+        state,
+        _link_of(settings, analysis),
+        ready_file,
+        listed_only=tls is not None and bool(admission.settings.own),
+        expect_switches=settings.expect_switches,
     )
     try:
         runtime.run_application(
@@ -148,9 +153,23 @@ def _tls(settings: LaunchSettings) -> ssl.SSLContext | None:
 
 def _listen(settings: LaunchSettings, tls: ssl.SSLContext | None, app: SeptumApp) -> None:
     if settings.port is not None:
+        if not _is_loopback(settings.host):
+            text = (
+                "switches connect in the clear on %s port %d: whoever reaches that address can be "
+                "a switch, and read and change what goes to others; use --of-ssl-port"
+            )
+            logging.getLogger("septum").warning(text, settings.host, settings.port)
         app.listener.open(settings.host, settings.port)
     if settings.ssl_port is not None and tls is not None:
         app.listener.open(settings.host, settings.ssl_port, tls)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether an address to listen on is this machine's alone."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _link_of(

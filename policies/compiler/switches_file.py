@@ -2,7 +2,7 @@
 
     default: {kind: auto}
     switches:
-      1: {kind: stateful}
+      1: {kind: stateful, certificate: leaf1.example.net}
       2: {kind: stateless, table_sizes: {policy: 2000}}
       0x2a: {kind: single, table_size: 1000, port_masks: false}
     links: ["1:9=2:9"]
@@ -37,12 +37,14 @@ class SwitchSetting:
     """The settings of one switch; those left out are determined when it connects.
 
     ``table_size`` is in rules, for every table that ``table_sizes`` does not name.
+    ``certificate`` is a name in the certificate without which nobody may be this switch.
     """
 
     kind: SwitchTarget | None = None
     table_size: int | None = None
     table_sizes: Mapping[str, int] = field(default_factory=dict)
     port_masks: bool = True
+    certificate: str | None = None
     source: Source = NOWHERE
 
     @property
@@ -101,34 +103,49 @@ def _datapath(text: str) -> str:
     return str(number)
 
 
+def _certificate(text: str) -> str:
+    if not 0 < len(text) <= 253 or not text.isprintable() or text != text.strip():
+        raise ValueError("a certificate's name is 1 to 253 printable characters")
+    return text
+
+
 _rules = Number(1, 2**32 - 1, "a number of rules")
+_SETTINGS = (
+    Key(
+        "kind",
+        OneOf({AUTO: None, **{target.value: target for target in SwitchTarget}}),
+        "which rules it gets; auto: what it turns out to be",
+        default=AUTO,
+    ),
+    Key("table_size", _rules, "rules that each of its tables holds"),
+    Key(
+        "table_sizes",
+        NameTable(_rules, "sizes by table, as {policy: 2000}", str, "no table stands here"),
+        "rules that single tables hold",
+    ),
+    Key(
+        "port_masks",
+        OneOf({"true": True, "false": False}),
+        "whether it can match ports under a mask",
+        default=True,
+    ),
+)
+ANY_SWITCH = Record("the settings of all switches", _SETTINGS)
 SWITCH = Record(
     "a switch",
     (
+        *_SETTINGS,
         Key(
-            "kind",
-            OneOf({AUTO: None, **{target.value: target for target in SwitchTarget}}),
-            "which rules it gets; auto: what it turns out to be",
-            default=AUTO,
-        ),
-        Key("table_size", _rules, "rules that each of its tables holds"),
-        Key(
-            "table_sizes",
-            NameTable(_rules, "sizes by table, as {policy: 2000}", str, "no table stands here"),
-            "rules that single tables hold",
-        ),
-        Key(
-            "port_masks",
-            OneOf({"true": True, "false": False}),
-            "whether it can match ports under a mask",
-            default=True,
+            "certificate",
+            ParsedText(_certificate, "the name in its certificate"),
+            "name in the certificate that it must show over TLS",
         ),
     ),
 )
 DOCUMENT = Record(
     "a switches file",
     (
-        Key("default", SWITCH, "what holds where a switch says nothing itself"),
+        Key("default", ANY_SWITCH, "what holds where a switch says nothing itself"),
         Key("switches", NameTable(SWITCH, "switches by datapath id", _datapath), "single switches"),
         Key(
             "links",
@@ -213,5 +230,6 @@ def _setting(read: Read | None, default: SwitchSetting, findings: Findings) -> S
         read.get("table_size", default.table_size),
         own if sizes is not None else default.table_sizes,
         read.get("port_masks", default.port_masks),
+        read.get("certificate"),
         read.source,
     )

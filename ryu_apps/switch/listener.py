@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ryu_apps.connections.identity import certificate_names
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.runtime import DEAD_DISPATCHER, controller, hub, ofp_event, ofproto_parser
 from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
@@ -82,7 +83,8 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
     """One switch's connection. ``tap(connection, type, xid, bytes)`` sees each message of a
     known switch first; what it takes (returns True for) is not parsed into objects at all.
     ``paused()`` is called when no more messages are at hand. Call ``handshake_done()`` once the
-    handshake is. ``tables`` is how many tables the switch announced, ``reported`` its ports."""
+    handshake is. ``tables`` is how many tables the switch announced, ``reported`` its ports;
+    ``names`` are those of its certificate, None without TLS."""
 
     def __init__(
         self,
@@ -92,6 +94,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         paused: Callable[[], None],
         handshake_done: Callable[[], None],
         refused: Refused,
+        names: frozenset[str] | None = None,
     ) -> None:
         super().__init__(sock, address)
         self.socket.settimeout(SOCKET_TIMEOUT)
@@ -100,7 +103,7 @@ class SwitchConnection(controller.Datapath):  # type: ignore[misc]
         self._malformed = 0
         self.handshake_done = handshake_done
         self.tables = MAX_TABLES
-        self.reported = ReportedPorts()
+        self.reported, self.names = ReportedPorts(), names
 
     def _recv_loop(self) -> None:
         rest = b""
@@ -253,10 +256,13 @@ class Listener:
                 self._handshakes += Counter()  # forget addresses without any
 
         try:
+            names = None
             if tls is not None:
                 sock = self._secured(sock, address, tls)
+                names = None if sock is None else certificate_names(sock.getpeercert())
             if sock is not None:
-                SwitchConnection(sock, address, self.tap, self.paused, known, self.refused).serve()
+                ours = self.tap, self.paused, known, self.refused
+                SwitchConnection(sock, address, *ours, names).serve()
         except OSError as error:
             LOG.info("connection from %s ended: %s", address[0], error)
         finally:

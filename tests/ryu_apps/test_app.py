@@ -22,6 +22,7 @@ from policies.rules.layout import Reason
 from policies.rules.rule import Field
 from response.state.policy_versions import Versions
 from response.state.store import Store
+from ryu_apps.connections.driving import ANSWER_WITHIN
 from ryu_apps.openflow.encode import field_bytes
 from tests.support.controller_rig import arp
 from tests.support.running_controller import POLICY, running, status, until
@@ -100,15 +101,20 @@ def test_ports_that_go_are_followed_and_a_stranger_is_remembered_over_a_restart(
     store.close()
 
 
-def test_a_switch_that_connects_again_takes_the_place_of_its_old_connection(
+def test_a_switch_that_connects_again_takes_the_place_of_a_connection_that_is_dead(
     tmp_path: Path,
 ) -> None:
     with running(tmp_path) as controller:
         until(controller, 20, lambda: status(controller))
         old = connected(controller)
-        new = connected(controller)
+        new = LoadSwitch(("127.0.0.1", controller.options.of_port), dpid=1)
+        new.connect()
+        new.wait(lambda: bool(new.switch.rules), ANSWER_WITHIN + 3)
+        assert new.switch.rules, "the old one answered nothing"
+        new.settle()
         old._out += from_stranger()
-        old.wait(lambda: False, 0.5)
+        with pytest.raises(OSError):
+            old.wait(lambda: False, 5)
         assert STRANGER[0] not in macs(controller), "what the old connection sends is ignored"
         old.close()
         new.wait(lambda: False, 0.5)

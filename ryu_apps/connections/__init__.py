@@ -1,0 +1,1 @@
+"""Which connection speaks for a switch."""
