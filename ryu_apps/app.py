@@ -18,7 +18,7 @@ from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
 from response.state.store import StoreError
 from ryu_apps.connections.driving import ECHO_REPLY, SwitchConnections
-from ryu_apps.connections.identity import IdentityRules
+from ryu_apps.connections.identity import DatapathIdentity
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Report, Save, Send
@@ -116,7 +116,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
         self.listener = Listener(self._tap, self._send_collected)
-        rules = IdentityRules(core.admission.settings, settings.listed_only)
+        rules = DatapathIdentity(core.admission.settings, settings.listed_only)
         self.connections = SwitchConnections(self, rules)
 
     def start(self) -> None:
@@ -204,7 +204,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.addresses.add(peer.address[0])
         self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
 
-    def let_go(self, switch: int) -> None:
+    def stop_driving(self, switch: int) -> None:
         """The connection that drove a switch is gone."""
         del self.outgoing[switch]
         self.carry_out(self.core.switch_down(switch, time.time()))

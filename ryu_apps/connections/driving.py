@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from response.ipc.messages import SwitchChanged
-from ryu_apps.connections.identity import IdentityRules
+from ryu_apps.connections.identity import DatapathIdentity
 from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow import messages
 
@@ -38,12 +38,12 @@ class Driver(Protocol):
     """What drives switches: it takes them up, lets them go, and carries effects out."""
 
     def drive(self, peer: SwitchPeer) -> None: ...
-    def let_go(self, switch: int) -> None: ...
+    def stop_driving(self, switch: int) -> None: ...
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
 
 @dataclass(slots=True)
-class Newcomer:
+class WaitingPeer:
     """A second connection that waits for the first one's answer, until a monotonic time."""
 
     peer: SwitchPeer
@@ -57,10 +57,10 @@ class SwitchConnections:
     monotonic, but for ``clock`` (seconds since the epoch), which goes into the audit."""
 
     driver: Driver
-    rules: IdentityRules = field(default_factory=IdentityRules)
+    rules: DatapathIdentity = field(default_factory=DatapathIdentity)
     refused: int = 0
     _driving: dict[int, SwitchPeer] = field(default_factory=dict)
-    _waiting: dict[int, Newcomer] = field(default_factory=dict)
+    _waiting: dict[int, WaitingPeer] = field(default_factory=dict)
     _told: dict[int, int] = field(default_factory=dict)
     _asked: int = 0
 
@@ -80,7 +80,7 @@ class SwitchConnections:
             return self._refuse(peer, "two connections with this datapath id are there", clock)
         self._asked += 1
         token = _TOKEN + str(self._asked).encode()
-        self._waiting[peer.id] = Newcomer(peer, token, now + ANSWER_WITHIN)
+        self._waiting[peer.id] = WaitingPeer(peer, token, now + ANSWER_WITHIN)
         request = messages.message(ECHO_REQUEST, messages.NO_REPLY, token)
         text = f"switch {peer.id}: a second connection, from {_place(peer)}: asking {_place(first)}"
         self.driver.carry_out([Log(logging.WARNING, text), Send(peer.id, request)])
@@ -121,7 +121,7 @@ class SwitchConnections:
     def _replace(self, switch: int) -> None:
         """Let a switch go, and take it up over the connection that waits, if there is one."""
         del self._driving[switch]
-        self.driver.let_go(switch)
+        self.driver.stop_driving(switch)
         newcomer = self._waiting.pop(switch, None)
         if newcomer is not None:
             self._drive(newcomer.peer)

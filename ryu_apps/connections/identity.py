@@ -11,7 +11,7 @@ from policies.rules.layout import zone_of
 
 
 @dataclass(frozen=True, slots=True)
-class IdentityRules:
+class DatapathIdentity:
     """``listed_only``: refuse datapath ids that the switches file does not list."""
 
     settings: Switches = field(default_factory=Switches)

@@ -16,7 +16,7 @@ from ryu_apps.connections.driving import (
     SwitchConnections,
     SwitchPeer,
 )
-from ryu_apps.connections.identity import IdentityRules, certificate_names
+from ryu_apps.connections.identity import DatapathIdentity, certificate_names
 from ryu_apps.effects import Effect, Log, Report, Send
 
 pytestmark = pytest.mark.threat("switch-identity")
@@ -42,8 +42,8 @@ class RecordingDriver:
     def drive(self, peer: SwitchPeer) -> None:
         self.happened.append(("drive", peer))
 
-    def let_go(self, switch: int) -> None:
-        self.happened.append(("let go", switch))
+    def stop_driving(self, switch: int) -> None:
+        self.happened.append(("stop", switch))
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         self.effects += effects
@@ -91,7 +91,7 @@ def test_one_that_does_not_answer_in_time_gives_way() -> None:
     assert two.connections.drives(two.second) and two.first.closed and not two.second.closed
     two.connections.left(two.first)
     assert two.connections.echoed(two.first, two.driver.asked(), CLOCK), "too late"
-    happened = [("drive", two.first), ("let go", 7), ("drive", two.second)]
+    happened = [("drive", two.first), ("stop", 7), ("drive", two.second)]
     assert two.driver.happened == happened and two.connections.refused == 0
 
 
@@ -100,7 +100,7 @@ def test_one_whose_connection_ends_gives_way_at_once() -> None:
     two.connections.left(two.first)
     assert two.connections.drives(two.second)
     two.connections.left(two.second)
-    assert two.driver.happened[-1] == ("let go", 7)
+    assert two.driver.happened[-1] == ("stop", 7)
     two.connections.tick(100.0)
     back = RecordedPeer(7)
     two.connections.arrived(back, 101.0, CLOCK)
@@ -125,7 +125,7 @@ def test_refusals_are_counted_one_by_one_and_reported_less_and_less() -> None:
     assert connections.refused == 100
     assert len(driver.reported()) == 7
     assert all(each.level == logging.ERROR for each in driver.effects if isinstance(each, Log))
-    listed = SwitchConnections(driver, IdentityRules(listed_only=True))
+    listed = SwitchConnections(driver, DatapathIdentity(listed_only=True))
     for switch in range(1, 3 * MOST_TOLD):
         listed.arrived(RecordedPeer(switch), 0.0, CLOCK)
     assert len(listed._told) == MOST_TOLD
@@ -150,16 +150,16 @@ def settings(**certificates: str | None) -> Switches:
     ],
 )
 def test_ids_and_certificates(switch: int, names: set[str] | None, problem: str | None) -> None:
-    rules = IdentityRules(settings(s1="leaf1", s2=None), listed_only=True)
+    rules = DatapathIdentity(settings(s1="leaf1", s2=None), listed_only=True)
     found = rules.problem(switch, None if names is None else frozenset(names), ())
     assert (found is None) if problem is None else (found is not None and problem in found)
 
 
 def test_an_id_that_folds_to_another_s_zone_needs_a_word_in_the_file() -> None:
-    found = IdentityRules().problem(0x1_0000, None, [1, 2])
+    found = DatapathIdentity().problem(0x1_0000, None, [1, 2])
     assert found is not None and "zone of switch 1" in found
-    assert IdentityRules().problem(1, None, [1, 2]) is None, "a second connection of the same"
-    assert IdentityRules(settings(s65536=None)).problem(0x1_0000, None, [1, 2]) is None
+    assert DatapathIdentity().problem(1, None, [1, 2]) is None, "a second connection of the same"
+    assert DatapathIdentity(settings(s65536=None)).problem(0x1_0000, None, [1, 2]) is None
 
 
 def test_names_of_a_certificate_are_those_that_can_be_shown() -> None:
