@@ -9,7 +9,9 @@ from response.ipc import messages as m
 from response.policy_event import PolicyEvent
 from response.state.interfaces import StateStore
 
-ControllerEvent = m.SwitchChanged | m.PolicyApplied | m.PolicyConfirmed | m.PolicyEvents
+ControllerEvent = (
+    m.SwitchChanged | m.LinkChanged | m.PolicyApplied | m.PolicyConfirmed | m.PolicyEvents
+)
 
 
 def note_event(store: StateStore, audit: Audit, event: ControllerEvent, now: float) -> None:
@@ -17,6 +19,8 @@ def note_event(store: StateStore, audit: Audit, event: ControllerEvent, now: flo
     match event:
         case m.SwitchChanged(ts, switch, what, detail):
             audit.append(ts, "switch", {"switch": switch, "what": what, "detail": detail})
+        case m.LinkChanged(ts, what, link, detail):
+            audit.append(ts, "link", {"what": what, **asdict(link), "detail": detail})
         case m.PolicyApplied(ts, files, digest, problem, version):
             data = {"files": list(files), "digest": digest, "problem": problem}
             audit.append(ts, "policy", {**data, "version": version})

@@ -107,7 +107,13 @@ class Analysis:
                 self._event_counters.add_spoofs(spoofs)
             case m.RulesConfirmed():
                 self._lifecycle.confirm(message)
-            case m.SwitchChanged() | m.PolicyApplied() | m.PolicyConfirmed() | m.PolicyEvents():
+            case (
+                m.SwitchChanged()
+                | m.LinkChanged()
+                | m.PolicyApplied()
+                | m.PolicyConfirmed()
+                | m.PolicyEvents()
+            ):
                 note_event(self._store, self._audit, message, now)
         return []
 

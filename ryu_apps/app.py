@@ -272,7 +272,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             self.connections.tick(time.monotonic())
             if now - looked >= LOOK_AROUND_EVERY:
                 looked = now
-                self.carry_out(self.core.look_around())
+                self.carry_out(self.core.look_around(now))
             if self._unsaved and time.monotonic() >= self._save_at:
                 self._save()
             if not self._announced_ready and self._is_ready():

@@ -242,7 +242,8 @@ def status(app: RunningController) -> dict[str, Any]:
             "stragglers": packet_in.flow_tracker.stragglers,
             "malformed_messages": core.malformed,
             "unreadable_frames": packet_in.unreadable_frames,
-            "forged_lldp": core.links.forged,
+            "forged_lldp": core.links.counters.forged,
+            "stale_lldp": core.links.counters.stale,
             "connections_refused": refused.too_many
             + refused.no_handshake
             + refused.tls

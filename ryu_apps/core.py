@@ -32,6 +32,7 @@ from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.enforcement.switch_lifecycle import SwitchLifecycle
 from ryu_apps.fabric.host_discovery import HostDiscovery
 from ryu_apps.fabric.link_discovery import LinkDiscovery
+from ryu_apps.fabric.link_state import LinkWatch
 from ryu_apps.fabric.network_state import NetworkChange, NetworkState
 from ryu_apps.openflow import decode
 from ryu_apps.openflow.messages import EXPERIMENTER
@@ -42,6 +43,7 @@ from ryu_apps.switch.session import Phase, Session
 from ryu_apps.telemetry.adaptive_decider import AdaptiveDecider
 from ryu_apps.telemetry.flow_tracker import FlowTracker
 from ryu_apps.telemetry.packet_in import PacketInHandler
+from topology.fabric import cable_of
 from topology.records import Binding, Link
 
 ERROR, PACKET_IN, FLOW_REMOVED, MULTIPART, BARRIER = 1, 10, 11, 19, 21
@@ -65,8 +67,9 @@ class Core:
         self.desired_state = DesiredState(network, PolicyState.of(policy, files, version))
         self.reconciler = Reconciler(self.desired_state, self.admission.owner, self.sessions)
         self.decisions = DecisionSender(self.reconciler)
-        self.links = LinkDiscovery(network, secret)
         self.hosts = HostDiscovery(network, self._can_probe, self.reconciler.views)
+        watch = LinkWatch(frozenset(map(cable_of, self.admission.settings.links)))
+        self.links = LinkDiscovery(network, secret, self.hosts.mobility, self._can_probe, watch)
         held = self.desired_state.decision_state
         decider = AdaptiveDecider(lambda: held.decisions.values(), lambda: held.feeds)
         self.packet_in = PacketInHandler(
@@ -99,7 +102,7 @@ class Core:
         retained: RetainedIntents | None = None,
     ) -> None:
         """Restore the state of an earlier run."""
-        self.desired_state.restore(bindings, links, decisions, feeds, retained)
+        self.desired_state.restore(bindings, self.links.possible(links), decisions, feeds, retained)
 
     def greeting(self, now: float) -> list[Message]:
         """What an analysis that just started must receive before anything else."""
@@ -178,10 +181,10 @@ class Core:
         if session is None:
             return []
         known = len(session.reported.problems)
-        change = self.links.port_changed(session, port, mac, up)
+        change = self.links.port_changed(session, port, mac, up, now)
         new = session.reported.texts()[known:]
         effects = [*odd_ports(session, new, now), *self._follow(change, now)]
-        return effects + (self.links.announce(session) if port in session.ports else [])
+        return effects + (self.links.announce(session, now) if port in session.ports else [])
 
     def _follow(self, change: NetworkChange, now: float) -> list[Effect]:
         """What a change of the network changes on the switches."""
@@ -281,10 +284,10 @@ class Core:
             effects += self._expire_intents(now)
         return effects + self._save_retained()
 
-    def look_around(self) -> list[Effect]:
+    def look_around(self, now: float) -> list[Effect]:
         """Ask every ready switch what nobody reports unasked; call every few seconds."""
         ready = self.reconciler.ready()
-        return [effect for session in ready for effect in self.lifecycle.look_around(session)]
+        return [effect for session in ready for effect in self.lifecycle.look_around(session, now)]
 
     def _expire_intents(self, now: float) -> list[Effect]:
         """Give intents near their end a timer on the switch, and remove ended ones."""

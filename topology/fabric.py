@@ -19,9 +19,14 @@ def cable_of(link: Link) -> Cable:
     return (*near, *far) if near < far else (*far, *near)
 
 
+def reversed_link(link: Link) -> Link:
+    """The other direction of the same cable."""
+    return Link(link.peer_switch, link.peer_port, link.switch, link.port)
+
+
 @dataclass(frozen=True, slots=True)
 class Fabric:
-    """The known links. A link counts once either direction was seen. ``tree`` are the cables that
+    """The known links, each with both its directions. ``tree`` are the cables that
     multicast takes. A cable stays in the tree while it exists; another one joins only to replace a
     missing one. So a mixture of old and new trees, while switches are updated one after the other,
     never has a loop.
@@ -56,14 +61,16 @@ class Fabric:
 
     def without_port(self, switch: int, port: int) -> Fabric:
         """The fabric after a port went down, without both directions of its link."""
+        return self.without(self.at(switch, port))
+
+    def at(self, switch: int, port: int) -> list[Link]:
+        """The links of a port, in both directions."""
         here = (switch, port)
-        return self.without(
-            [
-                link
-                for link in self.links
-                if here in ((link.switch, link.port), (link.peer_switch, link.peer_port))
-            ]
-        )
+        return [
+            link
+            for link in self.links
+            if here in ((link.switch, link.port), (link.peer_switch, link.peer_port))
+        ]
 
     def trunks(self, switch: int) -> frozenset[int]:
         """Ports of ``switch`` that lead to another switch."""

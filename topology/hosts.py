@@ -100,12 +100,29 @@ class HostTable:
         self.down.discard(place)
 
     def occupant(self, place: Place) -> str | None:
-        """The host known on a port, by its name or MAC, or None."""
+        """The host known on a port, by its name or MAC, or None; not one whose port was down since
+        it was seen."""
         name = self._owners.get(place)
         if name is None and self._on_port[place] and place not in self.left:
             here = (b for b in self.discovered.values() if (b.switch, b.port) == place)
             name = next((binding.mac for binding in here), None)
         return name
+
+    def owner_of(self, place: Place) -> str | None:
+        """The declared host that a port belongs to, or None."""
+        return self._owners.get(place)
+
+    def found_on(self, place: Place) -> tuple[Binding, ...]:
+        """What was discovered on a port, one binding for each MAC."""
+        if not self._on_port[place]:
+            return ()
+        here = (b for b in self.discovered.values() if (b.switch, b.port) == place)
+        return tuple({binding.mac: binding for binding in here}.values())
+
+    def leave(self, known: Binding) -> None:
+        """Forget a discovered host, with all its addresses, that is no longer on its port."""
+        self.discovered = {k: b for k, b in self.discovered.items() if b.mac != known.mac}
+        self._index()
 
     def vacate(self, place: Place) -> bool:
         """Forget the hosts discovered on a port; whether there were any."""

@@ -67,6 +67,19 @@ def _switch(data: dict[str, Any]) -> str:
     )
 
 
+def _link(data: dict[str, Any]) -> str:
+    near = f"switch {data['switch']} port {data['port']}"
+    far = f"switch {data['peer_switch']} port {data['peer_port']}"
+    return f"{near} to {far} {data['what']}: {data['detail']}"
+
+
+def _host(data: dict[str, Any]) -> str:
+    first = data["events"][0]
+    more = f"; {data['count'] - 1} more" if data["count"] > 1 else ""
+    where = f"on switch {first['switch']} port {first['port']}"
+    return f"{first['mac']} {first['ip']} {first['what']} {where}{more}"
+
+
 def _policy(data: dict[str, Any]) -> str:
     what = "applied" if data["problem"] is None else f"refused: {data['problem']}"
     return f"{_short(data['files'])} {what}, digest {data['digest'][:16]}"
@@ -124,6 +137,8 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "spoof": _spoof,
     "lost": _lost,
     "switch": _switch,
+    "link": _link,
+    "host": _host,
     "policy": _policy,
     "feed": _feed,
     "checkpoint": lambda data: f"number {data['number']} signs everything up to {data['seq']}",

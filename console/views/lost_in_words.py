@@ -28,6 +28,9 @@ _WORDS = {
     "malformed_messages": ("malformed message of a switch", "malformed messages of switches"),
     "unreadable_frames": ("unreadable packet copy", "unreadable packet copies"),
     "forged_lldp": ("forged link discovery frame", "forged link discovery frames"),
+    "stale_lldp": (
+        "late or repeated link discovery frame", "late or repeated link discovery frames",
+    ),
     "connections_refused": (
         "connection to the controller refused", "connections to the controller refused",
     ),

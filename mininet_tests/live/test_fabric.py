@@ -16,7 +16,7 @@ from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
 from mininet_tests.lab.lab import Lab
 from mininet_tests.lab.machine import vsctl
-from ryu_apps.openflow.ethernet import lldp_frame
+from ryu_apps.openflow.discovery_frames import DiscoveryFrame, lldp_frame
 from topology.records import Link
 
 RAW = str(Path(__file__).resolve().parents[1] / "traffic" / "raw.py")
@@ -146,13 +146,15 @@ def test_a_ring_carries_on_without_its_controller_and_a_host_forges_no_link() ->
         caught = lab.host("c").start(
             [sys.executable, RAW, "catch", "eth0", "4", "lldp"], stdout=subprocess.PIPE
         )
-        forged = lldp_frame(4, 77, bytes(6), b"guessed")
+        made = DiscoveryFrame(4, 77, b"whatever", time.time())
+        forged = lldp_frame(made, bytes(6), b"guessed")
         assert lab.host("a").run([sys.executable, RAW, "send", "eth0", forged.hex()]).ok
-        repeated = lldp_frame(4, 77, bytes(6), (state / "discovery.key").read_bytes())
+        repeated = lldp_frame(made, bytes(6), (state / "discovery.key").read_bytes())
         assert lab.host("a").run([sys.executable, RAW, "send", "eth0", repeated.hex()]).ok
         assert said_lines(caught) == []
         assert sorted(trunks(state, 3)) == [101, 102]
-        assert ask_controller(state, {"do": "status"})["lost"]["forged_lldp"] == 2
+        lost = ask_controller(state, {"do": "status"})["lost"]
+        assert (lost["forged_lldp"], lost["stale_lldp"]) == (1, 1)
         controller.kill()
         done = said(talking(lab, 1.0))
         assert done["answered"] == done["sent"] > 10

@@ -18,7 +18,8 @@ _NAMES = {
     "enforce": "Rules asked for", "withdraw": "Removal of rules asked for",
     "confirmed": "Rules confirmed by switch", "removed": "Removal confirmed by switch",
     "spoof": "Spoofed packets", "lost": "Records lost", "policy": "Policy",
-    "switch": "Switch", "feed": "Threat feed", "hold": "Automatic action held or resumed",
+    "switch": "Switch", "link": "Link between switches", "host": "Undeclared hosts",
+    "feed": "Threat feed", "hold": "Automatic action held or resumed",
     "checkpoint": "Audit checkpoint", "started": "Analysis started",
 }  # fmt: skip
 _SEVERITY = {"alert": 6, "decision": 7, "spoof": 4, "lost": 3, "hold": 5}

@@ -27,6 +27,8 @@ Kind = Literal[
     "policy",  # the policy that the controller goes by, or that it refused
     "rollout",  # a policy version was staged, applied, confirmed, rolled back, reverted
     "switch",  # a switch connected, was reconciled, failed
+    "link",  # a cable's ports became trunks, are none any more, or were refused
+    "host",  # undeclared hosts that were found, moved or left, over a while
     "spoof",  # spoofed packets, counted over a while
     "lost",  # records that a full queue dropped, counted
     "alert",  # what was seen, with features, path and records

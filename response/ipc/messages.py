@@ -10,7 +10,7 @@ from msgspec import Struct
 from response.decision import Decision, InstalledRule
 from response.feed_listing import ListFeed
 from response.policy_event import PolicyEvent
-from topology.records import Binding, FlowRecord, SpoofedPacket
+from topology.records import Binding, FlowRecord, Link, SpoofedPacket
 
 
 class IpcMessage(Struct, frozen=True, tag=True, forbid_unknown_fields=True):
@@ -62,6 +62,25 @@ class SwitchChanged(IpcMessage, frozen=True):
     switch: int
     what: str
     detail: str
+
+
+class LinkChanged(IpcMessage, frozen=True):
+    """Controller → analysis: both ports of a cable became trunks (``what`` is ``found``), are none
+    any more (``lost``), or were not taken for trunks (``refused``), for the audit."""
+
+    ts: float
+    what: str
+    link: Link
+    detail: str
+
+
+class HostPlaced(IpcMessage, frozen=True):
+    """Controller → analysis: an undeclared host was ``found``, has ``moved`` or is ``gone``, for
+    the audit; ``binding`` is its place, the old one where it is gone."""
+
+    ts: float
+    what: str
+    binding: Binding
 
 
 class PolicyApplied(IpcMessage, frozen=True):
@@ -152,6 +171,8 @@ Message = (
     | SpoofsSeen
     | RulesConfirmed
     | SwitchChanged
+    | LinkChanged
+    | HostPlaced
     | PolicyApplied
     | PolicyEvents
     | PolicyConfirmed

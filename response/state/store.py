@@ -18,8 +18,8 @@ from response.audit.chain import AuditEntry, AuditHead
 from response.decision import Decision, DecisionState
 from response.feed_listing import ListFeed
 from response.state import schema
-from response.state.database_connection import Parameters, StoreDamaged, StoreError
 from response.state.database import FILE, Database
+from response.state.database_connection import Parameters, StoreDamaged, StoreError
 from response.state.interfaces import FlowFilter, StoredAlert, StoredFlow
 from topology.records import Binding, DroppedSource, FlowRecord, Link
 

@@ -112,11 +112,11 @@ class SwitchLifecycle:
             return drift.unread(session, NO_ANSWER, now)
         return drift.check_when_due(session, now)
 
-    def look_around(self, session: Session) -> list[Effect]:
+    def look_around(self, session: Session, now: float) -> list[Effect]:
         """Send discovery frames, read what telemetry lost, and say again how fragments are to be
         treated; call every few seconds."""
         lost = Send(session.switch, session.telemetry_loss.ask())
-        return [*self.links.announce(session), lost, *fragments(session)]
+        return [*self.links.announce(session, now), lost, *fragments(session)]
 
     def _follow_refusal(self, session: Session, now: float) -> list[Effect]:
         """Consequences of a refused change beyond that change."""
@@ -142,7 +142,7 @@ class SwitchLifecycle:
                 *effects,
                 Send(session.switch, session.role.claim()),
                 *self.reconciler.permit_link_discovery(session, now),
-                *self.links.announce(session),
+                *self.links.announce(session, now),
             ]
         if session.phase is not Phase.READY:
             return []

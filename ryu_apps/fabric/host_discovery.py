@@ -79,6 +79,8 @@ class HostDiscovery:
         if challenge is None:
             return NO_CHANGE
         known, claimant = challenge.known, challenge.claimant
+        if claimant is None:
+            return NO_CHANGE  # the link discovery that asked is refused while it answers
         why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
         return self._spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
 
@@ -97,12 +99,16 @@ class HostDiscovery:
             known, new = challenge.known, challenge.claimant
             if not self.can_probe(known.switch):
                 continue  # it could not answer: its switch has gone meanwhile
+            moved = True
+            text = f"host {known.mac} does not answer on switch {known.switch} port {known.port}"
+            if new is None:
+                hosts.leave(known)
+                effects.append(Log(logging.INFO, text + " any more: it is gone"))
+                continue
             hosts.gone(known, new)
             hosts.check_source(new.mac, new.ip, new.switch, new.port)
-            moved = True
-            text = (
-                f"host {known.mac} does not answer on switch {known.switch} port {known.port} any "
-                f"more: {new.ip} of {new.mac} is on switch {new.switch} port {new.port} now"
+            text += (
+                f" any more: {new.ip} of {new.mac} is on switch {new.switch} port {new.port} now"
             )
             effects.append(Log(logging.INFO, text))
         if not moved:

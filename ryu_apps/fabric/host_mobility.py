@@ -30,11 +30,11 @@ _OWN_SIX = IPv6Address(link_local_number(PROBE_MAC))
 
 @dataclass(slots=True)
 class Challenge:
-    """Whether ``known`` is still where it was; ``claimant`` claims to be it elsewhere. Times in
-    seconds since the epoch."""
+    """Whether ``known`` is still where it was; ``claimant`` claims to be it elsewhere, None where
+    its port is taken for a cable's end. Times in seconds since the epoch."""
 
     known: Binding
-    claimant: Binding
+    claimant: Binding | None
     addresses: tuple[str, ...]
     probed: float
     until: float
@@ -48,12 +48,14 @@ class HostMobility:
     open: dict[tuple[int, int, str], Challenge] = field(default_factory=dict)
 
     def challenge(
-        self, hosts: HostTable, known: Binding, claimant: Binding, now: float
+        self, hosts: HostTable, known: Binding, claimant: Binding | None, now: float
     ) -> list[Send] | None:
         """Probe the old port; None when it answered a moment ago, or too many are being probed."""
         key = (known.switch, known.port, known.mac)
         challenge = self.open.get(key)
         if challenge is not None:
+            if challenge.claimant is None:
+                challenge.claimant = claimant
             return None if challenge.answered is not None else []
         if len(self.open) >= MAX_CHALLENGES:
             return None

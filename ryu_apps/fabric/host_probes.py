@@ -13,7 +13,6 @@ from ryu_apps.openflow.ethernet import (
     ETH_IPV6,
     NEIGHBOUR_ADVERTISEMENT,
     Frame,
-    lldp_frame,
 )
 from topology.addresses import is_bindable, is_host_mac, link_local
 from topology.hosts import HostTable
@@ -22,12 +21,6 @@ TABLE_PORT = 0xFFFF_FFF9  # OFPP_TABLE: run a packet through the rules
 LOCAL_PORT = 0xFFFF_FFFE
 NOBODY, NOBODY6 = "0.0.0.0", "::"
 WHOLE_FRAME = 128  # copies are cut at this length; shorter ones are complete
-
-
-def announcement(switch: int, port: int, mac: bytes, secret: bytes) -> bytes:
-    """A packet-out of a signed LLDP frame."""
-    frame = lldp_frame(switch, port, mac, secret)
-    return messages.packet_out(frame, (port,))
 
 
 SERVING = {

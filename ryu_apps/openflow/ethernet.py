@@ -1,9 +1,7 @@
-"""The few header bytes that matter of an Ethernet frame, and the LLDP frames Septum sends."""
+"""The few header bytes that matter of an Ethernet frame."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import struct
 from functools import lru_cache
 from ipaddress import IPv6Address
@@ -16,9 +14,6 @@ NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
 IPV6_FRAGMENT = 44
 IPV6_EXTENSIONS = frozenset({0, 43, IPV6_FRAGMENT, 60})
-LLDP_MULTICAST = bytes.fromhex("0180c200000e")
-SEPTUM_OUI = b"\x02\x53\x50"  # locally administered
-TAG_SIZE = 16
 KNOWN = 1 << 16  # addresses whose text is kept
 _TYPE = struct.Struct("!H")
 _IPV4 = struct.Struct("!BxH2xHxB2x4s4s")
@@ -179,47 +174,3 @@ def _ports(data: bytes, at: int, proto: int) -> tuple[int, int]:
     if proto in (1, 58):
         return data[at], data[at + 1]
     return 0, 0
-
-
-def lldp_frame(switch: int, port: int, mac: bytes, secret: bytes) -> bytes:
-    """An LLDP frame that only this controller can have made: it carries a keyed tag."""
-    chassis = b"\x07" + b"dpid:%016x" % switch
-    port_id = b"\x07" + str(port).encode()
-    tag = _tag(switch, port, secret)
-    parts = (
-        _tlv(1, chassis),
-        _tlv(2, port_id),
-        _tlv(3, struct.pack("!H", 120)),
-        _tlv(127, SEPTUM_OUI + b"\x01" + tag),
-        _tlv(0, b""),
-    )
-    return LLDP_MULTICAST + mac + struct.pack("!H", ETH_LLDP) + b"".join(parts)
-
-
-def read_lldp(data: bytes, secret: bytes) -> tuple[int, int] | None:
-    """Switch and port that sent one of our LLDP frames; None for any other, forged ones too."""
-    values: dict[int, bytes] = {}
-    at = 14
-    while at + 2 <= len(data):
-        (head,) = struct.unpack_from("!H", data, at)
-        kind, length = head >> 9, head & 0x1FF
-        values[kind] = data[at + 2 : at + 2 + length]
-        at += 2 + length
-        if kind == 0:
-            break
-    try:
-        switch = int(values[1].removeprefix(b"\x07dpid:"), 16)
-        port = int(values[2].removeprefix(b"\x07"))
-    except (KeyError, ValueError):
-        return None
-    tag = values.get(127, b"").removeprefix(SEPTUM_OUI + b"\x01")
-    return (switch, port) if hmac.compare_digest(tag, _tag(switch, port, secret)) else None
-
-
-def _tag(switch: int, port: int, secret: bytes) -> bytes:
-    text = b"%d %d" % (switch, port)
-    return hmac.new(secret, text, hashlib.sha256).digest()[:TAG_SIZE]
-
-
-def _tlv(kind: int, value: bytes) -> bytes:
-    return struct.pack("!H", kind << 9 | len(value)) + value

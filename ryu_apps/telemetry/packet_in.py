@@ -63,7 +63,7 @@ class PacketInHandler:
         else:
             reason = stateless_reason(copy, target)
         if reason == Reason.LINK:
-            return self.links.frame_received(*place, copy.frame, now)
+            return self.links.frame_received(session, port, copy.frame, now)
         frame = ethernet.read_frame(copy.frame)
         if frame is None:
             self.unreadable_frames += 1

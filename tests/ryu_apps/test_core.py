@@ -39,12 +39,13 @@ from ryu_apps.core import FLOW_REMOVED, PACKET_IN
 from ryu_apps.effects import Save
 from ryu_apps.enforcement.reconciler import CACHES_FOLLOW
 from ryu_apps.openflow import messages
+from ryu_apps.openflow.discovery_frames import DiscoveryFrame, lldp_frame
 from ryu_apps.openflow.encode import field_bytes, match_bytes
-from ryu_apps.openflow.ethernet import lldp_frame
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
 from ryu_apps.switch.table_reader import TIMEOUT as READ_TIMEOUT
 from tests.support.controller_rig import HOLD, POLICY, PORTS, READ, WEB, Rig, arp, tcp, udp
+from tests.support.discovery import cable
 from tests.support.fake_switch import FakeSwitch
 
 
@@ -274,11 +275,12 @@ def test_links_are_found_and_survive_forgery() -> None:
     rig = Rig()
     rig.connect(1)
     rig.connect(2)
-    rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"wrong"), 3)
-    assert not rig.core.network.fabric.links and rig.core.links.forged == 1
-    rig.packet(2, Reason.LINK, lldp_frame(1, 1, bytes(6), b"secret"), 3)
+    made = DiscoveryFrame(1, 3, b"nonce678", rig.now)
+    rig.packet(2, Reason.LINK, lldp_frame(made, bytes(6), b"wrong"), 3)
+    assert not rig.core.network.fabric.links and rig.core.links.counters.forged == 1
+    cable(rig, (1, 1), (2, 3))
     assert not rig.core.network.fabric.links, "a declared host's port is never a trunk"
-    rig.packet(2, Reason.LINK, lldp_frame(1, 3, bytes(6), b"secret"), 3)
+    cable(rig, (1, 3), (2, 3))
     assert rig.core.network.fabric.next_ports(2) == {1: 3}
     rig.carry_out(rig.core.port_changed(1, 3, None, False, rig.now))
     assert rig.core.network.fabric.next_ports(2) == {}

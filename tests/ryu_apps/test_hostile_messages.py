@@ -110,7 +110,7 @@ class HostileSwitch(RuleBasedStateMachine):
     @rule()
     def ask(self) -> None:
         core, now = self.rig.core, self.rig.now
-        self.withhold([*core.check(now), *core.read_counters(), *core.look_around()])
+        self.withhold([*core.check(now), *core.read_counters(), *core.look_around(now)])
 
     @rule(seconds=st.sampled_from([0.1, SETTLE, 5.0, 11.0]))
     def wait(self, seconds: float) -> None:

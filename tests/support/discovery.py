@@ -39,9 +39,11 @@ def arrives(rig: Rig, frame: bytes, place: Place) -> None:
 
 def cable(rig: Rig, one: Place, other: Place, rounds: int = 2) -> None:
     """A cable (or two hosts that pass on what they get): what leaves here arrives there."""
+    passed = {place: len(sent(rig, place)) for place in (one, other)}
     for _ in range(rounds):
         for near, far in ((one, other), (other, one)):
-            before = len(sent(rig, near))
             announce(rig, near[0])
-            for frame in sent(rig, near)[before:]:
+            new = sent(rig, near)[passed[near] :]
+            passed[near] += len(new)
+            for frame in new:
                 arrives(rig, frame, far)

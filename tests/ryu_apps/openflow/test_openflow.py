@@ -10,8 +10,9 @@ from policies.compiler.stateful.base import base_rules, port_rules
 from policies.rules import layout
 from policies.rules.rule import Field, Goto, Rule, match
 from ryu_apps.openflow import decode, messages
+from ryu_apps.openflow.discovery_frames import DiscoveryFrame, lldp_frame, read_lldp
 from ryu_apps.openflow.encode import WireRule, flow_mod, match_bytes, wire_rule
-from ryu_apps.openflow.ethernet import lldp_frame, read_frame, read_lldp
+from ryu_apps.openflow.ethernet import read_frame
 from ryu_apps.openflow.fields import BY_NAME
 
 RULES = [wire_rule(rule) for rule in (*base_rules(7), *port_rules((1, 2), frozenset({3})))]
@@ -122,8 +123,9 @@ def test_field_sizes_are_bytes_of_the_value() -> None:
 
 
 def test_our_lldp_comes_back_and_a_forged_one_does_not() -> None:
-    frame = lldp_frame(3, 7, bytes(6), b"secret")
-    assert read_lldp(frame, b"secret") == (3, 7)
+    sent = DiscoveryFrame(3, 7, b"nonce678", 1_700_000_000.5)
+    frame = lldp_frame(sent, bytes(6), b"secret")
+    assert read_lldp(frame, b"secret") == sent
     assert read_lldp(frame, b"another") is None
     forged = frame.replace(b"dpid:0000000000000003", b"dpid:0000000000000004")
     assert read_lldp(forged, b"secret") is None

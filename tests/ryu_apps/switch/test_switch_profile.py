@@ -276,5 +276,5 @@ def test_how_fragments_are_treated_is_said_again() -> None:
     rig = Rig()
     switch = rig.connect()
     switch.fragments = 0
-    rig.carry_out(rig.core.look_around())
+    rig.carry_out(rig.core.look_around(rig.now))
     assert switch.fragments == 3
