@@ -10,7 +10,6 @@ import os
 import signal
 import struct
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
+from analysis.python_program import command
 from benchmarks.noted import SCORED
 from benchmarks.openflow_load import LoadSwitch, opening_frame, packet_in, percentile
 from benchmarks.runner import Benchmark, Figure, Target, median, ratio
@@ -105,9 +105,9 @@ def events(count: int, first: int, copies: bool) -> Events:
 def _on_first_core(argv: Sequence[str], environment: dict[str, str]) -> Iterator[None]:
     """A program on one core of its own, ended as a user would; this process on the others."""
     cores = sorted(os.sched_getaffinity(0))
-    command = ["taskset", "-c", str(cores[0]), sys.executable, "-m", *argv]
+    program = ["taskset", "-c", str(cores[0]), *command(*argv)]
     process = subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)} | environment, cwd=ROOT,
+        program, env=os.environ | environment, cwd=ROOT,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     os.sched_setaffinity(0, cores[1:] or cores)

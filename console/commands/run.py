@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.python_program import command
 from console.errors import NO, CommandError
 from console.options.network import SwitchesFile, switches_at
 from console.options.policy import IncludeRoot
@@ -120,7 +121,8 @@ def run(
     # process turns into it.
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "ryu_apps", json.dumps(settings)])
+    program = command("ryu_apps", json.dumps(settings))
+    os.execv(program[0], program)
 
 
 def _tls(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from analysis.python_program import command
 from console.clients.analysis_socket import ask_analysis
 from console.clients.controller import ask_controller
 from console.errors import CommandError
@@ -75,12 +76,7 @@ class AccusedOptions(ControllerOptions):
             "ready_file": str(ready),
             "expect_switches": self.switches,
         }
-        return [
-            sys.executable,
-            "-m",
-            "mininet_tests.experiments.forced_alerts",
-            json.dumps(settings),
-        ]
+        return command("mininet_tests.experiments.forced_alerts", json.dumps(settings))
 
 
 @dataclass(slots=True)

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.python_program import command
 from mininet_tests.lab.namespace import Processes, kill_group
 from mininet_tests.lab.plan import LabError
 
@@ -30,7 +30,7 @@ class ControllerOptions:
     extra: tuple[str, ...] = ()
 
     def command(self, ready: Path) -> list[str]:
-        argv = [sys.executable, "-m", "console", "run", "--policy", str(self.policy)]
+        argv = command("console", "run", "--policy", str(self.policy))
         argv += ["--state", str(self.state), "--of-port", str(self.of_port)]
         argv += ["--ready-file", str(ready), "--expect-switches", str(self.switches)]
         return [*argv, *(() if self.adapt else ("--no-adapt",)), *self.extra]
@@ -73,13 +73,12 @@ class Controller:
                 f"port {self.options.of_port} on {LOOPBACK} is in use: choose another (--of-port)"
             )
         self._ready.unlink(missing_ok=True)
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
         with open(self.log_path, "a", encoding="utf-8") as log:
             self._process = self._processes.start(
                 self.options.command(self._ready),
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                environment=environment,
+                environment=dict(os.environ),
                 ending="TERM",
             )
 

@@ -110,6 +110,7 @@ def _http(site: LabPrograms, host: RunningHost, port: int) -> list[str]:
     folder = str(host.directory / "www")
     return [
         "/usr/bin/python3",
+        "-I",
         "-m",
         "http.server",
         str(port),

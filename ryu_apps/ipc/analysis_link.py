@@ -11,13 +11,13 @@ import logging
 import os
 import socket
 import subprocess
-import sys
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
 
 from analysis.options import MODULE, socket_argument
+from analysis.python_program import command
 from response.ipc.framing import Decoder, FramingError, framed
 from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen, Unsent
 from ryu_apps.runtime import hub
@@ -171,17 +171,13 @@ class AnalysisLink:
     def _run_once(self) -> None:
         ours, theirs = socket.socketpair()
         self._connection = ours
-        command = [
-            sys.executable,
-            "-m",
-            self._program.module,
-            *socket_argument(theirs.fileno()),
-            *self._program.arguments,
-        ]
+        arguments = *socket_argument(theirs.fileno()), *self._program.arguments
         os.set_inheritable(theirs.fileno(), True)
         with theirs:
             self._process = subprocess.Popen(
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                command(self._program.module, *arguments),
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
             )
         for message in reversed(self._greeting()):
             self.outbox.waiting.appendleft(message)

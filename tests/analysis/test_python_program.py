@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.house.structure import PRODUCT, module_lengths
 from mininet_tests.lab.controller import ROOT, Controller, ControllerOptions, free_port
-from tests.support.running_controller import POLICY
+from tests.support.running_controller import policy_without_switches
 
 pytestmark = [pytest.mark.thorough, pytest.mark.threat("child-imports")]
 
@@ -24,6 +26,15 @@ import os, pathlib
 with open(pathlib.Path({mark!r}), "a") as mark:
     print(__name__, os.getpid(), file=mark)
 """
+
+
+def test_nothing_else_starts_an_interpreter() -> None:
+    started = {
+        name
+        for name in module_lengths(ROOT, (*PRODUCT, "mininet_tests/lab", "mininet_tests/scenario"))
+        if re.search(r"sys\.executable|python3?\", \"-m", (ROOT / name).read_text(encoding="utf-8"))
+    }
+    assert started == {"analysis/python_program.py"}
 
 
 @pytest.fixture
@@ -46,7 +57,8 @@ def imported(planted: Path) -> str:
 @contextmanager
 def septum_run(tmp_path: Path, **options: object) -> Iterator[subprocess.Popen[str]]:
     """``septum run`` as an installed script starts it, whose own imports are its own affair."""
-    words = ["run", "--policy", str(POLICY), "--state", str(tmp_path / "state"),
+    policy = str(policy_without_switches(tmp_path))
+    words = ["run", "--policy", policy, "--state", str(tmp_path / "state"),
              "--of-port", str(free_port()), "--ready-file", str(tmp_path / "ready")]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-I", "-c", SEPTUM, *words],
@@ -63,7 +75,6 @@ def septum_run(tmp_path: Path, **options: object) -> Iterator[subprocess.Popen[s
         process.communicate(timeout=20)
 
 
-@pytest.mark.xfail(strict=True, reason="`python -m` imports from the working directory")
 def test_the_controller_and_the_analysis_do_not_import_from_the_working_directory(
     tmp_path: Path, planted: Path
 ) -> None:
@@ -72,7 +83,6 @@ def test_the_controller_and_the_analysis_do_not_import_from_the_working_director
     assert imported(planted) == ""
 
 
-@pytest.mark.xfail(strict=True, reason="variables of Python's are followed")
 def test_nor_from_where_the_environment_names(tmp_path: Path, planted: Path) -> None:
     environment = {
         **os.environ, "PYTHONPATH": str(planted), "PYTHONSTARTUP": str(planted / "startup.py"),
@@ -83,14 +93,15 @@ def test_nor_from_where_the_environment_names(tmp_path: Path, planted: Path) -> 
     assert imported(planted) == ""
 
 
-@pytest.mark.xfail(strict=True, reason="`python -m` imports from the working directory")
 def test_nor_do_the_programs_of_the_lab(
     tmp_path: Path, planted: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lab's controller, as the demo starts it from wherever somebody stands."""
     monkeypatch.chdir(planted)
     monkeypatch.setenv("PYTHONPATH", str(planted))
-    options = ControllerOptions(POLICY, tmp_path / "state", free_port(), 0)
+    options = ControllerOptions(
+        policy_without_switches(tmp_path), tmp_path / "state", free_port(), 0
+    )
     controller = Controller(options, tmp_path)
     controller.start()
     try:

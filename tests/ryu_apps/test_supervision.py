@@ -19,7 +19,7 @@ from console.clients.controller import ask_controller
 from console.errors import CommandError
 from mininet_tests.lab.controller import ROOT, free_port
 from tests.support.faulty_controller import PROBLEM, TIMES
-from tests.support.running_controller import POLICY
+from tests.support.running_controller import policy_without_switches
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(60), pytest.mark.threat("supervised-loops")]
 
@@ -35,7 +35,8 @@ class FaultyController:
         self.ready = directory / "ready"
         self.port = free_port()
         settings = {
-            "policy_paths": [str(POLICY)], "state": str(self.state), "port": self.port,
+            "policy_paths": [str(policy_without_switches(directory))], "state": str(self.state),
+            "port": self.port,
             "ready_file": str(self.ready), "analysis": analysis,
         }  # fmt: skip
         with self.log.open("w") as log:

@@ -13,6 +13,23 @@ from mininet_tests.lab.controller import ROOT, Controller, ControllerOptions, fr
 
 POLICY = ROOT / "policies" / "examples" / "shop.yaml"
 
+WITHOUT_SWITCHES = """
+apiVersion: septum/v1
+kind: SegmentPolicy
+metadata: {name: small}
+hosts: {a: {ip: [10.0.0.1], labels: {role: desk}}}
+segments: {office: {members: [{labels: {role: desk}}]}}
+intents: [{name: all, from: office, to: office, services: [tcp], action: allow}]
+defaults: {action: deny, mode: enforce}
+"""
+
+
+def policy_without_switches(directory: Path) -> Path:
+    """A policy file with which a controller is ready before any switch connects."""
+    path = directory / "without-switches.yaml"
+    path.write_text(WITHOUT_SWITCHES, encoding="utf-8")
+    return path
+
 
 @contextmanager
 def running(directory: Path, *extra: str, switches: int = 0) -> Iterator[Controller]:

@@ -28,7 +28,7 @@ PATIENCE = 20.0
 class RunningLink:
     """A link that runs, what its child wrote down, and the replies that came back."""
 
-    def __init__(self, directory: Path, module: str = "recording_analysis") -> None:
+    def __init__(self, directory: Path, module: str = "tests.support.recording_analysis") -> None:
         from response.ipc.messages import Reply
         from ryu_apps.ipc.analysis_link import AnalysisLink, AnalysisProgram
         from ryu_apps.runtime import hub
@@ -219,7 +219,7 @@ def alive(pid: int) -> bool:
 def test_the_link(scenario: Any, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, __file__, scenario.__name__, str(tmp_path)],
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'support'}"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
