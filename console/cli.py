@@ -49,6 +49,7 @@ COMMAND_MODULES = (
         "replay", "console.commands.replay", "Run the whole pipeline over recorded traffic."
     ),
     CommandModule("flows", "console.commands.flows", "List connections with their verdicts."),
+    CommandModule("why", "console.commands.why", "Tell why a host or a connection does not work."),
     CommandModule("decisions", "console.commands.decisions", "Machine decisions."),
     CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
     CommandModule("models", "console.commands.models", "Versions of the learned model."),

@@ -15,6 +15,7 @@ import typer
 
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, opened
 from console.errors import CommandError
+from console.options.policy import count as plural
 from console.views.flow_lines import (
     FlowNames,
     counted,
@@ -147,7 +148,7 @@ def _print_counts(found: _Found, as_json: bool) -> None:
         return
     print_table(
         ("verdict", "decided by", "how many"),
-        ((verdict, cause, f"{number:,} {unit}") for verdict, cause, number, unit in rows),
+        ((verdict, cause, plural(number, unit)) for verdict, cause, number, unit in rows),
     )
 
 

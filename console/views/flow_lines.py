@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from console.clients.state_directory import moment
+from console.options.policy import count
 from console.terminal import one_line
 from response.state.interfaces import StoredFlow
 from topology.records import DroppedSource, FlowRecord
@@ -61,7 +62,7 @@ def flow_line(flow: StoredFlow, names: FlowNames) -> str:
 def spoof_line(seen: DroppedSource, names: FlowNames) -> str:
     sender = names.of(seen.ip) if seen.ip else seen.mac
     place = f"{sender} on switch {seen.switch} port {seen.port}"
-    dropped = f"{seen.packets} packet{'' if seen.packets == 1 else 's'}"
+    dropped = count(seen.packets, "packet")
     return one_line(f"{moment(seen.ts)}  {place:<44}  {dropped:<11}  deny (spoof: {seen.reason})")
 
 
@@ -90,14 +91,14 @@ def score_words(score: float | None, alert: str | None = None) -> str:
 def counted(
     flows: Iterable[StoredFlow], spoofs: Collection[DroppedSource]
 ) -> list[tuple[str, str, int, str]]:
-    """Verdict, what it rests on, and how many; most frequent first within a verdict."""
+    """Verdict, what it rests on, how many and of what; most frequent first within a verdict."""
     sums: dict[tuple[str, str], int] = {}
     for flow in flows:
         key = flow.record.verdict or "-", cause_of(flow.record)
         sums[key] = sums.get(key, 0) + 1
-    rows = [(*key, number, "connections") for key, number in sums.items()]
+    rows = [(*key, number, "connection") for key, number in sums.items()]
     reasons: dict[str, int] = {}
     for seen in spoofs:
         reasons[seen.reason] = reasons.get(seen.reason, 0) + seen.packets
-    rows += [("deny", f"spoof: {reason}", n, "packets") for reason, n in reasons.items()]
+    rows += [("deny", f"spoof: {reason}", n, "packet") for reason, n in reasons.items()]
     return sorted(rows, key=lambda row: (row[0], -row[2], row[1]))

@@ -39,7 +39,9 @@ def opens(lab: Lab, host: str, port: str = "7000", to: str = "10.0.0.3") -> bool
 def verdicts(running: Controller, since: float) -> set[str]:
     """Of connections to the answering port by the listed host."""
     rows = json.loads(septum(running, "flows", "--from", "a1", "--json").stdout)
-    return {row["verdict"] for row in rows if row["ts"] >= since and row["dst_port"] == 7000}
+    wanted = [row for row in rows if row["ts"] >= since and row["dst_port"] == 7000]
+    assert all((row["verdict"] == "allow") == ("feed" not in row) for row in wanted), wanted
+    return {row["verdict"] for row in wanted}
 
 
 @pytest.mark.timeout(180)

@@ -220,10 +220,10 @@ def test_flows_are_found_by_name_address_and_verdict(septum: Any) -> None:
 def test_flows_are_counted_by_what_decided(septum: Any) -> None:
     counts = json.loads(septum("flows", "--count", "--json").out)
     assert [tuple(each.values()) for each in counts] == [
-        ("allow", "intent ssh", 1, "connections"),
-        ("deny", "spoof: bound elsewhere", 9, "packets"),
-        ("deny", "intent ssh", 1, "connections"),
-        ("would-deny", "intent ssh", 1, "connections"),
+        ("allow", "intent ssh", 1, "connection"),
+        ("deny", "spoof: bound elsewhere", 9, "packet"),
+        ("deny", "intent ssh", 1, "connection"),
+        ("would-deny", "intent ssh", 1, "connection"),
     ]
     assert "intent ssh" in septum("flows", "--count", "--verdict", "deny").out
     assert septum("flows", "--count", "--follow").code == 2
