@@ -14,6 +14,7 @@ from analysis.controller_events import note_event
 from analysis.model_requests import answer_about_model
 from analysis.snapshots import ModelSnapshots
 from detection.alert import Alert
+from detection.alerting.spoofing import SpoofingPorts
 from policies.model import Policy
 from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
@@ -40,6 +41,8 @@ MAX_EVIDENCE = 50
 
 WAITING_FLOWS = 50
 """Written down together: less than a millisecond, in which no record is looked at."""
+
+NO_HOST = "whose host is on that port is not known; the last packet: {}"
 
 COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
 
@@ -74,6 +77,7 @@ class Analysis:
         self._recent: dict[int, FlowRecord] = {}
         self._unsaved_flows: list[StoredFlow] = []
         self._event_counters = EventCounters(now)
+        self._spoofing_ports = SpoofingPorts()
         self.snapshots = ModelSnapshots(detector, store, models, now)
         self._ledger_due = now + COUNTS_EVERY
         self._responder = Responder(
@@ -105,6 +109,11 @@ class Analysis:
                 return self._update_addresses(now)
             case m.SpoofsSeen(spoofs):
                 self._event_counters.add_spoofs(spoofs)
+                for spoof in spoofs:
+                    if (alert := self._spoofing_ports.step(spoof)) is not None:
+                        self._responder.note(alert, NO_HOST.format(spoof.reason))
+            case m.HostPlaced(ts, what, binding):
+                self._event_counters.add_host(ts, what, binding)
             case m.RulesConfirmed():
                 self._lifecycle.confirm(message)
             case (

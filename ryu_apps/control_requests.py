@@ -224,6 +224,12 @@ def status(app: RunningController) -> dict[str, Any]:
             for each in network.hosts.bindings()
         ],
         **placement_status(core),
+        "fabric": {
+            "spoofed_packets": core.hosts.spoofed + core.links.counters.spoofed,
+            "undeclared_ports_up": core.links.counters.undeclared_ports,
+            "new_trunks": core.links.counters.new_trunks,
+            "refused_links": core.links.counters.refused_links,
+        },
         "library": LIBRARY,
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),

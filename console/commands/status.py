@@ -76,6 +76,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     for each in answer["switches"]:
         if each["table_full"] is not None:
             typer.echo(f"full       switch {each['switch']}: {_full_line(each['table_full'])}")
+    if any(answer["fabric"].values()):
+        typer.echo(f"fabric     {_fabric_line(answer['fabric'])}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     for number, line in enumerate(losses_in_words(answer["lost"]) or ["nothing"]):
@@ -88,6 +90,17 @@ def _model_of(state: Path) -> dict[str, Any] | None:
         return model_health(ask_analysis(state, Ask("model-health", "", who_asks())))
     except CommandError:
         return None
+
+
+def _fabric_line(counted: dict[str, int]) -> str:
+    """What happened at ports that no policy names."""
+    named = {
+        "spoofed_packets": "spoofed packets",
+        "undeclared_ports_up": "undeclared ports came up",
+        "new_trunks": "new trunks",
+        "refused_links": "links refused",
+    }
+    return ", ".join(f"{counted[key]:,} {text}" for key, text in named.items() if counted[key])
 
 
 def _version(policy: dict[str, Any]) -> str:

@@ -76,9 +76,11 @@ def _fields(entry: AuditEntry, data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _address(text: str) -> dict[str, str]:
-    """``src`` holds IPv4 only; IPv6 has a field of its own."""
+    """``src`` holds IPv4 only; IPv6 has a field of its own, and so has a port of a switch."""
     if not text:
         return {}
+    if " " in text:
+        return {"deviceInboundInterface": text}
     if ":" in text:
         return {"c6a2Label": "Source IPv6 Address", "c6a2": text}
     return {"src": text}

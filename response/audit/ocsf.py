@@ -115,7 +115,7 @@ class Ocsf:
             is_alert=True,
             confidence_score=round(alert["score"] * 100),
             evidences=[_evidence(record) for record in data.get("evidence", [])[:_MAX_EVIDENCE]]
-            or [{"src_endpoint": {"ip": alert["host"]}}],
+            or [{"src_endpoint": _suspect(alert["host"])}],
             message=f"{alert['kind']} by {alert['host']}: {data['outcome']}, {data['reason']}",
             unmapped={"alert": alert, "outcome": data["outcome"]},
         )  # fmt: skip
@@ -181,6 +181,11 @@ class Ocsf:
             message=f"{data['packets']} spoofed packets; most: {most['reason']}",
             unmapped=data,
         )  # fmt: skip
+
+
+def _suspect(host: str) -> dict[str, str]:
+    """A host by its address, or a port of a switch by its name."""
+    return {"name": host} if " " in host else {"ip": host}
 
 
 def _evidence(record: dict[str, Any]) -> dict[str, Any]:

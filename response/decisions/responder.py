@@ -90,6 +90,11 @@ class Responder:
             return self._only_alert(alert, reason, held, None, evidence)
         return self._decide(alert, host, choice, judgement, held, authorization, evidence, now)
 
+    def note(self, alert: Alert, reason: str) -> None:
+        """Keep an alert that is about no host, so that nothing can be decided about one."""
+        with self._store.transaction():
+            self._keep(StoredAlert(alert, "alert", reason), with_evidence=False)
+
     def _choose(
         self,
         alert: Alert,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
-from response.ipc.messages import SpoofsSeen
+from response.ipc.messages import HostPlaced, SpoofsSeen
 from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.fabric import host_probes
 from ryu_apps.fabric.dropped_sources import DroppedSources
@@ -30,6 +30,7 @@ class HostDiscovery:
     views: Callable[[], Mapping[int, SwitchView]]
     mobility: HostMobility = field(default_factory=HostMobility)
     dropped: DroppedSources = field(default_factory=DroppedSources)
+    spoofed: int = 0  # packets
 
     def unbound_source(self, place: Place, frame: Frame, data: bytes, now: float) -> NetworkChange:
         """A packet whose source no binding admits: a host to learn, or a spoof to report.
@@ -61,7 +62,7 @@ class HostDiscovery:
             return self._spoof(now, place, frame.src_mac, ip, check.spoof)
         if check.learned is None:
             return NO_CHANGE
-        return self._learned(check.learned, tuple(host_probes.replay(switch, port, data)))
+        return self._learned(check.learned, now, tuple(host_probes.replay(switch, port, data)))
 
     def address_assigned(self, place: Place, data: bytes, now: float) -> NetworkChange:
         """A declared DHCP server's answer: bind the address before its host uses it."""
@@ -71,7 +72,7 @@ class HostDiscovery:
         check = self.network.hosts.assign(assigned.mac, assigned.ip)
         if check.spoof is not None:
             return self._spoof(now, place, assigned.mac, assigned.ip, check.spoof)
-        return NO_CHANGE if check.learned is None else self._learned(check.learned)
+        return NO_CHANGE if check.learned is None else self._learned(check.learned, now)
 
     def probe_answered(self, place: Place, frame: Frame, now: float) -> NetworkChange:
         """A host answers from its known port: the claimant elsewhere is a spoof."""
@@ -103,10 +104,12 @@ class HostDiscovery:
             text = f"host {known.mac} does not answer on switch {known.switch} port {known.port}"
             if new is None:
                 hosts.leave(known)
+                effects.append(Report(HostPlaced(now, "gone", known)))
                 effects.append(Log(logging.INFO, text + " any more: it is gone"))
                 continue
             hosts.gone(known, new)
             hosts.check_source(new.mac, new.ip, new.switch, new.port)
+            effects.append(Report(HostPlaced(now, "moved", new)))
             text += (
                 f" any more: {new.ip} of {new.mac} is on switch {new.switch} port {new.port} now"
             )
@@ -115,15 +118,19 @@ class HostDiscovery:
             return NetworkChange(tuple(effects))
         return NetworkChange((*effects, *self.network.announce_hosts()), hosts_changed=True)
 
-    def _learned(self, binding: Binding, afterwards: tuple[Effect, ...] = ()) -> NetworkChange:
+    def _learned(
+        self, binding: Binding, now: float, afterwards: tuple[Effect, ...] = ()
+    ) -> NetworkChange:
         text = (
             f"host {binding.mac} with {binding.ip} found on switch {binding.switch} "
             f"port {binding.port}"
         )
-        effects = (Log(logging.INFO, text), *self.network.announce_hosts())
+        placed = Report(HostPlaced(now, "found", binding))
+        effects = (Log(logging.INFO, text), placed, *self.network.announce_hosts())
         return NetworkChange(effects, hosts_changed=True, afterwards=afterwards)
 
     def _spoof(self, now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
         seen = SpoofedPacket(now, *place, mac, ip, why)
         self.dropped.add(seen)
+        self.spoofed += 1
         return NetworkChange((Report(SpoofsSeen((seen,))),))

@@ -25,11 +25,13 @@ from topology.records import Link, SpoofedPacket
 
 @dataclass(slots=True)
 class LinkCounters:
-    """``forged`` frames have a wrong signature or origin, ``stale`` ones come late or again;
+    """``forged`` frames have a wrong signature or origin, ``stale`` ones come late or again, and
+    ``spoofed`` ones are certainly a host's;
     ``undeclared_ports`` came up without a declared host or pinned cable."""
 
     forged: int = 0
     stale: int = 0
+    spoofed: int = 0
     new_trunks: int = 0
     refused_links: int = 0
     undeclared_ports: int = 0
@@ -87,6 +89,7 @@ class LinkDiscovery:
             self.counters.refused_links += 1
             effects += self._changed(link, "refused", received.problem, now)
         if received.accused:
+            self.counters.spoofed += 1
             spoof = SpoofedPacket(
                 now, *received.culprit, data[6:12].hex(":"), None, received.accused
             )

@@ -136,7 +136,6 @@ def test_a_relayed_cable_takes_no_port_from_a_link_that_is_heard() -> None:
 
 
 @pytest.mark.threat("audit-anchor")
-@pytest.mark.xfail(strict=True, reason="only the log has it")
 def test_a_host_that_is_found_or_moves_is_reported_for_the_audit() -> None:
     rig = three()
     seen(rig, 3, 1)
@@ -157,3 +156,12 @@ def test_trunks_found_refused_and_lost_are_reported_for_the_audit() -> None:
     assert told[0][0] == "found" and told[-1][0] == "lost" and ("refused", 3) in told
     counters = rig.core.links.counters
     assert counters.new_trunks == 1 and counters.refused_links >= 1
+
+
+@pytest.mark.threat("audit-anchor")
+def test_an_undeclared_port_that_comes_up_is_counted() -> None:
+    rig = three(Admission(settings=Switches(links=(Link(1, 3, 2, 3),))))
+    for switch, port in ((1, 1), (1, 3), (2, 2)):
+        for up in (False, True):
+            rig.carry_out(rig.core.port_changed(switch, port, bytes(6), up, rig.now))
+    assert rig.core.links.counters.undeclared_ports == 1, "not a host's, nor a pinned one"
