@@ -193,7 +193,8 @@ class Defaults:
 class Envelope:
     """The limits that machine decisions may act in (the ``adaptive`` section).
 
-    ``ttl`` in seconds; ``rate_limit`` in packets per second.
+    ``ttl`` in seconds; ``rate_limit`` in packets per second. ``defaulted`` names the keys that the
+    policy does not write.
     """
 
     actions: tuple[str, ...] = ("alert",)
@@ -203,6 +204,7 @@ class Envelope:
     ttl: int = 900
     rate_limit: int = 100
     source: Source = NOWHERE
+    defaulted: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
 
 FEED_FORMATS = ("cidr-list", "csv", "json", "stix2")

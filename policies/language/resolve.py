@@ -221,7 +221,9 @@ class Builder:
         if read.part("actions") is not None:
             given["actions"] = values_of(read, "actions")
         protected = self._selectors(read.items("protected"))
-        return Envelope(protected=protected, source=read.source, **given)
+        keys = ("actions", "max_hosts", "max_share", "ttl", "rate_limit")
+        silent = tuple(key for key in keys if key not in given)
+        return Envelope(protected=protected, source=read.source, defaulted=silent, **given)
 
     def _feeds(self) -> tuple[Feed, ...]:
         feeds: dict[str, Feed] = {}

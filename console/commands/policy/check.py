@@ -10,6 +10,7 @@ from console.errors import NO
 from console.options.feeds import feed_problems
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, IncludeRoot, Json, Paths, count, moment, present, print_json
+from console.views.envelope_limits import limit_lines, limits_data
 from console.views.rule_problems import Fallback, fallbacks, rule_problems
 from policies.language.errors import Diagnostic, printable, render
 from policies.language.reader import read_policy
@@ -41,6 +42,9 @@ def check(
 ) -> None:
     """Report all errors of a policy, and what is probably a mistake.
 
+    Of the `adaptive` section it says which limits are not written, so taken by default, and how
+    many hosts of each segment with `adapt: auto` they let machines block at once.
+
     With --switches also report what switches without connection tracking lose, and which of their
     tables are too small. Exit 0: valid; 1: it has an error (with --strict also: a warning).
 
@@ -52,8 +56,9 @@ def check(
     network = DescribedSwitches.of(switches, link)
     weaker: tuple[Fallback, ...] = ()
     found = list(result.diagnostics)
-    if result.policy is not None:
-        found += check_policy(result.policy, Membership(result.policy), moment(at))
+    membership = None if result.policy is None else Membership(result.policy)
+    if result.policy is not None and membership is not None:
+        found += check_policy(result.policy, membership, moment(at))
         found += feed_problems(result.policy)
         found += rule_problems(result.policy, network, table_size, moment(at))
         found.sort(key=lambda diagnostic: diagnostic.source)
@@ -72,6 +77,9 @@ def check(
                     {"kind": each.target.value, "switches": each.switches, "loses": each.losses}
                     for each in weaker
                 ],
+                "adaptive": None
+                if result.policy is None or membership is None
+                else limits_data(result.policy, membership),
             }
         )
     else:
@@ -82,6 +90,9 @@ def check(
             typer.echo(f"{each.target.value} rules, without connection tracking, on {names} lose:")
             for loss in each.losses:
                 typer.echo(f"  - {loss}")
+        if result.policy is not None and membership is not None:
+            for line in limit_lines(result.policy, membership):
+                typer.echo(printable(line))
         state = "valid" if valid else "not valid"
         counts = f"{count(errors, 'error')}, {count(len(found) - errors, 'warning')}"
         typer.echo(f"{printable(' '.join(policy))}: {state}, {counts}")
