@@ -54,7 +54,8 @@ COMMAND_MODULES = (
     CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
     CommandModule("models", "console.commands.models", "Versions of the learned model."),
     CommandModule("audit", "console.commands.audit", "The hash-chained record."),
-    CommandModule("switches", "console.commands.status", "Switches: their rules and counters."),
+    CommandModule("switches", "console.commands.switches", "Switches: their rules and counters."),
+    CommandModule("hosts", "console.commands.hosts", "Hosts: where they are, how that is known."),
     CommandModule("status", "console.commands.status", "Summary of a running controller."),
     CommandModule(
         "certificates",

@@ -22,6 +22,7 @@ from ryu_apps.connections.identity import DatapathIdentity
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Log, Report, Save, Send
+from ryu_apps.enforcement import release
 from ryu_apps.enforcement.rollout import Rollout
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
@@ -123,6 +124,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         super().start()
         now = time.time()
         store = self.store
+        self.core.admission.released.update(release.read(store.meta(release.STORED_AS)))
         self.core.start(
             store.bindings(),
             store.links(),
@@ -161,13 +163,16 @@ class SeptumApp(Application):  # type: ignore[misc]
                 case Report(message):
                     if self.link is not None:
                         self.link.send(message)
-                case Save(bindings, links, retained):
+                case Save(bindings, links, retained, released):
                     if bindings is not None:
                         self._unsaved["bindings"] = partial(self.store.save_bindings, bindings)
                     if links is not None:
                         self._unsaved["links"] = partial(self.store.save_links, links)
                     if retained is not None:
                         key, text = retained_intents.STORED_AS, retained_intents.written(retained)
+                        self._unsaved[key] = partial(self.store.set_meta, key, text)
+                    if released is not None:
+                        key, text = release.STORED_AS, release.written(released)
                         self._unsaved[key] = partial(self.store.set_meta, key, text)
                     self._save()
                 case Log(level, text):

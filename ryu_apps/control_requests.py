@@ -17,6 +17,7 @@ from ryu_apps.enforcement.rollout import Rollout, answered
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import Request
+from ryu_apps.network_requests import network_request
 from ryu_apps.openflow.describe import rule_text
 from ryu_apps.placement_status import down_ports, placement_status
 from ryu_apps.runtime import LIBRARY, hub
@@ -46,7 +47,7 @@ class RunningController(Protocol):
 
 def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, Any]:
     """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
-    `policy_request`."""
+    `network_request` or `policy_request`."""
     what = request["do"]
     if what == "status":
         return {"ok": True, **status(app)}
@@ -58,6 +59,8 @@ def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, An
         session = app.core.sessions[int(request["switch"])]
         rules = app.core.reconciler.rules(session, time.time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
+    if what in ("release", "take", "forget"):
+        return network_request(app.core, app.carry_out, request, asker_of(request, peer))
     if what in ("stage", "apply", "confirm", "rollback"):
         return policy_request(app.rollout, request, peer)
     return {"ok": False, "error": f"unknown request {what!r}"}
@@ -220,6 +223,7 @@ def status(app: RunningController) -> dict[str, Any]:
         ],
         "hosts": [
             {"mac": each.mac, "ip": each.ip, "switch": each.switch, "port": each.port}
+            | {"known": "found" if (each.mac, each.ip) in network.hosts.discovered else "declared"}
             | ({"host": each.host} if each.host else {})
             for each in network.hosts.bindings()
         ],
@@ -230,6 +234,7 @@ def status(app: RunningController) -> dict[str, Any]:
             "new_trunks": core.links.counters.new_trunks,
             "refused_links": core.links.counters.refused_links,
         },
+        "released": {str(switch): by for switch, by in sorted(core.admission.released.items())},
         "library": LIBRARY,
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),

@@ -29,6 +29,7 @@ from ryu_apps.enforcement.decisions import DecisionSender
 from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.enforcement.policy_state import PolicyState
 from ryu_apps.enforcement.reconciler import Reconciler
+from ryu_apps.enforcement.release import SwitchReleases
 from ryu_apps.enforcement.switch_lifecycle import SwitchLifecycle
 from ryu_apps.fabric.host_discovery import HostDiscovery
 from ryu_apps.fabric.link_discovery import LinkDiscovery
@@ -75,7 +76,8 @@ class Core:
         self.packet_in = PacketInHandler(
             self.links, self.hosts, self.intent_names, FlowTracker(decider)
         )
-        self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links)
+        self.releases = SwitchReleases(self.reconciler, self.admission)
+        self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links, self.releases)
         self.malformed = 0  # messages of switches that could not be read
         self._next_expiry_check = 0.0
         self._saved_retained = RetainedIntents()
@@ -215,7 +217,7 @@ class Core:
     def _message(
         self, session: Session, kind: int, xid: int, buf: bytes, now: float
     ) -> list[Effect]:
-        if kind == PACKET_IN:
+        if kind == PACKET_IN and session.phase is not Phase.STANDBY:
             change = self.packet_in.packet(session, decode.packet_in(buf), now)
             return self._follow(change, now)
         if kind == FLOW_REMOVED:
@@ -244,7 +246,7 @@ class Core:
             self.packet_in.flow_ended(session.switch, removed, now)
             return []
         session.flow_removed(removed)
-        if category != Category.RETAINED:
+        if category != Category.RETAINED or session.phase is Phase.STANDBY:
             return []
         # A retained intent's rule ended for want of traffic; the last one takes the intent along.
         for each in self.sessions.values():
@@ -252,6 +254,10 @@ class Core:
                 return []
         self.desired_state.release_intent(number_of(removed.cookie))
         return self.reconciler.reconcile_all(now)
+
+    def forget_host(self, wanted: str, by: str, now: float) -> list[Effect]:
+        """Forget a discovered host, by MAC, address or name. Raises ValueError."""
+        return self._follow(self.hosts.forget(wanted, by, now), now)
 
     def check(self, now: float) -> list[Effect]:
         """Compare every ready switch with the policy itself, into `Session.checked`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from policies.semantics.retained_intents import RetainedIntents
@@ -26,11 +27,13 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """What a restart must know: hosts found by discovery, links, and retained intents."""
+    """What a restart must know: hosts found by discovery, links, retained intents, and released
+    switches with who released them."""
 
     bindings: tuple[Binding, ...] | None = None
     links: tuple[Link, ...] | None = None
     retained: RetainedIntents | None = None
+    released: Mapping[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ def down_ports(core: Core, switch: int) -> frozenset[int]:
 def switches_are_there(core: Core, expected: int | None) -> bool:
     """Whether the connected switches have their rules, and are as many as ``expected``; with None,
     at least one that the policy names, where it names any."""
-    sessions = core.sessions.values()
+    sessions = [s for s in core.sessions.values() if s.switch not in core.admission.released]
     ready = {s.switch for s in sessions if s.phase is Phase.READY and s.idle and not s.problem}
     if len(ready) < len(sessions):
         return False

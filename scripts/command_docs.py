@@ -27,6 +27,8 @@ def walk(command: Command, context: Context) -> Iterator[tuple[Context, Command]
     if isinstance(command, TyperCommand):
         yield context, command
         return
+    if command.invoke_without_command:
+        yield context, command
     for name in command.list_commands(context):
         child = command.get_command(context, name)
         if isinstance(child, Command) and not child.hidden:

@@ -133,6 +133,14 @@ class HostTable:
             self._index()
         return gone
 
+    def forget(self, wanted: str) -> tuple[Binding, ...]:
+        """Forget the discovered bindings of a MAC, an address or a name; those that were there."""
+        gone = tuple(b for b in self.discovered.values() if wanted in (b.mac, b.ip, b.host))
+        for binding in gone:
+            del self.discovered[binding.mac, binding.ip]
+        self._index()
+        return gone
+
     def restore(self, bindings: Iterable[Binding]) -> None:
         """Restore an earlier run's discovered bindings, as far as they are still consistent."""
         for binding in bindings:

@@ -1,4 +1,4 @@
-"""``septum status`` and ``septum switches``: the state of a running controller."""
+"""``septum status``: the state of a running controller."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from console.clients.controller import ask_controller
 from console.clients.state_directory import moment, who_asks
 from console.commands.feeds import feed_data, feed_line, records_of
 from console.commands.models import caution_line, learned_line, model_health
-from console.errors import NO, CommandError
+from console.commands.switches import full_line
+from console.errors import CommandError
 from console.terminal import one_line
 from console.views.lost_in_words import losses_in_words
-from console.views.tables import print_table
 from policies.language.errors import printable
 from response.ipc.messages import Ask
 
@@ -30,7 +30,6 @@ SHOWN_RULES = 20  # of each kind and switch; --json has all
 
 def register(app: typer.Typer) -> None:
     app.command("status")(status)
-    app.command("switches")(switches)
 
 
 def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
@@ -75,7 +74,7 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             typer.echo(f"           {model['not_restored']}")
     for each in answer["switches"]:
         if each["table_full"] is not None:
-            typer.echo(f"full       switch {each['switch']}: {_full_line(each['table_full'])}")
+            typer.echo(f"full       switch {each['switch']}: {full_line(each['table_full'])}")
     if any(answer["fabric"].values()):
         typer.echo(f"fabric     {_fabric_line(answer['fabric'])}")
     if answer["problem"]:
@@ -115,128 +114,3 @@ def _version(policy: dict[str, Any]) -> str:
 def _switch_line(found: list[dict[str, Any]]) -> str:
     ready = sum(1 for each in found if each["phase"] == "ready")
     return f"{ready} of {len(found)} ready"
-
-
-def switches(
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare every switch with the policy now.")
-    ] = False,
-    traffic: Annotated[
-        bool, typer.Option("--traffic", help="Show packets and bytes by intent.")
-    ] = False,
-    state: State = DEFAULT_STATE,
-    as_json: AsJson = False,
-) -> None:
-    """List connected switches: rules, changes sent, ports to other switches.
-
-    With `--check` each switch is read and compared: missing, extra and altered rules are listed,
-    and the exit code is 1 if there are any, or if a switch could not be read. A running controller
-    repairs such differences by itself within seconds; those repaired in the last three seconds are
-    listed too.
-
-    With `--traffic` the switches' counters are read: packets and bytes of both directions by
-    intent, since the intent's rules were written, and the intents without traffic.
-
-    Example:
-
-        septum switches --check --state ./septum-state
-    """
-    if check and traffic:
-        raise CommandError("--check and --traffic cannot be combined")
-    if traffic:
-        _traffic(ask_controller(state, {"do": "traffic"}, CHECK_TIMEOUT)["switches"], as_json)
-        return
-    if check:
-        _check(ask_controller(state, {"do": "check"}, CHECK_TIMEOUT)["switches"], as_json)
-        return
-    answer = ask_controller(state, {"do": "status"})
-    if as_json:
-        typer.echo(json.dumps(answer["switches"], indent=1))
-        return
-    print_table(
-        ("switch", "kind", "state", "rules", "flow-mods", "refused", "trunks", "drifts", "checked"),
-        (
-            (
-                str(each["switch"]),
-                each["kind"],
-                each["phase"],
-                str(each["rules"]),
-                str(each["flow_mods"]),
-                str(each["failures"]),
-                ", ".join(str(port) for port in each["trunks"]) or "none",
-                str(each["drifts"]),
-                each["last_check"] or each["difference"],
-            )
-            for each in answer["switches"]
-        ),
-    )
-    for each in answer["switches"]:
-        if each["problem"]:
-            typer.echo(f"switch {each['switch']}: {each['problem']}")
-        if each["table_full"] is not None:
-            typer.echo(f"switch {each['switch']}: {_full_line(each['table_full'])}")
-        for text in each["odd_ports"]:
-            typer.echo(f"switch {each['switch']} {text}")
-        for rule in each["refused_rules"]:
-            typer.echo(f"switch {each['switch']} refused: {rule}")
-        for limit in each["limits"]:
-            typer.echo(f"switch {each['switch']} cannot: {limit}")
-
-
-def _full_line(full: dict[str, Any]) -> str:
-    ago = max(0.0, time.time() - full["latest"])
-    denied = f"at least {full['denied']} packets of new connections, the last {ago:.0f} s ago"
-    return f"its connection table is full, it denied {denied}"
-
-
-def _check(found: list[dict[str, Any]], as_json: bool) -> None:
-    """Print the comparison of each switch; ends the command with 1 unless all are right."""
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-    for each in () if as_json else found:
-        typer.echo(f"switch {each['switch']}: {_check_line(each)}")
-        for kind in ("missing", "extra", "altered"):
-            rules = each.get(kind, ())
-            for rule in rules[:SHOWN_RULES]:
-                typer.echo(f"  {kind}: {rule}")
-            if len(rules) > SHOWN_RULES:
-                typer.echo(f"  {kind}: {len(rules) - SHOWN_RULES} more")
-        for meter in each.get("meters", ()):
-            typer.echo(f"  altered: meter {meter}")
-    if not found:
-        typer.echo("no switch is connected")
-    if any(each["state"] != "right" for each in found):
-        raise typer.Exit(NO)
-
-
-def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:
-    """Print packets and bytes of each switch's rules, most bytes first."""
-    if as_json:
-        typer.echo(json.dumps(found, indent=1))
-        return
-    for each in found:
-        if each["failure"] is not None:
-            typer.echo(f"switch {each['switch']}: not read: {each['failure']}")
-            continue
-        counted = each["connections"]["counted"]
-        typer.echo(f"switch {each['switch']}: {counted} connections are counted now")
-        carried = {**each["intents"], "(no intent)": each["default"]}
-        used = sorted(carried, key=lambda name: (-carried[name]["bytes"], name))
-        for name in used:
-            if packets := carried[name]["packets"]:
-                size = carried[name]["bytes"]
-                typer.echo(printable(f"  {name}: {packets:,} packets, {size:,} bytes"))
-        unused = [name for name, sums in each["intents"].items() if not sums["packets"]]
-        if unused:
-            typer.echo(printable(f"  unused: {', '.join(unused)}"))
-    if not found:
-        typer.echo("no switch is connected")
-
-
-def _check_line(each: dict[str, Any]) -> str:
-    if each["state"] == "unread":
-        return f"not compared: {each['failure']}"
-    counts = ", ".join(f"{len(each[kind])} {kind}" for kind in ("missing", "extra", "altered"))
-    when = each["repaired_seconds_ago"]
-    repaired = "" if when is None else f" (put right {when:g} s ago)"
-    return f"{each['right']} rules right, {counts}{repaired}"

@@ -93,7 +93,8 @@ def link(text: str) -> Link:
     return Link(switch, port, peer, peer_port)
 
 
-def _datapath(text: str) -> str:
+def datapath_id(text: str) -> str:
+    """A datapath id in decimal, from one in any base. Raises ValueError."""
     try:
         number = scalars.integer(text)
     except ValueError:
@@ -146,7 +147,9 @@ DOCUMENT = Record(
     "a switches file",
     (
         Key("default", ANY_SWITCH, "what holds where a switch says nothing itself"),
-        Key("switches", NameTable(SWITCH, "switches by datapath id", _datapath), "single switches"),
+        Key(
+            "switches", NameTable(SWITCH, "switches by datapath id", datapath_id), "single switches"
+        ),
         Key(
             "links",
             Many(ParsedText(link, "a cable like 1:3=2:4"), "a list of cables", single=True),

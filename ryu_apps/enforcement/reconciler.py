@@ -65,7 +65,9 @@ class Reconciler:
                 raise CompileError(f"switch {session.switch}: {'; '.join(map(str, found))}")
 
     def views(self) -> dict[int, SwitchView]:
-        return {each.switch: self.view(each) for each in self.sessions.values()}
+        """Of the switches that are ours to use."""
+        ours = (each for each in self.sessions.values() if each.phase is not Phase.STANDBY)
+        return {each.switch: self.view(each) for each in ours}
 
     def ready(self) -> list[Session]:
         return [each for each in self.sessions.values() if each.phase is Phase.READY]

@@ -8,13 +8,21 @@ from dataclasses import dataclass
 from policies.rules.rule import Rule
 from ryu_apps.effects import Effect, Log, Send
 from ryu_apps.enforcement.reconciler import Reconciler
+from ryu_apps.enforcement.release import Removal, SwitchReleases
 from ryu_apps.enforcement.target_trial import TargetTrial, tried_rules
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.switch import drift
 from ryu_apps.switch.admission import Admission, fragments
-from ryu_apps.switch.bundle_writer import BundleWriter, Confirmed, error_code
+from ryu_apps.switch.bundle_writer import (
+    BAD_REQUEST,
+    IS_SLAVE,
+    BundleWriter,
+    Confirmed,
+    error_code,
+)
 from ryu_apps.switch.capabilities import CapabilityProbe
 from ryu_apps.switch.flow_counters import SwitchCounters
+from ryu_apps.switch.refused_rules import refused_part
 from ryu_apps.switch.roles import ControllerRole, owner_of
 from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
 from ryu_apps.switch.table_reader import TableReading
@@ -30,6 +38,7 @@ class SwitchLifecycle:
     admission: Admission
     reconciler: Reconciler
     links: LinkDiscovery
+    releases: SwitchReleases
 
     def barrier(self, session: Session, xid: int, now: float) -> list[Effect]:
         """A barrier was answered: the switch has done all that came before it."""
@@ -41,6 +50,8 @@ class SwitchLifecycle:
             case TargetTrial() as trial if trial.done(xid):
                 missing = trial.missing()
                 return self.admission.weaken(session, missing, now) if missing else []
+            case Removal() as removal:
+                return self.releases.answered(session.switch, removal, now)
             case BundleWriter():
                 return session.barrier(xid, now) + self._follow_refusal(session, now)
         return []
@@ -49,10 +60,12 @@ class SwitchLifecycle:
         """The switch answered a request with an error."""
         kind, code = error_code(buf)
         match session.transactions.route(xid):
-            case CapabilityProbe() as probe:
+            case CapabilityProbe() as probe if (kind, code) != (BAD_REQUEST, IS_SLAVE):
                 probe.refuse(xid)
-            case TargetTrial() as trial:
+            case TargetTrial() as trial if refused_part(buf):
                 trial.refuse(xid)
+            case Removal() as removal:
+                removal.refused = True
             case ControllerRole() as role:
                 return _sent(session, role.refused(kind, code))
             case TableReading():

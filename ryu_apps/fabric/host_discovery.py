@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
-from response.ipc.messages import HostPlaced, SpoofsSeen
+from response.ipc.messages import HostPlaced, SpoofsSeen, SwitchChanged
 from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.fabric import host_probes
 from ryu_apps.fabric.dropped_sources import DroppedSources
@@ -89,6 +89,20 @@ class HostDiscovery:
         """Look for the owner of an address that nobody is known to have."""
         sends = host_probes.search(self.views(), self.network.hosts, asker, data)
         return NetworkChange(tuple(sends))
+
+    def forget(self, wanted: str, by: str, now: float) -> NetworkChange:
+        """Forget a discovered host, by MAC, address or name. Raises ValueError."""
+        gone = self.network.hosts.forget(wanted)
+        if not gone:
+            declared = {word for b in self.network.hosts.declared for word in (b.mac, b.ip, b.host)}
+            why = "it is declared: change the policy" if wanted in declared else "no such host"
+            raise ValueError(f"{wanted} cannot be forgotten: {why}")
+        effects: list[Effect] = []
+        for each in gone:
+            text = f"host {each.mac} with {each.ip} on port {each.port}, by {by}"
+            effects.append(Log(logging.INFO, f"switch {each.switch}: forgotten is {text}"))
+            effects.append(Report(SwitchChanged(now, each.switch, "forgotten", text)))
+        return NetworkChange((*effects, *self.network.announce_hosts()), hosts_changed=True)
 
     def settle_moves(self, now: float) -> NetworkChange:
         """Repeat probes; hosts that did not answer in time have moved. Call often."""

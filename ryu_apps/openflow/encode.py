@@ -10,6 +10,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 
+from policies.rules.layout import Category, cookie
 from policies.rules.rule import (
     REMEMBERED,
     Bits,
@@ -44,6 +45,7 @@ OXM_MATCH = 1
 ETH_VLAN = 0x8100
 STANDARD_CLASS = b"\x80\x00"
 (ADD, MODIFY_STRICT, DELETE, DELETE_STRICT) = (0, 2, 3, 4)
+ALL_TABLES = 0xFF
 NO_BUFFER = ANY_PORT = ANY_GROUP = 0xFFFF_FFFF
 
 _LOAD = struct.Struct("!HHIHHIQ")
@@ -128,6 +130,16 @@ def flow_mod(rule: WireRule, command: int = ADD) -> bytes:
         + match_bytes(key)
         + (b"" if deleting else rule.instructions)
     )
+
+
+def delete_ours() -> list[bytes]:
+    """Bodies that remove every rule with a cookie of ours, learned ones too, and no other."""
+    mask = 0xFFFF << 48  # layout epoch and category
+    head = (0, 0, NO_BUFFER, ANY_PORT, ANY_GROUP, 0)
+    return [
+        _FLOW_MOD.pack(cookie(category), mask, ALL_TABLES, DELETE, 0, *head) + match_bytes(())
+        for category in Category
+    ]
 
 
 def instruction_bytes(actions: tuple[RuleAction, ...]) -> bytes:

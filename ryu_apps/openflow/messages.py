@@ -109,6 +109,11 @@ def set_fragments(*, drop: bool) -> bytes:
     return message(SET_CONFIG, NO_REPLY, struct.pack("!HH", 1 if drop else 3, 128))
 
 
+def default_fragments() -> bytes:
+    """Treat fragments as a switch does that nobody has told otherwise."""
+    return message(SET_CONFIG, NO_REPLY, struct.pack("!HH", 0, 128))
+
+
 def meter_mod(meter: Meter, command: int) -> bytes:
     band = struct.pack("!HHIIxxxx", 1, 16, meter.rate, meter.burst)
     body = struct.pack("!HHI", command, METER_PACKETS | METER_BURST, meter.number)

@@ -27,11 +27,15 @@ class Admission:
     owner: int = 1
     settings: Switches = field(default_factory=Switches)
     takeover: bool = False
+    released: dict[int, str] = field(default_factory=dict)  # who released each of these switches
     _taken: set[int] = field(default_factory=set)
     _others: dict[int, str] = field(default_factory=dict)
 
     def welcome(self, session: Session, now: float) -> list[Effect]:
-        """The first requests."""
+        """The first requests, none to a switch that was released."""
+        if (by := self.released.get(session.switch)) is not None:
+            session.stand_by(f"released by {by}; `septum switches take` takes it again")
+            return [Log(logging.INFO, f"switch {session.switch} is {session.problem}")]
         return [Send(session.switch, session.role.ask()), *session.ask(now)]
 
     def probed(

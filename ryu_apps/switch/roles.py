@@ -19,7 +19,7 @@ from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.transactions import Transactions
 
 ROLE_REQUEST, ROLE_REPLY = 24, 25
-NO_CHANGE, MASTER, SLAVE = 0, 2, 3
+NO_CHANGE, EQUAL, MASTER, SLAVE = 0, 1, 2, 3
 ROLE_FAILED, STALE = 11, 0
 ROLE_STATUS = 1911  # ONF extension 191 for OpenFlow 1.3
 UNSET = 0xFFFF_FFFF_FFFF_FFFF
@@ -67,6 +67,11 @@ class ControllerRole:
         """Leave the writing to another."""
         self.wanted = SLAVE
         return self._request(SLAVE, 0 if self.generation == UNSET else self.generation)
+
+    def share(self) -> bytes:
+        """Be one of several that may read and write, until one claims the switch."""
+        self.wanted = EQUAL
+        return self._request(EQUAL, 0)
 
     def answered(self, buf: bytes) -> bytes:
         """Take the switch's reply in; what to request next, if anything."""

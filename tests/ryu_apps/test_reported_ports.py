@@ -11,6 +11,7 @@ from policies.model import TCP, Action, Intent, Service
 from policies.rules.layout import Category, Reason, cookie, name_number
 from response.ipc.messages import SwitchChanged
 from ryu_apps.core import Core
+from ryu_apps.effects import Save
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch.session import SETTLE, Phase
 from tests.support.controller_rig import POLICY, PORTS, Rig, arp
@@ -109,3 +110,25 @@ def test_a_switch_that_refuses_what_all_else_rests_on_keeps_what_it_has() -> Non
     session = rig.core.sessions[FIRST]
     assert "refused the change" in session.problem and switch.rules == less
     assert session.profile.target is SwitchTarget.STATEFUL and not session.left_out.rules
+
+
+def test_a_discovered_host_can_be_forgotten() -> None:
+    rig = Rig()
+    switch = rig.connect(FIRST)
+    before = dict(switch.rules)
+    rig.packet(FIRST, Reason.GUARD, arp(*STRANGER, "10.0.0.1"), 3)
+    assert found(rig) == {STRANGER[1]} and len(switch.rules) > len(before)
+    with pytest.raises(ValueError, match="is declared: change the policy"):
+        rig.core.forget_host("web", "ann", rig.now)
+    with pytest.raises(ValueError, match="no such host"):
+        rig.core.forget_host("10.9.9.9", "ann", rig.now)
+    rig.carry_out(rig.core.forget_host(STRANGER[0], "ann", rig.now))
+    assert not found(rig) and switch.rules == before
+    (forgotten,) = (each for each in rig.messages(SwitchChanged) if each.what == "forgotten")
+    assert STRANGER[0] in forgotten.detail and "by ann" in forgotten.detail
+    saved = [each.bindings for each in rig.effects if isinstance(each, Save)]
+    assert saved[-1] == ()
+    rig.packet(FIRST, Reason.GUARD, arp(*STRANGER, "10.0.0.1"), 2)
+    assert not found(rig), "another's port"
+    rig.packet(FIRST, Reason.GUARD, arp(*STRANGER, "10.0.0.1"), 3)
+    assert found(rig) == {STRANGER[1]}, "it may come again, also elsewhere"

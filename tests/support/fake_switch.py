@@ -25,6 +25,7 @@ MASKED = {"metadata", "eth_src", "eth_dst", "ip_src", "ip_dst", "ipv6_src", "ipv
 BAD_ACTION, UNKNOWN_ACTION, BAD_ARGUMENT = 2, 0, 5
 LOAD_ACTION = re.compile(rb"\xff\xff\x00\x18\x00\x00\x23\x20\x00\x07", re.DOTALL)
 LOAD = struct.Struct("!10xHIQ")
+DELETE = 3  # of all rules with a cookie
 FIXED = struct.Struct("!HBxIIHHHHxxxxQQQ")
 
 
@@ -155,7 +156,7 @@ class FakeSwitch:
 
     def _flow_mod(self, body: bytes) -> tuple[int, int] | None:
         self.flow_mods += 1
-        cookie, _, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", body)
+        cookie, mask, table, command, idle, hard, priority = struct.unpack_from("!QQBBHHH", body)
         length = struct.unpack_from("!H", body, 42)[0]
         padded = (length + 7) // 8 * 8
         key = (table, priority, body[40 : 40 + padded])
@@ -166,6 +167,10 @@ class FakeSwitch:
             self.shut += priority == 0xFFFF
             self.rules[key] = (cookie, hard, body[40 + padded :])
             self.idle[key] = idle
+        elif command == DELETE:
+            self.rules = {
+                key: rule for key, rule in self.rules.items() if rule[0] & mask != cookie & mask
+            }
         else:
             self.rules.pop(key, None)
         return None
