@@ -95,7 +95,13 @@ def check(app: RunningController) -> list[dict[str, Any]]:
     asked = time.time()
     app.carry_out(app.core.check(asked))
     _wait_for(app, asked, lambda session: None if (c := session.checked) is None else c.at)
-    return [_checked(session, asked) for _, session in sorted(dict(app.core.sessions).items())]
+    released = app.core.admission.released
+    return [
+        {"switch": switch, "state": "released", "failure": session.problem}
+        if switch in released
+        else _checked(session, asked)
+        for switch, session in sorted(dict(app.core.sessions).items())
+    ]
 
 
 def _wait_for(app: RunningController, asked: float, at: Callable[[Session], float | None]) -> None:

@@ -85,6 +85,10 @@ def switches(
             for each in answer["switches"]
         ),
     )
+    there = {str(each["switch"]) for each in answer["switches"]}
+    for switch, by in answer["released"].items():
+        if switch not in there:
+            typer.echo(f"switch {switch}: released by {by}; not connected")
     for each in answer["switches"]:
         if each["problem"]:
             typer.echo(f"switch {each['switch']}: {each['problem']}")
@@ -164,7 +168,7 @@ def _check(found: list[dict[str, Any]], as_json: bool) -> None:
             typer.echo(f"  altered: meter {meter}")
     if not found:
         typer.echo("no switch is connected")
-    if any(each["state"] != "right" for each in found):
+    if any(each["state"] not in ("right", "released") for each in found):
         raise typer.Exit(NO)
 
 
@@ -193,7 +197,7 @@ def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _check_line(each: dict[str, Any]) -> str:
-    if each["state"] == "unread":
+    if each["state"] in ("unread", "released"):
         return f"not compared: {each['failure']}"
     counts = ", ".join(f"{len(each[kind])} {kind}" for kind in ("missing", "extra", "altered"))
     when = each["repaired_seconds_ago"]

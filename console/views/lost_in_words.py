@@ -37,6 +37,9 @@ _WORDS = {
     "messages_not_understood": (
         "message that is not OpenFlow 1.3", "messages that are not OpenFlow 1.3",
     ),
+    "rules_refused": (
+        "rule refused by a switch, left out there", "rules refused by switches, left out there",
+    ),
     "faults": ("fault of the controller (see its log)", "faults of the controller (see its log)"),
 }  # fmt: skip
 

@@ -40,6 +40,8 @@ def test_a_released_switch_forwards_as_a_plain_one_until_it_is_taken(
     assert "meter=" not in network.ofctl(1, "dump-meters")
     assert "group_id=9" in network.ofctl(1, "dump-groups")
     assert within(10, lambda: opens(network)), "no policy holds any more"
+    check = septum("switches", "--check", *state)
+    assert check.returncode == 0 and "not compared: released by" in check.stdout
     time.sleep(4.5)
     assert len(rules(network)) == 1, "no comparison puts anything back"
 

@@ -54,8 +54,11 @@ class SwitchChanged(IpcMessage, frozen=True):
 
     ``what`` is ``connected``, ``disconnected``, ``reconciled``, ``failed``, ``drift`` (somebody
     else changed its rules), ``repaired``, ``unread`` (its rules could not be read), ``limited``
-    (what it cannot do), ``standby`` (another controller's), ``taken`` (from another), ``full`` (it
-    denies new connections, for it can track no more) or ``room`` (that is over).
+    (what it cannot do), ``standby`` (another controller's), ``taken`` (from another, or again),
+    ``full`` (it denies new connections, for it can track no more), ``room`` (that is over),
+    ``ports`` (reported ones that cannot be), ``refused`` (rules, left out there),
+    ``refused-connection`` (in its name), ``released`` (handed back) or ``forgotten`` (a host that
+    was found there).
     """
 
     ts: float

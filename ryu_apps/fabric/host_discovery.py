@@ -102,6 +102,7 @@ class HostDiscovery:
             text = f"host {each.mac} with {each.ip} on port {each.port}, by {by}"
             effects.append(Log(logging.INFO, f"switch {each.switch}: forgotten is {text}"))
             effects.append(Report(SwitchChanged(now, each.switch, "forgotten", text)))
+            effects.append(Report(HostPlaced(now, "gone", each)))
         return NetworkChange((*effects, *self.network.announce_hosts()), hosts_changed=True)
 
     def settle_moves(self, now: float) -> NetworkChange:
