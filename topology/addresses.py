@@ -75,3 +75,11 @@ def is_host_address(address: IPv4Address | IPv6Address) -> bool:
 def is_bindable(ip: str | None) -> bool:
     """As `is_host_address`, for text, or None where a packet has no address."""
     return ip is not None and is_host_address(ip_address(ip))
+
+
+@lru_cache(maxsize=65_536)
+def address_text(packed: bytes) -> str:
+    """Four or sixteen bytes in canonical text."""
+    if len(packed) == 4:
+        return ".".join(map(str, packed))
+    return str(IPv6Address(packed))

@@ -30,6 +30,8 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     recorded connection complete in itself. For ICMP ``src_port`` is the type and ``dst_port`` the
     code. Where the adaptive tier gave the verdict, ``decision`` is the machine decision's id or
     ``feed`` the threat feed's name; ``intent`` None beside a verdict is the default then.
+    ``exporter`` is the address whose flow export, which nothing authenticates, is all that is known
+    of the connection; None for what our switches copied and for recordings.
     """
 
     ts: float
@@ -55,6 +57,7 @@ class FlowRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     dst_mac: str | None = None
     decision: str | None = None
     feed: str | None = None
+    exporter: str | None = None
 
     def known(self) -> dict[str, Any]:
         """The fields that are not None, by name."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-VERSION = 4
+VERSION = 5
 
 FLOW_COLUMNS = (
     "ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port", "duration",
     "packets_out", "bytes_out", "packets_in", "bytes_in", "packets", "bytes",
     "state", "phase", "verdict", "intent", "switch", "in_port", "src_mac", "dst_mac",
-    "decision", "feed",
+    "decision", "feed", "exporter",
 )  # fmt: skip
 """`topology.records.FlowRecord`, field by field (a test holds the two equal)."""
 
@@ -17,7 +17,7 @@ FLOW_KEY = ("ts", "src_ip", "dst_ip", "proto", "src_port", "dst_port")
 
 _TEXT = {
     "src_ip", "dst_ip", "proto", "state", "phase", "verdict", "intent", "src_mac", "dst_mac",
-    "decision", "feed",
+    "decision", "feed", "exporter",
 }  # fmt: skip
 _REAL = {"ts", "duration"}
 
@@ -71,7 +71,11 @@ ALTER TABLE flows ADD COLUMN decision TEXT;
 ALTER TABLE flows ADD COLUMN feed TEXT;
 """
 
-UPGRADES = {1: CASES, 2: FEED_BLOCKS, 3: DECIDERS}
+EXPORTERS = """
+ALTER TABLE flows ADD COLUMN exporter TEXT;
+"""
+
+UPGRADES = {1: CASES, 2: FEED_BLOCKS, 3: DECIDERS, 4: EXPORTERS}
 """What brings a file of an older layout to the next one. What feeds list is read again."""
 
 TABLES += CASES + FEED_BLOCKS

@@ -11,9 +11,8 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import IPv6Address
 
-from topology.addresses import looks_like_group
+from topology.addresses import address_text, looks_like_group
 from topology.initiator import looks_like_reply
 from topology.readers.packets import (
     ACK,
@@ -300,13 +299,6 @@ def _state(flow: _Flow, proto: int, target: str) -> State | None:
     if proto in _ASKS and flow.kind not in _ASKS[proto] or proto not in NAMES:
         return None  # nobody has to answer
     return "unanswered"
-
-
-@lru_cache(maxsize=65_536)
-def address_text(packed: bytes) -> str:
-    if len(packed) == 4:
-        return ".".join(map(str, packed))
-    return str(IPv6Address(packed))
 
 
 @lru_cache(maxsize=65_536)

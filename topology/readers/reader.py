@@ -77,6 +77,8 @@ class RecordReader:
         ]
         if self._tally.passed_over:
             inside.append(f"{self._tally.passed_over} rows of other kinds passed over")
+        if self._tally.repeated:
+            inside.append(f"{self._tally.repeated} rows of a second sensor counted once")
         return inside + [
             f"{_packets(times)} of {kind} not understood"
             for kind, times in self._tally.unknown.most_common()

@@ -38,6 +38,7 @@ class RowCount:
         self.packets: int | None = None
         self.problems: list[RowProblem] = []
         self.passed_over = 0  # rows of other logs in the same stream
+        self.repeated = 0  # rows of what another sensor's row has counted
         self.unknown: Counter[str] = Counter()
         self.layers: Counter[str] = Counter()
 

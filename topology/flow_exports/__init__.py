@@ -1,0 +1,1 @@
+"""Flow exports as routers send them over UDP: NetFlow and IPFIX."""
