@@ -29,6 +29,7 @@ TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
 BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
 MAX_CONNECTIONS = 16  # of people who ask
+FROM_OTHERS = (m.Ready, m.Unsent, m.Command, ListFeed, m.Ask, m.FlowsCollected, m.Answer)
 MAX_REQUEST = 64 * 1024  # bytes
 
 
@@ -126,7 +127,7 @@ class EventLoop:
         for message in self._decoder.feed(data):
             if isinstance(message, m.RecordsSeen):
                 self._process_records(message)
-            elif isinstance(message, (m.Ready, m.Unsent, m.Command, ListFeed, m.Ask, m.Answer)):
+            elif isinstance(message, FROM_OTHERS):
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
             else:
                 self._send(self._analysis.step(message, time.time()))
@@ -223,6 +224,9 @@ class EventLoop:
         connection.close()
 
     def _answer(self, message: AnyMessage, peer: Peer) -> m.Answer:
+        if isinstance(message, m.FlowsCollected):
+            self._send(self._analysis.collect(message, time.time()))
+            return m.Answer(True, "")
         if not isinstance(message, m.Ask):
             return m.Answer(False, "not a request")
         try:

@@ -42,15 +42,23 @@ def listen_locally(state: Path, name: str, backlog: int) -> socket.socket:
     return door
 
 
+def connect_to(state: Path, name: str, timeout: float) -> socket.socket:
+    """As `connect_locally`, for a connection that lasts."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        with local_address(state, name) as address:
+            connection.connect(address)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
 @contextmanager
 def connect_locally(state: Path, name: str, timeout: float) -> Iterator[socket.socket]:
     """A connection to socket ``name`` in ``state``. Raises OSError without a listener."""
-    with (
-        local_address(state, name) as address,
-        socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection,
-    ):
-        connection.settimeout(timeout)
-        connection.connect(address)
+    with connect_to(state, name, timeout) as connection:
         yield connection
 
 

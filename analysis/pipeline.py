@@ -10,6 +10,9 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 
+import msgspec
+
+from analysis.collector.known_connections import KnownConnections
 from analysis.controller_events import note_event
 from analysis.model_requests import answer_about_model
 from analysis.snapshots import ModelSnapshots
@@ -29,7 +32,7 @@ from response.decisions.responder import Responder
 from response.decisions.reward_ledger import RewardLedger
 from response.decisions.rewards import review_of
 from response.ipc import messages as m
-from response.state.interfaces import StateStore, StoredFlow, SuspectDetector
+from response.state.interfaces import EXPORTERS, StateStore, StoredFlow, SuspectDetector
 from response.state.model_versions import ModelVersions
 from topology.records import Binding, FlowRecord
 
@@ -45,6 +48,7 @@ WAITING_FLOWS = 50
 NO_HOST = "whose host is on that port is not known; the last packet: {}"
 
 COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
+EXPORTERS_EVERY = 5.0  # seconds between writings of what exporters of flows have sent
 
 
 class Analysis:
@@ -78,6 +82,8 @@ class Analysis:
         self._unsaved_flows: list[StoredFlow] = []
         self._event_counters = EventCounters(now)
         self._spoofing_ports = SpoofingPorts()
+        self._known_connections = KnownConnections()
+        self._exporters_due = now
         self.snapshots = ModelSnapshots(detector, store, models, now)
         self._ledger_due = now + COUNTS_EVERY
         self._responder = Responder(
@@ -103,6 +109,8 @@ class Analysis:
         match message:
             case m.RecordsSeen(records, lost):
                 self._event_counters.lost += lost
+                for record in records:
+                    self._known_connections.note(record)
                 return self._process_records(records, now)
             case m.HostsChanged(bindings):
                 self._set_authorization(self._policy, bindings)
@@ -125,6 +133,14 @@ class Analysis:
             ):
                 note_event(self._store, self._audit, message, now)
         return []
+
+    def collect(self, collected: m.FlowsCollected, now: float) -> list[m.Command]:
+        """Process what exporters of flows reported, apart from what our switches did."""
+        if now >= self._exporters_due:
+            self._exporters_due = now + EXPORTERS_EVERY
+            counts = msgspec.json.encode(msgspec.structs.replace(collected, records=()))
+            self._store.set_meta(EXPORTERS, counts.decode())
+        return self._process_records(self._known_connections.new_ones(collected), now)
 
     def tick(self, now: float) -> list[m.Command]:
         """End what has expired and write what has gathered. Call it a few times a second."""

@@ -50,6 +50,7 @@ COMMAND_MODULES = (
     ),
     CommandModule("flows", "console.commands.flows", "List connections with their verdicts."),
     CommandModule("why", "console.commands.why", "Tell why a host or a connection does not work."),
+    CommandModule("collect", "console.commands.collect", "Collect flow exports of routers."),
     CommandModule("decisions", "console.commands.decisions", "Machine decisions."),
     CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
     CommandModule("models", "console.commands.models", "Versions of the learned model."),

@@ -194,7 +194,8 @@ class Envelope:
     """The limits that machine decisions may act in (the ``adaptive`` section).
 
     ``ttl`` in seconds; ``rate_limit`` in packets per second. ``defaulted`` names the keys that the
-    policy does not write.
+    policy does not write. ``trusted_exporters`` may send flow exports that machine decisions rest
+    on.
     """
 
     actions: tuple[str, ...] = ("alert",)
@@ -203,6 +204,7 @@ class Envelope:
     max_share: float = 0.2
     ttl: int = 900
     rate_limit: int = 100
+    trusted_exporters: tuple[Address, ...] = ()
     source: Source = NOWHERE
     defaulted: tuple[str, ...] = field(default=(), compare=False, repr=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -9,7 +10,7 @@ from typing import Any, Protocol
 from policies.rules.ovs_text import ovs_text
 from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
-from response.state.interfaces import StateStore
+from response.state.interfaces import EXPORTERS, StateStore
 from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
@@ -245,6 +246,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),
         "hold": app.store.meta(HOLD),
+        "exporters": json.loads(app.store.meta(EXPORTERS) or "null"),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
             "messages_too_large": 0 if link is None else link.outbox.too_large,

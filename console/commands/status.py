@@ -17,6 +17,7 @@ from console.commands.models import caution_line, learned_line, model_health
 from console.commands.switches import full_line
 from console.errors import CommandError
 from console.terminal import one_line
+from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
 from policies.language.errors import printable
 from response.ipc.messages import Ask
@@ -64,6 +65,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:
         typer.echo(printable(f"feed       {feed_line(each, now)}"))
+    for line in exporter_lines(answer["exporters"], now):
+        typer.echo(f"exporter   {one_line(line)}")
     if answer.get("hold") is not None:
         by = f"by {answer['hold']} (`septum decisions hold off` ends it)"
         typer.echo(f"on hold    automatic action, {by}")

@@ -207,6 +207,11 @@ ADAPTIVE = Record(
             ParsedText(scalars.rate, "a rate like 100pps"),
             "rate that rate_limit leaves",
         ),
+        Key(
+            "trusted_exporters",
+            Many(ParsedText(scalars.address, "an address"), "a list of addresses", single=True),
+            "exporters of flows whose word alone machine decisions may rest on",
+        ),
     ),
 )
 

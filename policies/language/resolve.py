@@ -218,8 +218,9 @@ class Builder:
         if read is None:
             return None
         given = _given(read, ("max_hosts", "max_share", "ttl", "rate_limit"))
-        if read.part("actions") is not None:
-            given["actions"] = values_of(read, "actions")
+        for key in ("actions", "trusted_exporters"):
+            if read.part(key) is not None:
+                given[key] = values_of(read, key)
         protected = self._selectors(read.items("protected"))
         keys = ("actions", "max_hosts", "max_share", "ttl", "rate_limit")
         silent = tuple(key for key in keys if key not in given)

@@ -85,6 +85,7 @@ def _limits(envelope: Envelope | None) -> dict[str, str]:
         "max_share": str(envelope.max_share),
         "ttl": f"{envelope.ttl} s",
         "rate_limit": f"{envelope.rate_limit} pps",
+        "trusted_exporters": ", ".join(sorted(map(str, envelope.trusted_exporters))),
         "protected": "; ".join(sorted(map(_selected, envelope.protected))),
     }
 

@@ -23,6 +23,7 @@ class Circumstances:
     active: tuple[Decision, ...]
     hold: str | None
     overridden_by: str | None
+    hearsay: tuple[str, ...] = ()
 
 
 class Authorization:
@@ -64,6 +65,7 @@ class Authorization:
             around.active,
             hold=around.hold,
             overridden_by=around.overridden_by,
+            hearsay=around.hearsay,
         )
 
     def context(self, alert: Alert, host: KnownHost, around: Circumstances, now: float) -> Context:

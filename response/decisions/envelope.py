@@ -51,13 +51,14 @@ def judge_envelope(
     *,
     hold: str | None = None,
     overridden_by: str | None = None,
+    hearsay: tuple[str, ...] = (),
 ) -> Judgement:
     """May ``action`` be taken on ``target`` at once, only proposed, or only alerted?
 
-    ``active`` are the decisions that hold now; ``hold`` names who stopped
-    automatic action; ``overridden_by`` who lately released or rejected a decision
-    on this host. First the grounds on which nothing may be done, then those on
-    which a person must be asked, then the two limits.
+    ``active`` are the decisions that hold now; ``hold`` names who stopped automatic action;
+    ``overridden_by`` who lately released or rejected a decision on this host; ``hearsay`` the
+    exporters of flows that the alert rests on. First the grounds on which nothing may be
+    done, then those on which a person must be asked, then the two limits.
     """
     if envelope is None:
         return Judgement("alert", "the policy has no adaptive section")
@@ -78,6 +79,9 @@ def judge_envelope(
         return Judgement(
             "proposed", f"{overridden_by} undid a decision on {target.name} lately", ttl
         )
+    if hearsay:
+        what = f"rests on flow exports of {', '.join(hearsay)}, which nothing authenticates"
+        return Judgement("proposed", what, ttl)
     if target.routes:
         return Judgement("proposed", f"{target.name} is a router: others live behind it", ttl)
     if action in BLOCKS:

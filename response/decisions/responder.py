@@ -23,6 +23,7 @@ from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Chosen
 from response.decisions.envelope import Judgement
 from response.decisions.explain import why, would_release_if
+from response.decisions.hearsay import hearsay_of
 from response.decisions.host_addresses import KnownHost
 from response.decisions.lifecycle import Lifecycle
 from response.decisions.reward_ledger import RewardLedger
@@ -69,7 +70,12 @@ class Responder:
             reason = "automatic action is turned off" if not self._adapt else _stranger(alert)
             return self._only_alert(alert, reason, held, None, evidence)
         overridden_by = self._lifecycle.overridden_by(host.addresses, now)
-        around = Circumstances(self._lifecycle.active(), hold, overridden_by)
+        around = Circumstances(
+            self._lifecycle.active(),
+            hold,
+            overridden_by,
+            hearsay_of(evidence, authorization.envelope),
+        )
         choice, judgement = self._choose(alert, host, authorization, around, held, now)
         if choice is None or choice.action == "alert" or judgement.outcome == "alert":
             return self._only_alert(

@@ -21,7 +21,7 @@ runaway peer does not."""
 MAX_PART = 1024 * 1024
 """Bytes of a message whose items may as well come in several: about three thousand records."""
 
-AnyMessage = m.Message | m.Reply | m.Unsent | m.Ask | m.Answer
+AnyMessage = m.Message | m.Reply | m.Unsent | m.Ask | m.FlowsCollected | m.Answer
 
 _ITEMS: dict[type, str] = {
     m.RecordsSeen: "records",

@@ -161,6 +161,38 @@ class Ask(IpcMessage, frozen=True):
     alert_budget: float | None = None
 
 
+class ExporterCounts(Struct, frozen=True):
+    """What one exporter of flows has sent since the collector's start; ``heard`` when last.
+
+    ``lost`` is what gaps in its sequence numbers tell: rows, of NetFlow 9 datagrams.
+    """
+
+    address: str
+    heard: float
+    datagrams: int
+    rows: int
+    bad: int = 0
+    lost: int = 0
+    untemplated: int = 0
+    without_addresses: int = 0
+    sampling: int = 1
+    problem: str = ""
+
+
+class FlowsCollected(IpcMessage, frozen=True):
+    """Collector → analysis: connections that exporters of flows reported, and all counts so far.
+
+    ``dropped`` are records that were too many, ``unlisted`` datagrams of addresses that are not
+    listened to, ``repeated`` rows of what another exporter had counted.
+    """
+
+    records: tuple[FlowRecord, ...]
+    exporters: tuple[ExporterCounts, ...]
+    dropped: int = 0
+    unlisted: int = 0
+    repeated: int = 0
+
+
 class Answer(IpcMessage, frozen=True):
     """Analysis → a person: whether it was done, and one line that says so."""
 

@@ -17,6 +17,9 @@ from response.feed_listing import ListFeed
 from topology.graph import CommunicationGraph
 from topology.records import Binding, DroppedSource, FlowRecord, Link
 
+EXPORTERS = "exporters"
+"""Under this name `StateStore.meta` holds the last `FlowsCollected` as JSON, without records."""
+
 
 class StoredFlow(NamedTuple):
     """One observed connection with the score its record got (None: not scored)."""

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from analysis.collector.flow_collector import FlowCollector
+from analysis.collector.process import CollectorProcess, listening
 from console.cli import run
 from console.clients.analysis_socket import ask_analysis
 from console.errors import CommandError
@@ -33,6 +37,7 @@ from tests.support.controller_end import (
     ControllerEnd,
     a_quiet_day_and_a_sweep,
 )
+from tests.support.flow_export_packets import BOOTED, Direction, ipfix
 
 pytestmark = pytest.mark.thorough
 
@@ -233,3 +238,40 @@ def test_a_name_that_would_deceive_a_reader_is_refused(
     assert controller.end() == 0
     store = Store.open(controller.state, 0.0)
     assert not [entry for entry in Audit(store).entries() if entry.kind == "hold"]
+
+
+def test_what_an_exporter_alone_says_is_proposed(controller: ControllerEnd) -> None:
+    """From datagrams over a real socket to a proposal, and to the counts in the store."""
+    controller.hear()
+    controller.tell(RecordsSeen(a_quiet_day_and_a_sweep(time.time())[:500]))
+    listener = listening("127.0.0.1", 0)
+    stopped = threading.Event()
+    process = CollectorProcess(FlowCollector(), listener, controller.state, lambda line: None)
+    thread = threading.Thread(target=process.serve, args=(stopped.is_set,))
+    thread.start()
+    try:
+        begun = time.time() - BOOTED - 20
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exporter:
+            for number in range(8, 41):
+                at = begun + number * 0.2
+                row = Direction(
+                    "10.0.0.7", f"10.0.0.{number}", dport=22, flags=2, begun=at, ended=at
+                )
+                exporter.sendto(ipfix([row], number - 8), listener.getsockname())
+            exporter.sendto(b"nonsense", listener.getsockname())
+        store = Store.open(controller.state, 0.0)
+        until = time.monotonic() + 30
+        while not store.decisions("proposed") and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        stopped.set()
+        thread.join(10)
+        listener.close()
+    (proposal,) = store.decisions("proposed")
+    assert proposal.target == "h7"
+    alert = store.alert_of(proposal.id)
+    assert alert is not None and "rests on flow exports of 127.0.0.1" in alert.reason
+    assert controller.end() == 0
+    counts = json.loads(store.meta("exporters") or "{}")["exporters"][0]
+    assert (counts["address"], counts["rows"], counts["bad"]) == ("127.0.0.1", 33, 1)
+    assert {flow.record.exporter for _, flow in store.flows(limit=40)} == {None, "127.0.0.1"}

@@ -40,8 +40,9 @@ def version_5(rows: Sequence[Direction], sequence: int = 0, sampling: int = 0) -
     head = struct.pack("!HHIIIIBBH", 5, len(rows), 60_000, BOOTED + 60, 0, sequence, 0, 0, sampling)
     body = b"".join(
         ip_address(row.src).packed + ip_address(row.dst).packed + bytes(4)
-        + struct.pack("!HHIIIIHHxBBB5xHH2x", 1, 2, row.packets, row.octets, round(row.begun * 1000),
-                      round(row.ended * 1000), row.sport, row.dport, row.flags, row.proto, 0, 0, 0)
+        + struct.pack("!HHIIIIHHxBBBHHBB2x", 1, 2, row.packets, row.octets, round(row.begun * 1000),
+                      round(row.ended * 1000), row.sport, row.dport, row.flags, row.proto, 0,
+                      64512, 64513, 24, 24)
         for row in rows
     )  # fmt: skip
     return head + body

@@ -39,7 +39,9 @@ from ryu_apps.openflow.ethernet import read_frame
 from tests.support.captured_packets import ethernet, icmp, tcp, udp
 from tests.support.controller_rig import Rig, arp
 from tests.support.dhcp_frames import acknowledgement, reply
+from tests.support.flow_export_packets import Direction, ipfix, version_5, version_9
 from tests.support.recordings import FORMS, spoken
+from topology.flow_exports.exporter import BadExport, Exporter
 from topology.readers.reader import RecordReader
 from topology.readers.row_count import TrafficError
 from topology.records import Binding, FlowRecord
@@ -178,6 +180,7 @@ def parsers() -> tuple[Parser, ...]:
         Parser("switch", _switch_messages(), _switch, (), 200_000),
         Parser("frame", _frames(), lambda: _frame, (), 350_000),
         Parser("message", _ipc(), lambda: _message, (FramingError,), 200_000),
+        Parser("flow export", _exports(), _exporter, (BadExport,), 50_000),
         *recordings,
         *feeds,
         Parser("checkpoint", [_CHECKPOINT], lambda: _checkpoint, (ValueError,), 50_000),
@@ -280,6 +283,16 @@ _CHECKPOINT = json.dumps(
 
 def _checkpoint(data: bytes) -> None:
     checkpoints.read(data.decode("utf-8", "surrogateescape"))
+
+
+def _exports() -> list[bytes]:
+    rows = [Direction("10.0.0.1", "10.0.0.2"), Direction("10.0.0.2", "10.0.0.1", sport=22)]
+    six = [Direction("fd00::1", "fd00::2", proto=58)]
+    return [version_5(rows), version_9(rows + six), ipfix(rows + six)]
+
+
+def _exporter() -> Callable[[bytes], object]:
+    return Exporter("192.0.2.1").read
 
 
 # -- what people write, record and publish ----------------------------------------

@@ -14,7 +14,7 @@ ElementKey = tuple[int, int]
 
 REVERSE = 29_305  # the enterprise number of the way back (RFC 5103)
 NTP_EPOCH = 2_208_988_800  # seconds from 1900 to 1970
-_V5_ROW = struct.Struct("!4s4s4sHHIIIIHHxBBB5xHH2x")
+_V5_ROW = struct.Struct("!4s4s4sHHIIIIHHxBBx8x")
 VERSION_5_SIZE = _V5_ROW.size
 _TCP, _ICMP, _ICMPV6 = 6, 1, 58
 _FIN, _SYN, _RST, _PSH, _ACK = 1, 2, 4, 8, 16
@@ -25,7 +25,7 @@ _BEGUN, _ENDED = (150, 152, 154, 156, 22), (151, 153, 155, 157, 21)
 def row_of_version_5(data: bytes, at: int, booted: float) -> FlowRecord:
     """A row of NetFlow 5; ``booted`` is when the exporter started, in seconds since the epoch."""
     row = _V5_ROW.unpack_from(data, at)
-    src, dst, _, _, _, packets, octets, first, last, sport, dport, flags, proto, *_ = row
+    src, dst, _, _, _, packets, octets, first, last, sport, dport, flags, proto = row
     times = booted + first / 1000.0, booted + last / 1000.0
     return _record(times, (src, dst), proto, (sport, dport), flags, (packets, octets))
 

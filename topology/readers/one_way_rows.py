@@ -22,8 +22,8 @@ _Key = tuple[str, str, str, int, int]
 
 
 class RowsSeenTwice:
-    """Finds rows of a direction that another row has counted: two exporters on one path, or one that
-    exports at both of its ports.
+    """Finds rows of a direction that another row has counted: two exporters on one path, or one
+    that exports at both of its ports.
 
     Rows of one exporter for a connection that goes on follow each other in time; rows of two cover
     the same time.
@@ -34,6 +34,8 @@ class RowsSeenTwice:
 
     def repeats(self, record: FlowRecord) -> bool:
         """Whether a row counts what an earlier one did; it is remembered where not."""
+        if not (record.src_port or record.dst_port or record.proto in ("icmp", "icmpv6")):
+            return False  # counted by address only: nothing tells connections apart
         key = _key(record)
         begun, ended = record.ts, record.ts + record.duration
         known = self._newest.get(key)

@@ -2,17 +2,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from ipaddress import ip_address
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace as replace_record
 
 from policies.model import Adapt, Envelope
 from response.decision import MAX_TTL, Decision
 from response.decisions.action_table import TABLE, Row, choose
 from response.decisions.envelope import judge_envelope, share_limit
+from response.decisions.hearsay import hearsay_of
 from response.decisions.host_addresses import KnownHost
 from tests.support.street import Segments, make_alert
+from topology.records import FlowRecord
 
 WEB = frozenset(f"10.0.0.{n}" for n in range(1, 11))
 ENVELOPE = Envelope(actions=("alert", "quarantine", "rate_limit"), max_hosts=3, max_share=0.2)
@@ -198,3 +202,19 @@ def test_the_table_is_read_from_the_top_and_passes_over_what_is_not_allowed() ->
     assert choose(strong, ("alert",), table) == "alert"
     assert choose(replace(strong, score=0.5), every, table) == "alert"
     assert table == TABLE
+
+
+def test_what_exporters_of_flows_say_alone_is_proposed() -> None:
+    seen = FlowRecord(1.0, "10.0.0.1", "10.0.0.2", "tcp", 1, 22)
+    told = replace_record(seen, exporter="192.0.2.1")
+    other = replace_record(seen, exporter="192.0.2.2")
+    trusting = replace(ENVELOPE, trusted_exporters=(ip_address("192.0.2.2"),))
+    assert hearsay_of((told, other, told), ENVELOPE) == ("192.0.2.1", "192.0.2.2")
+    assert hearsay_of((told, told, seen), ENVELOPE) == ("192.0.2.1",)
+    assert hearsay_of((told, seen, seen), ENVELOPE) == hearsay_of((), ENVELOPE) == ()
+    assert hearsay_of((told,), trusting) == ("192.0.2.1",)
+    assert hearsay_of((told, other, other), trusting) == ()
+    judged = judge_envelope(
+        "quarantine", host("10.0.0.1"), ENVELOPE, members(), (), hearsay=("192.0.2.1",)
+    )
+    assert judged.outcome == "proposed" and "192.0.2.1" in judged.reason

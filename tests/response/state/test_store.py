@@ -181,7 +181,8 @@ def test_a_store_of_the_first_layout_is_brought_up_to_date(tmp_path: Path) -> No
     old = sqlite3.connect(tmp_path / "septum.db")
     old.executescript(
         "DROP TABLE cases; ALTER TABLE flows DROP COLUMN decision;"
-        " ALTER TABLE flows DROP COLUMN feed; PRAGMA user_version=1;"
+        " ALTER TABLE flows DROP COLUMN feed; ALTER TABLE flows DROP COLUMN exporter;"
+        " PRAGMA user_version=1;"
     )
     old.close()
     again = Store.open(tmp_path, 2.0)

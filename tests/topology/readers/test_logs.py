@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -269,7 +270,18 @@ def test_newer_nfdump() -> None:
 
 def test_nfdump_files_put_together_and_nothing_found() -> None:
     row = ("00:00:05", A, 40000, B, 53, "UDP", 1, 60, 0, 0, "........")
-    assert len(records(classic(row) + classic(row))) == 2
+    later = ("00:00:09", *row[1:])
+    assert len(records(classic(row) + classic(later))) == 2
+
+
+def test_rows_of_a_second_sensor_count_once(tmp_path: Path) -> None:
+    row = ("00:00:05", A, 40_000, B, 53, "UDP", 4, 170, 0, 0, "........")
+    other = ("00:00:05", A, 40_001, B, 53, "UDP", 4, 170, 0, 0, "........")
+    path = tmp_path / "both.csv"
+    path.write_text(classic(row) + classic(row) + classic(other))
+    reader = RecordReader(path)
+    assert len(list(reader)) == 2
+    assert reader.notes == ["1 rows of a second sensor counted once"]
     assert records(CLASSIC + "\nNo matching flows\n") == []
     assert records(NEWER) == []
 
@@ -326,6 +338,10 @@ def zeek_row(record: FlowRecord) -> Row:
     }  # fmt: skip
 
 
+def connection(record: FlowRecord) -> tuple[str, str, str, int, int]:
+    return record.src_ip, record.dst_ip, record.proto, record.src_port, record.dst_port
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(row, min_size=1, max_size=20))
 def test_records_written_as_zeek_come_back(rows: list[FlowRecord]) -> None:
@@ -334,7 +350,7 @@ def test_records_written_as_zeek_come_back(rows: list[FlowRecord]) -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(row.filter(lambda r: r.packets_in), min_size=1, max_size=20))
+@given(st.lists(row.filter(lambda r: r.packets_in), min_size=1, max_size=20, unique_by=connection))
 def test_records_written_as_nfdump_come_back(rows: list[FlowRecord]) -> None:
     names = "firstSeen,duration,proto,srcAddr,srcPort,dstAddr,dstPort,inPackets,inBytes,"
     names += "outPackets,outBytes"

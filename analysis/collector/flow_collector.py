@@ -1,8 +1,8 @@
 """Flow exports over UDP, as records for the analysis: who sent them, what was lost, what is new.
 
-Nothing authenticates such a datagram. What it says is evidence of a lower kind: each record names its
-exporter, and a decision that rests on nothing else is proposed to a person. Pure:
-`analysis.collector_process` has the sockets.
+Nothing authenticates such a datagram. What it says is evidence of a lower kind: each record names
+its exporter, and a decision that rests on nothing else is proposed to a person. Pure:
+`analysis.collector.process` has the sockets.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MAX_WAITING = 20_000  # records for an analysis that does not take them
 class FlowCollector:
     """``permitted`` are the exporters' addresses that are listened to; empty for all.
 
-    ``dropped`` counts records that an analysis did not take in time, ``unlisted`` datagrams of other
-    addresses, ``repeated`` rows of what another exporter had counted.
+    ``dropped`` counts records that an analysis did not take in time, ``unlisted`` datagrams of
+    other addresses, ``repeated`` rows of what another exporter had counted.
     """
 
     def __init__(self, permitted: Iterable[str] = ()) -> None:

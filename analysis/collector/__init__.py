@@ -1,0 +1,1 @@
+"""The collector: flow exports over UDP in, records for the running analysis out."""
