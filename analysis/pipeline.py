@@ -21,12 +21,13 @@ from detection.alerting.spoofing import SpoofingPorts
 from policies.model import Policy
 from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
-from response.decision import MACHINE
+from response.decision import MACHINE, Port
 from response.decisions.answers import Done
 from response.decisions.authorization import Authorization
 from response.decisions.bandit import ActionLearner
 from response.decisions.hold import HOLD, set_hold
 from response.decisions.host_addresses import own_networks
+from response.decisions.host_following import follow_hosts
 from response.decisions.lifecycle import Lifecycle
 from response.decisions.responder import Responder
 from response.decisions.reward_ledger import RewardLedger
@@ -216,9 +217,15 @@ class Analysis:
 
     def approve(self, decision_id: str, by: str, now: float) -> Done:
         proposal = self._store.decision(decision_id)
-        forbidden = None if proposal is None else self._authorization.forbids(proposal)
-        own = None if proposal is None else self._authorization.still_of(proposal)
-        done = self._lifecycle.approve(decision_id, by, now, forbidden, own)
+        forbidden = own = None
+        whole: tuple[Port, ...] = ()
+        if proposal is not None:
+            known = self._authorization
+            forbidden = known.forbids(proposal) or known.protected_on(proposal.taken)
+            own = known.still_of(proposal)
+            if proposal.scope == "host":
+                whole = known.ports_of(own)
+        done = self._lifecycle.approve(decision_id, by, now, forbidden, own, whole)
         self._update_learning(done.commands)
         for command in done.commands:
             if isinstance(command, m.Release):
@@ -282,26 +289,13 @@ class Analysis:
         return commands
 
     def _update_addresses(self, now: float) -> list[m.Command]:
-        """Decisions go with the host, not with the address.
-
-        A blocked host that takes another address stays blocked; an address that went to
-        another host, or is protected now, is blocked no more.
-        """
-        commands: list[m.Command] = []
-        for decision in self._lifecycle.active():
-            kept = self._authorization.still_of(decision)
-            if len(kept) < len(decision.addresses):
-                reason = "an address belongs to another host now"
-                number = self._store.next_decision_number()
-                commands += self._lifecycle.narrow(decision.id, kept, number, now, reason)
-                continue
-            if self.hold is not None:
-                continue
-            for host in self._authorization.holders(decision.addresses):
-                if host.name == decision.target or not host.declared:
-                    addresses = self._authorization.unprotected(host.addresses)
-                    commands += self._lifecycle.cover(decision.id, addresses, now)
+        """Decisions go with the host; nothing is learned from what is on a port that one takes."""
+        held = self.hold is not None
+        commands = follow_hosts(self._lifecycle, self._authorization, self._store, held, now)
         self._update_learning(commands)
+        for decision in self._lifecycle.active():
+            for address in self._authorization.identities(decision.taken):
+                self._detector.suspend(address)
         return commands
 
     # -- small things ----------------------------------------------------------
@@ -316,7 +310,9 @@ class Analysis:
         """Exclude hosts under a decision from learning until it ends."""
         for command in commands:
             if isinstance(command, m.Release):
-                for address in command.decision.addresses:
+                decision = command.decision
+                here = self._authorization.identities(decision.taken)
+                for address in (*decision.addresses, *here):
                     self._detector.resume(address)
         for command in commands:
             if isinstance(command, m.Enforce):

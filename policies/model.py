@@ -264,13 +264,15 @@ class Restriction:
     """A live machine decision as the policy engine sees it.
 
     ``number`` is the decision's cookie number, ``action`` ``quarantine``,
-    ``isolate`` or ``rate_limit``, ``expires`` seconds since the epoch.
+    ``isolate`` or ``rate_limit``, ``expires`` seconds since the epoch. It holds for the
+    ``addresses`` wherever they are, and for all that is on the ``ports`` (switch and number).
     """
 
     number: int
     action: str
     addresses: tuple[Address, ...]
     expires: float
+    ports: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

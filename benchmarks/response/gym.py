@@ -27,10 +27,18 @@ from numpy.typing import NDArray
 from benchmarks.response.scene import InjectedConnection, Scene, SceneDay, draw_day
 from detection.alert import Alert
 from detection.detector import Detector
-from policies.model import PROTOCOL_NUMBERS, Address, Connection, Restriction
+from policies.model import PROTOCOL_NUMBERS, Address, Connection
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
-from response.decision import ARMS, STRENGTH, Arm, Decision, DecisionAction, id_of
+from response.decision import (
+    ARMS,
+    STRENGTH,
+    Arm,
+    Decision,
+    DecisionAction,
+    id_of,
+    restriction,
+)
 from response.decisions.authorization import Authorization, Circumstances
 from response.decisions.bandit import Context
 from response.decisions.host_addresses import KnownHost
@@ -188,7 +196,7 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         allowed = self._judge.verdict(connection, ts).forwarded
         passes = allowed
         if allowed and concerned:
-            rules = [_restriction(a.decision) for a in concerned if a.decision is not None]
+            rules = [restriction(a.decision) for a in concerned if a.decision is not None]
             passes = self._judge.verdict(connection, ts, rules).forwarded
             passes = passes and all(self._within(a, record, ts) for a in concerned)
         if allowed:
@@ -291,11 +299,6 @@ class ResponseEnv(gymnasium.Env[Observation, np.int64]):
         earned, self._earned = self._earned, []
         asked = None if self._asked is None else self.context()
         return {"context": asked, "earned": earned, "totals": self.totals}
-
-
-def _restriction(decision: Decision) -> Restriction:
-    addresses = tuple(ip_address(each) for each in decision.addresses)
-    return Restriction(decision.number, decision.action, addresses, decision.expires)
 
 
 def _connection(record: FlowRecord) -> Connection | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from console.errors import CommandError
@@ -13,7 +12,7 @@ from policies.feed_block import FeedBlock
 from policies.model import Policy, Restriction
 from policies.semantics.feed_listings import Listings
 from policies.semantics.membership import Membership
-from response.decision import Decision
+from response.decision import Decision, restriction
 from response.state.policy_versions import Versions
 from response.state.store import Store
 from topology.records import Binding
@@ -57,10 +56,7 @@ class InForce:
 
 def restrictions_of(decisions: Iterable[Decision]) -> tuple[Restriction, ...]:
     """Decisions as verdicts and rules see them."""
-    return tuple(
-        Restriction(each.number, each.action, tuple(map(ip_address, each.addresses)), each.expires)
-        for each in decisions
-    )
+    return tuple(map(restriction, decisions))
 
 
 def in_force(store: Store, state: Path, now: float, policy: Policy | None = None) -> InForce:

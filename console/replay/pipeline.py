@@ -35,7 +35,7 @@ from policies.semantics.infrastructure import InfrastructureRules
 from policies.semantics.membership import Membership
 from policies.semantics.verdict import Judge
 from response.audit.log import Audit
-from response.decision import Decision
+from response.decision import Decision, restriction
 from response.decisions.bandit import ActionLearner
 from response.ipc.messages import Command, Enforce, HostsChanged, RecordsSeen
 from response.state.store import Store
@@ -131,7 +131,7 @@ class Replay:
             return record, "not judged"
         segments_of = self._judge.membership.segments_of
         ends = (segments_of(connection.src), segments_of(connection.dst))
-        restrictions = [restriction for restriction, _ in self._active.values()]
+        restrictions = [held for held, _ in self._active.values()]
         found = self._infrastructure.verdict(connection, *ends) or self._judge.judge(
             *ends, connection, now, restrictions, listings=self._listings
         )
@@ -151,8 +151,8 @@ class Replay:
 
     def _note_stopped(self, record: FlowRecord, connection: Connection, now: float) -> None:
         ends = {connection.src, connection.dst}
-        for restriction, enforced in self._active.values():
-            if not ends.isdisjoint(restriction.addresses) and restriction.expires > now:
+        for held, enforced in self._active.values():
+            if not ends.isdisjoint(held.addresses) and held.expires > now:
                 enforced.stopped += 1
                 enforced.stopped_by_service[record.service] += 1
                 return
@@ -162,11 +162,10 @@ class Replay:
         for command in commands:
             decision = command.decision
             if isinstance(command, Enforce):
-                addresses = tuple(ip_address(each) for each in decision.addresses)
-                restriction = Restriction(
-                    decision.number, decision.action, addresses, decision.expires
-                )
-                rules = [ovs_text(rule) for rule in restriction_rules([restriction], self._now)]
+                held = restriction(decision)
+                switch = held.ports[0][0] if held.ports else 0
+                made = restriction_rules([held], self._now, switch)
+                rules = [ovs_text(rule) for rule in made]
                 known = self._active.get(decision.id)
                 if known is None:
                     enforced = Enforced(decision, rules)
@@ -174,7 +173,7 @@ class Replay:
                 else:
                     enforced = known[1]
                     enforced.decision, enforced.rules = decision, rules
-                self._active[decision.id] = restriction, enforced
+                self._active[decision.id] = held, enforced
             elif decision.id in self._active:
                 _, enforced = self._active.pop(decision.id)
                 enforced.decision = decision

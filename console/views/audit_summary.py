@@ -7,6 +7,7 @@ from typing import Any
 
 from console.clients.state_directory import moment
 from response.audit.chain import AuditEntry
+from response.decision import places
 
 
 def summary(entry: AuditEntry) -> str:
@@ -39,11 +40,18 @@ def _alert(data: dict[str, Any]) -> str:
 
 def _decision(data: dict[str, Any]) -> str:
     what = f"{data['state']} {data['action']} of {data['target']} for {data['ttl']} s"
-    return f"{what}; {data['reason']}"
+    where = "".join(f", {place}" for place in _places(data))
+    return f"{what}{where}; {data['reason']}"
+
+
+def _places(data: dict[str, Any]) -> list[str]:
+    """The ports of a discovered host, and whether they are taken whole."""
+    how = {"port": "all of ", "shared-port": "all of shared "}.get(data.get("scope", ""), "")
+    return [how + place for place in places(map(tuple, data.get("ports", ())))]
 
 
 def _enforce(data: dict[str, Any]) -> str:
-    covered = _short(data["addresses"])
+    covered = _short([*data["addresses"], *_places(data)])
     return f"asked for {data['action']} of {covered} until {moment(data['expires'])}"
 
 
@@ -96,7 +104,7 @@ def _feed(data: dict[str, Any]) -> str:
 
 def _extended(data: dict[str, Any]) -> str:
     if "until" not in data:
-        return f"covers {_short(data['addresses'])} too"
+        return f"covers {_short([*data['addresses'], *_places(data)])} too"
     why = f" ({data['reason']})" if data["reason"] else ""
     return f"holds until {moment(data['until'])}, by {data['by']}{why}"
 

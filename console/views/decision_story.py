@@ -12,10 +12,15 @@ from console.clients.state_directory import moment
 from console.views.audit_summary import summary
 from detection.alert import Alert
 from response.audit.chain import AuditEntry
-from response.decision import ActionChoice, Decision, Option
+from response.decision import ActionChoice, Decision, Option, places
 from response.state.interfaces import StoredAlert
 from topology.records import FlowRecord
 
+SCOPES = {
+    "port": "and all that is or comes on the port where it was found",
+    "shared-port": "and all that is or comes on a port that it shares",
+    "host": "not the whole port where it was found",
+}
 MAX_SHOWN = 12  # hops, and records, in the text; JSON has all
 
 
@@ -123,6 +128,8 @@ def _decided(story: Story) -> Iterator[str]:
     yield ""
     yield "What was decided"
     yield f"  {decision.action} of {decision.target} ({', '.join(decision.addresses)})"
+    if decision.ports:
+        yield f"  {SCOPES.get(decision.scope, decision.scope)}: {', '.join(places(decision.ports))}"
     told = story.alert
     if told is not None:
         yield f"  {told.outcome}: {told.reason}"

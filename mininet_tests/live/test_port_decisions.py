@@ -58,7 +58,6 @@ def known(running: Controller, address: str) -> bool:
 
 @pytest.mark.threat("host-is-its-port")
 @pytest.mark.timeout(120)
-@pytest.mark.xfail(strict=True, reason="another MAC and address are another host")
 def test_another_mac_and_address_lead_nowhere_and_a_neighbour_goes_on(
     lab: MakeLab, controller: MakeController, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ class Compiler:
             self._stations.rules(view.switch),
             tagged_rules(self._tags, view.switch),
         )
-        held = restriction_rules(restrictions, now)
+        held = restriction_rules(restrictions, now, view.switch)
         own = _by_table(chain(view_rules(view), special, held, beside))
         guards = self._placement.guards(view.switch)
         own[RuleTable.GUARD] = _ordered([*own.get(RuleTable.GUARD, ()), *guards])

@@ -9,7 +9,7 @@ all of `policies.semantics.host_addresses`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import (
     ip_address,
@@ -148,6 +148,15 @@ class Membership:
         """Known hosts with an address in the segment: declared ones by name, discovered ones by
         their first address."""
         return frozenset(self._named.get(segment, ()))
+
+    def is_on(self, address: Address, ports: Collection[tuple[int, int]]) -> bool:
+        """Whether a known host on one of the ports (switch and number) has the address."""
+        number = number_of(address)
+        return any(
+            number in self._hosts[index].numbers
+            for port in ports
+            for index in self._by_port.get(port, ())
+        )
 
     def selects_a_host(self, selector: Selector) -> bool:
         """Whether a host matches in all but its network, and inside that if it has addresses."""

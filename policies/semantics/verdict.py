@@ -133,7 +133,9 @@ class Judge:
         else:
             decision = None
             if restrictions:
-                decision = blocking(restrictions, connection, now, self._protected)
+                decision = blocking(
+                    restrictions, connection, now, self._protected, self.membership.is_on
+                )
             if decision is None:
                 feed = listings.find(connection)
             if decision is not None or feed is not None and feed.mode is Mode.ENFORCE:

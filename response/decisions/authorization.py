@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from detection.alert import Alert
 from policies.model import Envelope, Mode, Policy
 from policies.semantics.membership import Membership
-from response.decision import Decision, DecisionAction
+from response.decision import Decision, DecisionAction, Port
 from response.decisions.bandit import Context
 from response.decisions.envelope import Judgement, is_protected, judge_envelope, remaining_hosts
 from response.decisions.exposure import Exposure
@@ -24,6 +24,17 @@ class Circumstances:
     hold: str | None
     overridden_by: str | None
     hearsay: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """What a decision acts on: ``addresses``, and with the ``scope`` ``port`` all of ``ports``.
+    ``sharer`` is why it does not take them whole, where a discovered host is there."""
+
+    scope: str
+    addresses: tuple[str, ...]
+    ports: tuple[Port, ...] = ()
+    sharer: str | None = None
 
 
 class Authorization:
@@ -104,6 +115,60 @@ class Authorization:
             or not holder.declared
             or holder.name == decision.target
         )
+
+    def extent(self, host: KnownHost) -> Extent:
+        """What a decision on the host acts on.
+
+        A discovered host is its port, which is taken whole. Where others are there that were
+        declared, are protected or route, all discovered identities are taken instead.
+        """
+        if not host.ports:
+            return Extent("host", host.addresses)
+        sharer = self.sharer(host.ports)
+        if sharer is None:
+            return Extent("port", host.addresses, host.ports)
+        return Extent("host", self.identities(host.ports), host.ports, sharer)
+
+    def ports_of(self, addresses: Iterable[str]) -> tuple[Port, ...]:
+        """The ports of the discovered hosts that hold any of these addresses, where all of them
+        may be taken whole."""
+        hosts = self.holders(addresses)
+        ports = tuple(dict.fromkeys(port for host in hosts for port in host.ports))
+        return () if self.sharer(ports) is not None else ports
+
+    def sharer(self, ports: Iterable[Port]) -> str | None:
+        """Why some ports may not be taken whole, or None."""
+        for host in self._who()[1].at(ports):
+            if self._protects(host):
+                return f"{host.name} on the same port is protected"
+            if host.declared:
+                what = "routes for others" if host.routes else "is declared"
+                return f"{host.name} on the same port {what}"
+        return None
+
+    def protected_on(self, ports: Iterable[Port]) -> str | None:
+        """Why not even a person may take some ports whole, or None."""
+        found = (host.name for host in self._who()[1].at(ports) if self._protects(host))
+        name = next(found, None)
+        return None if name is None else f"{name} on the same port is protected"
+
+    def identities(self, ports: Iterable[Port], held: Collection[str] = ()) -> tuple[str, ...]:
+        """The addresses of discovered hosts on some ports that may be blocked.
+
+        A host with a protected address is left alone, unless it has one that is ``held`` already:
+        that one took the protected address since.
+        """
+        found = (
+            host
+            for host in self._who()[1].at(ports)
+            if not host.declared
+            and (not self._protects(host) or not set(held).isdisjoint(host.addresses))
+        )
+        return self.unprotected(dict.fromkeys(a for host in found for a in host.addresses))
+
+    def _protects(self, host: KnownHost) -> bool:
+        envelope = self._policy.envelope
+        return envelope is not None and is_protected(host, envelope, self._who()[0])
 
     def unprotected(self, addresses: Iterable[str]) -> tuple[str, ...]:
         """Those of the addresses that a machine decision may cover."""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from typing import Literal, Protocol
 
 from policies.model import Adapt, Envelope, Mode
-from response.decision import MAX_TTL, Decision, DecisionAction
+from response.decision import MAX_TTL, Decision, DecisionAction, Port
 from response.decisions.host_addresses import KnownHost
 
 Outcome = Literal["active", "proposed", "alert"]
@@ -147,13 +147,19 @@ def _beyond_limits(
     return None
 
 
-def _blocked_beside(target: KnownHost, active: Iterable[Decision]) -> dict[str, frozenset[str]]:
-    """The other hosts that are blocked now, with their addresses."""
-    return {
-        decision.target: frozenset(decision.addresses)
-        for decision in active
-        if decision.action in BLOCKS and not set(decision.addresses) & set(target.addresses)
-    }
+def _blocked_beside(
+    target: KnownHost, active: Iterable[Decision]
+) -> dict[str | Port, frozenset[str]]:
+    """The other hosts that are blocked now, with their addresses; a discovered one is its port,
+    whatever identities it has there."""
+    blocked: dict[str | Port, frozenset[str]] = {}
+    own = set(target.subjects)
+    for decision in active:
+        if decision.action in BLOCKS and own.isdisjoint(decision.subjects):
+            units: tuple[str | Port, ...] = decision.ports or (decision.target,)
+            for unit in units:
+                blocked[unit] = blocked.get(unit, frozenset()) | frozenset(decision.addresses)
+    return blocked
 
 
 def _segments_of(addresses: Iterable[str], members: Members) -> frozenset[str]:

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 
 from policies.model import Policy
 from policies.semantics.host_addresses import known_hosts
+from response.decision import Port
 from topology.home_networks import is_private
 from topology.records import Binding
 
@@ -19,13 +20,24 @@ class KnownHost:
     """``name`` is the declared name, or the first address of a discovered host.
 
     ``addresses`` are all of `policies.semantics.host_addresses`, in text;
-    ``routes`` marks a router, behind which other hosts live.
+    ``routes`` marks a router, behind which other hosts live. ``on`` are the ports where it is.
     """
 
     name: str
     addresses: tuple[str, ...]
     declared: bool
     routes: bool = False
+    on: tuple[Port, ...] = ()
+
+    @property
+    def ports(self) -> tuple[Port, ...]:
+        """The ports that stand for the host: a discovered one may take any MAC and address."""
+        return () if self.declared else self.on
+
+    @property
+    def subjects(self) -> tuple[str | Port, ...]:
+        """What decisions on the host are found by."""
+        return (*self.addresses, *self.ports)
 
 
 class HostDirectory:
@@ -35,15 +47,27 @@ class HostDirectory:
         routers = {host.name for host in policy.hosts if host.routes}
         hosts = [
             KnownHost(
-                host.name, host.texts(), host.declared, host.declared and host.name in routers
+                host.name,
+                host.texts(),
+                host.declared,
+                host.declared and host.name in routers,
+                tuple(sorted(host.ports)),
             )
             for host in known_hosts(policy, tuple(bindings))
         ]
         self._by_address = {address: host for host in hosts for address in host.addresses}
         self._hosts = tuple(hosts)
+        self._on: dict[Port, list[KnownHost]] = {}
+        for host in hosts:
+            for port in host.on:
+                self._on.setdefault(port, []).append(host)
 
     def find(self, address: str) -> KnownHost | None:
         return self._by_address.get(address)
+
+    def at(self, ports: Iterable[Port]) -> list[KnownHost]:
+        """The hosts on some ports."""
+        return [host for port in ports for host in self._on.get(port, ())]
 
     def all(self) -> tuple[KnownHost, ...]:
         return self._hosts

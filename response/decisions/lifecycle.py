@@ -14,7 +14,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from response.audit.log import Audit, Kind
-from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, id_of
+from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, Port, id_of, places
 from response.decisions.answers import Done, cannot
 from response.decisions.open_decisions import OPEN_STATES, OpenDecisions
 from response.decisions.overrides import Overrides
@@ -42,9 +42,9 @@ class Lifecycle:
     def active(self) -> tuple[Decision, ...]:
         return tuple(self.open.active.values())
 
-    def overridden_by(self, addresses: Iterable[str], now: float) -> str | None:
+    def overridden_by(self, subjects: Iterable[str | Port], now: float) -> str | None:
         """Who released or rejected a decision on this host whose time has not run out."""
-        return self._overrides.by(addresses, now)
+        return self._overrides.by(subjects, now)
 
     # -- how it begins ---------------------------------------------------------
 
@@ -56,9 +56,7 @@ class Lifecycle:
         """
         now = decision.ts
         if decision.state == "active":
-            decision = replace(
-                decision, addresses=self.open.free_addresses(decision.addresses, decision)
-            )
+            decision = self._free(decision)
         self._change(decision, now, "decision", {"reason": reason, **_summary(decision)})
         if decision.state != "active":
             return []
@@ -71,10 +69,12 @@ class Lifecycle:
         now: float,
         forbidden: str | None = None,
         addresses: tuple[str, ...] | None = None,
+        whole: tuple[Port, ...] = (),
     ) -> Done:
         """Approve a proposal: it becomes active, and its time starts now. It replaces any active
         decision on the same host. ``forbidden`` says why not even a person may, where that is so;
-        ``addresses`` which of the proposal's are still the host's (None: all).
+        ``addresses`` which of the proposal's are still the host's (None: all), ``whole`` the ports
+        that it takes whole although the proposal did not name them.
         """
         decision = self._store.decision(decision_id)
         if decision is None or decision.state != "proposed":
@@ -85,41 +85,55 @@ class Lifecycle:
             return Done(False, f"{decision_id}: not approved: its time is over")
         if addresses is not None:
             decision = replace(decision, addresses=addresses)
+        if whole:
+            decision = replace(decision, scope="port", ports=whole)
         if not decision.addresses:
             return Done(False, f"{decision_id}: not approved: its addresses are of other hosts now")
-        held = self.open.on(decision.addresses)
+        held = self.open.on(decision.subjects)
         before = None if held is None or held.state != "active" else held.id
         approved = replace(
             decision, state="active", ts=now, until=None, by=by, approved_by=by, supersedes=before
         )
-        approved = replace(
-            approved, addresses=self.open.free_addresses(approved.addresses, approved)
-        )
+        approved = self._free(approved)
         with self._store.transaction():
-            self._change(approved, now, "approved", {"by": by})
+            self._change(approved, now, "approved", {"by": by, **_ports(approved)})
             commands = self._enforce(approved, now) + self._end_superseded(approved, now)
         return Done(True, f"{decision_id}: approved; {_what(approved)}", tuple(commands))
 
     # -- how it goes on --------------------------------------------------------
 
-    def cover(self, decision_id: str, addresses: Iterable[str], now: float) -> list[Command]:
-        """The host of an active decision took more addresses: cover them, no longer than it."""
+    def cover(
+        self, decision_id: str, addresses: Iterable[str], now: float, ports: Iterable[Port] = ()
+    ) -> list[Command]:
+        """The host of an active decision took more addresses, or went to other ports: cover them,
+        no longer than it."""
         decision = self.open.active[decision_id]
         fresh = (each for each in addresses if each not in decision.addresses)
-        more = self.open.free_addresses(fresh, decision)
-        if not more:
+        more = self.open.free(fresh, decision)
+        there = self.open.free((each for each in ports if each not in decision.ports), decision)
+        if not more and not there:
             return []
-        wider = replace(decision, addresses=(*decision.addresses, *more))
+        wider = replace(
+            decision, addresses=(*decision.addresses, *more), ports=(*decision.ports, *there)
+        )
         with self._store.transaction():
             self._renewing[wider.id] = {rule.switch for rule in wider.rules}
-            self._change(wider, now, "extended", {"addresses": list(more)})
+            data = {"addresses": list(more), **({"ports": _listed(there)} if there else {})}
+            self._change(wider, now, "extended", data)
             return self._enforce(wider, now)
 
     def narrow(
-        self, decision_id: str, addresses: tuple[str, ...], number: int, now: float, reason: str
+        self,
+        decision_id: str,
+        addresses: tuple[str, ...],
+        number: int,
+        now: float,
+        reason: str,
+        *,
+        whole: bool = True,
     ) -> list[Command]:
-        """Block fewer addresses, for no longer: by a decision of its own for those that are left,
-        so that the undo of the first one is exact."""
+        """Block other addresses, or (not ``whole``) no longer all of its ports: by a decision of
+        its own, for no longer, so that the undo of the first one is exact."""
         decision = self.open.active[decision_id]
         if not addresses:
             return list(self.release(decision_id, MACHINE, now, reason).commands)
@@ -127,6 +141,7 @@ class Lifecycle:
         smaller = replace(
             decision, id=made, number=number, addresses=addresses, rules=(), ts=now,
             until=decision.expires, supersedes=decision_id,
+            scope=decision.scope if whole else "host",
             would_release_if=decision.would_release_if.replace(decision_id, made),
         )  # fmt: skip
         with self._store.transaction():
@@ -238,6 +253,13 @@ class Lifecycle:
         self._audit.append(now, kind, {"decision": decision.id, **data})
         self.open.update(decision)
 
+    def _free(self, decision: Decision) -> Decision:
+        """Only what no other active decision is on."""
+        addresses = self.open.free(decision.addresses, decision)
+        return replace(
+            decision, addresses=addresses, ports=self.open.free(decision.ports, decision)
+        )
+
     def _end_superseded(self, decision: Decision, now: float) -> list[Command]:
         """What ``decision`` takes the place of ends; the stronger rules are sent first."""
         before = None if decision.supersedes is None else self._store.decision(decision.supersedes)
@@ -266,13 +288,24 @@ class Lifecycle:
                 "action": decision.action,
                 "addresses": list(decision.addresses),
                 "expires": decision.expires,
+                **({"scope": decision.scope, **_ports(decision)} if decision.ports else {}),
             },
         )
         return [Enforce(decision)]
 
 
 def _what(decision: Decision) -> str:
-    return f"{decision.action} of {decision.target} for {decision.ttl} s"
+    where = "".join(f", all of {place}" for place in places(decision.taken))
+    return f"{decision.action} of {decision.target}{where} for {decision.ttl} s"
+
+
+def _listed(ports: Iterable[Port]) -> list[list[int]]:
+    return [list(port) for port in ports]
+
+
+def _ports(decision: Decision) -> dict[str, Any]:
+    """The ports of a discovered host, for the audit."""
+    return {"ports": _listed(decision.ports)} if decision.ports else {}
 
 
 def _summary(decision: Decision) -> dict[str, Any]:
@@ -282,6 +315,7 @@ def _summary(decision: Decision) -> dict[str, Any]:
         "alert": decision.alert,
         "by": decision.by,
         "number": decision.number,
+        **_ports(decision),
         "scope": decision.scope,
         "state": decision.state,
         "supersedes": decision.supersedes,

@@ -1,10 +1,13 @@
-"""The decisions that are open (active or proposed), found by id and by address."""
+"""The decisions that are open (active or proposed), found by id, address and port."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from response.decision import Decision, DecisionState
+from response.decision import Decision, DecisionState, Port
+
+Subject = TypeVar("Subject", str, Port)
 
 OPEN_STATES: tuple[DecisionState, ...] = ("active", "proposed")
 
@@ -15,8 +18,8 @@ class OpenDecisions:
     def __init__(self) -> None:
         self.active: dict[str, Decision] = {}
         self.proposed: dict[str, Decision] = {}
-        self._active_on: dict[str, Decision] = {}
-        self._proposed_on: dict[str, Decision] = {}
+        self._active_on: dict[str | Port, Decision] = {}
+        self._proposed_on: dict[str | Port, Decision] = {}
 
     def __iter__(self) -> Iterator[Decision]:
         yield from self.active.values()
@@ -24,35 +27,38 @@ class OpenDecisions:
 
     def update(self, decision: Decision) -> None:
         """Replace what is known of a decision; one that has ended is dropped."""
-        for state, by_id, by_address in (
+        for state, by_id, by_subject in (
             ("active", self.active, self._active_on),
             ("proposed", self.proposed, self._proposed_on),
         ):
             known = by_id.pop(decision.id, None)
-            for address in () if known is None else known.addresses:
-                if address in by_address and by_address[address].id == decision.id:
-                    del by_address[address]
+            for subject in () if known is None else known.subjects:
+                if subject in by_subject and by_subject[subject].id == decision.id:
+                    del by_subject[subject]
             if decision.state == state:
                 by_id[decision.id] = decision
-                by_address.update(dict.fromkeys(decision.addresses, decision))
+                by_subject.update(dict.fromkeys(decision.subjects, decision))
 
-    def on(self, addresses: Iterable[str]) -> Decision | None:
-        """The active, else the proposed decision that covers one of these addresses."""
-        listed = tuple(addresses)
+    def on(self, subjects: Iterable[str | Port]) -> Decision | None:
+        """The active, else the proposed decision on one of these addresses and ports."""
+        listed = tuple(subjects)
         return _first(self._active_on, listed) or _first(self._proposed_on, listed)
 
-    def proposed_on(self, addresses: Iterable[str]) -> Decision | None:
-        """The proposal that covers one of these addresses."""
-        return _first(self._proposed_on, addresses)
+    def proposed_on(self, subjects: Iterable[str | Port]) -> Decision | None:
+        """The proposal on one of these addresses and ports."""
+        return _first(self._proposed_on, subjects)
 
-    def free_addresses(self, addresses: Iterable[str], decision: Decision) -> tuple[str, ...]:
-        """Those that no other active decision covers, except one that ``decision`` supersedes.
+    def free(self, subjects: Iterable[Subject], decision: Decision) -> tuple[Subject, ...]:
+        """Those addresses or ports that no other active decision is on, except one that
+        ``decision`` supersedes.
 
-        An address is under one active decision at a time.
+        Each is under one active decision at a time.
         """
         own = (None, decision.id, decision.supersedes)
-        return tuple(a for a in addresses if getattr(self._active_on.get(a), "id", None) in own)
+        return tuple(s for s in subjects if getattr(self._active_on.get(s), "id", None) in own)
 
 
-def _first(by_address: dict[str, Decision], addresses: Iterable[str]) -> Decision | None:
-    return next((by_address[each] for each in addresses if each in by_address), None)
+def _first(
+    by_subject: dict[str | Port, Decision], subjects: Iterable[str | Port]
+) -> Decision | None:
+    return next((by_subject[each] for each in subjects if each in by_subject), None)

@@ -25,15 +25,13 @@ from response.decisions.envelope import Judgement
 from response.decisions.explain import why, would_release_if
 from response.decisions.hearsay import hearsay_of
 from response.decisions.host_addresses import KnownHost
+from response.decisions.host_following import MAX_PROPOSALS, propose_port
 from response.decisions.lifecycle import Lifecycle
 from response.decisions.reward_ledger import RewardLedger
 from response.decisions.rewards import RewardCase, habits_of
 from response.ipc.messages import Command
 from response.state.interfaces import StateStore, StoredAlert, SuspectDetector
 from topology.records import FlowRecord
-
-MAX_PROPOSALS = 1_000
-"""Open proposals; a flood of alerts beyond it is recorded as alerts."""
 
 
 class Responder:
@@ -65,11 +63,11 @@ class Responder:
     ) -> list[Command]:
         """Call in a transaction; send the commands after it has ended."""
         host = authorization.host_of(alert.host)
-        held = None if host is None else self._lifecycle.open.on(host.addresses)
+        held = None if host is None else self._lifecycle.open.on(host.subjects)
         if host is None or not self._adapt:
             reason = "automatic action is turned off" if not self._adapt else _stranger(alert)
             return self._only_alert(alert, reason, held, None, evidence)
-        overridden_by = self._lifecycle.overridden_by(host.addresses, now)
+        overridden_by = self._lifecycle.overridden_by(host.subjects, now)
         around = Circumstances(
             self._lifecycle.active(),
             hold,
@@ -85,7 +83,7 @@ class Responder:
             commands = self._go_on(held, authorization, host, around, now)
             reason = f"{held.id} ({held.state}) covers {held.target} already"
             return commands + self._only_alert(alert, reason, held, None, evidence)
-        waiting = self._lifecycle.open.proposed_on(host.addresses)
+        waiting = self._lifecycle.open.proposed_on(host.subjects)
         if judgement.outcome == "proposed" and waiting is not None and waiting is not held:
             if STRENGTH[choice.action] <= STRENGTH[waiting.action]:
                 reason = f"{waiting.id} waits for a person already"
@@ -151,6 +149,7 @@ class Responder:
     ) -> list[Command]:
         number = self._store.next_decision_number()
         action: DecisionAction = choice.action  # type: ignore[assignment]
+        extent = authorization.extent(host)
         replaces = held is not None and (held.state == "proposed" or judgement.outcome == "active")
         decision = Decision(
             id=id_of(number),
@@ -158,8 +157,9 @@ class Responder:
             ts=now,
             action=action,
             target=host.name,
-            addresses=host.addresses,
-            scope="host",
+            addresses=extent.addresses,
+            scope=extent.scope,
+            ports=extent.ports,
             state="active" if judgement.outcome == "active" else "proposed",
             ttl=judgement.ttl,
             alert=alert.id,
@@ -174,7 +174,10 @@ class Responder:
         self._open_reward(alert, host, choice, authorization, now, decision)
         if decision.supersedes is not None:
             self._reward_ledger.close(decision.supersedes, "", now, done=held.state == "active")  # type: ignore[union-attr]
-        return self._lifecycle.begin(decision, judgement.reason)
+        commands = self._lifecycle.begin(decision, judgement.reason)
+        if extent.sharer is not None and decision.state == "active":
+            commands += propose_port(self._lifecycle, self._store, decision, extent.sharer, now)
+        return commands
 
     def _go_on(
         self,

@@ -11,7 +11,7 @@ from policies.rules.rule import Rule
 from response.decision import Decision, InstalledRule, id_of
 from response.ipc.messages import RulesConfirmed, SwitchChanged
 from ryu_apps.effects import Effect, Log, Report
-from ryu_apps.enforcement.decision_state import DecisionRules, by_decision
+from ryu_apps.enforcement.decision_state import DecisionChange, DecisionRules, by_decision
 from ryu_apps.openflow.encode import WireRule
 from ryu_apps.switch.session import Session
 
@@ -35,7 +35,7 @@ def confirmation(session: Session, decided: DecisionRules) -> Callable[[float], 
 
 
 def whole_confirmation(
-    session: Session, decided: DecisionRules, held: Decision | None
+    session: Session, decided: DecisionChange, held: Decision | None
 ) -> Callable[[float], list[Effect]]:
     """For a switch whose rules are compiled as a whole: the rules that it really has."""
     before = _carried(session)
@@ -43,7 +43,7 @@ def whole_confirmation(
     def confirmed(now: float) -> list[Effect]:
         after = _carried(session)
         effects: list[Effect] = []
-        for name, number, _, _ in decided.parts:
+        for number, name in decided.names.items():
             mine = after.get(number, set())
             if gone := before.get(number, set()) - mine:
                 effects.append(_confirmed(now, name, gone, removed=True))

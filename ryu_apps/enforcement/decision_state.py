@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 
 from policies.compiler import FeedRules, RuleChange
 from policies.compiler.stateful.adaptive import limit_meters, restriction_rules
@@ -13,16 +12,52 @@ from policies.feed_block import FeedBlock
 from policies.model import Restriction
 from policies.rules.layout import Category, category_of, number_of
 from policies.rules.rule import Meter, Rule
-from response.decision import Decision
+from response.decision import Decision, Port, restriction
+
+Part = tuple[str, int, tuple[Rule, ...], tuple[Rule, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionRules:
-    """What a decision changes on every switch. ``parts`` holds for each decision concerned its id
+    """What a decision changes on one switch. ``parts`` holds for each decision concerned its id
     and number, the rules that are its own afterwards, and those that no longer are."""
 
     change: RuleChange
-    parts: tuple[tuple[str, int, tuple[Rule, ...], tuple[Rule, ...]], ...]
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionChange:
+    """A decision that begins, changes or ends, with those that share an address or a port with it:
+    the ones that held ``before``, at ``then``, and the ones that hold ``after``, at ``now``."""
+
+    before: tuple[Decision, ...]
+    then: float
+    after: tuple[Decision, ...]
+    now: float
+
+    def on(self, switch: int) -> DecisionRules:
+        """Every rule of one switch that this changes, those of other decisions included."""
+        held, holding = list(map(restriction, self.before)), list(map(restriction, self.after))
+        old = {rule.key: rule for rule in restriction_rules(held, self.then, switch)}
+        new = tuple(restriction_rules(holding, self.now, switch))
+        wanted = {rule.key for rule in new}
+        added = tuple(rule for rule in new if old.get(rule.key) != rule)
+        removed = tuple(rule for key, rule in old.items() if key not in wanted)
+        placed, gone = by_decision(new), by_decision(old.values())
+        parts: list[Part] = []
+        for number, name in self.names.items():
+            mine, lost = placed.get(number, ()), gone.get(number, ())
+            kept = {(rule.table, rule.cookie) for rule in mine}
+            parts.append(
+                (name, number, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept))
+            )
+        return DecisionRules(RuleChange(added, removed), tuple(parts))
+
+    @property
+    def names(self) -> dict[int, str]:
+        """The ids of the decisions concerned, by number."""
+        return {each.number: each.id for each in (*self.before, *self.after)}
 
 
 @dataclass(slots=True)
@@ -54,17 +89,15 @@ class DecisionState:
         """The rules of all feeds."""
         return self._feed_rules.rules()
 
-    def decide(self, decision: Decision, held: bool, now: float) -> DecisionRules:
+    def decide(self, decision: Decision, held: bool, now: float) -> DecisionChange:
         """Hold a decision from now on, in place of an earlier one of its id, or (not ``held``)
-        release it; every rule that this changes, those of other decisions included."""
-        addresses = set(decision.addresses)
+        release it."""
         known = self.decisions.get(decision.id)
-        if known is not None:
-            addresses.update(known.addresses)
+        subjects = {*_subjects(decision), *(() if known is None else _subjects(known))}
         near = {
             each.id: each
             for each in self.decisions.values()
-            if not addresses.isdisjoint(each.addresses)
+            if not subjects.isdisjoint(_subjects(each))
         }
         # A released decision may have expired, but a switch may have it for a moment more.
         then = now if held else min(now, decision.expires - 1)
@@ -74,21 +107,7 @@ class DecisionState:
         else:
             near.pop(decision.id, None)
             self.decisions.pop(decision.id, None)
-        old = {rule.key: rule for rule in restriction_rules(map(restriction, before), then)}
-        new = tuple(restriction_rules(map(restriction, near.values()), now))
-        wanted = {rule.key for rule in new}
-        added = tuple(rule for rule in new if old.get(rule.key) != rule)
-        removed = tuple(rule for key, rule in old.items() if key not in wanted)
-        placed, gone = by_decision(new), by_decision(old.values())
-        ids = {each.number: each.id for each in (*before, *near.values())}
-        parts = []
-        for number, name in ids.items():
-            mine, lost = placed.get(number, ()), gone.get(number, ())
-            kept = {(rule.table, rule.cookie) for rule in mine}
-            parts.append(
-                (name, number, mine, tuple(r for r in lost if (r.table, r.cookie) not in kept))
-            )
-        return DecisionRules(RuleChange(added, removed), tuple(parts))
+        return DecisionChange(tuple(before), then, tuple(near.values()), now)
 
     def expired(self, now: float) -> list[Decision]:
         return [each for each in self.decisions.values() if each.expires <= now]
@@ -101,10 +120,9 @@ class DecisionState:
         return limit_meters(self.restrictions(), rate, now)
 
 
-def restriction(decision: Decision) -> Restriction:
-    """A decision as the compiler takes it."""
-    addresses = tuple(ip_address(each) for each in decision.addresses)
-    return Restriction(decision.number, decision.action, addresses, decision.expires)
+def _subjects(decision: Decision) -> Iterable[str | Port]:
+    """What the decision's rules match."""
+    return (*decision.addresses, *decision.taken)
 
 
 def by_decision(rules: Iterable[Rule]) -> dict[int, tuple[Rule, ...]]:

@@ -79,10 +79,11 @@ class DecisionSender:
                 whole = whole_confirmation(session, decided, decision if held else None)
                 effects += self._reconciler.reconcile(session, now, whole)
                 continue
-            confirm = confirmation(session, decided)
+            mine = decided.on(session.switch)
+            confirm = confirmation(session, mine)
             # A rule may name a meter only while it exists, and neither can ride in a bundle.
             effects += session.set_meters(limits)
-            effects += session.put(decided.change, f"decision {decision.id}", now, confirm)
+            effects += session.put(mine.change, f"decision {decision.id}", now, confirm)
             effects += session.drop_meters(limits)
         return effects
 
@@ -93,11 +94,12 @@ class DecisionSender:
 
     def _end(self, decision: Decision, now: float) -> list[Effect]:
         """Forget a decision that has expired, and remove what switches may still have of it."""
-        change = self._decisions.decide(decision, False, now).change
+        ended = self._decisions.decide(decision, False, now)
         limits = self._reconciler.desired_state.limits(now)
         effects: list[Effect] = []
         for session in self._reconciler.ready():
             if session.profile.target is SwitchTarget.STATEFUL:
+                change = ended.on(session.switch).change
                 effects += session.put(change, f"the end of decision {decision.id}", now)
                 effects += session.drop_meters(limits)
         return effects

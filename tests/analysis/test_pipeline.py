@@ -273,11 +273,14 @@ def test_a_quarantined_host_cannot_leave_by_taking_a_new_address(street: Street)
     moved = street.discover((mac, "10.0.0.50"), (mac, "10.0.0.51"), (mac, "10.0.0.52"))
     street.segments.protected = frozenset({"10.0.0.52"})
     street.use_policy(1004.0)
-    (command,) = street.analysis.step(HostsChanged(tuple(moved)), 1005.0)
-    assert isinstance(command, Enforce)
-    assert command.decision.id == made
-    assert command.decision.addresses == ("10.0.0.50", STRANGER, "10.0.0.51")
-    assert command.decision.expires == 1901.0
+    enforce, release = street.analysis.step(HostsChanged(tuple(moved)), 1005.0)
+    assert isinstance(enforce, Enforce) and release.decision.id == made
+    narrowed = enforce.decision
+    assert (narrowed.supersedes, narrowed.scope, narrowed.expires) == (made, "host", 1901.0)
+    assert narrowed.addresses == ("10.0.0.50", STRANGER, "10.0.0.51")
+    (proposal,) = street.store.decisions("proposed")
+    assert proposal.scope == "shared-port"
+    assert not street.analysis.approve(proposal.id, "ana", 1005.5).ok, "52 is protected"
     assert street.analysis.step(HostsChanged(tuple(moved)), 1006.0) == []
 
 

@@ -103,16 +103,22 @@ def policies(draw: st.DrawFn) -> Policy:
 
 @st.composite
 def restrictions(draw: st.DrawFn) -> tuple[Restriction, ...]:
-    """Machine decisions of every kind, several on one host and some that have ended."""
-    return tuple(
-        Restriction(
-            number,
-            draw(st.sampled_from(["quarantine", "isolate", "rate_limit"])),
-            draw(st.sampled_from(HOSTS)).ips,
-            NOW + draw(st.sampled_from([-5, 0, 60, 61, 900])),
+    """Machine decisions of every kind, on addresses, a port or both, several on one host and some
+    that have ended."""
+    found = []
+    for number in range(1, 1 + draw(st.integers(0, 4))):
+        addresses, port = draw(st.sampled_from([(1, 0), (0, 1), (1, 1)]))
+        host, place = draw(st.sampled_from(HOSTS)), draw(st.sampled_from(HOSTS))
+        found.append(
+            Restriction(
+                number,
+                draw(st.sampled_from(["quarantine", "isolate", "rate_limit"])),
+                host.ips if addresses else (),
+                NOW + draw(st.sampled_from([-5, 0, 60, 61, 900])),
+                ((place.switch or 0, place.port or 0),) if port else (),
+            )
         )
-        for number in range(1, 1 + draw(st.integers(0, 4)))
-    )
+    return tuple(found)
 
 
 listed_networks = st.sampled_from(

@@ -1,22 +1,29 @@
 """The adaptive tier as rules: machine decisions, their exemptions, and the precedence of feeds. A
-decision marks addresses before identities replace them; fixed rules implement the marks. It changes
-no other rule, so removing its rules undoes it exactly, and the switch itself ends them by their
-hard timeout.
+decision marks addresses before identities replace them, and whatever comes from or goes to a port
+that it takes whole; fixed rules implement the marks. It changes no other rule, so removing its
+rules undoes it exactly, and the switch itself ends them by their hard timeout.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from policies.compiler.common.restrictions import HeldAddress, held_addresses
+from policies.compiler.common.restrictions import (
+    HeldAddress,
+    HeldPort,
+    held_addresses,
+    held_ports,
+)
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, flag, flags, rule
 from policies.compiler.stateful.identities import SOURCE, TARGET, EndLayout, address_fields
+from policies.compiler.stateful.layouts import owner_fields
 from policies.model import Address, Network, Restriction
 from policies.rules import layout
 from policies.rules.layout import DecidedBits, RuleTable, limit_meter
 from policies.rules.rule import Field, Goto, Load, Meter, Rule, RuleAction, UseMeter, match
 
 QUARANTINE, ISOLATE, LIMIT, PROTECTED = 200, 190, 100, 50  # priorities
+OF_PORT = 5  # more, for a decision on all of a port
 
 
 def adaptive_rules() -> Iterator[Rule]:
@@ -60,11 +67,16 @@ def protected_rules(networks: Iterable[Network]) -> Iterator[Rule]:
         )
 
 
-def restriction_rules(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
-    """The rules of machine decisions that hold at ``now``."""
+def restriction_rules(
+    restrictions: Sequence[Restriction], now: float, switch: int
+) -> Iterator[Rule]:
+    """The rules of machine decisions that hold at ``now``, as one switch has them."""
     for held in held_addresses(restrictions, now):
         for parts in _parts(held):
             yield Rule(*parts, held.cause, held.timeout)
+    for port in held_ports(restrictions, now):
+        for parts in _port_parts(port, switch):
+            yield Rule(*parts, port.cause, port.timeout)
 
 
 def limit_meters(restrictions: Iterable[Restriction], rate: int, now: float) -> tuple[Meter, ...]:
@@ -114,3 +126,33 @@ def _limit(number: int, address: Address) -> _Parts:
     fields = (Field("eth_type", family), Field(name, int(address)), flag(layout.FROM_EDGE))
     actions = (UseMeter(limit_meter(number)), Goto(RuleTable.POLICY))
     return RuleTable.ADAPTIVE, LIMIT, match(*fields), actions
+
+
+def _port_parts(held: HeldPort, switch: int) -> Iterator[_Parts]:
+    """As `_parts`, for all that a port sends, on its own switch, and that goes there, on all.
+
+    Which end of the connection the port has is told by the packet's way. An ICMP error is about a
+    connection of either end.
+    """
+    own = switch == held.switch
+    sends = (Field("in_port", held.port), flag(layout.FROM_EDGE))
+    gets = (*owner_fields(held.switch), flag(layout.OWNER_PORT, held.port))
+    if held.action == "rate_limit":
+        if own:
+            actions = (UseMeter(limit_meter(held.number)), Goto(RuleTable.POLICY))
+            yield RuleTable.ADAPTIVE, LIMIT + OF_PORT, flags(*sends), actions
+        return
+    quarantine = held.action == "quarantine"
+    mark = layout.QUARANTINED if quarantine else layout.ISOLATED
+    marked = (Load(layout.DECISION, held.number), Load(mark, 1))
+    priority = (QUARANTINE if quarantine else ISOLATE) + OF_PORT
+    for end, initiator in ((SOURCE, True), (TARGET, False)):
+        if not quarantine and not initiator:
+            continue
+        table, following = _MARKS[end.table]
+        for fields, reply in ((sends, not initiator), (gets, initiator)):
+            if fields is gets or own:
+                way = [flag(layout.REPLY, int(reply))]
+                if not quarantine:
+                    way.append(flag(layout.RELATED, 0))
+                yield table, priority, flags(*fields, *way), (*marked, Goto(following))

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from policies.compiler.common.bindings import AddressOnPort
 from policies.compiler.common.port_guard import GuardLayout
 from policies.compiler.common.requests import RequestLayout
-from policies.compiler.common.restrictions import HeldAddress, held_addresses
-from policies.compiler.common.rule_parts import BASE, prefix_fields
+from policies.compiler.common.restrictions import (
+    HeldAddress,
+    HeldPort,
+    held_addresses,
+    held_ports,
+)
+from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, prefix_fields
 from policies.compiler.common.services import Fields
+from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateless.metadata import has_bits, set_bits
 from policies.model import Restriction
 from policies.rules import layout
@@ -36,9 +43,25 @@ STATELESS_REQUESTS = RequestLayout(
 
 
 def quarantined(
-    restrictions: Iterable[Restriction], now: float
-) -> Iterator[tuple[Fields, HeldAddress]]:
-    """Match packets from, and packets to, each quarantined address."""
+    restrictions: Sequence[Restriction],
+    now: float,
+    view: SwitchView,
+    places: Iterable[AddressOnPort],
+) -> Iterator[tuple[Fields, HeldAddress | HeldPort]]:
+    """Match packets from, and packets to, each quarantined port and address."""
+    ports = {
+        (held.switch, held.port): held
+        for held in held_ports(restrictions, now)
+        if held.action == "quarantine"
+    }
+    for port in ports.values():
+        if port.switch == view.switch and port.port not in view.trunks:
+            for family in (ETH_IP, ETH_IPV6):
+                yield (Field("eth_type", family), Field("in_port", port.port)), port
+    for place in places:
+        if (place.switch, place.port) in ports:
+            to = prefix_fields((place.number, -1), "dst")
+            yield to, ports[place.switch, place.port]
     for held in held_addresses(restrictions, now):
         if held.action == "quarantine":
             for side in ("src", "dst"):

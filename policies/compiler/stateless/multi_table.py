@@ -9,7 +9,7 @@ below 1,024) is never taken for a reply. Nothing here needs more than matches, m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from policies.compiler.common.aggregate import Aggregate
@@ -102,7 +102,7 @@ def stateless_rules(
         _routers(policy, view, bindings),
         _identities(policy, membership, codes),
         decision_rules(policy, together, codes, now, port_masks),
-        _restrictions(restrictions, now),
+        _restrictions(restrictions, now, view, bindings),
     )
     unique: dict[RuleKey, Rule] = {}
     for rule in rules:
@@ -194,9 +194,11 @@ def _identity(
     return Rule(table, priority, match(*fields), actions, cookie(Category.IDENTITY, number))
 
 
-def _restrictions(restrictions: Iterable[Restriction], now: float) -> Iterator[Rule]:
-    """Quarantined addresses; the switch itself ends it."""
-    for fields, held in quarantined(restrictions, now):
+def _restrictions(
+    restrictions: Sequence[Restriction], now: float, view: SwitchView, bindings: Sequence[Binding]
+) -> Iterator[Rule]:
+    """Quarantined ports and addresses; the switch itself ends it."""
+    for fields, held in quarantined(restrictions, now, view, places_of(bindings)):
         yield Rule(StatelessTable.ADAPTIVE, 100, fields, (), held.cause, held.timeout)
         # What the emergency tier denies is its own, and may be watched only.
         for denied in (layout.STATELESS_DENIED, layout.PLAIN_REPLY_DENIED):

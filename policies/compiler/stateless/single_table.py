@@ -22,7 +22,7 @@ from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.port_guard import REQUESTS, entrance_rules, guard_rules, unbound_rules
 from policies.compiler.common.refusals import CompileError, refuse_shared
 from policies.compiler.common.requests import allowed, answer_fields, request_fields
-from policies.compiler.common.restrictions import HeldAddress
+from policies.compiler.common.restrictions import HeldAddress, HeldPort
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, prefix_fields
 from policies.compiler.common.services import PORTS, Fields, service_matches
 from policies.compiler.common.switch_view import SwitchView
@@ -88,9 +88,11 @@ def single_rules(
     """
     intent_numbers(policy)
     refuse_shared(policy.hosts)
-    held = list(quarantined(restrictions, now))
-    shut = {number_of(each.address) for _, each in held}
     places = sorted(set(places_of(bindings)))
+    held = list(quarantined(restrictions, now, view, places))
+    shut = {number_of(each.address) for _, each in held if isinstance(each, HeldAddress)}
+    taken = {(each.switch, each.port) for _, each in held if isinstance(each, HeldPort)}
+    shut |= {place.number for place in places if (place.switch, place.port) in taken}
     units = _units(places, membership, view, shut)
     pairs = _Pairs(policy, membership, now)
     rules = chain(
@@ -237,8 +239,10 @@ def _pair(ends: Fields, port: int, between: Between, band: int, masks: bool) -> 
         yield Rule(table, band + _OTHERS, match(*ends), out, between.others)
 
 
-def _quarantine(held: Iterable[tuple[Fields, HeldAddress]], masks: bool) -> Iterator[Rule]:
-    """Nothing passes from or to these addresses but what stands above; the switch ends it."""
+def _quarantine(
+    held: Iterable[tuple[Fields, HeldAddress | HeldPort]], masks: bool
+) -> Iterator[Rule]:
+    """Nothing passes from or to these but what stands above; the switch ends it."""
     for own, each in held:
         yield Rule(SmallTable.ONLY, _QUARANTINE + _SHUT, own, (), each.cause, each.timeout)
         for fields in never_replies(masks):

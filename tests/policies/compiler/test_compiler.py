@@ -197,13 +197,36 @@ def test_a_limit_meters_what_the_host_itself_sends_and_decides_nothing(
     switches = compiled(policy, held)
     verdict = check(policy, connection, held)
     limits = [each for each in held if each.action == "rate_limit" and each.expires > NOW]
+    places = {a: (host.switch, host.port) for host in HOSTS for a in host.ips}
     for reply, sender in ((False, connection.src), (True, connection.dst)):
         _, passage = travel(switches, policy, connection, reply=reply)
-        mine = [each for each in limits if sender in each.addresses]
+        by_port = [each for each in limits if places[sender] in each.ports]
+        mine = by_port or [each for each in limits if sender in each.addresses]
         skipped = verdict.tier is Tier.EMERGENCY or verdict.decision is not None
         longest = max(mine, key=lambda each: (each.expires, each.number), default=None)
         wanted = [] if skipped or longest is None else [layout.limit_meter(longest.number)]
         assert metered(passage) == wanted
+
+
+@pytest.mark.threat("host-is-its-port")
+@pytest.mark.parametrize("action", ["quarantine", "isolate", "rate_limit"])
+def test_a_port_is_held_with_any_address_on_it_and_no_other(action: str) -> None:
+    """Rules that know the port alone; the verdict knows who is there."""
+    everything = Intent("all", (ANY,), (ANY,), (Service(),))
+    glass = Intent("glass", (ANY,), (ANY,), (Service(TCP, 22, 22),), tier=Tier.EMERGENCY)
+    policy = shop(everything, glass)
+    web, db, other = HOSTS[3], HOSTS[1], HOSTS[0]
+    held = (Restriction(5, action, (), NOW + 60, ((web.switch or 0, web.port or 0),)),)
+    for version in (0, 1):
+        here, near, far = (host.ips[version] for host in (web, db, other))
+        blocked = {"quarantine": (True, True), "isolate": (True, False), "rate_limit": (False,) * 2}
+        for start, goal, stops in zip((here, far), (far, here), blocked[action], strict=True):
+            assert check(policy, Connection(start, goal, TCP, 23), held).forwarded is not stops
+            assert check(policy, Connection(start, goal, TCP, 22), held).tier is Tier.EMERGENCY
+        assert check(policy, Connection(near, far, TCP, 23), held).decision is None
+    asked = Connection(web.ips[0], other.ips[0], TCP, 23)
+    _, passage = travel(compiled(policy, held), policy, asked)
+    assert bool(metered(passage)) is (action == "rate_limit")
 
 
 def test_isolated_hosts_answer_and_reach_the_protected_alone() -> None:

@@ -31,6 +31,8 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.one_of([values_of(part) for part in typing.get_args(hint)])
     if origin is typing.Literal:
         return st.sampled_from(typing.get_args(hint))
+    if origin is tuple and Ellipsis not in typing.get_args(hint):
+        return st.tuples(*map(values_of, typing.get_args(hint)))
     if origin is tuple:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
     if isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or is_dataclass(hint)):

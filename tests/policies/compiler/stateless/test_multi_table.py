@@ -44,6 +44,10 @@ FABRIC = Fabric.of([Link(1, 9, 2, 9)])
 QUESTIONS = {ICMP: {0: 8, 14: 13, 16: 15, 18: 17}, ICMPV6: {129: 128}}
 
 
+HELD_ADDRESS = (Restriction(7, "quarantine", HOSTS[0].ips, NOW + 60),)
+HELD_PORT = (Restriction(7, "quarantine", (), NOW + 60, ((2, 1),)),)
+
+
 def rules_of(policy: Policy, switch: int, held: Sequence[Restriction] = ()) -> tuple[Rule, ...]:
     bindings = declared_bindings(policy)
     ports = tuple(sorted({b.port for b in bindings if b.switch == switch}))
@@ -87,11 +91,10 @@ def reversed_of(asked: Connection) -> Connection | None:
 
 
 @settings(max_examples=120, deadline=None)
-@given(policies(), connections(), st.booleans())
+@given(policies(), connections(), st.sampled_from([(), HELD_ADDRESS, HELD_PORT]))
 def test_a_packet_passes_as_a_first_one_or_as_a_reply(
-    policy: Policy, asked: Connection, quarantined: bool
+    policy: Policy, asked: Connection, held: tuple[Restriction, ...]
 ) -> None:
-    held = (Restriction(7, "quarantine", HOSTS[0].ips, NOW + 60),) if quarantined else ()
     switches = {switch: Interpreter(rules_of(policy, switch, held)) for switch in (1, 2)}
     judge = Judge(policy, Membership(policy))
     wanted = judge.verdict(asked, NOW, held)
