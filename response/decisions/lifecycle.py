@@ -16,8 +16,7 @@ from msgspec.structs import replace
 from response.audit.log import Audit, Kind
 from response.decision import MACHINE, MAX_TTL, Decision, DecisionState, Port, id_of, places
 from response.decisions.answers import Done, cannot
-from response.decisions.open_decisions import OPEN_STATES, OpenDecisions
-from response.decisions.overrides import Overrides
+from response.decisions.open_decisions import OPEN_STATES, OpenDecisions, Overrides
 from response.ipc.messages import Command, Enforce, Release, RulesConfirmed
 from response.state.interfaces import StateStore
 

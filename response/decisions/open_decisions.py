@@ -1,11 +1,12 @@
-"""The decisions that are open (active or proposed), found by id, address and port."""
+"""Decisions found by address and port: those that are open (active or proposed), and overrides:
+hosts on which a person undid one, so that further ones are only proposed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from response.decision import Decision, DecisionState, Port
+from response.decision import MACHINE, Decision, DecisionState, Port
 
 Subject = TypeVar("Subject", str, Port)
 
@@ -56,6 +57,31 @@ class OpenDecisions:
         """
         own = (None, decision.id, decision.supersedes)
         return tuple(s for s in subjects if getattr(self._active_on.get(s), "id", None) in own)
+
+
+class Overrides:
+    """Decisions released or rejected by people whose time has not run out, by address
+    and port."""
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._held: dict[str | Port, Decision] = {}
+        for decision in decisions:
+            self.remember(decision)
+
+    def remember(self, decision: Decision) -> None:
+        if decision.by != MACHINE and decision.superseded_by is None:
+            self._held.update(dict.fromkeys(decision.subjects, decision))
+
+    def by(self, subjects: Iterable[str | Port], now: float) -> str | None:
+        """Who released or rejected a decision on one of these, or None."""
+        for subject in subjects:
+            decision = self._held.get(subject)
+            if decision is not None and now < decision.expires:
+                return decision.by
+        return None
+
+    def forget(self, now: float) -> None:
+        self._held = {a: d for a, d in self._held.items() if now < d.expires}
 
 
 def _first(
