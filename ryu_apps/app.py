@@ -24,6 +24,7 @@ from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Co
 from ryu_apps.effects import Effect, Log, Report, Save, Send
 from ryu_apps.enforcement import release
 from ryu_apps.enforcement.rollout import Rollout
+from ryu_apps.fabric.switch_addresses import SwitchAddresses
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import ControlServer
@@ -106,7 +107,8 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.store = store
         self.settings = settings
         self.outgoing: dict[int, Outgoing] = {}
-        self.addresses: set[str] = set()  # that switches connect from
+        self.addresses = SwitchAddresses()
+        self.own_addresses: tuple[str, ...] = ()  # as the analysis knows them
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._reply_received)
@@ -206,13 +208,21 @@ class SeptumApp(Application):  # type: ignore[misc]
         """Bring a switch to its rules over a connection."""
         self.outgoing[peer.id] = Outgoing(peer)
         self.carry_out(self.core.switch_up(peer.id, peer.reported, time.time(), peer.tables))
-        self.addresses.add(peer.address[0])
-        self.carry_out([Report(OwnAddresses(tuple(sorted(self.addresses))))])
+        self.addresses.connected(peer.id, peer.address[0])
 
     def stop_driving(self, switch: int) -> None:
         """The connection that drove a switch is gone."""
         del self.outgoing[switch]
+        self.addresses.left(switch, time.monotonic())
         self.carry_out(self.core.switch_down(switch, time.time()))
+
+    def _follow_addresses(self) -> None:
+        """Report where our switches connect from, as that changes."""
+        ready = [session.switch for session in self.core.reconciler.ready()]
+        own = self.addresses.current(ready, time.monotonic())
+        if own != self.own_addresses:
+            self.own_addresses = own
+            self.carry_out([Report(OwnAddresses(own))])
 
     @set_ev_cls(ofp_event.EventOFPPortStatus, MAIN_DISPATCHER)  # type: ignore[untyped-decorator]
     def port_status(self, event: Any) -> None:
@@ -259,7 +269,7 @@ class SeptumApp(Application):  # type: ignore[misc]
 
     def _greeting(self) -> list[Message]:
         """The first messages for an analysis that just started."""
-        own = OwnAddresses(tuple(sorted(self.addresses)))
+        own = OwnAddresses(self.own_addresses)
         return [*self.core.greeting(time.time()), own, self.rollout.events()]
 
     def _reply_received(self, message: Reply) -> None:
@@ -274,6 +284,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             now = time.time()
             self.carry_out(self.core.tick(now))
             self.rollout.tick(now)
+            self._follow_addresses()
             self.connections.tick(time.monotonic())
             if now - looked >= LOOK_AROUND_EVERY:
                 looked = now

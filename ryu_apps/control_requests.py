@@ -42,6 +42,7 @@ class RunningController(Protocol):
     connections: SwitchConnections
     faults: int
     rollout: Rollout
+    own_addresses: tuple[str, ...]
 
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
@@ -242,6 +243,7 @@ def status(app: RunningController) -> dict[str, Any]:
             "refused_links": core.links.counters.refused_links,
         },
         "released": {str(switch): by for switch, by in sorted(core.admission.released.items())},
+        "own_addresses": list(app.own_addresses),
         "library": LIBRARY,
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),
