@@ -29,8 +29,8 @@ from detection.models.drift import DriftWatch
 from detection.models.learners.edges import HALF_KNOWN_SECONDS, EdgeLearner, bins_of
 from detection.models.learning import Learning
 from detection.models.scoring import Scoring
-from detection.models.snapshots import dump, load
 from detection.settings import MODEL, DetectorSettings
+from detection.snapshots.detector_snapshot import FORMAT, DetectorParts, Progress, dump, load
 from detection.state.address_scope import AddressScope
 from detection.state.edges import HOUR, INWARD, WITHIN, Edge
 from detection.state.host_registry import HostRegistry
@@ -166,14 +166,22 @@ class Detector:
 
     def snapshot(self) -> bytes:
         """Everything that was learned and seen, for :meth:`restore`."""
-        return dump(self)
+        progress = Progress(str(self.seed), self.now, self._first, self._row, self._alerts)
+        return dump(self.settings, progress, self._parts())
 
     @staticmethod
     def restore(data: bytes) -> Detector:
         """Continue exactly where :meth:`snapshot` was taken. Raises ValueError for other bytes."""
-        detector = load(data)
-        if not isinstance(detector, Detector):
-            raise ValueError("not a detector snapshot")
+        stored = load(data)
+        progress = stored.progress
+        try:
+            detector = Detector(stored.settings, int(progress.seed))
+        except ValueError as problem:
+            raise FORMAT.damaged(problem) from None
+        stored.fill(detector._parts())
+        detector._first, detector._row = progress.first, progress.row
+        detector._alerts = progress.alerts
+        detector._set_time(progress.now)
         return detector
 
     def take_over(self, other: Detector, networks: Iterable[str]) -> None:
@@ -211,15 +219,29 @@ class Detector:
         return self.learning.drift
 
     def _advance(self, ts: float) -> None:
-        self.now = ts
-        self._hour = int(ts // HOUR)
         if ts >= self.host_registry.due:
             self.host_registry.age(ts)
         self._feature_update.tick(ts)
         if self._first is None:
             self._first = ts
-        watched = ts - self._first
+        self._set_time(ts)
+
+    def _set_time(self, ts: float) -> None:
+        self.now = ts
+        self._hour = int(ts // HOUR)
+        watched = 0.0 if self._first is None else ts - self._first
         self._acquainted = watched / (watched + HALF_KNOWN_SECONDS)
+
+    def _parts(self) -> DetectorParts:
+        return DetectorParts(
+            self.host_registry,
+            self.graph,
+            self.scoring,
+            self.thresholds,
+            self.learning,
+            self.edge_learner,
+            self._feature_update,
+        )
 
     def _connection(self, host: HostState, record: FlowRecord, edge: Edge) -> float:
         """The score of one connection: what its edge adds to its host's raw score; then learn."""

@@ -83,7 +83,6 @@ def test_folders_are_counted_without_their_front_page(tmp_path: Path) -> None:
     assert folder_sizes(lengths) == {"room": 1, "room/wing": 2}
 
 
-@pytest.mark.xfail(strict=True, reason="snapshots are pickles")
 @pytest.mark.threat("stored-code")
 def test_nothing_that_is_read_back_can_hold_code() -> None:
     found = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from sys import intern
 from typing import Any
@@ -108,6 +108,14 @@ class CommunicationGraph:
         for (src, dst, _), edge in self._edges.items():
             if address == src or address == dst:
                 yield src, dst, edge
+
+    def restore(self, edges: Iterable[tuple[str, str, ServiceEdge]]) -> None:
+        """Take the place of an empty graph. Raises ValueError for edges that are there twice, or
+        too many."""
+        rows = list(edges)
+        self._edges = OrderedDict(((src, dst, edge.service), edge) for src, dst, edge in rows)
+        if len(self._edges) != len(rows) or len(rows) > self.max_edges:
+            raise ValueError("there are too many service edges, or one is there twice")
 
     def snapshot(self, since: float = 0.0) -> nx.DiGraph[str]:
         """A copy with plain data only: edge attributes ``services`` (name to counters),

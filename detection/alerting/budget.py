@@ -13,11 +13,21 @@ from __future__ import annotations
 from collections import deque
 from math import log
 
+from msgspec import Struct
+
+from detection.state.stored_values import Amount, Moment
+
 DAY = 86_400.0
 WINDOWS_PER_DAY = 1440.0
 FEWEST_HOSTS = 10  # a network is not taken to be smaller: its hosts may not have spoken yet
 MOST_RISE = 4.0
+MOST_SPENT = 4096  # alerts remembered
 LEAST = 2.0  # nats: however large the budget, what one window in seven reaches is no alert
+
+
+class BudgetState(Struct, frozen=True, array_like=True):
+    spent: list[Moment]
+    threshold: Amount
 
 
 class AlertBudget:
@@ -25,9 +35,16 @@ class AlertBudget:
 
     def __init__(self, per_thousand: float) -> None:
         self.per_thousand = per_thousand
-        self._spent: deque[float] = deque(maxlen=4096)
+        self._spent: deque[float] = deque(maxlen=MOST_SPENT)
         self.threshold = 0.0
         self.update(FEWEST_HOSTS, 0.0)
+
+    def snapshot(self) -> BudgetState:
+        return BudgetState(list(self._spent), self.threshold)
+
+    def restore(self, state: BudgetState) -> None:
+        self._spent = deque(state.spent, MOST_SPENT)
+        self.threshold = state.threshold
 
     def allowed(self, hosts: int) -> float:
         """Alerts a day."""

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from detection.alerting.budget import AlertBudget
+from msgspec import Struct
+
+from detection.alerting.budget import AlertBudget, BudgetState
 from detection.models.drift import CALMER, NATS
 from detection.state.hosts import HostState
+from detection.state.stored_values import Moment, Share
 
 CALM = 0.6  # of the threshold: a host above it is not learned from
 EVERY = 60.0  # seconds after which spent alerts are looked through for old ones
+
+
+class ThresholdsState(Struct, frozen=True, array_like=True):
+    inside: BudgetState
+    outside: BudgetState
+    calm: Share
+    due: Moment
+    relief: Share
 
 
 class Thresholds:
@@ -55,6 +66,15 @@ class Thresholds:
 
     def use_budget(self, per_thousand: float) -> None:
         self.inside.per_thousand = self.outside.per_thousand = per_thousand
+
+    def snapshot(self) -> ThresholdsState:
+        inside, outside = self.inside.snapshot(), self.outside.snapshot()
+        return ThresholdsState(inside, outside, self.calm, self.due, self._relief)
+
+    def restore(self, state: ThresholdsState) -> None:
+        self.inside.restore(state.inside)
+        self.outside.restore(state.outside)
+        self.calm, self.due, self._relief = state.calm, state.due, state.relief
 
     def _budget(self, host: HostState) -> AlertBudget:
         return self.inside if host.inside else self.outside

@@ -8,11 +8,21 @@ hosts reach for one foothold service at peers that were never seen to serve it.
 from __future__ import annotations
 
 from math import exp
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from detection.state.stored_values import Moment, Text
 
 MOST = 256  # hosts remembered per service, those that reached longest ago out first
 MOST_SERVERS = 4096  # of each service, likewise
 FADES = 3600.0  # seconds
 OVER = 4.0 * FADES
+
+
+class CoordinationState(Struct, frozen=True, array_like=True):
+    reached: dict[Text, Annotated[dict[Text, Moment], Meta(max_length=MOST)]]
+    servers: dict[Text, Annotated[list[Text], Meta(max_length=MOST_SERVERS)]]
 
 
 class Coordination:
@@ -23,6 +33,17 @@ class Coordination:
     def __init__(self) -> None:
         self._reached: dict[str, dict[str, float]] = {}
         self._servers: dict[str, dict[str, None]] = {}
+
+    def snapshot(self) -> CoordinationState:
+        servers = {service: list(known) for service, known in self._servers.items()}
+        return CoordinationState(self._reached, servers)
+
+    def restore(self, state: CoordinationState, now: float) -> None:
+        """Raises ValueError for hosts that reached for something later than ``now``."""
+        if any(ts > now for hosts in state.reached.values() for ts in hosts.values()):
+            raise ValueError("a host reached for a service later than now")
+        self._reached = state.reached
+        self._servers = {name: dict.fromkeys(known) for name, known in state.servers.items()}
 
     def let_in(self, service: str, address: str) -> None:
         """``address`` serves ``service``, whether its clients are calm or not: who comes next

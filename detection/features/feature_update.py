@@ -27,7 +27,8 @@ WORTH_A_LOOK = 1_000_000  # bytes sent at once to such a peer
 
 
 class FeatureUpdate:
-    """``hop_window`` in seconds, as the settings have it."""
+    """``hop_window`` in seconds, as the settings have it; ``grain`` (seconds) is how coarse the
+    clock of the records is."""
 
     def __init__(
         self,
@@ -42,12 +43,12 @@ class FeatureUpdate:
         self._scoring = scoring
         self._thresholds = thresholds
         self._hop_window = hop_window
-        self._grain = 60.0  # seconds: how coarse the clock of the records is
+        self.grain = 60.0
 
     def tick(self, ts: float) -> None:
         """A record is later than all before."""
-        if self._grain:
-            self._grain = grain_of(ts, self._grain)
+        if self.grain:
+            self.grain = grain_of(ts, self.grain)
 
     def inward(self, host: HostState, record: FlowRecord, now: float, known: bool) -> bool:
         """A connection to a host of ours; ``known``: the two ever talked before."""
@@ -119,7 +120,7 @@ class FeatureUpdate:
         ):
             pass
         elif timing is not None:
-            evidence = timing.visit(now, self._grain)
+            evidence = timing.visit(now, self.grain)
             if host.beacon is timing and host.episode is not None and host.episode.kind == "beacon":
                 host.episode.last = timing.until  # quiet between two visits is no end of it
             if evidence and (host.beacon is None or timing.regular >= host.beacon.now(now)):

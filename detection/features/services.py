@@ -37,7 +37,7 @@ def service_of(record: FlowRecord) -> str:
 
 def is_foothold(service: str) -> bool:
     proto, _, port = service.partition("/")
-    if proto == "tcp" and port.isdigit():
+    if proto == "tcp" and port.isdecimal():
         return int(port) in FOOTHOLDS
     return service in UNKNOWN_SERVICES
 
@@ -63,7 +63,7 @@ def technique(kind: str, service: str, outward: bool = False) -> str:
     """
     if kind == "lateral-path":
         port = service.partition("/")[2]
-        return TECHNIQUES.get(int(port), "T1021") if port.isdigit() else "T1021"
+        return TECHNIQUES.get(int(port), "T1021") if port.isdecimal() else "T1021"
     if kind == "beacon":
         return "T1071"
     if kind == "volume":

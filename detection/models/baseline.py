@@ -14,12 +14,22 @@ from __future__ import annotations
 
 import pickle
 
+from msgspec import Struct
+
 from detection.models.learners.base import HostWindow, Range
-from detection.models.learners.ensemble import Ensemble
+from detection.models.learners.ensemble import Ensemble, EnsembleState
+from detection.state.stored_values import Events, Moment
 
 LONGEST = 86_400.0  # seconds after which it is renewed at the latest
 ENOUGH = 0.5  # maturity from which on there is something to hold on to
 DOUBT = 1.5  # nats of the fast model below which the baseline is not asked
+
+
+class BaselineState(Struct, frozen=True, array_like=True):
+    since: Moment | None
+    renewals: Events
+    due: Moment
+    frozen: EnsembleState | None
 
 
 class Baseline:
@@ -47,6 +57,17 @@ class Baseline:
             return None
         mine = list(fast)
         return mine if self._frozen.score(window, mine) > sum(fast) else None
+
+    def snapshot(self) -> BaselineState:
+        frozen = None if self._frozen is None else self._frozen.snapshot()
+        return BaselineState(self.since, self.renewals, self._due, frozen)
+
+    def restore(self, state: BaselineState, empty: Ensemble, now: float) -> None:
+        """``empty`` becomes the frozen copy. Raises ValueError as `Ensemble.restore` does."""
+        self.since, self.renewals, self._due = state.since, state.renewals, state.due
+        if state.frozen is not None:
+            empty.restore(state.frozen, now)
+            self._frozen = empty
 
     def explain(self, window: HostWindow) -> dict[int, Range]:
         assert self._frozen is not None

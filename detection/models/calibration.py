@@ -8,12 +8,27 @@ tell scores next to 1 apart), and moves only when windows are learned.
 from __future__ import annotations
 
 from math import exp, log1p
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from detection.models.learners.river_values import Weight
+from detection.state.stored_values import Events
 
 STEP = 0.05
 BINS = 800
 PRIOR_WINDOWS = 50.0
 REBUILD = 64
 SOFT = 20.0  # beyond this raw score the prior's tail thins out slowly, so that floats can tell
+
+
+class CalibrationState(Struct, frozen=True, array_like=True):
+    """``above`` counts the host-windows that score at least as much as each step."""
+
+    counts: Annotated[list[Events], Meta(min_length=BINS + 1, max_length=BINS + 1)]
+    above: Annotated[list[Weight], Meta(min_length=BINS + 2, max_length=BINS + 2)]
+    pending: Events
+    version: Events
 
 
 class Calibration:
@@ -48,6 +63,18 @@ class Calibration:
             above = self._above[BINS] * max(0.0, 1.0 - (position - BINS))
         stretched = raw if raw <= SOFT else SOFT + 3.0 * log1p((raw - SOFT) / 3.0)
         return (PRIOR_WINDOWS * exp(-stretched) + above) / (PRIOR_WINDOWS + self._n)
+
+    def snapshot(self) -> CalibrationState:
+        return CalibrationState(self._counts, self._above, self._pending, self.version)
+
+    def restore(self, state: CalibrationState) -> None:
+        """Raises ValueError for shares that do not fall with the score."""
+        above = state.above
+        falls = all(a >= b for a, b in zip(above, above[1:], strict=False))
+        if not falls or above[-1] != 0.0 or above[0] != int(above[0]):
+            raise ValueError("a calibration that does not fall")
+        self._counts, self._above, self._n = state.counts, above, int(above[0])
+        self._pending, self.version = state.pending, state.version
 
     def _rebuild(self) -> None:
         total = 0.0

@@ -14,11 +14,15 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from math import inf, isfinite
+from typing import Annotated, Any
 
+from msgspec import Meta, Struct
 from river import drift
 
-from detection.models.kswin import Kswin
+from detection.models.kswin import Kswin, KswinState
+from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
+from detection.state.stored_values import VAST, Amount, Events, Hour, Moment, Text
 
 BUCKET = 300.0  # seconds
 FEWEST = 5  # host-windows in a bucket for its mean to say something
@@ -35,8 +39,34 @@ SLACK, BREAK = 0.1, 25.0  # Page-Hinkley: tolerated per window, and the sum that
 class Alarm:
     """``stream`` is ``surprise`` or ``yielding``."""
 
-    ts: float
-    stream: str
+    ts: Moment
+    stream: Text
+
+
+_Sum = Annotated[float, Meta(ge=-VAST, le=VAST)]
+
+
+class PageHinkleyState(Struct, frozen=True, array_like=True):
+    """``least`` is None before the first value."""
+
+    mean: MeanValues
+    increase: _Sum
+    decrease: _Sum
+    least: _Sum | None
+    most: _Sum
+    detected: bool
+
+
+class DriftState(Struct, frozen=True, array_like=True):
+    alarms: Events
+    last: Alarm | None
+    until: Moment
+    means: list[Amount]
+    kswin: KswinState
+    page_hinkley: PageHinkleyState
+    bucket: Hour
+    sum: _Sum
+    windows: Events
 
 
 class DriftWatch:
@@ -81,18 +111,38 @@ class DriftWatch:
         """A person looked at it and accepts what is learned as it is."""
         self.until = 0.0
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without River's reference to one of its own methods, which no snapshot may name."""
-        state = dict(self.__dict__)
-        state["_page_hinkley"] = {
-            k: v for k, v in vars(self._page_hinkley).items() if k != "_test_drift"
-        }
-        return state
+    def snapshot(self) -> DriftState:
+        test = self._page_hinkley
+        return DriftState(
+            self.alarms,
+            self.last,
+            self.until,
+            list(self._means),
+            self._kswin.snapshot(),
+            PageHinkleyState(
+                mean_values(test._x_mean),
+                test._sum_increase,
+                test._sum_decrease,
+                test._min_increase if isfinite(test._min_increase) else None,
+                test._max_decrease,
+                test._drift_detected,
+            ),
+            self._bucket,
+            self._sum,
+            self._n,
+        )
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._page_hinkley = _page_hinkley()
-        vars(self._page_hinkley).update(state["_page_hinkley"])
+    def restore(self, state: DriftState) -> None:
+        """Raises ValueError as `Kswin.restore` does."""
+        self.alarms, self.last, self.until = state.alarms, state.last, state.until
+        self._means = deque(state.means, MEMORY)
+        self._kswin.restore(state.kswin)
+        test, stored = self._page_hinkley, state.page_hinkley
+        test._x_mean = restored_mean(stored.mean)
+        test._sum_increase, test._sum_decrease = stored.increase, stored.decrease
+        test._min_increase = inf if stored.least is None else stored.least
+        test._max_decrease, test._drift_detected = stored.most, stored.detected
+        self._bucket, self._sum, self._n = state.bucket, state.sum, state.windows
 
     def _take(self, mean: float, now: float) -> None:
         means = self._means

@@ -15,6 +15,11 @@ from collections.abc import Sequence
 from itertools import islice
 from math import comb
 
+from msgspec import Struct
+
+from detection.models.random_state import RandomState, random_state, restored_random
+from detection.state.stored_values import Amount
+
 
 def p_value(n: int, steps: int) -> float:
     """Probability that the distribution functions of two samples of ``n`` values each from one
@@ -30,6 +35,12 @@ def steps_apart(one: Sequence[float], other: Sequence[float]) -> int:
     """Greatest difference between how many of each sample are at most some value."""
     one, other = sorted(one), sorted(other)
     return max(abs(bisect_right(one, x) - bisect_right(other, x)) for x in (*one, *other))
+
+
+class KswinState(Struct, frozen=True, array_like=True):
+    drifted: bool
+    window: list[Amount]
+    random: RandomState
 
 
 class Kswin:
@@ -50,6 +61,15 @@ class Kswin:
         self._seed = seed
         self._window: deque[float] = deque(maxlen=memory)
         self._rng = random.Random(seed)
+
+    def snapshot(self) -> KswinState:
+        return KswinState(self.drifted, list(self._window), random_state(self._rng))
+
+    def restore(self, state: KswinState) -> None:
+        """Raises ValueError for random numbers in a state that there is not."""
+        self.drifted = state.drifted
+        self._window = deque(state.window, self._window.maxlen)
+        self._rng = restored_random(state.random)
 
     def take(self, x: float) -> None:
         window, recent = self._window, self._recent

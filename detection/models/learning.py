@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from detection.alerting.thresholds import Thresholds
 from detection.features import movement
 from detection.features.catalogue import index_of
 from detection.models import deferred_learning
-from detection.models.drift import DriftWatch
+from detection.models.drift import DriftState, DriftWatch
 from detection.models.learners.base import HostWindow
 from detection.models.scoring import Scoring
-from detection.models.training_quota import TrainingQuota
+from detection.models.training_quota import QuotaState, TrainingQuota
 from detection.state.host_registry import HostRegistry
 from detection.state.hosts import HostState
+from detection.state.stored_values import Events
 
 BURST = index_of("burst")
 VOLUME = index_of("volume")
+
+
+class LearningState(Struct, frozen=True, array_like=True):
+    drift: DriftState
+    quota: QuotaState
+    withheld: Events
 
 
 class Learning:
@@ -37,6 +46,15 @@ class Learning:
         self._thresholds = thresholds
         self._host_registry = host_registry
         self._quiet = quiet
+
+    def snapshot(self) -> LearningState:
+        return LearningState(self.drift.snapshot(), self.training_quota.snapshot(), self.withheld)
+
+    def restore(self, state: LearningState) -> None:
+        """Raises ValueError for what cannot be a snapshot."""
+        self.drift.restore(state.drift)
+        self.training_quota.restore(state.quota)
+        self.withheld = state.withheld
 
     def close_window(self, host: HostState, now: float) -> None:
         """A host-window ended: learn it if it was calm, and begin the next."""

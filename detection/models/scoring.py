@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from detection.alert import Contribution
 from detection.alerting import episodes
 from detection.features.catalogue import COUNT, index_of
-from detection.features.coordination import Coordination
+from detection.features.coordination import Coordination, CoordinationState
 from detection.features.values import fill, has_refusals
-from detection.models.baseline import DOUBT, Baseline
-from detection.models.calibration import Calibration
+from detection.models.baseline import DOUBT, Baseline, BaselineState
+from detection.models.calibration import Calibration, CalibrationState
 from detection.models.learners.base import HostWindow, UseCounts
-from detection.models.learners.ensemble import Ensemble, default_learners
+from detection.models.learners.ensemble import Ensemble, EnsembleState, default_learners
 from detection.state.hosts import HostState, ServiceUse
 
 COMPANIONS = index_of("companions")
+
+
+class ScoringState(Struct, frozen=True, array_like=True):
+    ensemble: EnsembleState
+    baseline: BaselineState
+    calibration: CalibrationState
+    coordination: CoordinationState
 
 
 class Scoring:
@@ -26,7 +35,23 @@ class Scoring:
         self.baseline = Baseline()
         self.calibration = Calibration()
         self.coordination = Coordination()
+        self._seed = seed
         self._hop_window = hop_window
+
+    def snapshot(self) -> ScoringState:
+        return ScoringState(
+            self.ensemble.snapshot(),
+            self.baseline.snapshot(),
+            self.calibration.snapshot(),
+            self.coordination.snapshot(),
+        )
+
+    def restore(self, state: ScoringState, now: float) -> None:
+        """Raises ValueError for what cannot be a snapshot taken at ``now``."""
+        self.ensemble.restore(state.ensemble, now)
+        self.baseline.restore(state.baseline, Ensemble(default_learners(self._seed)), now)
+        self.calibration.restore(state.calibration)
+        self.coordination.restore(state.coordination, now)
 
     def evaluate(self, host: HostState, now: float) -> None:
         """Work out the values, the contributions and the raw score of ``host`` now."""

@@ -7,11 +7,21 @@ others. A fair share is the mean over the sources heard in that hour.
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from detection.state.hosts import HostState
+from detection.state.stored_values import Events, Hour
 
 HOUR = 3600.0
 FAIR = 2.0  # shares that one source may have
 GRACE = 15  # windows of a source that are heard in any case
+
+
+class QuotaState(Struct, frozen=True, array_like=True):
+    refused: Events
+    hour: Hour
+    windows: Events
+    sources: Events
 
 
 class TrainingQuota:
@@ -22,6 +32,13 @@ class TrainingQuota:
         self._hour = -1
         self._windows = 0
         self._sources = 0
+
+    def snapshot(self) -> QuotaState:
+        return QuotaState(self.refused, self._hour, self._windows, self._sources)
+
+    def restore(self, state: QuotaState) -> None:
+        self.refused, self._hour = state.refused, state.hour
+        self._windows, self._sources = state.windows, state.sources
 
     def admits(self, host: HostState, now: float) -> bool:
         """Whether one more calm window of ``host`` is learned; counts it when so."""

@@ -7,7 +7,11 @@ from collections.abc import Iterable
 from contextlib import suppress
 from enum import IntEnum
 from sys import intern
+from typing import Annotated
 
+from msgspec import Meta, Struct
+
+from detection.state.stored_values import Events, Text
 from topology.addresses import is_host_address, looks_like_group
 from topology.home_networks import (
     PRIVATE,
@@ -29,9 +33,15 @@ class AddressScope(IntEnum):
     INSIDE = 1
     NOBODY = 2  # multicast, broadcast, unspecified, loopback, or not an IP address
 
-    def __reduce_ex__(self, protocol: object) -> tuple[type[AddressScope], tuple[int]]:
-        """By value: some Python 3.11 pickle members by `getattr`, which no snapshot may name."""
-        return (AddressScope, (self.value,))
+
+class TerritoryState(Struct, frozen=True, array_like=True):
+    """``pairs`` are the ends of the first records, until it is settled."""
+
+    declared: list[Text]
+    found: Text | None
+    settled: bool
+    seen: Events
+    pairs: Annotated[list[tuple[Text, Text]], Meta(max_length=EVIDENCE)]
 
 
 class Territory:
@@ -51,6 +61,23 @@ class Territory:
         self._pairs: list[tuple[Address, Address, int]] = []
         self.found: Network | None = None
         self.settled = bool(self._networks)  # nothing more is to be found out from traffic
+
+    def snapshot(self) -> TerritoryState:
+        return TerritoryState(
+            [str(network) for network in self._declared],
+            None if self.found is None else str(self.found),
+            self.settled,
+            self._seen,
+            [(str(src), str(dst)) for src, dst, _ in self._pairs],
+        )
+
+    def restore(self, state: TerritoryState) -> None:
+        """Raises ValueError for texts that are no networks or addresses."""
+        self.include(state.declared)
+        self.found = None if state.found is None else ipaddress.ip_network(state.found)
+        self.settled, self._seen = state.settled, state.seen
+        address = ipaddress.ip_address
+        self._pairs = [(address(src), address(dst), 1) for src, dst in state.pairs]
 
     def scope_of(self, text: str) -> AddressScope:
         known = self._cache.get(text)

@@ -176,6 +176,27 @@ class EdgeStore:
                 edge.way = way_of(src, dst)
                 self._join_party(src, dst, edge)
 
+    @property
+    def parties(self) -> dict[str, Party]:
+        return self._parties
+
+    def rows(self) -> list[tuple[str, str, Edge]]:
+        """Who begins, whom it reaches, and the edge."""
+        return [(src, dst, edge) for src, to in self.edges.items() for dst, edge in to.items()]
+
+    def restore(self, rows: list[tuple[str, str, Edge]], parties: dict[str, Party]) -> None:
+        """Take the place of an empty store. Raises ValueError for edges that are there twice or
+        too many, and for outside hosts that are no end of any."""
+        self._parties = parties
+        for src, dst, edge in rows:
+            self.edges.setdefault(src, {})[dst] = edge
+            self._join_party(src, dst, edge)
+        self._count = sum(map(len, self.edges.values()))
+        if self._count != len(rows) or self._count > self.limit:
+            raise ValueError("there are too many edges, or one is there twice")
+        if not all(party.edges for party in parties.values()):
+            raise ValueError("an outside host has no edge")
+
     def _join_party(self, src: str, dst: str, edge: Edge) -> None:
         edge.party = None
         if edge.way == WITHIN:

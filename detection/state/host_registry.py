@@ -30,6 +30,11 @@ class HostRegistry:
         self.due = 0.0
         self._max_hosts = max_hosts
 
+    def restore(self, hosts: dict[str, HostState], suspended: Iterable[str]) -> None:
+        """Take the place of an empty registry; its territory and edges are restored before."""
+        self.hosts, self.suspended = hosts, set(suspended)
+        self.inside = sum(host.inside and host.spoke for host in hosts.values())
+
     def meet(self, address: str, now: float) -> HostState:
         """A new host; call when :attr:`hosts` has none of that address."""
         if len(self.hosts) >= self._max_hosts:

@@ -11,18 +11,24 @@ an untaught learner *is* the table, and rewards move it from there;
 
 from __future__ import annotations
 
-import io
-import pickle
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import log10, sqrt
-from typing import Any
+from typing import Annotated, Any
 
+from msgspec import Meta, Struct
 from river.bandit import LinUCBDisjoint
 
+from detection.models.random_state import RandomState, random_state, restored_random
+from detection.snapshots.container import SnapshotFormat
+from detection.state.stored_values import MOST, Events
 from response.decision import STRENGTH, Arm
 from response.decisions.action_table import CERTAIN, LIKELY, PATH, fixed_action
+from response.decisions.regression_values import (
+    RegressionValues,
+    regression_values,
+    restore_regression,
+)
 
 FITTING = 0.75
 """What the action that the table names is taken to be worth before anything is learned."""
@@ -85,6 +91,23 @@ class Chosen:
     values: tuple[tuple[str, float], ...]
 
 
+FORMAT = SnapshotFormat(b"septum-actions-", 3, "snapshot of learned actions", "their", 1 << 24)
+
+
+class BanditState(Struct, frozen=True, array_like=True):
+    """What was learned of each action, and the random numbers that break ties."""
+
+    seed: Annotated[str, Meta(pattern=r"^-?[0-9]{1,99}$")]
+    optimism: Annotated[float, Meta(ge=0.0, le=MOST)]
+    ties: RandomState
+    models: dict[Arm, RegressionValues]
+
+
+class _Learned(Struct, frozen=True, array_like=True):
+    rewards: Events
+    bandit: BanditState
+
+
 class ActionLearner:
     """Deterministic: the same rewards in the same order give the same choices.
 
@@ -113,22 +136,19 @@ class ActionLearner:
         self.rewards += 1
 
     def snapshot(self) -> bytes:
-        return HEADER + zlib.compress(pickle.dumps(self, protocol=5), level=1)
+        return FORMAT.pack(_Learned(self.rewards, self._policy.snapshot()))
 
     @staticmethod
     def restore(data: bytes) -> ActionLearner:
         """Restore exactly the state of `snapshot`. Raises ValueError for other bytes."""
-        if not data.startswith(HEADER):
-            if data.startswith(FAMILY):
-                raise ValueError("their snapshot is of another version of Septum")
-            raise ValueError("not a snapshot of learned actions")
+        stored = FORMAT.unpack(data, _Learned)
+        learner = ActionLearner()
+        learner.rewards = stored.rewards
         try:
-            found = _Reader(io.BytesIO(zlib.decompress(data[len(HEADER) :]))).load()
-        except Exception as problem:
-            raise ValueError(f"damaged snapshot of learned actions: {problem}") from None
-        if not isinstance(found, ActionLearner):
-            raise ValueError("not a snapshot of learned actions")
-        return found
+            learner._policy = TableBandit.restored(stored.bandit)
+        except ValueError as problem:
+            raise FORMAT.damaged(problem) from None
+        return learner
 
 
 class TableBandit(LinUCBDisjoint):
@@ -138,19 +158,19 @@ class TableBandit(LinUCBDisjoint):
         super().__init__(alpha=CAUTION, beta=1.0, seed=seed)
         self.optimism = optimism
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Only what was learned, so that reading it back needs few classes and no functions."""
-        return {
-            "seed": self.seed,
-            "optimism": self.optimism,
-            "ties": self._rng.getstate(),
-            "models": dict(self._bayes_lin_regs),
-        }
+    def snapshot(self) -> BanditState:
+        learned: dict[Any, Any] = self._bayes_lin_regs
+        models = {arm: regression_values(model) for arm, model in learned.items()}
+        return BanditState(str(self.seed), self.optimism, random_state(self._rng), models)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(state["seed"], state["optimism"])  # type: ignore[misc]
-        self._rng.setstate(state["ties"])
-        self._bayes_lin_regs.update(state["models"])
+    @staticmethod
+    def restored(state: BanditState) -> TableBandit:
+        """Raises ValueError for what no bandit has come to."""
+        bandit = TableBandit(int(state.seed), state.optimism)
+        bandit._rng = restored_random(state.ties)
+        for arm, values in state.models.items():
+            restore_regression(bandit._model(arm), values)
+        return bandit
 
     def worth(self, arm: Arm, table: Arm, features: Mapping[str, float]) -> float:
         """The reward expected of ``arm``."""
@@ -176,21 +196,3 @@ class TableBandit(LinUCBDisjoint):
 def said_by_table(arm: str, table: str) -> float:
     """The prior value of ``arm`` where the table chooses ``table``."""
     return FITTING - STEP * abs(STRENGTH[arm] - STRENGTH[table])
-
-
-FAMILY = b"septum-actions-"
-HEADER = FAMILY + b"2\n"
-ROOMS = ("river.", "response.decisions.bandit.", "numpy.")
-PLAIN = {("builtins", "slice")}
-BUILDERS = {"_reconstruct", "_frombuffer", "scalar"}  # how numpy puts arrays together again
-
-
-class _Reader(pickle.Unpickler):
-    """Unpickles only the classes of a learner, so that a foreign file cannot run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) in PLAIN or f"{module}.".startswith(ROOMS):
-            found = super().find_class(module, name)
-            if isinstance(found, type) or (module.startswith("numpy.") and name in BUILDERS):
-                return found
-        raise pickle.UnpicklingError(f"{module}.{name} has no place here")

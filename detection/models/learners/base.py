@@ -85,7 +85,11 @@ class Learner(Protocol[Seen]):
         """The normal range of each owned feature for this host (or edge)."""
 
     def snapshot(self) -> object:
-        """The learned state, as values that can be pickled."""
+        """The learned state as plain data: numbers, texts, and structs and lists of these."""
 
     def restore(self, state: object) -> None:
-        """Continue from a :meth:`snapshot`."""
+        """Continue from a :meth:`snapshot` that went through msgpack.
+
+        Raises ValueError for data that no snapshot of this learner is, or that would make it fail
+        later; it is to be discarded then.
+        """

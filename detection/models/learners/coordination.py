@@ -11,12 +11,17 @@ threshold: co-activity alone never exceeds it.
 from __future__ import annotations
 
 from math import log
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta, Struct
 from river import stats
 
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range
+from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
 from detection.models.learners.tails import CLIP, geometric_high
+from detection.state.stored_values import Text
 
 CAP = 8.0
 FLOOR = 0.5
@@ -24,6 +29,11 @@ PRIOR_MEAN = 1.0
 PRIOR_WINDOWS = 10.0
 SHRINK = 10.0  # windows of a service before its own mean outweighs the common one
 MAX_SERVICES = 64
+
+
+class _CoordinationState(Struct, frozen=True, array_like=True):
+    common: MeanValues
+    services: Annotated[dict[Text, MeanValues], Meta(max_length=MAX_SERVICES)]
 
 
 class CoordinationLearner:
@@ -65,11 +75,13 @@ class CoordinationLearner:
         return {self._i: Range(0.0, geometric_high(expected))}
 
     def snapshot(self) -> object:
-        return (self._common, self._services)
+        services = {service: mean_values(mean) for service, mean in self._services.items()}
+        return _CoordinationState(mean_values(self._common), services)
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, tuple)
-        self._common, self._services = state
+        found = msgspec.convert(state, _CoordinationState)
+        self._common = restored_mean(found.common)
+        self._services = {name: restored_mean(mean) for name, mean in found.services.items()}
 
     def _expected(self, service: str) -> float:
         common = float(self._common.get())

@@ -17,10 +17,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log, log2
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
 
 from detection.features.catalogue import EDGE_COUNT, EDGE_INDEX
 from detection.models.learners.base import Range
 from detection.state.edges import LEVELS, WAYS, Edge
+from detection.state.stored_values import MOST, Amount
 
 HALF_KNOWN_SECONDS = 86_400.0  # of watching; before, nobody has been known for long
 BINS = 24
@@ -112,6 +117,17 @@ class Population:
         self.pending = 0
 
 
+_FEATURES = Meta(min_length=2 + LEVELS, max_length=2 + LEVELS)
+_BINS = Meta(min_length=BINS, max_length=BINS)
+_Share = Annotated[float, Meta(gt=0.0, le=MOST)]
+
+
+class _PopulationState(Struct, frozen=True, array_like=True):
+    shares: Annotated[list[Annotated[list[_Share], _BINS]], _FEATURES]
+    nats: Annotated[list[Annotated[list[Amount], _BINS]], _FEATURES]
+    pending: Annotated[int, Meta(ge=0, lt=REBUILD)]
+
+
 class EdgeLearner:
     """``features`` index ``detection.features.catalogue.EDGE_FEATURES``."""
 
@@ -185,14 +201,13 @@ class EdgeLearner:
         return ranges
 
     def snapshot(self) -> object:
-        return [(p.shares, p.nats, p.pending) for p in self._populations]
+        return [_PopulationState(p.shares, p.nats, p.pending) for p in self._populations]
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, list)
-        for population, (shares, nats, pending) in zip(self._populations, state, strict=True):
-            population.shares = [list(counts) for counts in shares]
-            population.nats = [list(row) for row in nats]
-            population.pending = pending
+        found = msgspec.convert(state, list[_PopulationState])
+        for population, stored in zip(self._populations, found, strict=True):
+            population.shares, population.nats = stored.shares, stored.nats
+            population.pending = stored.pending
 
 
 def _capped(nats: float) -> float:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from detection.features.catalogue import COUNT
 from detection.models.learners.base import HostWindow, Learner, Range
@@ -13,6 +16,7 @@ from detection.models.learners.halfspace import HalfSpaceLearner
 from detection.models.learners.quantiles import QuantileLearner
 from detection.models.learners.rules import MovementRules
 from detection.models.learners.tails import TailLearner
+from detection.state.stored_values import VAST, Events, Moment
 
 HALF_KNOWN_WINDOWS = 300.0  # calm host-windows after which the background is half known
 HALF_KNOWN_SECONDS = 900.0  # and the time, so that many hosts in one minute are no history
@@ -29,6 +33,13 @@ def default_learners(seed: int) -> tuple[Learner[HostWindow], ...]:
         GaussianLearner(),
         HalfSpaceLearner(seed),
     )
+
+
+class EnsembleState(Struct, frozen=True, array_like=True):
+    windows: Events
+    first: Moment | None
+    elapsed: Annotated[float, Meta(ge=0.0, le=VAST)]
+    learners: list[object]
 
 
 class Ensemble:
@@ -64,7 +75,10 @@ class Ensemble:
         self.windows += 1
         for learner in self.learners:
             learner.learn(window)
-        elapsed = self.elapsed = now - self._first
+        self._mature(now - self._first)
+
+    def _mature(self, elapsed: float) -> None:
+        self.elapsed = elapsed
         self.maturity = min(
             self.windows / (self.windows + HALF_KNOWN_WINDOWS),
             elapsed / (elapsed + HALF_KNOWN_SECONDS),
@@ -76,6 +90,19 @@ class Ensemble:
         for learner in self.learners:
             ranges.update(learner.explain(window))
         return ranges
+
+    def snapshot(self) -> EnsembleState:
+        learned = [learner.snapshot() for learner in self.learners]
+        return EnsembleState(self.windows, self._first, self.elapsed, learned)
+
+    def restore(self, state: EnsembleState, now: float) -> None:
+        """Raises ValueError for what no ensemble of these learners is at ``now``."""
+        if state.first is not None and state.first > now:
+            raise ValueError("learning began later than now")
+        for learner, learned in zip(self.learners, state.learners, strict=True):
+            learner.restore(learned)
+        self.windows, self._first = state.windows, state.first
+        self._mature(state.elapsed)
 
     @property
     def fanout(self) -> FanoutLearner:

@@ -16,13 +16,18 @@ it takes refusals or failures as well.
 from __future__ import annotations
 
 from math import log
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta, Struct
 from river import stats
 
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range, UseCounts
+from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
 from detection.models.learners.tails import CLIP, HABIT, geometric_high
 from detection.state.counters import HORIZONS
+from detection.state.stored_values import Text
 
 MAX_SERVICES = 4096
 PRIOR_MEANS = (3.0, 3.0, 3.0, 3.0)  # new peers of a user of a service, at the four horizons
@@ -35,6 +40,14 @@ SOFT_CAP = 3.0  # nats that fan-out on a service without foothold adds at most, 
 
 _H = len(HORIZONS)
 _DAY = HORIZONS.index(86_400.0)
+
+
+_Means = Annotated[list[MeanValues], Meta(min_length=2 * _H, max_length=2 * _H)]
+
+
+class _FanoutState(Struct, frozen=True, array_like=True):
+    common: _Means
+    services: Annotated[dict[Text, _Means], Meta(max_length=MAX_SERVICES)]
 
 
 class FanoutLearner:
@@ -95,11 +108,15 @@ class FanoutLearner:
         }
 
     def snapshot(self) -> object:
-        return (self._common, self._services)
+        services = {name: [mean_values(m) for m in means] for name, means in self._services.items()}
+        return _FanoutState([mean_values(mean) for mean in self._common], services)
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, tuple)
-        self._common, self._services = state
+        found = msgspec.convert(state, _FanoutState)
+        self._common = [restored_mean(mean) for mean in found.common]
+        self._services = {
+            name: [restored_mean(mean) for mean in means] for name, means in found.services.items()
+        }
         self._norms.clear()
 
     def _strongest(

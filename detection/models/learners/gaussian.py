@@ -9,17 +9,30 @@ is taken to vary more than it did so far.
 from __future__ import annotations
 
 from math import erfc, log, log1p, sqrt
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta, Struct
 from river import anomaly
 
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range
+from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
+from detection.state.stored_values import VAST, Amount
 
 CAPS = {"volume": 2.5, "rare_volume": 13.0}  # within, it is mostly a backup
 LEAST = {"volume": 0.0, "rare_volume": log1p(50e6)}
 SPREAD = {"volume": 0.0, "rare_volume": 1.5}  # least standard deviation, in nats
 GRACE = 100  # windows with bytes before it speaks
+
+
+class _VolumeState(Struct, frozen=True, array_like=True):
+    """``squares`` is the sum of squared distances from the mean."""
+
+    mean: MeanValues
+    squares: Annotated[float, Meta(ge=0.0, le=VAST)]
+    low: Amount
+    high: Amount
 
 
 class _Volume:
@@ -53,6 +66,15 @@ class _Volume:
         self.low = max(0.0, float(gaussian.mu) - spread)
         self.high = float(gaussian.mu) + spread
 
+    def snapshot(self) -> _VolumeState:
+        variance = self.scorer.gaussian._var
+        return _VolumeState(mean_values(variance.mean), variance._S, self.low, self.high)
+
+    def restore(self, state: _VolumeState) -> None:
+        variance = self.scorer.gaussian._var
+        variance.mean, variance._S = restored_mean(state.mean), state.squares
+        self.low, self.high = state.low, state.high
+
 
 class GaussianLearner:
     name = "gaussian"
@@ -75,9 +97,9 @@ class GaussianLearner:
         return {volume.i: Range(volume.low, volume.high) for volume in self._volumes}
 
     def snapshot(self) -> object:
-        return [(volume.scorer, volume.low, volume.high) for volume in self._volumes]
+        return [volume.snapshot() for volume in self._volumes]
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, list)
-        for volume, (scorer, low, high) in zip(self._volumes, state, strict=True):
-            volume.scorer, volume.low, volume.high = scorer, low, high
+        found = msgspec.convert(state, list[_VolumeState])
+        for volume, stored in zip(self._volumes, found, strict=True):
+            volume.restore(stored)

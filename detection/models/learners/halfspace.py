@@ -9,12 +9,20 @@ most of all windows, and would be all that the trees know.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
+from msgspec import Meta, Struct
 from river import anomaly, stats
 
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range
+from detection.models.learners.river_values import (
+    QuantileValues,
+    quantile_values,
+    restored_quantile,
+)
+from detection.state.stored_values import Events
 
 CAP = 1.5
 WINDOW = 250  # host-windows after which the trees take on what they have counted
@@ -32,6 +40,20 @@ SCALES = {
     "burst": 50.0,
     "volume": 15.0,
 }
+
+
+_Masses = list[Annotated[int, Meta(ge=0, le=WINDOW)]]
+
+
+class _TreesState(Struct, frozen=True, array_like=True):
+    """Masses of all nodes, depth first, in the window that goes on and the one ``before``."""
+
+    latest: _Masses
+    before: _Masses
+    counter: Annotated[int, Meta(ge=0, lt=WINDOW)]
+    first: bool
+    usual: QuantileValues
+    windows: Events
 
 
 class HalfSpaceLearner:
@@ -90,11 +112,29 @@ class HalfSpaceLearner:
         return {self._i: Range(0.0, float(self._usual.get() or 0.0))}
 
     def snapshot(self) -> object:
-        return (self._trees, self._usual, self._n)
+        trees = self._trees
+        nodes = [node for tree in trees._tree_nodes for node in tree]
+        return _TreesState(
+            [node.l_mass for node in nodes],
+            [node.r_mass for node in nodes],
+            trees.counter,
+            trees._first_window,
+            quantile_values(self._usual),
+            self._n,
+        )
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, tuple)
-        self._trees, self._usual, self._n = state
+        """The trees grow from the seed, and get their masses again."""
+        found = msgspec.convert(state, _TreesState)
+        trees = self._trees
+        if found.windows:
+            trees.learn_one(dict.fromkeys(SCALES, 0.0))
+        nodes = [node for tree in trees._tree_nodes for node in tree]
+        for node, latest, before in zip(nodes, found.latest, found.before, strict=True):
+            node.l_mass, node.r_mass = latest, before
+        trees.counter, trees._first_window = found.counter, found.first
+        self._usual = restored_quantile(LEVEL, found.usual)
+        self._n = found.windows
 
     def _scaled(self, window: HostWindow) -> dict[str, float] | None:
         """The inputs in [0, 1], or None where all are 0."""

@@ -12,10 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import log
 
+import msgspec
+from msgspec import Struct
 from river import stats
 
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range
+from detection.models.learners.river_values import (
+    QuantileValues,
+    quantile_values,
+    restored_quantile,
+)
+from detection.state.stored_values import Amount, Events
 
 LEVEL = 0.99
 ENOUGH = 100  # windows before the bound is believed
@@ -35,6 +43,12 @@ FILTERS = (
     Filter("burst", 1.5, 4.0),
     Filter("beacon", 3.0, 14.0),
 )
+
+
+class _FilterStates(Struct, frozen=True, array_like=True):
+    quantiles: list[QuantileValues]
+    bounds: list[Amount]
+    windows: Events
 
 
 class QuantileLearner:
@@ -70,8 +84,15 @@ class QuantileLearner:
         return {i: Range(0.0, self._bounds[i]) for i in self.features}
 
     def snapshot(self) -> object:
-        return (self._quantiles, self._bounds, self._n)
+        return _FilterStates(
+            [quantile_values(self._quantiles[i]) for i in self.features],
+            [self._bounds[i] for i in self.features],
+            self._n,
+        )
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, tuple)
-        self._quantiles, self._bounds, self._n = state
+        found = msgspec.convert(state, _FilterStates)
+        quantiles = [restored_quantile(LEVEL, each) for each in found.quantiles]
+        self._quantiles = dict(zip(self.features, quantiles, strict=True))
+        self._bounds = dict(zip(self.features, found.bounds, strict=True))
+        self._n = found.windows

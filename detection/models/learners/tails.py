@@ -11,11 +11,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta, Struct
 from river import stats
 
 from detection.features.catalogue import COUNT, index_of
 from detection.models.learners.base import HostWindow, Range
+from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
 
 PRIOR_WINDOWS = 60.0
 TOGETHER = 64  # most quiet windows that are learned in one step
@@ -37,6 +41,11 @@ PRIORS = (
     TailPrior("unanswered_addresses", 0.4, 0.2),
     TailPrior("failed_pairs", 1.5, 0.25),
 )
+
+
+class _TailState(Struct, frozen=True, array_like=True):
+    means: list[MeanValues]
+    quiet: Annotated[int, Meta(ge=0, lt=TOGETHER)]
 
 
 class TailLearner:
@@ -102,11 +111,12 @@ class TailLearner:
         }
 
     def snapshot(self) -> object:
-        return (self._means, self._quiet)
+        return _TailState([mean_values(self._means[i]) for i in self.features], self._quiet)
 
     def restore(self, state: object) -> None:
-        assert isinstance(state, tuple)
-        self._means, self._quiet = state
+        found = msgspec.convert(state, _TailState)
+        means = map(restored_mean, found.means)
+        self._means, self._quiet = dict(zip(self.features, means, strict=True)), found.quiet
         self._gains = {i: self._gain(i) for i in self.features}
 
     def _learn_quiet(self) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from console import cli
 from detection.detector import Detector
-from detection.models.snapshots import HEADER
-from response.decisions.bandit import HEADER as ACTIONS_HEADER
+from detection.snapshots.detector_snapshot import FORMAT
+from response.decisions.bandit import FORMAT as ACTIONS
 from response.state.store import Store
 from tests.support.hostile_pickles import that_touches
 
@@ -19,7 +19,6 @@ RECORDING = ROOT / "mininet_tests" / "recordings" / "demo-day.csv.gz"
 POLICY = ROOT / "mininet_tests" / "scenarios" / "demo-policy.yaml"
 
 
-@pytest.mark.xfail(strict=True, reason="models are pickles, whose reader can be made to run code")
 @pytest.mark.threat("stored-code")
 @pytest.mark.parametrize("learner", ["detector", "actions"])
 def test_replay_runs_nothing_of_a_foreign_model(
@@ -31,10 +30,10 @@ def test_replay_runs_nothing_of_a_foreign_model(
     of_actions = that_touches(mark, "response.decisions.bandit", "ActionLearner.learn")
     store = Store.open(state, 1.0)
     if learner == "detector":
-        store.save_snapshot(1.0, "detector", HEADER + zlib.compress(of_detector))
+        store.save_snapshot(1.0, "detector", FORMAT.header + zlib.compress(of_detector))
     else:
         store.save_snapshot(1.0, "detector", Detector().snapshot())
-        store.save_snapshot(1.0, "actions", ACTIONS_HEADER + zlib.compress(of_actions))
+        store.save_snapshot(1.0, "actions", ACTIONS.header + zlib.compress(of_actions))
     store.close()
     command = ["replay", "--flows", str(RECORDING), "--policy", str(POLICY), "--model", str(state)]
     code = cli.run(command)

@@ -18,7 +18,7 @@ from policies.model import (
 )
 from response.decision import ARMS
 from response.decisions.action_table import arms_of, fixed_action
-from response.decisions.bandit import HEADER, ActionLearner, Context
+from response.decisions.bandit import FORMAT, ActionLearner, Context
 from response.decisions.host_addresses import KnownHost
 from response.decisions.rewards import RewardCase, habits_of, reward_of
 from response.ipc.messages import Ask, RecordsSeen
@@ -88,13 +88,12 @@ def test_it_goes_on_from_a_snapshot_exactly(
     assert one.rewards == two.rewards == len(taught) + 1
 
 
-@pytest.mark.xfail(strict=True, reason="the reader of pickles admits dotted names")
 @pytest.mark.threat("stored-code")
 def test_a_foreign_snapshot_runs_nothing(tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     hostile = that_touches(mark, "response.decisions.bandit", "ActionLearner.learn")
     for body in (hostile, pickle.dumps(print), pickle.dumps({"a": 1}), b"x"):
-        for header in (HEADER, b"septum-actions-2\n"):
+        for header in (FORMAT.header, b"septum-actions-2\n"):
             with pytest.raises(ValueError, match="snapshot"):
                 ActionLearner.restore(header + zlib.compress(body))
     assert not mark.exists()
