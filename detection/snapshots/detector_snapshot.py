@@ -1,7 +1,7 @@
 """A detector as bytes, and back: tables of hosts and edges, and beside them what was learned.
 
 What is read is refused, or is a state that a detector can go on from: numbers within bounds, times
-that are over, references to what is there. See `docs/decisions/0018-models-are-data.md`.
+that are over, references to what is there. See `docs/decisions/0013-models-are-data.md`.
 """
 
 from __future__ import annotations
