@@ -153,7 +153,7 @@ def leaves(value: Any, path: tuple[int | str, ...] = ()) -> list[tuple[int | str
 @pytest.mark.parametrize("seed", range(8))
 def test_learned_values_of_any_kind_are_refused_or_harmless(seed: int) -> None:
     rng, taken = random.Random(seed), 0
-    odd = (*EXTREMES, *WHOLE[:9], None, "x", b"", [], {}, True, "10.0.0.0/8", 0.5)
+    odd: tuple[Any, ...] = (*EXTREMES, *WHOLE[:9], None, "x", b"", [], {}, True, "10.0.0.0/8", 0.5)
     paths = leaves(opened()[1])
     groups: dict[tuple[int | str, ...], list[tuple[int | str, ...]]] = {}
     for path in paths:  # a long list of numbers counts as one place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,31 @@ def test_a_foreign_snapshot_runs_nothing(tmp_path: Path) -> None:
     assert not mark.exists()
     with pytest.raises(ValueError, match="snapshot"):
         ActionLearner.restore(b"nothing")
+
+
+@pytest.mark.threat("stored-code")
+@given(st.data())
+def test_damaged_bytes_are_refused_or_harmless(data: st.DataObject) -> None:
+    learner = ActionLearner(seed=7)
+    for i in range(12):
+        learner.learn(CERTAIN.features(), ARMS[i % len(ARMS)], "isolate", 0.1 * i)
+        learner.learn(replace(CERTAIN, kind=f"k{i % 3}").features(), "isolate", "isolate", 0.5)
+    raw = bytearray(zlib.decompress(learner.snapshot()[len(FORMAT.header) :]))
+    place = data.draw(st.integers(0, len(raw) - 9))
+    if data.draw(st.booleans()):
+        number = data.draw(st.sampled_from([0.0, -1.0, 1e9, -1e9, 1e300, float("nan")]))
+        raw[place : place + 8] = struct.pack("<d", number)
+    else:
+        raw[place] ^= 1 << data.draw(st.integers(0, 7))
+    try:
+        found = ActionLearner.restore(FORMAT.header + zlib.compress(bytes(raw)))
+    except ValueError as problem:
+        assert "snapshot" in str(problem) and "\n" not in str(problem)
+        return
+    for _ in range(3):
+        chosen = found.choose(CERTAIN, ARMS, ARMS)
+        found.learn(CERTAIN.features(), chosen.action, chosen.table, 0.4)
+    found.snapshot()
 
 
 def case(**more: Any) -> RewardCase:

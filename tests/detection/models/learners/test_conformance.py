@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,6 +97,10 @@ every_learner = pytest.mark.parametrize(
 )
 
 
+def stored(learner: Learner[Any]) -> bytes:
+    return msgspec.msgpack.encode(learner.snapshot())
+
+
 @every_learner
 def test_it_writes_its_own_features_and_no_others(subject: Subject) -> None:
     learner = subject.taught()
@@ -111,9 +116,9 @@ def test_it_writes_its_own_features_and_no_others(subject: Subject) -> None:
 def test_scoring_changes_nothing(subject: Subject) -> None:
     learner = subject.taught()
     sample = subject.usual(random.Random(3), 20.0)
-    before, seen = pickle.dumps(learner.snapshot()), pickle.dumps(sample)
+    before, seen = stored(learner), pickle.dumps(sample)
     assert subject.parts(learner, sample) == subject.parts(learner, sample)
-    assert pickle.dumps(learner.snapshot()) == before
+    assert stored(learner) == before
     assert pickle.dumps(sample) == seen
 
 
@@ -137,7 +142,7 @@ def test_what_comes_again_and_again_says_no_more_than_before(subject: Subject) -
     for _ in range(2_000):
         learner.learn(subject.wild())
     after = sum(subject.parts(learner, subject.wild()))
-    learns_nothing = pickle.dumps(learner.snapshot()) == pickle.dumps(subject.make().snapshot())
+    learns_nothing = stored(learner) == stored(subject.make())
     assert after == before if learns_nothing else after < before
 
 
@@ -151,7 +156,7 @@ def test_an_untaught_learner_says_nothing_of_the_quiet(subject: Subject) -> None
 def test_two_taught_alike_agree_and_a_snapshot_continues(subject: Subject) -> None:
     one, other = subject.taught(400), subject.taught(400)
     fresh = subject.make()
-    fresh.restore(pickle.loads(pickle.dumps(one.snapshot())))
+    fresh.restore(msgspec.msgpack.decode(stored(one)))
     rng = random.Random(5)
     for _ in range(300):
         sample = subject.usual(rng, 3.0)
@@ -161,10 +166,18 @@ def test_two_taught_alike_agree_and_a_snapshot_continues(subject: Subject) -> No
             learner.learn(copy.deepcopy(sample))
 
 
+@pytest.mark.threat("stored-code")
+@every_learner
+@pytest.mark.parametrize("state", [[], {}, "x", 7, [[]], [None], [[1.0, float("nan")], {}]])
+def test_it_refuses_what_is_no_snapshot_of_it(subject: Subject, state: object) -> None:
+    with pytest.raises(ValueError):
+        subject.make().restore(state)
+
+
 @every_learner
 def test_what_it_keeps_does_not_grow_with_what_it_sees(subject: Subject) -> None:
-    little = len(pickle.dumps(subject.taught(1_000).snapshot()))
-    assert len(pickle.dumps(subject.taught(4_000).snapshot())) < 1.1 * little
+    little = len(stored(subject.taught(1_000)))
+    assert len(stored(subject.taught(4_000))) < 1.1 * little
 
 
 @every_learner
