@@ -1,7 +1,8 @@
 """Pending changes of one switch: atomic where it takes bundles, in a safe order where not.
 
 With bundles a change is one bundle and a barrier: all of it or nothing, but for single
-rules that cannot be, which Open vSwitch refuses while it commits the others. Without,
+rules that cannot be, which Open vSwitch refuses while it commits the others: that is undone
+by a second bundle. Without,
 what is new is written first, then a barrier; what is old goes only after the
 switch has confirmed the new, and where it refused some of it the rest is taken
 back, so that the switch stays as it was. Such changes go one after the other.
@@ -92,9 +93,10 @@ class PendingChange:
         else:
             self.steps.append((new, old))
 
-    def bodies_back(self) -> list[bytes]:
-        """Flow-mods that leave the switch as it was before, however far the change went."""
-        again = (*self.before, *(self.difference.excess if self.tight else ()))
+    def bodies_back(self, whole: bool) -> list[bytes]:
+        """Flow-mods that leave the switch as it was before, however far the change went; ``whole``:
+        what was to go may be gone."""
+        again = (*self.before, *(self.difference.excess if self.tight or whole else ()))
         return [
             *(flow_mod(rule, DELETE_STRICT) for rule in self.difference.missing),
             *(flow_mod(rule, ADD) for rule in again),
@@ -189,14 +191,24 @@ class BundleWriter:
         self.transactions.end(xid)
         if change.refusal is not None:
             self.forget()
-            back = [] if self.atomic else change.bodies_back()
-            return (self._write(messages.NO_REPLY, back) if back else []), change
+            return self._take_back(xid, change), change
         if change.steps:
             return self._step(change), None
         effects = change.confirmed(now) if change.confirmed is not None else []
         if self._waiting and not self._sent:
             effects = [*effects, *self._start(self._waiting.popleft())]
         return effects, None
+
+    def _take_back(self, xid: int, change: PendingChange) -> list[Effect]:
+        """Undo a change that was refused, as far as the switch made it. Of a bundle it has made
+        nothing, unless it refused to add single rules."""
+        if not self.atomic:
+            return self._write(messages.NO_REPLY, change.bodies_back(whole=False))
+        if not change.refused:
+            return []
+        back = change.bodies_back(whole=True)
+        data = messages.bundle(messages.NO_REPLY, xid & 0x00FF_FFFF, back)
+        return [Send(self.switch, data + messages.barrier())]
 
 
 def error_code(buf: bytes) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from policies.compiler.targets import SwitchTarget
-from policies.model import TCP, Action, Intent, Service
+from policies.model import TCP, Action, Intent, Policy, Service
 from policies.rules.layout import Category, Reason, cookie, name_number
 from response.ipc.messages import SwitchChanged
 from ryu_apps.core import Core
@@ -84,14 +84,30 @@ def test_a_refused_intent_drops_where_it_cannot_act() -> None:
     switch = rig.connect(FIRST)
     cause = cookie(Category.INTENT, name_number("no"))
     switch.refused_bytes, switch.refuses_drops = cause.to_bytes(8, "big"), False
-    deny = Intent("no", ("web",), ("db",), (Service(TCP, 2022, 2022),), Action.DENY)
-    changed = replace(POLICY, intents=(*POLICY.intents, deny))
-    rig.carry_out(rig.core.apply_policy(changed, (), rig.now))
+    rig.carry_out(rig.core.apply_policy(with_deny("no", 2022), (), rig.now))
     for _ in range(4):
         rig.advance(SETTLE)
     instead = [rest for _, (found, _, rest) in switch.rules.items() if found == cause]
     assert instead and set(instead) == {b""}
     assert driven(rig)
+
+
+def test_what_a_switch_made_of_a_refused_change_is_undone() -> None:
+    """Like Open vSwitch it takes the other rules of the bundle, and removes what was to go."""
+    rig = Rig(with_deny("old", 2022))
+    switch = rig.connect(FIRST)
+    before = dict(switch.rules)
+    switch.refused_bytes = cookie(Category.INTENT, name_number("new")).to_bytes(8, "big")
+    rig.carry_out(rig.core.apply_policy(with_deny("new", 2023), (), rig.now))
+    assert switch.rules == before, "until it is compared again"
+    for _ in range(4):
+        rig.advance(SETTLE)
+    assert switch.rules == before and "refused the change" in rig.core.sessions[FIRST].problem
+
+
+def with_deny(name: str, port: int) -> Policy:
+    deny = Intent(name, ("web",), ("db",), (Service(TCP, port, port),), Action.DENY)
+    return replace(POLICY, intents=(*POLICY.intents, deny))
 
 
 def test_a_switch_that_refuses_what_all_else_rests_on_keeps_what_it_has() -> None:
