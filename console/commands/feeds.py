@@ -15,7 +15,7 @@ from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.commands.feeds_check import check_feed
 from console.errors import NO, CommandError
-from console.views.tables import print_table
+from console.views.tables import listed, print_table
 from policies.language.errors import printable
 from response.feeds.archive import FeedArchive
 from response.feeds.keeper import FeedRecord
@@ -163,7 +163,7 @@ def _remarks(record: FeedRecord) -> None:
     for reason, times in record.reasons:
         typer.echo(f"{times:>8}  {printable(reason)}")
     for what, notes in (("refused", record.refused), ("unread", record.bad)):
-        for note in notes[:SHOWN]:
+        for note in listed(notes, SHOWN)[0]:
             typer.echo(printable(f"{what} {note.line}: {note.text}: {note.reason}"))
 
 

@@ -13,6 +13,7 @@ import typer
 from analysis.local_addresses import local_addresses
 from console.errors import NO, CommandError
 from console.options.policy import IncludeRoot, count, loaded
+from console.views.tables import listed
 from policies.compiler import declared_bindings
 from policies.language.errors import printable
 from policies.model import FEED_FORMATS, Feed, Policy
@@ -128,14 +129,15 @@ def _tell(file: Path, form: str, found: Loaded, judged: bool) -> None:
     for name, notes in _notes(found):
         for reason, times in notes.counts.most_common():
             typer.echo(printable(f"{name.replace('_', ' ')}, {count(times, 'time')}: {reason}"))
-        for note in notes.first[:SHOWN]:
+        for note in listed(notes.first, SHOWN)[0]:
             typer.echo(printable(f"  {note.line}: {note.text}: {note.reason}"))
     for each in found.listings:
         service = "" if each.service is None else f"  {each.service} ({each.direction})"
-        for network in list(_networks(each.prefixes))[:SHOWN]:
+        shown, left = listed(each.prefixes, SHOWN)
+        for network in _networks(shown):
             typer.echo(f"in force: {network}{service}")
-        if len(each.prefixes) > SHOWN:
-            typer.echo(f"in force: {len(each.prefixes) - SHOWN} more{service}; --json has all")
+        if left:
+            typer.echo(f"in force: {left} more{service}; in a pipe all are listed")
     if not judged:
         typer.echo("no --policy: its own hosts, routers and segments were not looked at")
 

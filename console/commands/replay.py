@@ -27,6 +27,7 @@ from console.options.recording import (
 from console.replay.compare import Compared, comparison, digest, tell
 from console.replay.pipeline import Enforced, Replay, ReplayModels
 from console.views.decision_story import as_json_value
+from console.views.tables import listed
 from policies.language.errors import printable
 from policies.model import Policy
 from policies.semantics.membership import Membership
@@ -272,10 +273,9 @@ def _print(
                 f"switch; {decision.why}"
             )
         )
-        services = each.stopped_by_service.most_common(_SHOWN_SERVICES)
+        services, more = listed(each.stopped_by_service.most_common(), _SHOWN_SERVICES)
         what = ", ".join(f"{service} x {times}" for service, times in services)
-        more = len(each.stopped_by_service) - len(services)
-        what += f", and {more} more" if more > 0 else ""
+        what += f", and {more} more" if more else ""
         typer.echo(printable(f"    stopped {count(each.stopped, 'connection')}: {what or 'none'}"))
         if each.ended is not None:
             typer.echo(printable(f"    ended {moment(each.ended)}: {each.why_ended}"))

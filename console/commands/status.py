@@ -19,6 +19,7 @@ from console.errors import CommandError
 from console.terminal import one_line
 from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
+from console.views.placement_line import placement_line
 from policies.language.errors import printable
 from response.ipc.messages import Ask
 
@@ -26,7 +27,7 @@ State = Annotated[Path, typer.Option(help="State directory of the controller.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STATE = Path("septum-state")
 CHECK_TIMEOUT = 20.0  # seconds: longer than a switch may take to be read
-SHOWN_RULES = 20  # of each kind and switch; --json has all
+SHOWN_RULES = 20  # of each kind and switch, on a terminal
 
 
 def register(app: typer.Typer) -> None:
@@ -60,7 +61,7 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
     for each in answer["inventory"]:
-        typer.echo(f"inventory  {one_line(each['text'])}")
+        typer.echo(f"inventory  {one_line(placement_line(each))}")
     typer.echo(f"hosts      {len({each['mac'] for each in answer['hosts']})}")
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:

@@ -11,12 +11,12 @@ import typer
 from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, who_asks
 from console.errors import NO, CommandError
-from console.views.tables import print_table
+from console.views.tables import listed, print_table
 from policies.compiler.switches_file import datapath_id
 from policies.language.errors import printable
 
 CHECK_TIMEOUT = 20.0  # seconds: longer than a switch may take to be read
-SHOWN_RULES = 20  # of each kind and switch; --json has all
+SHOWN_RULES = 20  # of each kind and switch, on a terminal
 
 Switch = Annotated[str, typer.Argument(help="Datapath id of a switch, as 1 or 0x2a.")]
 
@@ -160,10 +160,11 @@ def _check(found: list[dict[str, Any]], as_json: bool) -> None:
         typer.echo(f"switch {each['switch']}: {_check_line(each)}")
         for kind in ("missing", "extra", "altered"):
             rules = each.get(kind, ())
-            for rule in rules[:SHOWN_RULES]:
+            shown, left = listed(rules, SHOWN_RULES)
+            for rule in shown:
                 typer.echo(f"  {kind}: {rule}")
-            if len(rules) > SHOWN_RULES:
-                typer.echo(f"  {kind}: {len(rules) - SHOWN_RULES} more")
+            if left:
+                typer.echo(f"  {kind}: {left} more (in a pipe all are listed)")
         for meter in each.get("meters", ()):
             typer.echo(f"  altered: meter {meter}")
     if not found:

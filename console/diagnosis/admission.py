@@ -10,14 +10,11 @@ from console.diagnosis.attachment import ago
 from console.diagnosis.situation import Finding, NamedEnd, Situation
 from policies.language.packet_queries import PacketQueries
 from policies.model import Action, Connection, Mode, Service, Verdict
-from policies.review.placement import named
 from policies.semantics.prefix_sets import number_of
 from policies.semantics.prefixes import Listed
 from policies.semantics.verdict import Judge
 from response.decision import Decision
 from topology.records import FlowRecord
-
-SHOWN = 8  # services named in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +48,7 @@ def restrained(end: NamedEnd, situation: Situation, *, decides: bool) -> Iterato
         if listed and block.mode is not Mode.OBSERVE:
             blocks = decides and block.mode is Mode.ENFORCE
             does = "denies" if block.mode is Mode.ENFORCE else "only records"
-            text = f"feed {block.feed} lists {named(listed)} and {does} its connections"
+            text = f"feed {block.feed} lists {', '.join(listed)} and {does} its connections"
             yield Finding("wrong" if blocks else "unsure", "feed", text, feed_advice(block.feed))
 
 
@@ -71,7 +68,7 @@ def segments(end: NamedEnd, situation: Situation) -> Finding:
         found |= members.segments_of(address)
     mode = members.mode_of(frozenset(found)).name.lower()
     where = f"segments {', '.join(sorted(found))}" if found else "no segment"
-    addresses = ", ".join(end.addresses[:3]) or "no address"
+    addresses = ", ".join(end.addresses) or "no address"
     text = f"{end.word} ({addresses}) is in {where}, mode {mode}"
     if found or end.host is None:
         return Finding("fine", "segment", text)
@@ -146,8 +143,7 @@ def services_between(origin: NamedEnd, target: NamedEnd, situation: Situation) -
     pair = f"{origin.word} to {target.word}"
     if passing:
         shown = [f"{service} (intent {name})" for service, name in passing.items()]
-        more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
-        text = f"{pair} may use {', '.join(shown[:SHOWN])}{more}"
+        text = f"{pair} may use {', '.join(shown)}"
         return Finding("fine", "policy", text, "")
     if held.policy.defaults.action is Action.ALLOW:
         return Finding("fine", "policy", f"{pair}: no intent, and the default allows")

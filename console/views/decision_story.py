@@ -10,6 +10,7 @@ from msgspec import to_builtins
 
 from console.clients.state_directory import moment
 from console.views.audit_summary import summary
+from console.views.tables import listed
 from detection.alert import Alert
 from response.audit.chain import AuditEntry
 from response.decision import ActionChoice, Decision, Option, places
@@ -21,7 +22,7 @@ SCOPES = {
     "shared-port": "and all that is or comes on a port that it shares",
     "host": "not the whole port where it was found",
 }
-MAX_SHOWN = 12  # hops, and records, in the text; JSON has all
+MAX_SHOWN = 12  # hops, and records, on a terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +100,16 @@ def _seen(told: StoredAlert) -> Iterator[str]:
     yield f"  {moment(alert.ts)}  {alert.kind} ({alert.attack}) by {alert.host}"
     if alert.path:
         yield "  path, oldest hop first:"
-        for hop in alert.path[:MAX_SHOWN]:
+        hops, left = listed(alert.path, MAX_SHOWN)
+        for hop in hops:
             yield f"    {moment(hop.ts)}  {hop.src} -> {hop.dst}  {hop.service}"
-        yield from _more(len(alert.path))
+        yield from _more(left)
     if told.evidence:
         yield f"  records ({len(alert.records)} in all):"
-        for record in told.evidence[:MAX_SHOWN]:
+        records, left = listed(told.evidence, MAX_SHOWN)
+        for record in records:
             yield f"    {_record(record)}"
-        yield from _more(len(told.evidence))
+        yield from _more(left)
 
 
 def _features(alert: Alert) -> Iterator[str]:
@@ -171,6 +174,6 @@ def _record(record: FlowRecord) -> str:
     return f"{moment(record.ts)}  {record.src_ip} -> {record.dst_ip}  {record.service}  {result}"
 
 
-def _more(count: int) -> Iterator[str]:
-    if count > MAX_SHOWN:
-        yield f"    and {count - MAX_SHOWN} more (--json shows all)"
+def _more(left: int) -> Iterator[str]:
+    if left:
+        yield f"    and {left} more (in a pipe all are shown)"

@@ -12,9 +12,8 @@ from policies.compiler.common.refusals import served_on_tagged_ports, shared_bet
 from policies.compiler.targets import LOSSES, Overflow, RulesOfAll, SwitchTarget, overflows
 from policies.language.errors import Diagnostic
 from policies.model import NOWHERE, Policy, Source
+from policies.review.placement import ranges
 from policies.semantics.membership import Membership
-
-SHOWN = 5  # switches named in a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,8 @@ def _not_done(policy: Policy, stateless: Sequence[int]) -> Iterator[Diagnostic]:
     """What the policy requires and switches without connection tracking cannot do."""
     if not stateless:
         return
-    names = ", ".join(map(str, stateless[:SHOWN])) + (", …" if len(stateless) > SHOWN else "")
-    where = f"switch{'es' if len(stateless) > 1 else ''} {names} without connection tracking"
+    plural = "es" if len(stateless) > 1 else ""
+    where = f"switch{plural} {ranges(stateless)} without connection tracking"
     for intent in policy.intents:
         if intent.keep_established:
             message = f"'{intent.name}' cannot keep established connections on {where}"

@@ -10,7 +10,6 @@ from policies.model import Host, Policy, Selector
 from topology.records import DroppedSource
 
 PlacementKind = Literal["absent-switch", "absent-port", "elsewhere", "other-mac"]
-SHOWN = 4  # hosts named in a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +64,7 @@ def _absent_switches(
 ) -> Iterator[PlacementProblem]:
     for switch in sorted(policy_switches(policy) - connected.keys()):
         hosts = tuple(host.name for host in policy.hosts if host.switch == switch)
-        there = f"; the policy has {named(hosts)} there" if hosts else ""
+        there = f"; the policy has {', '.join(hosts)} there" if hosts else ""
         yield PlacementProblem(
             "absent-switch", switch, None, hosts,
             f"switch {switch} is not connected{there}",
@@ -87,7 +86,7 @@ def _absent_ports(
         there = connected.get(switch)
         if there is None or port in there.ports:
             continue
-        what = named(hosts) if hosts else "members of a segment"
+        what = ", ".join(hosts) if hosts else "members of a segment"
         yield PlacementProblem(
             "absent-port", switch, port, tuple(hosts),
             f"switch {switch} has no port {port}, where the policy has {what}"
@@ -147,13 +146,6 @@ def place_text(switch: int | None, port: int | None) -> str:
     parts = [f"switch {switch}" if switch is not None else "",
              f"port {port}" if port is not None else ""]  # fmt: skip
     return " ".join(part for part in parts if part) or "no declared port"
-
-
-def named(hosts: Collection[str]) -> str:
-    """Some hosts in words, the first few by name."""
-    shown = list(hosts)[:SHOWN]
-    more = f" and {len(hosts) - len(shown)} more" if len(hosts) > len(shown) else ""
-    return ", ".join(shown) + more
 
 
 def ranges(numbers: Iterable[int]) -> str:

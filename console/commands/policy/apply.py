@@ -15,6 +15,7 @@ from console.clients.state_directory import DEFAULT_STATE, State, moment, opened
 from console.errors import NO, CommandError
 from console.options.policy import IncludeRoot, Json, present, print_json
 from console.terminal import one_line
+from console.views.placement_line import placement_line
 from console.views.tables import print_table
 from policies.language.errors import PolicyError, printable, render
 from policies.language.reader import read_policy
@@ -111,7 +112,7 @@ def apply_policy(
             f"  until {moment(answer['deadline'])} UTC; say `septum policy confirm` to keep it"
         )
     for each in inventory:
-        typer.echo(f"  but {one_line(each['text'])}")
+        typer.echo(f"  but {one_line(placement_line(each))}")
 
 
 def confirm(state: State = DEFAULT_STATE, as_json: Json = False) -> None:

@@ -9,6 +9,7 @@ import typer
 from console.errors import NO
 from console.options.network import DescribedSwitches, Links, SwitchesFile
 from console.options.policy import At, IncludeRoot, Json, count, loaded, moment, print_json
+from console.views.tables import listed
 from policies.compiler import RuleChange
 from policies.language.errors import printable
 from policies.model import Policy
@@ -83,9 +84,10 @@ def diff_text(
         some = [each for each in found if each.kind == kind]
         if some:
             lines.append(f"{heading}:")
-            lines += [_line(each) for each in some[:SHOWN]]
-            if len(some) > SHOWN:
-                lines.append(f"  and {len(some) - SHOWN} more (--json lists all)")
+            shown, left = listed(some, SHOWN)
+            lines += [_line(each) for each in shown]
+            if left:
+                lines.append(f"  and {left} more (in a pipe all are listed)")
     if not found:
         lines.append("no verdict changes")
     for switch, change in changes.items():

@@ -12,6 +12,7 @@ import typer
 from console.errors import CommandError
 from console.options.policy import count, present, print_json
 from console.options.recording import Flows, Form, NoDecapsulate, recorded
+from console.views.tables import listed
 from policies.language import scalars
 from policies.language.errors import printable
 from policies.language.reader import load_policy
@@ -165,7 +166,8 @@ def _print(traffic: RecordedTraffic, found: Recommendation, output: Path) -> Non
     rows = kinds(found.left_out)
     if rows:
         typer.echo("left out, for a person to decide:")
-    for row in rows[:_SHOWN]:
+    shown, left = listed(rows, _SHOWN)
+    for row in shown:
         typer.echo(printable(f"  {row}"))
-    if len(rows) > _SHOWN:
-        typer.echo(f"  and {len(rows) - _SHOWN} more (--json lists all)")
+    if left:
+        typer.echo(f"  and {left} more (in a pipe all are listed)")

@@ -14,6 +14,7 @@ from console.errors import NO, CommandError
 from console.options.feeds import local_listings
 from console.options.policy import At, IncludeRoot, Json, Paths, count, loaded, moment, print_json
 from console.options.recording import Flows, Form, NoDecapsulate, recorded
+from console.views.tables import listed
 from policies.language import scalars
 from policies.language.errors import closest, printable
 from policies.model import ANY, Policy
@@ -206,13 +207,14 @@ def _print(
             typer.echo(f"    {what} x {times}")
     if refused:
         typer.echo(f"refused: {count(len(refused), 'pair')} of the last {days:g} days would be cut")
-        for cut in refused[:_SHOWN_CUTS]:
+        cuts, left = listed(refused, _SHOWN_CUTS)
+        for cut in cuts:
             last = datetime.fromtimestamp(cut.last, UTC).isoformat(timespec="seconds")
             typer.echo(
                 f"    {cut.src},{cut.dst}  last {last}, {count(cut.connections, 'connection')}"
             )
-        if len(refused) > _SHOWN_CUTS:
-            typer.echo(f"    and {len(refused) - _SHOWN_CUTS} more")
+        if left:
+            typer.echo(f"    and {left} more (in a pipe all are listed)")
 
 
 def _names(segments: tuple[str, ...]) -> str:

@@ -12,6 +12,7 @@ import typer
 from console.commands.policy.trace import TraceAnswer, answer_data, service_text
 from console.errors import NO, CommandError
 from console.options.policy import At, IncludeRoot, Json, Paths, count, loaded, moment, print_json
+from console.views.tables import listed
 from policies.language.errors import printable
 from policies.language.packet_queries import PolicyTestResult, run_tests
 from policies.semantics.membership import Membership
@@ -65,12 +66,12 @@ def _reasons(outcome: PolicyTestResult) -> list[str]:
     if outcome.problem is not None:
         return [f"{outcome.test.source}: {outcome.problem}"]
     lines = []
-    for connection, verdict in outcome.wrong[:3]:
+    wrong, more = listed(outcome.wrong, 3)
+    for connection, verdict in wrong:
         by = verdict.intent or verdict.tier.value
         what = f"{connection.src} -> {connection.dst} {service_text(connection)}"
         lines.append(f"{outcome.test.source}: {what} got {verdict.action.value} by {by}")
-    more = len(outcome.wrong) - len(lines)
-    return [*lines, f"and {more} more"] if more > 0 else lines
+    return [*lines, f"and {more} more"] if more else lines
 
 
 def _outcome_data(outcome: PolicyTestResult) -> dict[str, Any]:

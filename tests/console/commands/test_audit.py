@@ -167,7 +167,8 @@ def test_decisions_are_listed(septum: Any) -> None:
 
 def test_show_tells_the_story_in_order(septum: Any) -> None:
     told = septum("decisions", "show", "d1").out
-    parts = ["What was seen", "10.0.0.9 -> 10.0.0.0  tcp/22", "and 3 more", "Why it is unusual",
+    parts = ["What was seen", "10.0.0.9 -> 10.0.0.0  tcp/22", "10.0.0.9 -> 10.0.0.14  tcp/22",
+             "Why it is unusual",
              "new_peers", "together (raw score)", "4.000", "What was decided",
              "within the envelope",
              "cookie 0x4000000000000001", "What happened since", "confirmed",
