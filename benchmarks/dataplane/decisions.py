@@ -16,7 +16,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.driven_switch import Driven
 from benchmarks.runner import Benchmark, Figure, Target
 from benchmarks.street.demo import demo
 from mininet_tests.lab.lab import Lab
@@ -29,6 +28,7 @@ from policies.semantics.membership import Membership
 from response.decision import Decision
 from response.ipc.messages import Enforce, Release
 from ryu_apps.core import Core
+from tests.support.live.driven_switch import Driven
 
 DECISIONS = 100
 RATE = 4_000  # hostile datagrams a second

@@ -13,7 +13,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from benchmarks.driven_switch import DPID, Driven, add_by_tool, bridge, driven, empty
 from benchmarks.policy.generator import generate
 from benchmarks.runner import Benchmark, Figure, Target, median, ratio
 from policies.language.reader import load_policy
@@ -21,6 +20,7 @@ from policies.model import ANY, TCP, Host, Intent, Policy, Service
 from policies.rules.ovs_text import ovs_text
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import counters
+from tests.support.live.driven_switch import DPID, Driven, add_by_tool, bridge, driven, empty
 
 PAIRS = 5
 HOSTS, SEGMENTS, INTENTS = 320, 60, 460  # on one switch: a little over 10,000 rules

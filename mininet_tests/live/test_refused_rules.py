@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from benchmarks.driven_switch import BRIDGE, DPID, bridge, driven
 from mininet_tests.lab.machine import said
 from policies.compiler.targets import SwitchTarget
 from tests.support.controller_rig import POLICY
+from tests.support.live.driven_switch import BRIDGE, DPID, bridge, driven
 from topology.records import Binding
 
 BAD, GOOD = "02:00:00:00:00:09", "02:00:00:00:00:08"
