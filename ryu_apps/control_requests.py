@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from policies.rules.layout import name_number
 from policies.rules.ovs_text import ovs_text
 from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
@@ -14,6 +15,7 @@ from response.state.interfaces import EXPORTERS, StateStore
 from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
+from ryu_apps.enforcement.decision_state import DecisionState
 from ryu_apps.enforcement.rollout import Rollout, answered
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
@@ -120,14 +122,18 @@ def traffic(app: RunningController) -> list[dict[str, Any]]:
     asked = time.time()
     app.carry_out(app.core.read_counters())
     _wait_for(app, asked, lambda session: session.flow_counters.at)
-    names = app.core.intent_names()
+    names, held = app.core.intent_names(), app.core.desired_state.decision_state
     return [
-        traffic_of(session, names, asked) for _, session in sorted(dict(app.core.sessions).items())
+        traffic_of(session, names, asked, held)
+        for _, session in sorted(dict(app.core.sessions).items())
     ]
 
 
-def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict[str, Any]:
-    """One switch's counters, by intent: also of those that nothing has used."""
+def traffic_of(
+    session: Session, names: Mapping[int, str], asked: float, held: DecisionState
+) -> dict[str, Any]:
+    """One switch's counters, by intent, decision and feed: also of those that nothing has used.
+    Decisions and feeds count what they marked, which a higher tier may have let pass."""
     found = session.flow_counters
     if session.phase is not Phase.READY or found.at is None or found.at < asked:
         late = session.phase is Phase.READY
@@ -148,6 +154,13 @@ def traffic_of(session: Session, names: Mapping[int, str], asked: float) -> dict
             for number, name in sorted(names.items(), key=lambda each: each[1])
         },
         "default": data(tally.default),
+        "decisions": {
+            each.id: data(tally.decisions.get(each.number, Carried()))
+            for each in held.decisions.values()
+        },
+        "feeds": {
+            name: data(tally.feeds.get(name_number(name), Carried())) for name in sorted(held.feeds)
+        },
         "connections": {"counted": tally.connections.rules, **data(tally.connections)},
     }
 

@@ -35,7 +35,7 @@ def switches(
         bool, typer.Option("--check", help="Compare every switch with the policy now.")
     ] = False,
     traffic: Annotated[
-        bool, typer.Option("--traffic", help="Show packets and bytes by intent.")
+        bool, typer.Option("--traffic", help="Show packets and bytes by intent, decision and feed.")
     ] = False,
     state: State = DEFAULT_STATE,
     as_json: AsJson = False,
@@ -48,7 +48,8 @@ def switches(
     listed too.
 
     With `--traffic` the switches' counters are read: packets and bytes of both directions by
-    intent, since the intent's rules were written, and the intents without traffic.
+    intent, since the intent's rules were written, and the intents without traffic; and what met the
+    rules of decisions and feeds.
 
     Example:
 
@@ -185,6 +186,8 @@ def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:
         counted = each["connections"]["counted"]
         typer.echo(f"switch {each['switch']}: {counted} connections are counted now")
         carried = {**each["intents"], "(no intent)": each["default"]}
+        for kind in ("decision", "feed"):
+            carried |= {f"{kind} {name}": sums for name, sums in each[f"{kind}s"].items()}
         used = sorted(carried, key=lambda name: (-carried[name]["bytes"], name))
         for name in used:
             if packets := carried[name]["packets"]:

@@ -1,4 +1,4 @@
-"""What intents and counted connections have carried, read off the counters of their rules.
+"""What the rules of intents, decisions, feeds and counted connections have met, by their counters.
 
 A listing may have tens of thousands of entries, so nothing of an entry is read but its cookie and
 its counters. It is requested when somebody asks for the counters, and not in between.
@@ -32,10 +32,12 @@ class Carried:
 
 @dataclass(slots=True)
 class IntentCounters:
-    """``intents`` by their number; ``connections`` are those that the switch counts now, whose
-    packets are among those of the intents."""
+    """``intents``, ``decisions`` and ``feeds`` by their number; ``connections`` are those that the
+    switch counts now, whose packets are among those of the intents."""
 
     intents: dict[int, Carried] = field(default_factory=dict)
+    decisions: dict[int, Carried] = field(default_factory=dict)
+    feeds: dict[int, Carried] = field(default_factory=dict)
     default: Carried = field(default_factory=Carried)
     connections: Carried = field(default_factory=Carried)
 
@@ -47,6 +49,10 @@ class IntentCounters:
             self.intents.setdefault(number_of(cookie), Carried()).add(packets, octets)
         elif category == Category.DEFAULT:
             self.default.add(packets, octets)
+        elif category == Category.DECISION:
+            self.decisions.setdefault(number_of(cookie), Carried()).add(packets, octets)
+        elif category == Category.FEED and number_of(cookie):
+            self.feeds.setdefault(number_of(cookie), Carried()).add(packets, octets)
 
 
 @dataclass(slots=True)
