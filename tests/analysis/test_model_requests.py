@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import pytest
 
+from analysis.composition import compose
 from analysis.model_requests import answer_about_model
 from detection.detector import Detector
 from detection.models.champion import Champion
+from detection.snapshots.detector_snapshot import FORMAT
 from response.audit.log import Audit
+from response.decisions.bandit import FORMAT as ACTIONS
 from response.ipc.messages import Ask
 from response.state.model_versions import (
     BEFORE,
@@ -22,6 +26,7 @@ from response.state.model_versions import (
     number_of,
 )
 from response.state.store import Store
+from tests.support.hostile_pickles import that_touches
 from tests.support.traffic.office import benign
 
 
@@ -89,6 +94,45 @@ def test_rolling_back_and_back_again_is_audited_and_survives_a_restart(desk: Des
     assert desk.entries()[1]["snapshot"] == name and desk.entries()[1]["by"] == "anna"
     assert desk.audit.verify().problems == ()
     assert desk.models.changes == 2
+
+
+@pytest.mark.threat("stored-code")
+@pytest.mark.parametrize("header", [FORMAT.header, b"septum-detector-5\n", b""])
+def test_a_foreign_snapshot_runs_nothing_and_changes_nothing(
+    desk: Desk, tmp_path: Path, header: bytes
+) -> None:
+    mark, before = tmp_path / "mark", desk.champion.detector
+    hostile = zlib.compress(that_touches(mark, "detection.detector", "Detector.step"))
+    name = f"m{desk.store.save_snapshot(1.0, DAILY, header + hostile)}"
+    for what in ("model-rollback", "model-challenge"):
+        ok, text = desk.ask(what, name)
+        assert not ok and "snapshot" in text and "\n" not in text
+    assert not mark.exists() and desk.entries() == []
+    assert desk.champion.detector is before and desk.champion.shadow is None
+
+
+@pytest.mark.threat("stored-code")
+def test_a_start_on_foreign_models_runs_nothing_and_says_so_once(tmp_path: Path) -> None:
+    state, mark = tmp_path / "state", tmp_path / "mark"
+    state.mkdir(mode=0o700)
+    policy = tmp_path / "p.yaml"
+    policy.write_text(
+        "apiVersion: septum/v1\nkind: SegmentPolicy\nmetadata: {name: p}\nsegments: {}\n"
+    )
+    store = Store.open(state, 1.0)
+    for model, method, found in (
+        (NEWEST, ("detection.detector", "Detector.step"), FORMAT),
+        ("actions", ("response.decisions.bandit", "ActionLearner.learn"), ACTIONS),
+    ):
+        store.save_snapshot(1.0, model, found.header + zlib.compress(that_touches(mark, *method)))
+    store.close()
+    first = compose(state, [str(policy)], True, 0, 2.0, bytes)
+    assert first.model == "fresh" and not mark.exists()
+    assert first.problem is not None and "\n" not in first.problem
+    assert "learn anew: damaged" in first.problem and "fixed table again: damaged" in first.problem
+    first.store.close()
+    again = compose(state, [str(policy)], True, 0, 3.0, bytes)
+    assert (again.model, again.problem) == ("restored", None)
 
 
 @pytest.mark.parametrize("name", ["", "m", "m999", "12", "m-1", "m1x", "decision"])
