@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,8 @@ from console.errors import CommandError
 
 OPENSSL = "openssl"
 NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-NAMES = ("controller", "switch")
+CONTROLLER = "controller"
+NAME = re.compile(r"\w[\w.-]{0,62}", re.ASCII)
 
 
 def register(app: typer.Typer) -> None:
@@ -23,6 +25,10 @@ def register(app: typer.Typer) -> None:
 def certificates(
     directory: Annotated[Path, typer.Argument(help="Target directory; created if missing.")],
     days: Annotated[int, typer.Option(min=1, max=825, help="Days of validity.")] = 30,
+    switch: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a switch, for `certificate` in a switches file; repeatable."),
+    ] = None,
 ) -> None:
     """Make a certificate authority, and a key and certificate each for controller and switches.
 
@@ -33,23 +39,30 @@ def certificates(
 
         septum certificates ./tls
     """
+    switches = switch or ["switch"]
+    names = (CONTROLLER, *switches)
+    for name in names:
+        if NAME.fullmatch(name) is None or names.count(name) > 1 or name == "ca":
+            raise CommandError(f"--switch {name}: letters, digits, dots and dashes, each name once")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    wanted = [directory / f"{name}.{end}" for name in ("ca", *NAMES) for end in ("key", "crt")]
+    wanted = [directory / f"{name}.{end}" for name in ("ca", *names) for end in ("key", "crt")]
     there = [path for path in wanted if path.exists()]
     if there:
         raise CommandError(f"{there[0]} is there already; remove it or choose another directory")
     life = ("-days", str(days))
     _openssl(directory, "req", "-x509", *NEW_KEY, *life, *_named("ca"), "-out", "ca.crt")
-    for name in NAMES:
+    for name in names:
         _openssl(directory, "req", *NEW_KEY, *_named(name), "-out", f"{name}.csr")
         signed = ("-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial", "-out", f"{name}.crt")
         _openssl(directory, "x509", "-req", "-in", f"{name}.csr", *life, *signed)
         (directory / f"{name}.csr").unlink()
     (directory / "ca.srl").unlink(missing_ok=True)
-    key, certificate, authority = (directory / n for n in ("switch.key", "switch.crt", "ca.crt"))
+    authority = directory / "ca.crt"
     ours = f"--of-key {directory / 'controller.key'} --of-cert {directory / 'controller.crt'}"
     typer.echo(f"septum run --of-ssl-port 6653 {ours} --of-ca {authority} …")
-    typer.echo(f"ovs-vsctl set-ssl {key} {certificate} {authority}")
+    for name in switches:
+        key, certificate = (directory / f"{name}.{end}" for end in ("key", "crt"))
+        typer.echo(f"ovs-vsctl set-ssl {key} {certificate} {authority}")
 
 
 def _named(name: str) -> tuple[str, ...]:

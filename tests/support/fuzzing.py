@@ -36,12 +36,15 @@ from ryu_apps.core import ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.dhcp import read_assignment
 from ryu_apps.openflow.ethernet import read_frame
+from ryu_apps.openflow.reported_ports import ReportedPorts
 from tests.support.captured_packets import ethernet, icmp, tcp, udp
 from tests.support.controller_rig import Rig, arp
 from tests.support.dhcp_frames import acknowledgement, reply
+from tests.support.fake_switch import PORTS, FakeSwitch
 from tests.support.flow_export_packets import Direction, ipfix, version_5, version_9
 from tests.support.recordings import FORMS, spoken
 from topology.flow_exports.exporter import BadExport, Exporter
+from topology.ports import is_port
 from topology.readers.reader import RecordReader
 from topology.readers.row_count import TrafficError
 from topology.records import Binding, FlowRecord
@@ -178,6 +181,7 @@ def parsers() -> tuple[Parser, ...]:
         learned.step(FlowRecord(float(number), "10.0.0.1", f"10.0.0.{number}", "tcp", 4000, 22))
     return (
         Parser("switch", _switch_messages(), _switch, (), 200_000),
+        Parser("ports of a switch", [_ports()], lambda: _reported, (), 50_000),
         Parser("frame", _frames(), lambda: _frame, (), 350_000),
         Parser("message", _ipc(), lambda: _message, (FramingError,), 200_000),
         Parser("flow export", _exports(), _exporter, (BadExport,), 50_000),
@@ -237,6 +241,18 @@ def _connected() -> Rig:
     rig.connect(1)
     rig.connect(2)
     return rig
+
+
+def _ports() -> bytes:
+    """A port description as a switch sends it, as a multipart reply."""
+    (reply,) = FakeSwitch(1).answer(messages.multipart(1, PORTS))
+    return reply[2]
+
+
+def _reported(data: bytes) -> None:
+    reported = ReportedPorts()
+    reported.describe(data)
+    assert all(map(is_port, reported.macs)) and all(map(str.isprintable, reported.texts()))
 
 
 def _switch() -> Callable[[bytes], object]:

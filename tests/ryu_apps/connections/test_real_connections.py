@@ -59,7 +59,7 @@ def over_tls(address: tuple[str, int], files: Path, switch: int) -> bytes:
     """Greet a controller as a switch; what it sends until it ends the connection, or is silent."""
     context = ssl.create_default_context(cafile=str(files / "ca.crt"))
     context.check_hostname = False
-    context.load_cert_chain(files / "switch.crt", files / "switch.key")
+    context.load_cert_chain(files / "leaf1.crt", files / "leaf1.key")
     features = struct.pack("!QIBB2xII", switch, 0, 254, 0, 0x4F, 0)
     got = b""
     with socket.create_connection(address, 5) as plain, context.wrap_socket(plain) as door:
@@ -77,10 +77,10 @@ def over_tls(address: tuple[str, int], files: Path, switch: int) -> bytes:
 @pytest.mark.timeout(60)
 def test_a_certificate_speaks_for_its_own_datapath_id_only(tmp_path: Path) -> None:
     files, port = tmp_path / "tls", free_port()
-    words = [sys.executable, "-m", "console", "certificates", str(files)]
+    words = [sys.executable, "-m", "console", "certificates", str(files), "--switch", "leaf1"]
     subprocess.run(words, cwd=ROOT, capture_output=True, timeout=60, check=True)
     listed = tmp_path / "switches.yaml"
-    listed.write_text("switches: {42: {certificate: switch}, 43: {certificate: leaf2}}\n")
+    listed.write_text("switches: {42: {certificate: leaf1}, 43: {certificate: leaf2}}\n")
     ours = ("--of-key", str(files / "controller.key"), "--of-cert", str(files / "controller.crt"))
     tls = ("--of-ssl-port", str(port), *ours, "--of-ca", str(files / "ca.crt"))
     with running(tmp_path, *tls, "--switches", str(listed)) as controller:

@@ -12,6 +12,7 @@ from response.ipc.messages import Enforce, RulesConfirmed, SwitchChanged
 from ryu_apps.effects import Save
 from ryu_apps.enforcement import release
 from ryu_apps.enforcement.release import ReleaseError
+from ryu_apps.placement_status import switches_are_there
 from ryu_apps.switch.admission import Admission
 from ryu_apps.switch.session import SETTLE, Phase
 from tests.support.controller_rig import HOLD, Rig, arp
@@ -88,6 +89,14 @@ def test_a_restart_does_not_take_it_again() -> None:
     assert phase(again) is Phase.STANDBY and not switch.rules
     assert "ann" in again.core.sessions[1].problem
     assert release.read(None) == {}
+
+
+def test_a_controller_is_ready_without_the_switches_that_were_released() -> None:
+    rig = Rig(admission=Admission(released={1: "ann"}))
+    rig.connect(1)
+    assert not switches_are_there(rig.core, 1)
+    rig.connect(2)
+    assert switches_are_there(rig.core, 1)
 
 
 def test_a_plain_rule_goes_when_it_is_taken() -> None:
