@@ -20,12 +20,14 @@ from console.terminal import one_line
 from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
 from console.views.placement_line import placement_line
+from console.views.tables import listed
 from policies.language.errors import printable
 from response.ipc.messages import Ask
 
 State = Annotated[Path, typer.Option(help="State directory of the controller.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DEFAULT_STATE = Path("septum-state")
+SHOWN = 8  # differences from the inventory on a terminal: it is one screen
 CHECK_TIMEOUT = 20.0  # seconds: longer than a switch may take to be read
 SHOWN_RULES = 20  # of each kind and switch, on a terminal
 
@@ -60,8 +62,11 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"policy     {answer['policy']['name']} ({', '.join(answer['policy']['files'])})")
     typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
-    for each in answer["inventory"]:
+    differences, left = listed(answer["inventory"], SHOWN)
+    for each in differences:
         typer.echo(f"inventory  {one_line(placement_line(each))}")
+    if left:
+        typer.echo(f"           and {left} more (in a pipe all are listed)")
     typer.echo(f"hosts      {len({each['mac'] for each in answer['hosts']})}")
     typer.echo(f"decisions  {', '.join(answer['decisions']) or 'none active'}")
     for each in feeds:

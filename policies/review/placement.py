@@ -62,8 +62,12 @@ def placement_problems(
 def _absent_switches(
     policy: Policy, connected: Mapping[int, ConnectedSwitch]
 ) -> Iterator[PlacementProblem]:
+    on_switch: dict[int, list[str]] = {}
+    for host in policy.hosts:
+        if host.switch is not None:
+            on_switch.setdefault(host.switch, []).append(host.name)
     for switch in sorted(policy_switches(policy) - connected.keys()):
-        hosts = tuple(host.name for host in policy.hosts if host.switch == switch)
+        hosts = tuple(on_switch.get(switch, ()))
         there = f"; the policy has {', '.join(hosts)} there" if hosts else ""
         yield PlacementProblem(
             "absent-switch", switch, None, hosts,
@@ -99,46 +103,47 @@ def _absent_ports(
 def _strangers(policy: Policy, dropped: Iterable[DroppedSource]) -> Iterator[PlacementProblem]:
     """Declared hosts seen on other ports, and other MACs seen on the ports of declared hosts."""
     by_mac = {host.mac: host for host in policy.hosts if host.mac is not None}
-    seen: set[tuple[str, int, int, str]] = set()
+    by_place: dict[tuple[int, int], list[Host]] = {}
+    for host in policy.hosts:
+        if host.switch is not None and host.port is not None:
+            by_place.setdefault((host.switch, host.port), []).append(host)
+    found: dict[tuple[str, int, int, str], PlacementProblem] = {}
     for each in dropped:
-        key = (each.mac, each.switch, each.port)
-        host = by_mac.get(each.mac)
-        if host is not None and _placed(host) and (host.switch, host.port) != key[1:]:
-            if (host.name, *key[1:], "") in seen:
-                continue
-            seen.add((host.name, *key[1:], ""))
-            yield PlacementProblem(
-                "elsewhere", each.switch, each.port, (host.name,),
-                f"{host.name} is seen on {place_text(each.switch, each.port)}, the policy has it "
-                f"on {place_text(host.switch, host.port)}: its packets are dropped",
-                f"plug it in there, or correct `switch:` and `port:` of {host.name}",
-            )  # fmt: skip
-        for owner in policy.hosts:
-            here = _placed(owner) and (owner.switch, owner.port) == key[1:]
-            if not here or not owner.mac or owner.mac == each.mac or host is not None:
-                continue
-            if (owner.name, *key[1:], each.mac) in seen or not _alone(policy, owner, each):
-                continue
-            seen.add((owner.name, *key[1:], each.mac))
-            yield PlacementProblem(
-                "other-mac", each.switch, each.port, (owner.name,),
-                f"{owner.name}'s declared MAC is {owner.mac}, seen {each.mac} on "
-                f"{place_text(each.switch, each.port)}: its packets are dropped",
-                f"correct `mac:` of {owner.name}, or unplug what is there instead",
-            )  # fmt: skip
+        here = (each.switch, each.port)
+        stray = by_mac.get(each.mac)
+        if stray is None:
+            for owner in _meant(each, by_place.get(here, [])):
+                found.setdefault((owner.name, *here, each.mac), _other_mac(owner, each))
+        elif None not in (stray.switch, stray.port) and (stray.switch, stray.port) != here:
+            found.setdefault((stray.name, *here, ""), _elsewhere(stray, each))
+    yield from found.values()
 
 
-def _placed(host: Host) -> bool:
-    return host.switch is not None and host.port is not None
+def _meant(seen: DroppedSource, owners: list[Host]) -> list[Host]:
+    """Of the hosts of a port those that an unknown MAC must be meant for: it uses their address, or
+    no other host is declared there."""
+    known = [host for host in owners if host.mac is not None]
+    if len(owners) == 1:
+        return known
+    return [host for host in known if seen.ip in {str(ip) for ip in host.ips}]
 
 
-def _alone(policy: Policy, owner: Host, seen: DroppedSource) -> bool:
-    """Whether an unknown MAC must be meant for this host: it uses its address, or no other host is
-    declared on the port."""
-    if seen.ip is not None and seen.ip in map(str, owner.ips):
-        return True
-    here = [h for h in policy.hosts if (h.switch, h.port) == (owner.switch, owner.port)]
-    return len(here) == 1
+def _elsewhere(host: Host, seen: DroppedSource) -> PlacementProblem:
+    return PlacementProblem(
+        "elsewhere", seen.switch, seen.port, (host.name,),
+        f"{host.name} is seen on {place_text(seen.switch, seen.port)}, the policy has it "
+        f"on {place_text(host.switch, host.port)}: its packets are dropped",
+        f"plug it in there, or correct `switch:` and `port:` of {host.name}",
+    )  # fmt: skip
+
+
+def _other_mac(host: Host, seen: DroppedSource) -> PlacementProblem:
+    return PlacementProblem(
+        "other-mac", seen.switch, seen.port, (host.name,),
+        f"{host.name}'s declared MAC is {host.mac}, seen {seen.mac} on "
+        f"{place_text(seen.switch, seen.port)}: its packets are dropped",
+        f"correct `mac:` of {host.name}, or unplug what is there instead",
+    )  # fmt: skip
 
 
 def place_text(switch: int | None, port: int | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from ipaddress import ip_address
 
@@ -100,3 +101,17 @@ def test_on_a_shared_port_the_address_tells_whose_mac_differs() -> None:
 def test_ranges_are_short() -> None:
     assert ranges([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
     assert ranges(()) == "none"
+
+
+def test_thousands_of_hosts_and_dropped_senders_are_compared_at_once() -> None:
+    hosts = tuple(
+        Host(f"h{n}", f"02:00:00:00:{n >> 8:02x}:{n & 255:02x}", (), n % 40 + 1, n // 40 + 1)
+        for n in range(10_000)
+    )
+    seen = [
+        dropped(f"06:00:00:00:{n >> 8:02x}:{n & 255:02x}", 1, n % 250 + 1) for n in range(1_000)
+    ]
+    begun = time.perf_counter()
+    problems = placement_problems(Policy("p", hosts), (), seen)
+    assert time.perf_counter() - begun < 2.0
+    assert len(problems) == 40 + 1_000
