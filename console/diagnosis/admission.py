@@ -29,14 +29,14 @@ class JudgedConnection:
 def restrained(end: NamedEnd, situation: Situation, *, decides: bool) -> Iterator[Finding]:
     """Decisions and feeds that name one end. ``decides`` tells whether they are the answer, rather
     than a verdict that follows."""
-    held, addresses = situation.held, set(end.addresses)
+    held = situation.held
     for each in held.decisions:
-        if addresses & set(each.addresses):
+        if _covers(each, end):
             blocks = decides and each.action in ("quarantine", "isolate")
             text = f"{each.id}: {each.action} of {each.target}, {each.why}"
             yield Finding("wrong" if blocks else "unsure", "decision", text, release_advice(each))
     for each in situation.proposed:
-        if addresses & set(each.addresses):
+        if _covers(each, end):
             text = (
                 f"{each.id}: {each.action} of {each.target} waits for approval: nothing is blocked"
             )
@@ -50,6 +50,13 @@ def restrained(end: NamedEnd, situation: Situation, *, decides: bool) -> Iterato
             does = "denies" if block.mode is Mode.ENFORCE else "only records"
             text = f"feed {block.feed} lists {', '.join(listed)} and {does} its connections"
             yield Finding("wrong" if blocks else "unsure", "feed", text, feed_advice(block.feed))
+
+
+def _covers(decision: Decision, end: NamedEnd) -> bool:
+    """Whether a decision is about an address of the end, or about all of its port."""
+    return (
+        bool({*end.addresses} & {*decision.addresses}) or (end.switch, end.port) in decision.taken
+    )
 
 
 def release_advice(decision: Decision) -> str:

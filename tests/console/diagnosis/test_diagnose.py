@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from console.clients.in_force import InForce
 from console.diagnosis.diagnose import NO_CONTROLLER, ConnectionQuestion, diagnose
@@ -190,6 +191,10 @@ def test_a_decision_on_either_end(held: InForce) -> None:
     assert "denied by decision d1: quarantine of c2, it scanned" in text
     assert cause(why(under, "c2"))[1] == "d1: quarantine of c2, it scanned"
     assert cause(why(under, "c1", "c2"))[0] == "decision", "the responder's counts too"
+    of_port = structs.replace(quarantine(NOW), addresses=(), scope="port", ports=((1, 1),))
+    whole = replace(held, decisions=(of_port,))
+    assert cause(why(whole, "c1"))[0] == cause(why(whole, "c1", "web", "tcp/443"))[0] == "decision"
+    assert why(whole, "c2").cause is None
     found = why(held, "c2", proposed=(quarantine(NOW),))
     assert found.cause is None and "waits for approval" in str(found.findings)
 
