@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import tempfile
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
+
+
+@dataclass(frozen=True, slots=True)
+class ChildLimits:
+    """``memory`` in bytes beyond what the process has already, ``cpu`` in seconds."""
+
+    memory: int
+    cpu: int
+
+    def apply(self) -> None:
+        pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
+        most = pages * resource.getpagesize() + self.memory
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        resource.setrlimit(resource.RLIMIT_CPU, (self.cpu, self.cpu + 1))
 
 
 class BackgroundCopy:
@@ -16,7 +33,14 @@ class BackgroundCopy:
     file, and closes ``handles`` (sockets, locks) first, so that it is not mistaken for its parent.
     """
 
-    def __init__(self, work: Callable[[], bytes], handles: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        work: Callable[[], bytes],
+        handles: tuple[int, ...] = (),
+        limits: ChildLimits | None = None,
+    ) -> None:
+        """With ``limits`` the work ends with a MemoryError, or the child is killed, beyond them."""
+        self._limits = limits
         self._file: IO[bytes] = tempfile.TemporaryFile()
         self._pid = os.fork()
         if self._pid == 0:
@@ -30,6 +54,8 @@ class BackgroundCopy:
             for handle in handles:
                 os.close(handle)
             os.nice(10)  # the parent comes first
+            if self._limits is not None:
+                self._limits.apply()
             self._file.write(work())
             self._file.flush()
             code = 0

@@ -233,8 +233,9 @@ class EventLoop:
             check_claim(message.by, message.note)
         except ValueError as problem:
             return m.Answer(False, str(problem))
-        if message.what == "refresh":
-            return self._feeds.ask(message)
+        if message.what in ("refresh", "accept"):
+            with self._audit.on_behalf_of(peer):
+                return self._feeds.ask(message, time.time())
         with self._audit.on_behalf_of(peer):
             done = self._analysis.ask(message, time.time())
         self._send(done.commands)

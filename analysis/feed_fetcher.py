@@ -10,6 +10,7 @@ import urllib.request
 import zlib
 from dataclasses import dataclass
 from email.message import Message
+from http.client import HTTPResponse
 from typing import IO, Any
 from urllib.parse import urlsplit
 
@@ -57,7 +58,7 @@ def _from_file(path: str, etag: str | None) -> Fetched:
     return Fetched(data, tag)
 
 
-class _Redirects(urllib.request.HTTPRedirectHandler):
+class Redirects(urllib.request.HTTPRedirectHandler):
     """A few redirects, to HTTP or HTTPS, never from HTTPS to HTTP."""
 
     max_redirections = MAX_REDIRECTS
@@ -85,15 +86,14 @@ def _over_http(path: str, etag: str | None, modified: str | None) -> Fetched:
         request.add_header("If-None-Match", etag)
     if modified is not None:
         request.add_header("If-Modified-Since", modified)
-    opener = urllib.request.build_opener(_Redirects)
+    opener = urllib.request.build_opener(Redirects)
     until = time.monotonic() + MAX_SECONDS
     try:
         with opener.open(request, timeout=QUIET_SECONDS) as response:
             headers: Message = response.headers
-            data = _read(response, headers.get("Content-Encoding", ""), until)
-            wanted = headers.get("Content-Length")
-            if wanted is not None and wanted.isdecimal() and response.length:
-                raise FeedError("the answer was cut off")
+            wanted = headers.get("Content-Length", "")
+            size = int(wanted) if wanted.isdecimal() and len(wanted) < 20 else None
+            data = _read(response, headers.get("Content-Encoding", ""), size, until)
     except urllib.error.HTTPError as problem:
         if problem.code == 304:
             return Fetched(None, etag, modified)
@@ -114,18 +114,22 @@ def _over_http(path: str, etag: str | None, modified: str | None) -> Fetched:
     return Fetched(data, headers.get("ETag"), headers.get("Last-Modified"))
 
 
-def _read(response: IO[bytes], encoding: str, until: float) -> bytes:
-    """The whole response body, decompressed, within the limits."""
+def _read(response: HTTPResponse, encoding: str, size: int | None, until: float) -> bytes:
+    """The whole response body, decompressed, within the limits; ``size`` are the bytes that are to
+    come, where that is known."""
     if encoding.lower() not in ("", "identity", "gzip", "x-gzip"):
         raise FeedError(f"sent as {encoding[:20]}, which was not asked for")
     unpack = zlib.decompressobj(31) if encoding.lower().endswith("gzip") else None
     data = bytearray()
-    while chunk := response.read(CHUNK):
+    came = 0
+    # What has come, not a whole chunk: a byte every few seconds must not put off the clock.
+    while came != size and (chunk := response.read1(CHUNK)):
+        came += len(chunk)
         data += chunk if unpack is None else unpack.decompress(chunk, MAX_BYTES + 1 - len(data))
         if len(data) > MAX_BYTES:
             raise FeedError(f"larger than {MAX_BYTES >> 20} MiB")
         if time.monotonic() > until:
             raise FeedError(f"not done after {MAX_SECONDS:g} s")
-    if unpack is not None and not unpack.eof:
+    if came < (size or 0) or unpack is not None and not unpack.eof:
         raise FeedError("the answer was cut off")
     return bytes(data)

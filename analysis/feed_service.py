@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis.background_copy import BackgroundCopy
+from analysis.background_copy import BackgroundCopy, ChildLimits
 from analysis.feed_fetcher import MAX_SECONDS, fetch
 from analysis.local_addresses import local_addresses
 from policies.feed_block import FeedBlock
@@ -22,6 +22,7 @@ from response.audit.log import Audit
 from response.feed_listing import ListFeed
 from response.feeds.admission import guard_of
 from response.feeds.archive import FeedArchive
+from response.feeds.change import ChangesTooMuch, check_change
 from response.feeds.entries import FeedError
 from response.feeds.keeper import FeedRecord, Keeper, SourceReply, Work
 from response.feeds.load import load
@@ -31,6 +32,8 @@ from response.state.interfaces import StateStore
 from response.state.store import StoreError
 
 AT_ONCE = 2  # children
+MEMORY = 2 << 30  # bytes of one child, beyond what it shares with this process
+CPU_SECONDS = 60
 DEADLINE = MAX_SECONDS + 60.0  # seconds for fetching and working out
 JUDGE_AGAIN_AFTER = 5.0  # seconds: hosts come in crowds
 
@@ -95,12 +98,24 @@ class FeedService:
                 self._own = own
                 self._judge_again(now)
 
-    def ask(self, ask: m.Ask) -> m.Answer:
-        """``refresh``: fetch one feed, or all, now; `septum feeds refresh` watches what comes."""
+    def ask(self, ask: m.Ask, now: float) -> m.Answer:
+        """``refresh``: fetch one feed, or all, now; `septum feeds refresh` watches what comes.
+        ``accept``: take the copy of a feed that is held because it changes too much.
+        """
+        if ask.what == "accept":
+            return self._accept(ask, now)
         unknown = self._keeper.refresh((ask.decision,) if ask.decision else ())
         if unknown:
             return m.Answer(False, f"{unknown[0]}: the policy in force has no such feed")
         return m.Answer(True, "refreshing")
+
+    def _accept(self, ask: m.Ask, now: float) -> m.Answer:
+        name = ask.decision
+        digest = self._keeper.accept(name)
+        if not digest:
+            return m.Answer(False, f"{name}: nothing of such a feed waits to be accepted")
+        self._report(now, {"feed": name, "what": "accepted", "by": ask.by, "digest": digest})
+        return m.Answer(True, f"{name}: accepted, {digest[:16]}")
 
     def tick(self, now: float) -> list[ListFeed]:
         """Start due loads and process finished ones; return messages for the controller."""
@@ -153,23 +168,36 @@ class FeedService:
         policy, bindings, own, archive = self._policy, self._bindings, self._own, self._archive
 
         def child() -> bytes:
-            guard = guard_of(policy, Membership(policy, bindings), own)
-            return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now)))
+            try:
+                guard = guard_of(policy, Membership(policy, bindings), own)
+                return dumps(carry_out(work, archive, lambda d: load(d, work.feed, guard, now)))
+            except MemoryError:
+                return dumps(FeedRefresh(f"it needs more than {MEMORY >> 30} GiB of memory"))
 
-        running = BackgroundCopy(child, self._handles())
+        limits = ChildLimits(MEMORY, CPU_SECONDS)
+        running = BackgroundCopy(child, self._handles(), limits)
         self._running.append(_Running(work, running, time.monotonic() + DEADLINE))
 
     def _take(self, work: Work, data: bytes | None, now: float) -> list[FeedBlock]:
+        held = ""
         try:
             if data is None:
-                raise FeedError("reading it failed")
-            answer, loaded = loads(data).result()
+                raise FeedError(
+                    f"reading it failed, or took more than {CPU_SECONDS} s of processor"
+                )
+            outcome = loads(data)
+            held = outcome.held
+            answer, loaded = outcome.result()
         except ValueError as problem:  # a `FeedError`, or bytes that are no outcome
-            failed = self._keeper.failed(work, str(problem), now)
+            failed = self._keeper.failed(work, str(problem), now, held)
             if failed is not None:
                 self._archive.keep(failed)
                 if failed.error != work.record.error:
-                    told = {"feed": failed.name, "what": "failed", "problem": failed.error}
+                    told = {
+                        "feed": failed.name,
+                        "what": "held" if held else "failed",
+                        "problem": failed.error,
+                    }
                     self._report(now, told)
                     self._say(f"feed {failed.name}: {failed.error}; keeping the last good copy")
             return []
@@ -194,18 +222,48 @@ def carry_out(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any])
             return FeedRefresh(None, SourceReply(True), loading(archive.body(record.name)))
         kept = record.good_at is not None
         etag, modified = (record.etag, record.modified) if kept else (None, None)
+        if work.accepted:
+            return _accepted(work, archive, loading)
         found = fetch(work.feed.path, etag, modified)
         if found.data is None:
             answer = SourceReply(True, found.etag, found.modified, record.digest)
             return FeedRefresh(None, answer, loading(archive.body(record.name)))
         loaded = loading(found.data)
+        if kept:
+            _check_change(work, archive, found.data)
         archive.keep_body(record.name, found.data)
         digest = hashlib.sha256(found.data).hexdigest()
         return FeedRefresh(None, SourceReply(False, found.etag, found.modified, digest), loaded)
+    except ChangesTooMuch as problem:
+        return FeedRefresh(str(problem), held=hashlib.sha256(found.data or b"").hexdigest())
     except FeedError as problem:
         return FeedRefresh(str(problem))
     except OSError as problem:
         return FeedRefresh(f"what was kept cannot be used: {problem.strerror}")
+
+
+def _check_change(work: Work, archive: FeedArchive, data: bytes) -> None:
+    """Hold what changes too much. Raises `ChangesTooMuch`."""
+    try:
+        before = archive.body(work.record.name)
+    except OSError:
+        return  # nothing to compare with: as a first load
+    try:
+        check_change(before, data, work.feed)
+    except ChangesTooMuch:
+        archive.hold(work.record.name, data)
+        raise
+
+
+def _accepted(work: Work, archive: FeedArchive, loading: Callable[[bytes], Any]) -> FeedRefresh:
+    """Load what a person has accepted, and nothing else."""
+    data = archive.held(work.record.name)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != work.accepted:
+        raise FeedError("another copy is held than the one that was accepted")
+    loaded = loading(data)
+    archive.keep_body(work.record.name, data)
+    return FeedRefresh(None, SourceReply(False, digest=digest), loaded)
 
 
 def _differs(new: FeedRecord, old: FeedRecord) -> bool:
@@ -218,6 +276,6 @@ def _told(record: FeedRecord) -> dict[str, Any]:
     return {
         "feed": record.name, "what": "loaded", "from": record.shown, "mode": record.mode,
         "digest": record.digest, "entries": record.entries, "in_force": record.in_force,
-        "prefixes": record.prefixes, "refused": record.refused_count, "bad": record.bad_count,
-        "reasons": reasons,
+        "prefixes": record.prefixes, "refused": record.refused_count, "own": record.own_count,
+        "bad": record.bad_count, "reasons": reasons,
     }  # fmt: skip

@@ -19,6 +19,7 @@ from analysis.snapshots import ModelSnapshots
 from detection.alert import Alert
 from detection.alerting.spoofing import SpoofingPorts
 from policies.model import Policy
+from policies.semantics.host_addresses import own_networks
 from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
 from response.decision import MACHINE, Port
@@ -26,7 +27,6 @@ from response.decisions.answers import Done
 from response.decisions.authorization import Authorization
 from response.decisions.bandit import ActionLearner
 from response.decisions.hold import HOLD, set_hold
-from response.decisions.host_addresses import own_networks
 from response.decisions.host_following import follow_hosts
 from response.decisions.lifecycle import Lifecycle
 from response.decisions.responder import Responder

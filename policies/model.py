@@ -214,7 +214,8 @@ FEED_FORMATS = ("cidr-list", "csv", "json", "stix2")
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """Refresh in seconds; ``path`` is a file or a URL."""
+    """Refresh in seconds; ``path`` is a file or a URL. ``max_share`` is of each address family,
+    ``max_change`` of the feed's own entries."""
 
     name: str
     path: str
@@ -222,6 +223,9 @@ class Feed:
     mode: Mode = Mode.AUDIT
     refresh: int = 3600
     min_confidence: int = 0
+    may_list_own: bool = False
+    max_share: float = 0.004
+    max_change: float = 0.5
     source: Source = NOWHERE
 
 

@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     )
     feeds.command("list")(list_feeds)
     feeds.command("refresh")(refresh)
+    feeds.command("accept")(accept)
     feeds.command("check")(check_feed)
     app.add_typer(feeds, name="feeds")
 
@@ -81,10 +82,36 @@ def refresh(
     known = FeedArchive(state).records()
     asked = time.time()
     for name in names or [""]:
-        answer = ask_analysis(state, Ask("refresh", name, who_asks()))
-        if not answer.ok:
-            raise CommandError(answer.text)
-    wanted = set(names or known)
+        _ask(state, "refresh", name)
+    _watch(state, set(names or known), asked, as_json)
+
+
+def accept(
+    name: Annotated[str, typer.Argument(help="A feed that is held because it changes too much.")],
+    state: State = DEFAULT_STATE,
+    as_json: AsJson = False,
+) -> None:
+    """Take a feed that changes by more than its `max_change`: the copy that is held, and no other.
+
+    `septum feeds list NAME` says what comes and goes. Exit code 1 if it cannot be used.
+
+    Example:
+
+        septum feeds accept drop-list
+    """
+    asked = time.time()
+    _ask(state, "accept", name)
+    _watch(state, {name}, asked, as_json)
+
+
+def _ask(state: Path, what: str, name: str) -> None:
+    answer = ask_analysis(state, Ask(what, name, who_asks()))
+    if not answer.ok:
+        raise CommandError(answer.text)
+
+
+def _watch(state: Path, wanted: set[str], asked: float, as_json: bool) -> None:
+    """Wait until feeds have been read since ``asked``, and print what came of it."""
     until = time.monotonic() + PATIENCE
     found: dict[str, FeedRecord] = {}
     while time.monotonic() < until:
@@ -119,6 +146,10 @@ def feed_line(record: FeedRecord, now: float) -> str:
     text = f"{record.name} {record.age(now)}, {record.mode}, {record.in_force} in force"
     if record.refused_count:
         text += f", {record.refused_count} refused"
+    if record.own_count:
+        text += f" ({record.own_count} private or ours)"
+    if record.held:
+        text += ", a newer copy is held"
     return text + (f" ({record.error})" if record.error else "")
 
 

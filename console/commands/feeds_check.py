@@ -20,10 +20,12 @@ from policies.model import FEED_FORMATS, Feed, Policy
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import Span, network_of
 from response.feeds.admission import FeedGuard, guard_of
+from response.feeds.change import check_change
 from response.feeds.entries import FeedError, Notes
 from response.feeds.load import Loaded, load
 
 SHOWN = 20
+LIMITS = Feed("", "", "cidr-list")  # the defaults of a policy
 LARGEST = 128 * 1024 * 1024  # bytes, as for a feed that is fetched
 
 
@@ -40,6 +42,24 @@ def check_feed(
     min_confidence: Annotated[
         int, typer.Option(min=0, max=100, help="Skip entries with a lower confidence.")
     ] = 0,
+    may_list_own: Annotated[
+        bool, typer.Option("--may-list-own", help="Private addresses and our own may be listed.")
+    ] = False,
+    max_share: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="Share of each address family that it may cover."),
+    ] = LIMITS.max_share,
+    before: Annotated[
+        Path | None,
+        typer.Option(help="An earlier copy: whether the feed changes by more than --max-change."),
+    ] = None,
+    max_change: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Share of its entries that may come or go, above 1,000 of them.",
+        ),
+    ] = LIMITS.max_change,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, with every prefix and reason.")
     ] = False,
@@ -57,8 +77,13 @@ def check_feed(
     if format not in FEED_FORMATS:
         raise CommandError(f"--format {printable(format)}: choose one of {', '.join(FEED_FORMATS)}")
     data = _content(file)
-    feed = Feed(file.name, str(file), format, min_confidence=min_confidence)
+    feed = Feed(
+        file.name, str(file), format, min_confidence=min_confidence, may_list_own=may_list_own,
+        max_share=max_share, max_change=max_change,
+    )  # fmt: skip
     try:
+        if before is not None:
+            check_change(_content(before), data, feed)
         found = load(data, feed, _guard(policy, include_root), time.time())
     except FeedError as problem:
         if as_json:
@@ -93,6 +118,7 @@ def _data(found: Loaded) -> dict[str, Any]:
         "below_min_confidence": found.unsure,
         "not_yet_valid": found.not_yet,
         "ended": found.ended,
+        "private_or_own": found.own,
         "listings": [
             {
                 "service": None if each.service is None else str(each.service),
@@ -125,6 +151,7 @@ def _tell(file: Path, form: str, found: Loaded, judged: bool) -> None:
     parts = [f"{found.in_force} in force ({prefixes})"]
     parts += [f"{number} {what}" for number, what in left_out if number]
     parts += [f"{notes.total} {name.replace('_', ' ')}" for name, notes in _notes(found)]
+    parts += [f"{found.own} private or ours among the refused"] if found.own else []
     typer.echo(printable(f"{file} as {form}: {found.entries} read, {', '.join(parts)}"))
     for name, notes in _notes(found):
         for reason, times in notes.counts.most_common():

@@ -41,8 +41,14 @@ def local_listings(policy: Policy, membership: Membership, now: float) -> Listin
 
 
 def feed_problems(policy: Policy) -> Iterator[Diagnostic]:
-    """Warnings about feeds whose file is not there or cannot be read."""
+    """Warnings about feeds whose file is not there or cannot be read, or that anybody may alter."""
     for feed in policy.feeds:
+        if feed.path.startswith("http:") and feed.mode is Mode.ENFORCE:
+            message = (
+                f"feed '{feed.name}' is enforced, but {shown(feed.path)} is not encrypted: whoever "
+                "is on the way decides what is blocked"
+            )
+            yield Diagnostic("warning", "feed", message, feed.source)
         if is_remote(feed.path):
             continue
         try:

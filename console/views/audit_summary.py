@@ -94,8 +94,10 @@ def _policy(data: dict[str, Any]) -> str:
 
 
 def _feed(data: dict[str, Any]) -> str:
-    if data["what"] == "failed":
-        return f"{data['feed']} failed: {data['problem']}"
+    if data["what"] in ("failed", "held"):
+        return f"{data['feed']} {data['what']}: {data['problem']}"
+    if data["what"] == "accepted":
+        return f"{data['feed']} accepted by {data['by']}, digest {data['digest'][:16]}"
     if data["what"] == "aged out":
         return f"{data['feed']} is too old, nothing of it is in force"
     counts = f"{data['in_force']} of {data['entries']} entries as {data['prefixes']} prefixes"

@@ -17,7 +17,10 @@ from mininet_tests.lab.waiting import within
 from mininet_tests.live.conftest import MakeController, MakeLab
 from topology.records import Link
 
-FEED = "feeds: [{name: drop, path: drop.txt, format: cidr-list, mode: MODE, refresh: 1h}]\n"
+FEED = (
+    "feeds: [{name: drop, path: drop.txt, format: cidr-list, mode: MODE, refresh: 1h,"
+    " may_list_own: true}]\n"
+)
 POLICY = POLICY.replace(
     "defaults:",
     "  - {name: break-glass, from: a, to: b, services: [tcp/7001], tier: emergency}\ndefaults:",

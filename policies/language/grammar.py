@@ -37,6 +37,12 @@ _tier = OneOf({tier.value: tier for tier in INTENT_TIERS})
 _label = ParsedText(scalars.label, "a label", TEXT)
 _network = ParsedText(scalars.network, "a network like 10.0.9.0/24", {"type": "string"})
 _duration = ParsedText(scalars.duration, "a duration like 15m", {"type": ["string", "integer"]})
+_share = ParsedText(
+    scalars.share,
+    "a share like 0.2",
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
+    plain=True,
+)
 _switch = Number(1, 2**64 - 1, "a switch (datapath id)")
 _port = Number(1, LAST_PORT, "a switch port")
 _labels = NameTable(_label, "labels like {role: web}", scalars.label, "no labels stand here")
@@ -189,12 +195,7 @@ ADAPTIVE = Record(
         ),
         Key(
             "max_share",
-            ParsedText(
-                scalars.share,
-                "a share like 0.2",
-                {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
-                plain=True,
-            ),
+            _share,
             "of one segment's hosts",
         ),
         Key(
@@ -233,6 +234,19 @@ FEED = Record(
             Number(0, 100, "a confidence"),
             "entries with a lower confidence are dropped",
             default=0,
+        ),
+        Key(
+            "may_list_own",
+            _flag,
+            "whether private addresses and our own networks may be listed",
+            default=False,
+        ),
+        Key("max_share", _share, "share of each address family that it may cover", default=0.004),
+        Key(
+            "max_change",
+            _share,
+            "share of its entries that may come or go in one refresh, above 1,000 of them",
+            default=0.5,
         ),
     ),
 )

@@ -29,6 +29,10 @@ from policies.model import (
     Source,
 )
 
+FEED_KEYS = (
+    *("format", "mode", "refresh", "min_confidence"),
+    *("may_list_own", "max_share", "max_change"),
+)
 _URL = ("http://", "https://")
 
 
@@ -243,7 +247,7 @@ class Builder:
                     where = read.part("path") or read
                     message = f"'{path}' {OUTSIDE}"
                     self._findings.error("unreadable", message, where.source, where.width)
-            given = {"format": ""} | _given(read, ("format", "mode", "refresh", "min_confidence"))
+            given = {"format": ""} | _given(read, FEED_KEYS)
             feeds[name.value] = Feed(name=name.value, path=path, source=read.source, **given)
         return tuple(feeds.values())
 

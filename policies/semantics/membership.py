@@ -140,6 +140,11 @@ class Membership:
     # Hosts
 
     @property
+    def bindings(self) -> Sequence[Binding]:
+        """The bindings that it was built from."""
+        return self._bindings
+
+    @property
     def hosts(self) -> tuple[HostAddresses, ...]:
         """Declared and discovered hosts with all their addresses."""
         return tuple(host for host in self._hosts if host.name)

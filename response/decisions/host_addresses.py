@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_network
 
 from policies.model import Policy
 from policies.semantics.host_addresses import known_hosts
 from response.decision import Port
-from topology.home_networks import is_private
 from topology.records import Binding
-
-SMALLEST = {4: 8, 6: 24}  # a shorter prefix in a policy means "everybody", not "ours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +71,3 @@ class HostDirectory:
     def declared(self) -> dict[str, tuple[str, ...]]:
         """Every declared host's addresses, by name."""
         return {host.name: host.addresses for host in self._hosts if host.declared}
-
-
-def own_networks(policy: Policy, bindings: Iterable[Binding]) -> tuple[str, ...]:
-    """The networks (CIDR) that a policy and its hosts make ours, public ones included.
-
-    A host brings its /24 or /64 along, so that its neighbours that nobody has
-    declared, or that do not exist, are ours too; a router's `routes` lead away.
-    """
-    addresses = {str(address) for host in policy.hosts for address in host.ips}
-    addresses |= {binding.ip for binding in bindings}
-    networks = {
-        ip_network(f"{text}/{64 if ':' in text else 24}", strict=False) for text in addresses
-    }
-    networks |= {
-        member.cidr
-        for segment in policy.segments
-        for member in segment.members
-        if member.cidr is not None and member.cidr.prefixlen >= SMALLEST[member.cidr.version]
-    }
-    public = sorted(str(each) for each in networks if not is_private(each))
-    return tuple(public)

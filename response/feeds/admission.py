@@ -12,10 +12,12 @@ from ipaddress import ip_address, ip_network
 from itertools import accumulate
 
 from policies.model import Network, Policy
+from policies.semantics.host_addresses import own_networks
 from policies.semantics.membership import Membership
 from policies.semantics.prefix_sets import SIX, number_of, span_of
 from policies.semantics.prefixes import Prefix
 from response.feeds.entries import Entry, Notes
+from topology.home_networks import PRIVATE
 
 Range = tuple[int, int]
 """First and last address, as `policies.semantics.prefix_sets.number_of` numbers them."""
@@ -52,8 +54,13 @@ class FeedGuard:
     and in order, one family each."""
 
     def __init__(
-        self, grounds: Iterable[Ground], segments: Mapping[str, Sequence[Sequence[Range]]]
+        self,
+        grounds: Iterable[Ground],
+        segments: Mapping[str, Sequence[Sequence[Range]]],
+        own: Iterable[Range] = (),
     ) -> None:
+        """``own`` are private address space and our own networks."""
+        self._own = union(own)
         self._grounds = _apart(grounds)
         self._firsts = [ground.first for ground in self._grounds]
         extents = sorted(
@@ -82,6 +89,12 @@ class FeedGuard:
         if at < len(self._ends) and self._ends[at][0] <= last:
             return f"it covers the whole segment {self._ends[at][1]}"
         return None
+
+    def is_own(self, entry: Entry) -> bool:
+        """Whether an entry lists private address space or a part of our own networks."""
+        first, last = entry.range
+        at = bisect_right(self._own, (last, 2 * SIX)) - 1
+        return at >= 0 and self._own[at][1] >= first
 
     def admit(self, entries: Iterable[Entry], refused: Notes) -> list[Entry]:
         """The entries that may be listed; neither one nor all together cover a segment."""
@@ -113,7 +126,8 @@ def guard_of(policy: Policy, members: Membership, own: Iterable[str]) -> FeedGua
             grounds += [Ground(number, number, reason) for number in host.numbers]
     for text in own:
         grounds.append(_ground(ip_network(text), "it covers a switch or this controller"))
-    return FeedGuard(grounds, _extents(members))
+    ours = [*PRIVATE, *map(ip_network, own_networks(policy, members.bindings))]
+    return FeedGuard(grounds, _extents(members), [_range(network) for network in ours])
 
 
 def union(ranges: Iterable[Range]) -> list[Range]:
@@ -128,9 +142,13 @@ def union(ranges: Iterable[Range]) -> list[Range]:
     return result
 
 
-def _ground(network: Network, reason: str) -> Ground:
+def _range(network: Network) -> Range:
     span = span_of(network)
-    return Ground(span.start, span.start - span.wide - 1, reason)
+    return span.start, span.start - span.wide - 1
+
+
+def _ground(network: Network, reason: str) -> Ground:
+    return Ground(*_range(network), reason)
 
 
 def _apart(grounds: Iterable[Ground]) -> list[Ground]:

@@ -15,7 +15,8 @@ FOLDER = "feeds"
 
 
 class FeedArchive:
-    """``feeds/`` in a state directory: per feed a ``.json`` and a ``.body``, readable by their
+    """``feeds/`` in a state directory: per feed a ``.json``, a ``.body`` and
+    perhaps a ``.held``, readable by their
     owner only. Every file is replaced as a whole, so a crash leaves the old one or the new."""
 
     def __init__(self, state: Path) -> None:
@@ -42,9 +43,17 @@ class FeedArchive:
         """The last good bytes. Raises OSError where there are none."""
         return self._path(name, "body").read_bytes()
 
+    def hold(self, name: str, data: bytes) -> None:
+        """Keep bytes that wait for a person, in place of any before."""
+        self._write(self._path(name, "held"), data)
+
+    def held(self, name: str) -> bytes:
+        """The bytes that wait for a person. Raises OSError where there are none."""
+        return self._path(name, "held").read_bytes()
+
     def forget(self, names: Iterable[str]) -> None:
         for name in names:
-            for ending in ("json", "body"):
+            for ending in ("json", "body", "held"):
                 self._path(name, ending).unlink(missing_ok=True)
 
     def _path(self, name: str, ending: str) -> Path:

@@ -32,7 +32,8 @@ class FeedRecord:
 
     ``source`` tells a feed whose address or format has changed; ``tried_at`` is when its source
     was asked last, ``good_at`` when it last gave, or confirmed, what is in force; ``shown`` is its
-    address without anything secret.
+    address without anything secret; ``held`` is the digest of a copy that waits for a person,
+    ``own_count`` the entries left out as private or ours.
     """
 
     name: str
@@ -62,6 +63,8 @@ class FeedRecord:
     refused_count: int = 0
     passed_over_count: int = 0
     reasons: tuple[tuple[str, int], ...] = ()
+    own_count: int = 0
+    held: str = ""
 
     def age(self, now: float) -> Age:
         """Its freshness at ``now``: `fresh`, `stale` or `aged out`."""
@@ -81,12 +84,14 @@ class FeedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Load a feed: from its source (``fetch``), or again from what was kept."""
+    """Load a feed: from its source (``fetch``), or again from what was kept; the copy with the
+    digest ``accepted`` instead, where a person has accepted one."""
 
     feed: Feed
     record: FeedRecord
     fetch: bool
     started: float = 0.0
+    accepted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ class Keeper:
         self._busy: set[str] = set()
         self._asked: set[str] = set()  # by a person, while they were busy
         self._reload: set[str] = set()
+        self._accepted: dict[str, str] = {}  # digests by name
         self._listed = set(listed)
         changed = self.use(feeds)
         self.gone = (*changed, *(name for name in sorted(self._listed) if not self.has(name)))
@@ -158,12 +164,23 @@ class Keeper:
                 self._records[name] = replace(self._records[name], due_at=0.0)
         return tuple(name for name in wanted if name not in self._feeds)
 
+    def accept(self, name: str) -> str:
+        """Take the held copy of a feed at the next turn; its digest, empty where none is held."""
+        record = self._records.get(name)
+        if record is None or not record.held:
+            return ""
+        self._accepted[name] = record.held
+        return record.held
+
     def due(self, now: float) -> Work | None:
         """What to do next, if anything; `done` or `failed` must follow."""
         for name, feed in self._feeds.items():
             if name in self._busy:
                 continue
             record = self._records[name]
+            if accepted := self._accepted.pop(name, ""):
+                self._busy.add(name)
+                return Work(feed, record, True, now, accepted)
             kept = record.good_at is not None and record.age(now) != "aged out"
             if name in self._reload and kept:
                 self._reload.discard(name)
@@ -186,7 +203,7 @@ class Keeper:
             return None
         if work.fetch:
             record = replace(
-                record, tried_at=work.started, good_at=now, error=None, failures=0,
+                record, tried_at=work.started, good_at=now, error=None, failures=0, held="",
                 due_at=now + record.refresh,
                 etag=answer.etag, modified=answer.modified, digest=answer.digest or record.digest,
             )  # fmt: skip
@@ -196,7 +213,7 @@ class Keeper:
             not_yet=loaded.not_yet, ended=loaded.ended,
             bad=tuple(loaded.bad.first), refused=tuple(loaded.refused.first),
             bad_count=loaded.bad.total, refused_count=loaded.refused.total,
-            passed_over_count=loaded.passed_over.total,
+            passed_over_count=loaded.passed_over.total, own_count=loaded.own,
             reasons=_reasons(loaded.refused, loaded.bad, loaded.passed_over),
         )  # fmt: skip
         record = self._asked_meanwhile(record)
@@ -204,15 +221,16 @@ class Keeper:
         self._listed.add(record.name)
         return record
 
-    def failed(self, work: Work, error: str, now: float) -> FeedRecord | None:
-        """Keep the last good copy, note the error, and retry at growing intervals."""
+    def failed(self, work: Work, error: str, now: float, held: str = "") -> FeedRecord | None:
+        """Keep the last good copy, note the error, and retry at growing intervals; ``held`` is the
+        digest of what a person may accept."""
         record = self._finish(work)
         if record is None:
             return None
         failures = record.failures + 1
         wait = min(record.refresh, FIRST_RETRY * 2 ** min(failures - 1, 16))
         record = replace(
-            record, tried_at=work.started, error=error, failures=failures,
+            record, tried_at=work.started, error=error, failures=failures, held=held,
             due_at=now + wait, changes_at=record.changes_at if work.fetch else None,
         )  # fmt: skip
         record = self._asked_meanwhile(record)

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from policies.feed_block import FeedBlock, NarrowListing
 from policies.model import Feed, Mode, Service
+from policies.semantics.prefix_sets import SIX
 from policies.semantics.prefixes import Prefix, fewest
-from response.feeds.admission import FeedGuard
+from response.feeds.admission import FeedGuard, union
 from response.feeds.entries import Direction, Entry, FeedError, Notes
 from response.feeds.read import read_feed
 
 MAX_PREFIXES = 200_000
 """In force for one feed: what one message to the controller holds, and switches beyond that."""
+
+
+MAX_OWN_SHARE = 0.5
+OWN = "it is private or in our own networks (may_list_own)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,8 @@ class Listing:
 class Loaded:
     """A loaded feed. All but ``listings`` is for display.
 
-    ``changes_at`` is when an entry begins or ends to hold, so that it must be loaded again.
+    ``own`` are entries left out as private or ours. ``changes_at`` is when an entry begins or ends
+    to hold, so that it must be loaded again.
     """
 
     listings: tuple[Listing, ...]
@@ -45,6 +51,7 @@ class Loaded:
     passed_over: Notes
     refused: Notes
     changes_at: float | None
+    own: int = 0
 
     @property
     def prefixes(self) -> int:
@@ -80,7 +87,13 @@ def load(data: bytes, feed: Feed, guard: FeedGuard, now: float) -> Loaded:
             if entry.ends is not None:
                 moments.append(entry.ends)
     refused = Notes()
+    own = 0
+    if not feed.may_list_own:
+        own = len(holding)
+        holding = _without_own(holding, guard, refused)
+        own -= len(holding)
     admitted = guard.admit(holding, refused)
+    _check_share(admitted, feed.max_share)
     listings = _listings(admitted)
     if sum(len(each.prefixes) for each in listings) > MAX_PREFIXES:
         raise FeedError(f"more than {MAX_PREFIXES:,} prefixes, merged")
@@ -95,7 +108,40 @@ def load(data: bytes, feed: Feed, guard: FeedGuard, now: float) -> Loaded:
         passed_over=reading.passed_over,
         refused=refused,
         changes_at=min(moments, default=None),
+        own=own,
     )
+
+
+def _without_own(entries: list[Entry], guard: FeedGuard, refused: Notes) -> list[Entry]:
+    """The entries that are neither private addresses nor in our own networks. Raises `FeedError`
+    when these are more than half."""
+    kept: list[Entry] = []
+    for entry in entries:
+        if guard.is_own(entry):
+            refused.add(entry.line, entry.text, guard.refusal(entry.prefix) or OWN)
+        else:
+            kept.append(entry)
+    own = len(entries) - len(kept)
+    if own > MAX_OWN_SHARE * len(entries):
+        raise FeedError(
+            f"{own} of {len(entries)} entries are private addresses or our own networks; "
+            "may_list_own: true in the policy permits them"
+        )
+    return kept
+
+
+def _check_share(entries: Iterable[Entry], most: float) -> None:
+    """Raises `FeedError` where entries cover more than the share ``most`` of a family."""
+    covered = {4: 0, 6: 0}
+    for first, last in union(entry.range for entry in entries):
+        covered[6 if first >= SIX else 4] += last - first + 1
+    for version, bits in ((4, 32), (6, 128)):
+        share = covered[version] / (1 << bits)
+        if share > most:
+            raise FeedError(
+                f"it covers {100 * share:.2g} % of all IPv{version} addresses, "
+                f"max_share permits {100 * most:g} %"
+            )
 
 
 def _listings(entries: Iterable[Entry]) -> tuple[Listing, ...]:

@@ -16,11 +16,13 @@ from response.feeds.load import Listing, Loaded
 
 @dataclass(frozen=True, slots=True)
 class FeedRefresh:
-    """``error`` is the reason of a failure; otherwise ``answer`` and ``loaded`` are set."""
+    """``error`` is the reason of a failure, with ``held`` the digest of what waits for a person;
+    otherwise ``answer`` and ``loaded`` are set."""
 
     error: str | None = None
     answer: SourceReply | None = None
     loaded: Loaded | None = None
+    held: str = ""
 
     def result(self) -> tuple[SourceReply, Loaded]:
         """Raises `FeedError` where there is none."""
@@ -29,29 +31,37 @@ class FeedRefresh:
         return self.answer, self.loaded
 
 
-class _Packed(msgspec.Struct, frozen=True, array_like=True):
+class _Failed(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    error: str
+    held: str
+
+
+class _Packed(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """A good outcome; ``counts`` and ``notes`` are those of `Loaded`, in its order."""
 
     answer: SourceReply
     listings: tuple[tuple[Service | None, Direction, bytes], ...]
     counts: tuple[int, int, int, int, int]
+    own: int
     notes: tuple[_Remarks, _Remarks, _Remarks]
     changes_at: float | None
 
 
 _Remarks = tuple[tuple[Note, ...], dict[str, int]]
-_DECODER: msgspec.msgpack.Decoder[str | _Packed] = msgspec.msgpack.Decoder(str | _Packed)
+_DECODER: msgspec.msgpack.Decoder[_Failed | _Packed] = msgspec.msgpack.Decoder(_Failed | _Packed)
 
 
 def dumps(outcome: FeedRefresh) -> bytes:
     if outcome.answer is None or outcome.loaded is None:
-        return msgspec.msgpack.encode(outcome.error or "nothing came of it")
+        error = outcome.error or "nothing came of it"
+        return msgspec.msgpack.encode(_Failed(error, outcome.held))
     loaded = outcome.loaded
     return msgspec.msgpack.encode(
         _Packed(
             outcome.answer,
             tuple((e.service, e.direction, packed(e.prefixes)) for e in loaded.listings),
             (loaded.entries, loaded.in_force, loaded.unsure, loaded.not_yet, loaded.ended),
+            loaded.own,
             (_remarks(loaded.bad), _remarks(loaded.passed_over), _remarks(loaded.refused)),
             loaded.changes_at,
         )
@@ -61,8 +71,8 @@ def dumps(outcome: FeedRefresh) -> bytes:
 def loads(data: bytes) -> FeedRefresh:
     """Raises ValueError for what `dumps` cannot have written."""
     found = _DECODER.decode(data)
-    if isinstance(found, str):
-        return FeedRefresh(found)
+    if isinstance(found, _Failed):
+        return FeedRefresh(found.error, held=found.held)
     listings = tuple(
         Listing(service, direction, unpacked(prefixes))
         for service, direction, prefixes in found.listings
@@ -70,7 +80,7 @@ def loads(data: bytes) -> FeedRefresh:
     bad, passed_over, refused = (
         Notes(list(first), Counter(counts)) for first, counts in found.notes
     )
-    loaded = Loaded(listings, *found.counts, bad, passed_over, refused, found.changes_at)
+    loaded = Loaded(listings, *found.counts, bad, passed_over, refused, found.changes_at, found.own)
     return FeedRefresh(None, found.answer, loaded)
 
 

@@ -149,8 +149,9 @@ class Ask(IpcMessage, frozen=True):
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
     ``decision`` is an id, empty for ``hold`` and ``resume``; ``by`` who asks; ``seconds``
-    is for ``extend``. What begins with ``model-`` is about the model:
-    ``decision`` names a snapshot then, and ``alert_budget`` is a challenger's.
+    is for ``extend``. ``refresh`` and ``accept`` are about the feed that ``decision`` names. What
+    begins with ``model-`` is about the model: ``decision`` names a snapshot then, and
+    ``alert_budget`` is a challenger's.
     """
 
     what: str

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import threading
 import time
+import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -128,6 +132,50 @@ def test_what_a_server_may_do_wrong(
     with pytest.raises(FeedError, match=says) as problem:
         fetch(source.url + "?token=secret")
     assert "secret" not in str(problem.value)
+
+
+@pytest.mark.threat("feed-limits")
+def test_a_byte_now_and_then_does_not_put_off_the_end(
+    source: FeedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No chunk is ever whole: the clock is looked at whenever something has come."""
+    monkeypatch.setattr(feed_fetcher, "MAX_SECONDS", 0.3)
+    source.body, source.chunk_every = b"203.0.113.5\n" * 5_000, 0.1
+    began = time.monotonic()
+    with pytest.raises(FeedError, match="not done after"):
+        fetch(source.url)
+    assert time.monotonic() - began < 3.0
+
+
+@pytest.mark.threat("feed-limits")
+def test_a_bomb_is_unpacked_no_further_than_the_limit(source: FeedServer) -> None:
+    """A gigabyte of zeros in a megabyte."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    block = bytes(1 << 24)
+    source.body = b"".join(packer.compress(block) for _ in range(64)) + packer.flush()
+    source.headers = {"Content-Encoding": "gzip"}
+    with pytest.raises(FeedError, match="larger than 128 MiB"):
+        fetch(source.url)
+
+
+@pytest.mark.threat("feed-limits")
+@pytest.mark.parametrize(
+    "target", ["http://127.0.0.1/x", "ftp://127.0.0.1/x", "file:///etc/passwd"]
+)
+def test_encryption_does_not_end_by_a_redirect(target: str) -> None:
+    request = urllib.request.Request("https://127.0.0.1/drop.txt")
+    with pytest.raises(FeedError, match="not encrypted"):
+        feed_fetcher.Redirects().redirect_request(
+            request, io.BytesIO(), 302, "Found", Message(), target
+        )
+
+
+@pytest.mark.threat("feed-limits")
+def test_redirects_have_an_end(source: FeedServer) -> None:
+    source.status, source.headers = 302, {"Location": source.url}
+    with pytest.raises(FeedError, match="cannot be fetched|302"):
+        fetch(source.url)
+    assert len(source.asked) <= feed_fetcher.MAX_REDIRECTS + 1
 
 
 def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:

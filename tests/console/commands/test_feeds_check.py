@@ -90,3 +90,21 @@ def test_an_unknown_format_names_those_there_are(check: Check, feed: str) -> Non
     code, output = check(feed, "--format", "taxii")
     assert code == 2
     assert "cidr-list, csv, json, stix2" in output
+
+
+@pytest.mark.threat("feed-limits")
+def test_the_limits_of_a_policy_are_those_of_the_command(check: Check, tmp_path: Path) -> None:
+    path, old = tmp_path / "drop.txt", tmp_path / "old.txt"
+    path.write_text("198.51.100.1\n198.51.100.9\n10.1.1.1\n")
+    _, output = check(str(path), "--format", "cidr-list")
+    assert "1 private or ours" in output and "2 in force" in output
+    _, output = check(str(path), "--format", "cidr-list", "--may-list-own")
+    assert "3 in force" in output
+    code, output = check(str(path), "--format", "cidr-list", "--max-share", "0.0000000001")
+    assert code == 1 and "max_share permits" in output
+    path.write_text("\n".join(f"9.9.{n >> 8}.{n & 255}" for n in range(1_100)))
+    old.write_text("\n".join(f"9.8.{n >> 8}.{n & 255}" for n in range(1_100)))
+    code, output = check(str(path), "--format", "cidr-list", "--before", str(old))
+    assert code == 1 and "changes by 100 %" in output
+    code, _ = check(str(path), "--format", "cidr-list", "--before", str(old), "--max-change", "1.5")
+    assert code == 0

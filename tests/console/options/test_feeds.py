@@ -109,3 +109,19 @@ def test_check_warns_of_a_file_that_is_not_there(
     capsys.readouterr()
     assert run(["policy", "check", "p.yaml", "--strict"]) == 1
     assert "drop.txt" in capsys.readouterr().out
+
+
+@pytest.mark.threat("feed-limits")
+@pytest.mark.parametrize(
+    ("scheme", "mode", "warned"),
+    [("http", "enforce", True), ("https", "enforce", False), ("http", "audit", False)],
+)
+def test_an_enforced_feed_over_http_is_a_warning(
+    folder: Path, capsys: pytest.CaptureFixture[str], scheme: str, mode: str, warned: bool
+) -> None:
+    url = f'"{scheme}://feeds.example/x?token=secret"'
+    (folder / "p.yaml").write_text(POLICY.replace("drop.txt", url).replace("MODE", mode))
+    run(["policy", "check", "p.yaml"])
+    said = capsys.readouterr().out
+    assert ("is not encrypted" in said) is warned
+    assert "not encrypted: whoever is on the way" in said or not warned

@@ -3,7 +3,8 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from policies.model import Host, Policy, Segment, Selector
-from response.decisions.host_addresses import HostDirectory, own_networks
+from policies.semantics.host_addresses import own_networks
+from response.decisions.host_addresses import HostDirectory
 from topology.records import Binding
 
 MAC = "00:00:00:00:00:01"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import collapse_addresses, ip_address, ip_network
 
 import pytest
@@ -39,6 +40,7 @@ POLICY = Policy(
     ),
     envelope=Envelope(protected=(role("dns"), Selector(cidr=ip_network("203.0.113.0/28")))),
 )  # fmt: skip
+ANY_SIZE = Feed("f", "p", "cidr-list", may_list_own=True, max_share=1.0)
 GUARD = guard_of(POLICY, Membership(POLICY), ["100.64.0.9"])
 
 
@@ -91,7 +93,7 @@ def test_no_feed_may_list_an_address_that_a_router_was_assigned() -> None:
 
 
 def listed(*lines: str, now: float = 0.0, least: int = 0, form: str = "cidr-list") -> Loaded:
-    feed = Feed("f", "f.txt", form, min_confidence=least)
+    feed = Feed("f", "f.txt", form, min_confidence=least, may_list_own=True, max_share=1.0)
     return load("\n".join(lines).encode(), feed, GUARD, now)
 
 
@@ -184,7 +186,7 @@ def test_prefixes_are_the_fewest_that_cover_the_same(found: list[object]) -> Non
     guard = guard_of(Policy("p"), Membership(Policy("p")), ())
     kept = [n for n in found if guard.refusal(prefix_of(n)) is None]  # type: ignore[arg-type]
     text = "\n".join(map(str, kept)).encode()
-    loaded = load(text, Feed("f", "p", "cidr-list"), guard, 0.0)
+    loaded = load(text, ANY_SIZE, guard, 0.0)
     assert [ip_network(each) for each in shown(loaded)] == list(collapse_addresses(kept))  # type: ignore[type-var]
 
 
@@ -195,3 +197,28 @@ def test_union_is_the_same_numbers(pairs: list[Prefix]) -> None:
     wanted = {n for first, last in ranges for n in range(first, last + 1)}
     assert {n for first, last in found for n in range(first, last + 1)} == wanted
     assert all(a[1] + 1 < b[0] for a, b in zip(found, found[1:], strict=False))
+
+
+@pytest.mark.threat("feed-limits")
+def test_entries_of_our_own_networks_are_left_out_and_counted() -> None:
+    """Ours are private space, the /24 of a public host, and what contains them."""
+    feed = Feed("f", "p", "cidr-list")
+    lines = ["192.0.2.7", "172.16.5.5", "192.0.0.0/12", "8.8.8.8", "8.8.4.4", "9.9.9.9", "fd00::7"]
+    text = "\n".join([*lines, "1.1.1.1"]).encode()
+    loaded = load(text, feed, GUARD, 0.0)
+    assert (loaded.own, loaded.in_force) == (4, 4)
+    assert [note.text for note in loaded.refused.first] == [
+        "192.0.2.7/32", "172.16.5.5/32", "192.0.0.0/12", "fd00::7/128"
+    ]  # fmt: skip
+    with pytest.raises(FeedError, match="4 of 7 entries are private"):
+        load("\n".join(lines).encode(), feed, GUARD, 0.0)
+    permitted = load(text, replace(feed, may_list_own=True), GUARD, 0.0)
+    assert permitted.own == 0 and permitted.in_force > 4
+
+
+@pytest.mark.threat("feed-limits")
+def test_each_family_has_its_share_and_overlaps_count_once() -> None:
+    feed = Feed("f", "p", "cidr-list", max_share=0.002)
+    load(b"50.0.0.0/9\n50.0.0.0/10\n50.64.0.0/10\n2a00::/16", feed, GUARD, 0.0)
+    with pytest.raises(FeedError, match="0.39 % of all IPv4 addresses, max_share permits 0.2 %"):
+        load(b"50.0.0.0/9\n60.0.0.0/9", feed, GUARD, 0.0)
