@@ -1,4 +1,4 @@
-"""How much a feed differs from its last good copy."""
+"""How much a feed differs from its last good copy; a held feed waits for a person."""
 
 from __future__ import annotations
 

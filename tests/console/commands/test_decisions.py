@@ -15,10 +15,10 @@ from detection.alert import Scored
 from detection.detector import Detector
 from policies.language.reader import load_policy
 from response.audit.log import Audit
-from response.ipc.messages import Ask, RecordsSeen
+from response.ipc.messages import Ask, HostsChanged, RecordsSeen
 from response.state.store import Store
 from tests.support.street import make_alert
-from topology.records import FlowRecord
+from topology.records import Binding, FlowRecord
 
 POLICY = """
 apiVersion: septum/v1
@@ -95,6 +95,28 @@ def test_show_tells_who_approved_what_was_left_out_and_what_took_its_place(septu
     assert data["choice"]["table"] == "quarantine"
     assert [entry["kind"] for entry in data["history"]][:2] == ["alert", "decision"]
     assert data["decision"]["state"] == "active"
+
+
+@pytest.mark.threat("host-is-its-port")
+def test_show_and_the_audit_say_which_port_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "p.yaml").write_text(
+        POLICY.replace("{role: web}}]", "{role: web}}, {cidr: 10.0.9.0/24}]")
+    )
+    store = Store.open(tmp_path, 1000.0)
+    policy = load_policy([tmp_path / "p.yaml"])
+    analysis = Analysis(policy, SshDetector(), store, Audit(store), 1000.0)
+    analysis.step(HostsChanged((Binding("02:00:00:00:00:99", "10.0.9.9", 1, 7),)), 1000.0)
+    record = FlowRecord(1001.0, "10.0.9.9", "10.0.0.3", "tcp", 4, 22, phase="start")
+    analysis.step(RecordsSeen((record,)), 1001.0)
+    store.close()
+    assert run(["decisions", "show", "d1", "--state", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert "and all that is or comes on the port where it was found: port 7 of switch 1" in told
+    assert run(["audit", "list", "--state", str(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert told.count("all of port 7 of switch 1") == 2, "the decision, and what was asked for"
 
 
 def test_hold_works_with_nobody_running_and_is_said_everywhere(septum: Any) -> None:
