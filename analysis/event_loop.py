@@ -15,6 +15,7 @@ from typing import cast
 
 from analysis.background_copy import BackgroundCopy
 from analysis.composition import Composed, PolicyFollower
+from analysis.fault_log import FaultLog
 from analysis.feed_service import FeedService
 from analysis.local_socket import peer_of
 from policies.language.errors import PolicyError
@@ -61,6 +62,8 @@ class EventLoop:
             state, composed.policy, composed.store, composed.audit, log_line, self._open_files
         )
         self._hold: str | None = None
+        self.faults = FaultLog(log_line, time.monotonic)
+        self._work = (self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot)
 
     def serve(self, model: str) -> None:
         """Run until the controller closes its side, or `stop`."""
@@ -78,11 +81,9 @@ class EventLoop:
             for key, events in self._selector.select(max(0.0, due - time.monotonic())):
                 self._dispatch(cast("socket.socket", key.fileobj), events)
             if time.monotonic() >= due:
-                self._send(self._analysis.tick(time.time()))
-                self._send(self._feeds.tick(time.time()))
-                self._seal(time.time())
-                self._log_hold()
-                self._keep_snapshot(time.time())
+                for work in self._work:
+                    with self.faults.surviving("clock"):
+                        work()
                 due = time.monotonic() + TICK
         if self._copy is not None:
             self._copy.result(wait=True)
@@ -101,9 +102,22 @@ class EventLoop:
             by = "goes on" if hold is None else f"is on hold by {hold}"
             log_line(f"automatic action {by}")
 
+    def _tick(self) -> None:
+        self._send(self._analysis.tick(time.time()))
+
+    def _tick_feeds(self) -> None:
+        self._send(self._feeds.tick(time.time()))
+
+    def _seal_now(self) -> None:
+        self._seal(time.time())
+
+    def _snapshot(self) -> None:
+        self._keep_snapshot(time.time())
+
     def _dispatch(self, ready: socket.socket, events: int) -> None:
         if ready is self._requests_socket:
-            self._accept()
+            with self.faults.surviving("requests"):
+                self._accept()
         elif ready is not self._link:
             self._read_request(ready)
         else:
@@ -125,22 +139,30 @@ class EventLoop:
             self._open = False
             return
         for message in self._decoder.feed(data):
-            if isinstance(message, m.RecordsSeen):
-                self._process_records(message)
-            elif isinstance(message, FROM_OTHERS):
+            if isinstance(message, FROM_OTHERS):
                 raise FramingError(f"{type(message).__name__} does not come from a controller")
-            else:
-                self._send(self._analysis.step(message, time.time()))
-                self._feeds.hear(message, time.time())
-                if isinstance(message, m.PolicyApplied):
-                    self._follow_policy(message)
+            self._process(message)
+
+    def _process(self, message: m.Message) -> None:
+        """Process a message; what raises is counted and passed over."""
+        if isinstance(message, m.RecordsSeen):
+            self._process_records(message)
+            return
+        with self.faults.surviving(type(message).__name__):
+            self._send(self._analysis.step(message, time.time()))
+        with self.faults.surviving("feeds"):
+            self._feeds.hear(message, time.time())
+        if isinstance(message, m.PolicyApplied):
+            with self.faults.surviving("policy"):
+                self._follow_policy(message)
 
     def _process_records(self, message: m.RecordsSeen) -> None:
         """Receive in small parts, so that a decision never waits for the rest of a long message."""
         lost = message.lost
         for start in range(0, max(1, len(message.records)), CHUNK):
             part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
-            self._send(self._analysis.step(part, time.time()))
+            with self.faults.surviving("records"):
+                self._send(self._analysis.step(part, time.time()))
             lost = 0
 
     def _follow_policy(self, message: m.PolicyApplied) -> None:
@@ -214,6 +236,9 @@ class EventLoop:
             for message in found:
                 connection.sendall(encode(self._answer(message, peer_of(connection))))
         except (OSError, FramingError):
+            data = b""
+        except Exception as error:  # who asks is told by the end of the connection
+            self.faults.note("requests", error)
             data = b""
         if not data:
             self._disconnect(connection)

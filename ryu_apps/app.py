@@ -40,6 +40,7 @@ from ryu_apps.runtime import (
     ofproto_v1_3,
     set_ev_cls,
 )
+from ryu_apps.supervision import Supervisor
 from ryu_apps.switch.listener import Listener
 from ryu_apps.switch.roles import ROLE_REPLY
 from topology.gc_tuning import collect_rarely
@@ -53,6 +54,7 @@ PORT_DESCRIPTION = 13  # the one multipart answer that the library's handshake n
 OURS = (PACKET_IN, FLOW_REMOVED, BARRIER, ERROR, ROLE_REPLY, EXPERIMENTER)
 Greeting = Callable[[], list[Message]]
 ReplyReceived = Callable[[Reply], None]
+LinkOf = Callable[[Greeting, ReplyReceived, Supervisor], AnalysisLink | InlineAnalysis]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class AppSettings:
     that takes its replies; None runs without one (forwarding and policy only)."""
 
     state: Path
-    link_of: Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None
+    link_of: LinkOf | None
     ready_file: ReadyFile | None = None
     listed_only: bool = False  # connect only switches that the switches file lists
     expect_switches: int | None = None  # None: one that the policy names
@@ -75,8 +77,9 @@ def _has_no_link(port: Any) -> bool:
 class Outgoing:
     """Bytes for one switch, sent in order; sending never blocks the caller."""
 
-    def __init__(self, datapath: Any) -> None:
+    def __init__(self, datapath: Any, supervisor: Supervisor) -> None:
         self.datapath = datapath
+        self._supervisor = supervisor
         self._waiting: deque[bytes] = deque()
         self._sending = False
 
@@ -84,7 +87,7 @@ class Outgoing:
         self._waiting.append(data)
         if not self._sending:
             self._sending = True
-            hub.spawn(self._drain)
+            self._supervisor.job("switch sender", self._drain)
 
     def _drain(self) -> None:
         try:
@@ -109,21 +112,23 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.outgoing: dict[int, Outgoing] = {}
         self.addresses = SwitchAddresses()
         self.own_addresses: tuple[str, ...] = ()  # as the analysis knows them
+        self.supervisor = Supervisor()
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
-            self.link = settings.link_of(self._greeting, self._reply_received)
+            self.link = settings.link_of(self._greeting, self._reply_received, self.supervisor)
         self.rollout = Rollout(core.apply_policy, Versions(settings.state), self.carry_out)
-        self.control = ControlServer(settings.state, partial(handle, self))
-        self.faults = 0  # exceptions that no message should raise
+        self.control = ControlServer(settings.state, partial(handle, self), self.supervisor)
         self._announced_ready = False
+        self._looked, self._started = 0.0, time.time()
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
-        self.listener = Listener(self._tap, self._send_collected)
+        self.listener = Listener(self._tap, self._send_collected, self.supervisor)
         rules = DatapathIdentity(core.admission.settings, settings.listed_only)
         self.connections = SwitchConnections(self, rules)
 
     def start(self) -> None:
         super().start()
+        self.supervisor.watch_library()
         now = time.time()
         store = self.store
         self.core.admission.released.update(release.read(store.meta(release.STORED_AS)))
@@ -137,9 +142,9 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.core.desired_state.prepare(now)
         collect_rarely()
         if self.link is not None:
-            self.threads.append(hub.spawn(self.link.serve))
-        self.threads.append(hub.spawn(self._clock))
-        self.threads.append(hub.spawn(self.control.serve))
+            self.threads.append(self.supervisor.loop("analysis link", self.link.serve))
+        self.threads.append(self.supervisor.loop("clock", self._clock))
+        self.threads.append(self.supervisor.loop("control socket", self.control.serve))
 
     def _retained_before(self) -> retained_intents.RetainedIntents:
         try:
@@ -198,15 +203,16 @@ class SeptumApp(Application):  # type: ignore[misc]
         datapath = event.datapath
         if datapath.id is None:
             return
-        if event.state == MAIN_DISPATCHER:
-            datapath.handshake_done()
-            self.connections.arrived(datapath, time.monotonic(), time.time())
-        else:
-            self.connections.left(datapath)
+        with self.supervisor.surviving("switch event"):
+            if event.state == MAIN_DISPATCHER:
+                datapath.handshake_done()
+                self.connections.arrived(datapath, time.monotonic(), time.time())
+            else:
+                self.connections.left(datapath)
 
     def drive(self, peer: Any) -> None:
         """Bring a switch to its rules over a connection."""
-        self.outgoing[peer.id] = Outgoing(peer)
+        self.outgoing[peer.id] = Outgoing(peer, self.supervisor)
         self.carry_out(self.core.switch_up(peer.id, peer.reported, time.time(), peer.tables))
         self.addresses.connected(peer.id, peer.address[0])
 
@@ -232,15 +238,12 @@ class SeptumApp(Application):  # type: ignore[misc]
         port = message.desc
         gone = message.reason == ofproto_v1_3.OFPPR_DELETE
         mac = None if gone else bytes.fromhex(port.hw_addr.replace(":", ""))
-        self.carry_out(
-            self.core.port_changed(
-                message.datapath.id,
-                port.port_no,
-                mac,
-                not (gone or _has_no_link(port)),
-                time.time(),
+        up = not (gone or _has_no_link(port))
+        with self.supervisor.surviving("switch event"):
+            changed = self.core.port_changed(
+                message.datapath.id, port.port_no, mac, up, time.time()
             )
-        )
+            self.carry_out(changed)
 
     def _tap(self, datapath: Any, kind: int, xid: int, buf: bytes) -> bool:
         """Messages the core reads from bytes; True when Ryu need not parse them."""
@@ -255,11 +258,9 @@ class SeptumApp(Application):  # type: ignore[misc]
                 return False
         elif kind not in OURS:
             return False
-        try:
+        # A fault of ours must not cost the switch its controller.
+        with self.supervisor.surviving(f"switch message of type {kind}"):
             self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
-        except Exception:  # a fault of ours must not cost the switch its controller
-            self.faults += 1
-            LOG.exception("message of type %d from switch %d", kind, datapath.id)
         return True
 
     def _send_collected(self) -> None:
@@ -274,34 +275,52 @@ class SeptumApp(Application):  # type: ignore[misc]
 
     def _reply_received(self, message: Reply) -> None:
         if not isinstance(message, Ready):
-            self.carry_out(self.core.decisions.order(message, time.time()))
+            with self.supervisor.surviving("order of the analysis"):
+                self.carry_out(self.core.decisions.order(message, time.time()))
 
     # -- time -----------------------------------------------------------------
 
     def _clock(self) -> None:
-        looked, started = 0.0, time.time()
+        """Do what is due; a step that raises keeps no other one from its turn."""
+        steps = (
+            lambda: self.carry_out(self.core.tick(time.time())),
+            lambda: self.rollout.tick(time.time()),
+            self._follow_addresses,
+            lambda: self.connections.tick(time.monotonic()),
+            self._look_around,
+            self._save_again,
+            self._announce,
+        )
         while True:
-            now = time.time()
-            self.carry_out(self.core.tick(now))
-            self.rollout.tick(now)
-            self._follow_addresses()
-            self.connections.tick(time.monotonic())
-            if now - looked >= LOOK_AROUND_EVERY:
-                looked = now
-                self.carry_out(self.core.look_around(now))
-            if self._unsaved and time.monotonic() >= self._save_at:
-                self._save()
-            if not self._announced_ready and self._is_ready():
-                self._announced_ready = True
-                print("ready", flush=True)
-                if self.settings.ready_file is not None:
-                    self.settings.ready_file.write()
-            if not self._announced_ready and started and now - started > PATIENCE:
-                started = 0.0
-                LOG.warning(awaited(self.core, self.settings.expect_switches))
+            self.supervisor.rounds("clock", steps)
             hub.sleep(TICK)
 
+    def _look_around(self) -> None:
+        now = time.time()
+        if now - self._looked >= LOOK_AROUND_EVERY:
+            self._looked = now
+            self.carry_out(self.core.look_around(now))
+
+    def _save_again(self) -> None:
+        if self._unsaved and time.monotonic() >= self._save_at:
+            self._save()
+
+    def _announce(self) -> None:
+        """Print ``ready`` once it is, or after a while what it waits for."""
+        if self._announced_ready:
+            return
+        if self._is_ready():
+            self._announced_ready = True
+            print("ready", flush=True)
+            if self.settings.ready_file is not None:
+                self.settings.ready_file.write()
+        elif self._started and time.time() - self._started > PATIENCE:
+            self._started = 0.0
+            LOG.warning(awaited(self.core, self.settings.expect_switches))
+
     def _is_ready(self) -> bool:
-        """Whether the expected switches have confirmed their rules, and the analysis is ready."""
+        """Whether the expected switches have confirmed their rules, the analysis is ready, and no
+        loop keeps failing."""
         there = switches_are_there(self.core, self.settings.expect_switches)
-        return there and (self.link is None or self.link.ready)
+        analysis = self.link is None or self.link.ready
+        return there and analysis and not self.supervisor.failing

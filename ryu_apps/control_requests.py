@@ -24,6 +24,7 @@ from ryu_apps.network_requests import network_request
 from ryu_apps.openflow.describe import rule_text
 from ryu_apps.placement_status import down_ports, placement_status
 from ryu_apps.runtime import LIBRARY, hub
+from ryu_apps.supervision import Supervisor
 from ryu_apps.switch.flow_counters import Carried
 from ryu_apps.switch.listener import Listener
 from ryu_apps.switch.session import Phase, Session
@@ -42,7 +43,7 @@ class RunningController(Protocol):
     link: AnalysisLink | InlineAnalysis | None
     listener: Listener
     connections: SwitchConnections
-    faults: int
+    supervisor: Supervisor
     rollout: Rollout
     own_addresses: tuple[str, ...]
 
@@ -258,6 +259,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "released": {str(switch): by for switch, by in sorted(core.admission.released.items())},
         "own_addresses": list(app.own_addresses),
         "library": LIBRARY,
+        "loops": app.supervisor.faults.status(),
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),
         "hold": app.store.meta(HOLD),
@@ -284,7 +286,7 @@ def status(app: RunningController) -> dict[str, Any]:
             + app.connections.refused,
             "messages_not_understood": refused.malformed,
             "rules_refused": sum(len(each.left_out.rules) for each in core.sessions.values()),
-            "faults": app.faults,
+            "faults": app.supervisor.faults.total,
         },
         "analysis": None
         if link is None

@@ -12,7 +12,6 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
@@ -28,7 +27,7 @@ from policies.language.errors import PolicyError
 from response.state.policy_versions import VersionError, Versions, at_start
 from response.state.store import Store
 from ryu_apps import runtime
-from ryu_apps.app import AppSettings, Greeting, ReplyReceived, SeptumApp
+from ryu_apps.app import AppSettings, LinkOf, SeptumApp
 from ryu_apps.core import Core
 from ryu_apps.enforcement.policy_state import check_fits
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
@@ -172,9 +171,7 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _link_of(
-    settings: LaunchSettings, analysis: AnalysisProgram | None
-) -> Callable[[Greeting, ReplyReceived], AnalysisLink | InlineAnalysis] | None:
+def _link_of(settings: LaunchSettings, analysis: AnalysisProgram | None) -> LinkOf | None:
     """How the app reaches the analysis."""
     if settings.analysis == "none":
         return None

@@ -51,6 +51,7 @@ with warnings.catch_warnings():
 __all__ = [
     "DEAD_DISPATCHER",
     "LIBRARY",
+    "LIBRARY_LOGGERS",
     "MAIN_DISPATCHER",
     "OS_KEN",
     "Application",
@@ -65,6 +66,7 @@ __all__ = [
 
 Application = app_manager.OSKenApp if OS_KEN else app_manager.RyuApp
 LIBRARY = "os-ken" if OS_KEN else "ryu"
+LIBRARY_LOGGERS = ("ryu", "os_ken")
 STOP_CHECK = 0.1  # seconds
 ECHO_EVERY, ECHOES_UNANSWERED = 5.0, 2  # seconds; a silent switch is gone after three of them
 
@@ -88,8 +90,8 @@ def run_application(
 
     The application's ``shut_down()`` is called at the end.
     """
-    for name in ("ryu", "os_ken"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in LIBRARY_LOGGERS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     cfg.CONF(args=[], project="septum", default_config_files=[])
     cfg.CONF.set_override("echo_request_interval", ECHO_EVERY)
     cfg.CONF.set_override("maximum_unreplied_echo_requests", ECHOES_UNANSWERED)

@@ -20,7 +20,7 @@ STARTS = frozenset(
 
 SUPERVISED = {
     "ryu_apps/supervision.py": {"spawn"},  # every loop of the controller
-    "ryu_apps/ipc/analysis_process.py": {"Popen"},  # watched by its heartbeat
+    "ryu_apps/ipc/analysis_link.py": {"Popen"},  # started again when it ends
     "analysis/background_copy.py": {"fork"},  # ended after a stated time
 }
 
@@ -34,7 +34,6 @@ def starts(source: str) -> Iterator[str]:
                 yield name
 
 
-@pytest.mark.xfail(strict=True, reason="loops are started without supervision")
 @pytest.mark.threat("supervised-loops")
 def test_nothing_that_runs_on_its_own_is_started_without_supervision() -> None:
     found = {

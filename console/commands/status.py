@@ -86,6 +86,10 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             typer.echo(f"full       switch {each['switch']}: {full_line(each['table_full'])}")
     if any(answer["fabric"].values()):
         typer.echo(f"fabric     {_fabric_line(answer['fabric'])}")
+    for place, each in answer["loops"].items():
+        if each["failing"]:
+            failed = f"{place}: {each['failures']} exceptions, the latest: {each['latest']}"
+            typer.echo(printable(f"failing    {failed}"))
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     for number, line in enumerate(losses_in_words(answer["lost"]) or ["nothing"]):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from response.ipc.messages import Message, PolicyApplied, Reply
 from ryu_apps.ipc.analysis_link import Outbox
 from ryu_apps.runtime import hub
+from ryu_apps.supervision import Supervisor
 
 if TYPE_CHECKING:
     from analysis.composition import Composed, PolicyFollower
@@ -36,7 +37,9 @@ class InlineAnalysis:
         follower: PolicyFollower,
         greeting: Callable[[], list[Message]],
         reply_received: Callable[[Reply], None],
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._analysis, self._audit = composed.analysis, composed.audit
         self._problem = composed.problem
         self._follower = follower
@@ -64,11 +67,21 @@ class InlineAnalysis:
             self._wake.clear()
             for message in self.outbox.take():
                 self._step(message)
-            for command in self._analysis.tick(time.time()):
-                self._reply_received(command)
-            self._audit.seal(time.time())
+            self._supervisor.rounds("analysis", (self._tick, self._seal))
+
+    def _tick(self) -> None:
+        for command in self._analysis.tick(time.time()):
+            self._reply_received(command)
+
+    def _seal(self) -> None:
+        self._audit.seal(time.time())
 
     def _step(self, message: Message) -> None:
+        """Process one message; one that raises is counted and passed over."""
+        with self._supervisor.surviving("analysis message"):
+            self._process(message)
+
+    def _process(self, message: Message) -> None:
         commands = list(self._analysis.step(message, time.time()))
         if isinstance(message, PolicyApplied):
             policy = self._follower.follow(message)

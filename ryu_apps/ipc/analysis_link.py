@@ -21,6 +21,7 @@ from analysis.python_program import command
 from response.ipc.framing import Decoder, FramingError, framed
 from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen, Unsent
 from ryu_apps.runtime import hub
+from ryu_apps.supervision import Supervisor
 
 LOG = logging.getLogger("septum.analysis")
 MAX_EVIDENCE = 20_000  # records and spoofs that wait
@@ -128,7 +129,9 @@ class AnalysisLink:
         program: AnalysisProgram,
         greeting: Callable[[], list[Message]],
         reply_received: Callable[[Reply], None],
+        supervisor: Supervisor,
     ) -> None:
+        self._supervisor = supervisor
         self._program = program
         self._greeting = greeting
         self._reply_received = reply_received
@@ -182,7 +185,7 @@ class AnalysisLink:
         for message in reversed(self._greeting()):
             self.outbox.waiting.appendleft(message)
         self._wake.set()  # a greeting waits for nothing else
-        writer = hub.spawn(self._write, ours)
+        writer = self._supervisor.job("analysis writer", self._write, ours)
         try:
             self._read(ours)
         finally:

@@ -15,6 +15,7 @@ from typing import Any
 from analysis.local_socket import CONTROLLER_SOCKET, listen_locally, peer_of
 from response.asker import Peer
 from ryu_apps.runtime import hub
+from ryu_apps.supervision import Supervisor
 
 LOG = logging.getLogger("septum.control")
 MAX_REQUEST = 64 * 1024
@@ -29,16 +30,22 @@ one."""
 class ControlServer:
     """Answers requests on the socket of a ``state`` directory with ``handle``."""
 
-    def __init__(self, state: Path, handle: Handle) -> None:
+    def __init__(self, state: Path, handle: Handle, supervisor: Supervisor) -> None:
         self._state = state
         self._handle = handle
+        self._supervisor = supervisor
 
     def serve(self) -> None:
         """Answer until killed, each connection in a green thread of its own."""
-        listener = listen_locally(self._state, CONTROLLER_SOCKET, backlog=8)
-        while True:
-            connection, _ = listener.accept()
-            hub.spawn(self._answer, connection)
+        with listen_locally(self._state, CONTROLLER_SOCKET, backlog=8) as listener:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError as error:  # such as too many open files: the socket stays open
+                    self._supervisor.faults.note("control socket", error)
+                    hub.sleep(1.0)
+                    continue
+                self._supervisor.job("control request", self._answer, connection)
 
     def close(self) -> None:
         (self._state / CONTROLLER_SOCKET).unlink(missing_ok=True)
@@ -51,6 +58,10 @@ class ControlServer:
                 answer = self._handle(request, peer_of(connection))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 answer = {"ok": False, "error": f"not a request: {error}"}
+            except Exception as error:
+                self._supervisor.faults.note("control request", error)
+                what = f"{type(error).__name__}: {error}"
+                answer = {"ok": False, "error": f"{what}; the controller's log has the trace"}
             try:
                 connection.sendall(json.dumps(answer).encode() + b"\n")
             except OSError:

@@ -22,6 +22,7 @@ from ryu_apps.connections.identity import certificate_names
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.runtime import DEAD_DISPATCHER, controller, hub, ofp_event, ofproto_parser
 from ryu_apps.runtime import MAIN_DISPATCHER as MAIN
+from ryu_apps.supervision import Supervisor
 
 LOG = logging.getLogger("septum.listener")
 HELLO, ERROR, FEATURES_REPLY, MULTIPART = 0, 1, 6, 19
@@ -215,6 +216,7 @@ class Listener:
 
     tap: Tap
     paused: Callable[[], None]
+    supervisor: Supervisor
     refused: Refused = field(default_factory=Refused)
     _connections: int = 0
     _handshakes: Counter[str] = field(default_factory=Counter)
@@ -223,7 +225,7 @@ class Listener:
         """Listen on an address. Raises OSError."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         server = socket.create_server((host, port), family=family, backlog=BACKLOG)
-        hub.spawn(self._serve, server, tls)
+        self.supervisor.loop("switch listener", self._serve, server, tls)
 
     def _serve(self, server: socket.socket, tls: ssl.SSLContext | None) -> None:
         while True:
@@ -239,7 +241,7 @@ class Listener:
                 continue
             self._connections += 1
             self._handshakes[address[0]] += 1
-            hub.spawn(self._take, sock, address, tls)
+            self.supervisor.job("switch connection", self._take, sock, address, tls)
 
     def _room_for(self, host: str) -> bool:
         total = self._handshakes.total()

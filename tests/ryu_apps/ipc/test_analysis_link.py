@@ -32,13 +32,14 @@ class RunningLink:
         from response.ipc.messages import Reply
         from ryu_apps.ipc.analysis_link import AnalysisLink, AnalysisProgram
         from ryu_apps.runtime import hub
+        from ryu_apps.supervision import Supervisor
 
         self._record = directory / "record"
         self._hub = hub
         self.replies: list[Reply] = []
         program = AnalysisProgram((str(self._record),), module, restart_after=0.05)
         self.link: AnalysisLink = AnalysisLink(
-            program, lambda: [policy("greeting")], self.replies.append
+            program, lambda: [policy("greeting")], self.replies.append, Supervisor()
         )
         self.thread = hub.spawn(self.link.serve)
 
