@@ -27,11 +27,12 @@ from console.views.flow_lines import (
 )
 from console.views.tables import print_table
 from response.state.interfaces import FlowFilter, StoredFlow
-from response.state.store import Store
+from response.state.store import MAX_FLOWS, Store
 from topology.records import DroppedSource
 
-VERDICTS = ("allow", "would-deny", "deny")
+VERDICTS = ("allow", "observed", "would-deny", "deny")
 LOOK_AGAIN = 0.5  # seconds between looks with --follow
+LISTED = 100
 
 
 def register(app: typer.Typer) -> None:
@@ -47,7 +48,10 @@ def flows(
         str | None, typer.Option("--to", help="Responder: host name or address.")
     ] = None,
     verdict: Annotated[str | None, typer.Option(help=f"One of {', '.join(VERDICTS)}.")] = None,
-    last: Annotated[int, typer.Option(min=1, help="How many, newest.")] = 100,
+    last: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many, newest. Default: 100, and all with --count."),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Print new ones until Ctrl-C.")
     ] = False,
@@ -79,7 +83,7 @@ def flows(
             _addresses(source, known, state), _addresses(target, known, state), verdict
         )
         entry = store.audit_head().seq
-        found = _look(store, wanted, last)
+        found = _look(store, wanted, last or (MAX_FLOWS if count else LISTED))
         if count:
             _print_counts(found, as_json)
             return

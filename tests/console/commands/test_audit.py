@@ -237,3 +237,12 @@ def test_a_directory_without_state_is_one_line(
         assert run([*command, "--state", str(tmp_path / "none")]) == 2
         assert "no state here" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_counts_are_of_all_connections_and_lists_of_the_newest(septum: Any, state: Path) -> None:
+    store = Store.open(state, 2.0)
+    store.append_flows(StoredFlow(flow(10.0 + n, "10.0.0.1", "10.0.0.6")) for n in range(150))
+    store.close()
+    assert len(json.loads(septum("flows", "--json").out)) == 100
+    counts = json.loads(septum("flows", "--count", "--verdict", "allow", "--json").out)
+    assert [each["count"] for each in counts] == [151]
