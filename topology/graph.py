@@ -153,7 +153,7 @@ class CommunicationGraph:
         edge = ServiceEdge(key[2], ts, ts)
         self._edges[key] = edge
         oldest = self.now - self.max_age
-        while len(self._edges) > self.max_edges or self._front().last < oldest:
+        while len(self._edges) > self.max_edges or (self._edges and self._front().last < oldest):
             self._drop_front()
         return edge
 

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from detection.state.stored_values import MOST, MOST_EVENTS, VAST
+from detection.state.stored_values import MOST, MOST_BYTES, MOST_EVENTS, VAST
 
 Values = Sequence[Any]
 
@@ -240,7 +240,7 @@ def _dictionary(pairs: list[Any]) -> dict[Any, Any]:
 
 TEXT, FLAG = Texts(), Flags()
 AMOUNT = Numbers()
-SIZE = Numbers(high=VAST)
+SIZE = Numbers(high=MOST_BYTES)
 MOMENT = Numbers(low=-VAST, high=VAST)
 PAST = Numbers(low=-VAST, high=None)
 EVENTS = Numbers("<i8", 0, MOST_EVENTS)

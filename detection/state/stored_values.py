@@ -14,10 +14,12 @@ MOST = 1e9
 """Of a count that fades, a mean of counts, a feature's value."""
 
 VAST = 1e20
-"""Of bytes and of times (seconds)."""
+"""Of times (seconds), and sums of weights."""
+
+MOST_BYTES = 1e30
 
 LONGEST_TEXT = 4096
-MOST_EVENTS = 1 << 62
+MOST_EVENTS = (1 << 63) - 1
 
 Moment = Annotated[float, Meta(ge=-VAST, le=VAST)]
 Amount = Annotated[float, Meta(ge=0.0, le=MOST)]

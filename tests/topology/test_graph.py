@@ -92,6 +92,15 @@ def test_exports_parse_and_hold_every_edge() -> None:
         graph.export("png")
 
 
+def test_a_record_older_than_all_that_is_remembered_is_not_kept() -> None:
+    graph = CommunicationGraph(max_age=100.0)
+    graph.now = 1000.0
+    assert graph.observe(flow(1.0)).count == 1
+    assert len(graph) == 0
+    graph.observe(flow(1001.0))
+    assert len(graph) == 1
+
+
 def test_since_leaves_out_what_is_older() -> None:
     graph = CommunicationGraph()
     graph.observe(flow(1.0))
