@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from msgspec import to_builtins
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from console.views.tables import listed
 from detection.alert import Alert
 from mininet_tests.scenario.timeline import ScenarioResult, Share, problems
 from policies.language.errors import printable
@@ -68,11 +69,14 @@ def show(console: Console, result: ScenarioResult, outcome: str) -> None:
     if result.alert is not None:
         console.print(_explanation(result.alert))
     console.print(_benign(result.shares))
-    for failure in result.failures[:SHOWN_FAILURES]:
+    failures, left = listed(result.failures, SHOWN_FAILURES)
+    for failure in failures:
         who = f"{failure.request.client} → {failure.request.server}"
         console.print(
             f"  failed: {failure.request.pattern}, {who}: {printable(str(failure.problem))}"
         )
+    if left:
+        console.print(f"  and {left} more failed (in a pipe all are listed)")
     style = "bold red" if problems(result) else "bold green"
     console.print(Panel(Text(outcome, style=style), expand=False, border_style=style))
 
@@ -107,8 +111,8 @@ def _timeline(result: ScenarioResult) -> Table:
         rows.append((seen.last_through, "last hostile packet through", arrived))
     table = Table(title="Timeline", title_justify="left", box=None, pad_edge=False)
     table.add_column("seconds", justify="right")
-    table.add_column("what", style="bold")
-    table.add_column("")
+    table.add_column("what", style="bold", overflow="fold")
+    table.add_column("", overflow="fold")
     for ts, what, detail in sorted(rows, key=lambda row: row[0]):
         table.add_row(f"{ts - start:+.3f}", what, printable(detail))
     return table
@@ -117,14 +121,15 @@ def _timeline(result: ScenarioResult) -> Table:
 def _explanation(alert: Alert) -> Group:
     table = Table(title=f"Why: alert {alert.id}", title_justify="left", box=None, pad_edge=False)
     for name in ("feature", "value", "normal", "adds"):
-        table.add_column(name, justify="left" if name == "feature" else "right")
+        justify: JustifyMethod = "left" if name == "feature" else "right"
+        table.add_column(name, justify=justify, overflow="fold")
     strongest = sorted(alert.features, key=lambda part: -abs(part.contribution))
-    for part in strongest[:SHOWN_FEATURES]:
+    shown, _ = listed(strongest, SHOWN_FEATURES)
+    for part in shown:
         normal = f"{part.low:.3g} to {part.high:.3g}"
         table.add_row(part.feature, f"{part.value:.4g}", normal, f"{part.contribution:+.3f}")
-    rest = sum(part.contribution for part in strongest[SHOWN_FEATURES:])
-    if strongest[SHOWN_FEATURES:]:
-        table.add_row(f"{len(strongest) - SHOWN_FEATURES} more", "", "", f"{rest:+.3f}")
+    if rest := strongest[len(shown) :]:
+        table.add_row(f"{len(rest)} more", "", "", f"{sum(p.contribution for p in rest):+.3f}")
     table.add_row("raw score", "", "", f"{alert.raw:.3f}", style="bold")
     hops = " · ".join(f"{hop.src} → {hop.dst} {hop.service}" for hop in alert.path[-4:])
     return Group(Text(), table, Text(f"path: {hops}" if hops else ""))
