@@ -58,7 +58,7 @@ def why(
     if service is not None and target is None:
         raise CommandError("--service needs --to")
     now = time.time()
-    status = _status(state)
+    status, unanswered = _status(state)
     with opened(state, only_read=True) as store:
         held = in_force(store, state, now)
         if status is not None:
@@ -69,6 +69,8 @@ def why(
         except UnknownEnd as problem:
             raise CommandError(str(problem)) from None
         situation = _situation(store, held, status, origin, other, now)
+    if status is None:
+        situation = replace(situation, unanswered=unanswered)
     found = diagnose(ConnectionQuestion(origin, other, service), situation)
     if as_json:
         data = diagnosis_data(found, situation)
@@ -78,12 +80,12 @@ def why(
         typer.echo(line)
 
 
-def _status(state: Path) -> dict[str, Any] | None:
-    """What the controller reports; None where none runs or answers."""
+def _status(state: Path) -> tuple[dict[str, Any] | None, str]:
+    """What the controller reports; None and the reason where none runs or answers."""
     try:
-        return ask_controller(state, {"do": "status"})
-    except CommandError:
-        return None
+        return ask_controller(state, {"do": "status"}), ""
+    except CommandError as problem:
+        return None, str(problem).partition(";")[0]
 
 
 def _with_hosts(held: InForce, status: dict[str, Any]) -> InForce:

@@ -16,7 +16,7 @@ from console.diagnosis.admission import (
 from console.diagnosis.attachment import attachment
 from console.diagnosis.situation import Diagnosis, Finding, NamedEnd, Situation
 
-NO_CONTROLLER = "no controller runs here: how switches and ports are now is not known"
+NOT_KNOWN = "so how switches and ports are now is not known"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,8 @@ def diagnose(question: ConnectionQuestion, situation: Situation) -> Diagnosis:
 def _findings(question: ConnectionQuestion, situation: Situation) -> Iterator[Finding]:
     origin, target, service = question.origin, question.target, question.service
     if situation.switches is None:
-        yield Finding("unsure", "controller", NO_CONTROLLER, "start `septum run`, or give --state")
+        text = f"{situation.unanswered}, {NOT_KNOWN}"
+        yield Finding("unsure", "controller", text, "start `septum run`, or give --state")
     if situation.problem:
         advice = "`septum status` shows it; new hosts get no rules until it is mended"
         yield Finding("wrong", "rules", situation.problem, advice)

@@ -35,7 +35,7 @@ class SwitchState:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """``switches`` is None where no controller runs. ``dropped`` are packets that were dropped at
+    """``switches`` is None where no controller answers, ``unanswered`` then why. ``dropped`` are packets that were dropped at
     their port because of their source, ``proposed`` decisions that wait for a person, ``flows``
     the newest connections between the two ends in question, oldest first."""
 
@@ -45,6 +45,7 @@ class Situation:
     dropped: tuple[DroppedSource, ...] = ()
     proposed: tuple[Decision, ...] = ()
     flows: tuple[FlowRecord, ...] = ()
+    unanswered: str = "no controller runs"
     problem: str = ""  # why the newest hosts are left out of the rules
 
     def switch(self, number: int) -> SwitchState | None:

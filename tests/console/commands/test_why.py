@@ -38,7 +38,9 @@ def test_without_a_controller_the_state_directory_answers(
     assert elsewhere["cause"]["text"].startswith("c1 is seen on switch 1 port 7")
     assert run(["why", "c3", "--to", "web", "--state", str(state)]) == 0
     out = capsys.readouterr().out
-    assert "no controller runs here" in out and "may use tcp/443 (intent browse)" in out
+    assert (
+        f"no controller runs on {state}, so how" in out and "may use tcp/443 (intent browse)" in out
+    )
 
 
 def test_questions_that_have_no_answer_are_one_line(

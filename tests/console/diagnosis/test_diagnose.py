@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from console.clients.in_force import InForce
-from console.diagnosis.diagnose import NO_CONTROLLER, ConnectionQuestion, diagnose
+from console.diagnosis.diagnose import NOT_KNOWN, ConnectionQuestion, diagnose
 from console.diagnosis.situation import Diagnosis, Situation, SwitchState, UnknownEnd, end_of
 from console.views.diagnosis_text import diagnosis_data, diagnosis_lines
 from policies.compiler import declared_bindings
@@ -260,7 +260,7 @@ def test_what_is_wrong_below_comes_before_the_policy(held: InForce) -> None:
 
 def test_without_a_controller_nothing_is_claimed_of_ports(held: InForce) -> None:
     found = why(held, "c1", "web", "tcp/443", switches=None)
-    assert found.findings[0].text == NO_CONTROLLER
+    assert found.findings[0].text == f"no controller runs, {NOT_KNOWN}"
     assert {each.about for each in found.findings} == {"controller", "segment", "policy", "seen"}
     assert next(iter(diagnosis_lines(found))).endswith("nothing is known to be wrong")
     data = diagnosis_data(found, Situation(NOW, held))
