@@ -35,9 +35,10 @@ class SwitchState:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """``switches`` is None where no controller answers, ``unanswered`` then why. ``dropped`` are packets that were dropped at
-    their port because of their source, ``proposed`` decisions that wait for a person, ``flows``
-    the newest connections between the two ends in question, oldest first."""
+    """``switches`` is None where no controller answers, ``unanswered`` then why. ``dropped`` are
+    packets that were dropped at their port because of their source, ``proposed`` decisions that
+    wait for a person, ``flows`` the newest connections between the two ends in question, oldest
+    first."""
 
     now: float
     held: InForce
