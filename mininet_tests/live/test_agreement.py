@@ -47,11 +47,17 @@ def test_trace_agrees_under_decisions_and_feeds(lab: MakeLab) -> None:
     policy = load_policy([POLICY])
     policy = replace(policy, envelope=Envelope(protected=(Selector(host="db1"),)))
     hosts = {host.name: host for host in policy.hosts}
-    restrictions = [
-        Restriction(1, "quarantine", hosts["lab2"].ips, 600.0),
+    at = {
+        name: ((host.switch, host.port),)
+        for name, host in hosts.items()
+        if host.switch is not None and host.port is not None
+    }
+    restrictions = [  # on addresses, and on ports whoever is there
+        Restriction(1, "quarantine", (), 600.0, at["lab2"]),
         Restriction(2, "isolate", hosts["app1"].ips, 600.0),
         Restriction(3, "rate_limit", hosts["web1"].ips, 600.0),
-        Restriction(4, "rate_limit", hosts["app1"].ips, 600.0),
+        Restriction(4, "rate_limit", (), 600.0, at["app1"]),
+        Restriction(5, "isolate", (), 600.0, at["web2"]),
     ]
     lists = (
         ("deny", Mode.ENFORCE, ["10.0.6.0/30", "fd00:6::/127"]),

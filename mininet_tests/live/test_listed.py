@@ -31,8 +31,8 @@ intents:
   - {name: rescue, from: web, to: any, services: [udp/7022], tier: emergency}
 defaults: {action: deny, mode: enforce}
 feeds:
-  - {name: deny-list, path: deny.txt, format: cidr-list, mode: enforce, refresh: 1h}
-  - {name: watch-list, path: watch.txt, format: cidr-list, mode: audit, refresh: 1h}
+  - {name: deny-list, path: deny.txt, format: cidr-list, mode: enforce, may_list_own: true}
+  - {name: watch-list, path: watch.txt, format: cidr-list, mode: audit, may_list_own: true}
 """
 OTHERS = "".join(f"91.{n >> 8}.{n & 255}.0/25\n" for n in range(5_000))
 

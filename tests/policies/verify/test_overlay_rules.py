@@ -30,6 +30,9 @@ HELD = (
     Restriction(1, "quarantine", HOSTS[0].ips, NOW + 60),
     Restriction(2, "isolate", HOSTS[1].ips, NOW + 60),
     Restriction(3, "rate_limit", HOSTS[2].ips, NOW + 60),
+    Restriction(4, "quarantine", (), NOW + 60, ((1, 4),)),
+    Restriction(5, "isolate", (), NOW + 60, ((2, 5),)),
+    Restriction(6, "rate_limit", (), NOW + 60, ((1, 6),)),
 )
 FEEDS = (
     FeedBlock("a", Mode.ENFORCE, fewest([prefix_of(ip_network("198.51.100.0/25"))])),
