@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from response.asker import Peer
+from response.private_state import check_state
 
 CONTROLLER_SOCKET = "controller.sock"
 ANALYSIS_SOCKET = "analysis.sock"
@@ -44,6 +45,7 @@ def listen_locally(state: Path, name: str, backlog: int) -> socket.socket:
 
 def connect_to(state: Path, name: str, timeout: float) -> socket.socket:
     """As `connect_locally`, for a connection that lasts."""
+    check_state(state)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
@@ -57,7 +59,8 @@ def connect_to(state: Path, name: str, timeout: float) -> socket.socket:
 
 @contextmanager
 def connect_locally(state: Path, name: str, timeout: float) -> Iterator[socket.socket]:
-    """A connection to socket ``name`` in ``state``. Raises OSError without a listener."""
+    """A connection to socket ``name`` in ``state``. Raises OSError without a listener, and
+    StateRefused where the directory is not the user's alone."""
     with connect_to(state, name, timeout) as connection:
         yield connection
 

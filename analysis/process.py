@@ -21,6 +21,7 @@ from analysis.composition import PolicyFollower, compose
 from analysis.event_loop import MAX_CONNECTIONS, EventLoop, log_line, one_line
 from analysis.local_socket import ANALYSIS_SOCKET, listen_locally
 from analysis.options import read_options
+from response.private_state import make_state
 from topology.gc_tuning import collect_rarely
 
 LOCK_WAIT = 15.0  # seconds for the process of a controller that just ended to finish
@@ -35,7 +36,7 @@ def lock_state(state: Path) -> int:
 
     The lock ends with the process. Raises `StartError` after `LOCK_WAIT` seconds.
     """
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state(state)
     handle = os.open(state / "analysis.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     until = time.monotonic() + LOCK_WAIT
     while True:

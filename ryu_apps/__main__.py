@@ -21,6 +21,7 @@ except ImportError as error:  # no OpenFlow library: it says which to install
 
 patch_standard_library()
 
+from response.private_state import StateRefused  # noqa: E402
 from response.state.store import StoreError  # noqa: E402
 from ryu_apps.launcher import LaunchError, LaunchSettings, launch  # noqa: E402
 
@@ -29,7 +30,7 @@ def main(start: Callable[[LaunchSettings], None] = launch) -> int:
     """``start`` runs the controller with its settings."""
     try:
         start(LaunchSettings.from_json(sys.argv[1]))
-    except (LaunchError, StoreError, OSError) as error:
+    except (LaunchError, StateRefused, StoreError, OSError) as error:
         if os.environ.get("SEPTUM_DEBUG"):
             raise
         print(f"septum: {_one_line(error)}", file=sys.stderr)

@@ -24,6 +24,7 @@ from analysis.options import AnalysisOptions
 from policies.compiler import CompileError
 from policies.compiler.switches_file import Switches, read_switches
 from policies.language.errors import PolicyError
+from response.private_state import kept_key, make_state
 from response.state.policy_versions import VersionError, Versions, at_start
 from response.state.store import Store
 from ryu_apps import runtime
@@ -79,7 +80,7 @@ def launch(
     Raises LaunchError, StoreError or OSError before anything is changed.
     """
     state = Path(settings.state)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_state(state)
     lock = _lock(state)
     tls = _tls(settings)
     for port in (settings.port, settings.ssl_port):
@@ -250,21 +251,9 @@ def _switches(path: str | None) -> Switches:
 
 def _owner(state: Path) -> int:
     """Our mark on switches, from 1 to 2**48 - 1."""
-    return int.from_bytes(_kept(state / "owner.id", 6), "big") or 1
+    return int.from_bytes(kept_key(state / "owner.id", 6, secrets.token_bytes), "big") or 1
 
 
 def _secret(state: Path) -> bytes:
     """The key of link discovery frames."""
-    return _kept(state / "discovery.key", 32)
-
-
-def _kept(path: Path, size: int) -> bytes:
-    """Random bytes, made once and read again at a restart."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        key = secrets.token_bytes(size)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(key)
-        return key
+    return kept_key(state / "discovery.key", 32, secrets.token_bytes)

@@ -14,6 +14,7 @@ from analysis.collector.flow_collector import FlowCollector
 from analysis.collector.process import CollectorProcess, listening
 from console.clients.state_directory import DEFAULT_STATE, State
 from console.errors import CommandError
+from response.private_state import check_state
 
 
 def register(app: typer.Typer) -> None:
@@ -48,7 +49,7 @@ def collect(
         raise CommandError(
             f"{host} is not loopback: name the exporters to listen to with --exporter ADDRESS"
         )
-    if not (state / "septum.db").exists():
+    if not (check_state(state) / "septum.db").exists():
         raise CommandError(f"{state}: no state directory of a controller; give its --state")
     try:
         listener = listening(host, port)

@@ -6,7 +6,6 @@ copy of the record be checked there.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
+from response.private_state import read_private, write_new
+
 KEY_FILE = "audit.key"
 KEY_BYTES = 32
+MOST_BYTES = 1024  # of the file, more than any key has
 
 
 class KeyProblem(Exception):
@@ -51,12 +53,8 @@ def signer_of(state: Path, draw: Callable[[int], bytes] | None = None) -> Signer
     path = state / KEY_FILE
     try:
         if draw is not None and not path.exists():
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "w", encoding="ascii") as file:
-                file.write(draw(KEY_BYTES).hex() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        return Signer(bytes.fromhex(path.read_text("ascii")))
+            write_new(path, draw(KEY_BYTES).hex().encode() + b"\n")
+        return Signer(bytes.fromhex(read_private(path, MOST_BYTES).decode("ascii")))
     except FileNotFoundError:
         return None
     except OSError as problem:

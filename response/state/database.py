@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from response.audit import checkpoints
+from response.private_state import check_state, make_state
 from response.state import schema
 from response.state.database_connection import DatabaseConnection, StoreDamaged, StoreError
 
@@ -49,7 +50,7 @@ class Database:
         Raises `StoreError` when the directory holds no state, or one that this
         version cannot read.
         """
-        path = Path(directory) / FILE
+        path = check_state(Path(directory)) / FILE
         if not path.exists() or path.stat().st_size == 0:
             if not create and not path.exists():
                 raise _no_state(directory)
@@ -78,7 +79,7 @@ class Database:
         something and the directory cannot be written, or the layout is an older one.
         Raises `StoreError`.
         """
-        path = Path(directory) / FILE
+        path = check_state(Path(directory), evidence=True) / FILE
         if not path.exists():
             raise _no_state(directory)
         log, shared = (path.with_name(f"{FILE}-{each}") for each in ("wal", "shm"))
@@ -206,7 +207,7 @@ def _no_state(directory: Path | str) -> StoreError:
 def _make_private(path: Path) -> None:
     """The directory and an empty database that only their owner may read."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_state(path.parent)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as problem:
         raise StoreError(f"{path.parent}: cannot be made: {problem.strerror}") from None

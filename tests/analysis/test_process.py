@@ -248,7 +248,6 @@ def test_what_an_exporter_alone_says_is_proposed(controller: ControllerEnd) -> N
     stopped = threading.Event()
     process = CollectorProcess(FlowCollector(), listener, controller.state, lambda line: None)
     thread = threading.Thread(target=process.serve, args=(stopped.is_set,))
-    thread.start()
     try:
         begun = time.time() - BOOTED - 20
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as exporter:
@@ -259,6 +258,7 @@ def test_what_an_exporter_alone_says_is_proposed(controller: ControllerEnd) -> N
                 )
                 exporter.sendto(ipfix([row], number - 8), listener.getsockname())
             exporter.sendto(b"nonsense", listener.getsockname())
+        thread.start()  # all of it waits in the socket: the first counts written are whole
         store = Store.open(controller.state, 0.0)
         until = time.monotonic() + 30
         while not store.decisions("proposed") and time.monotonic() < until:

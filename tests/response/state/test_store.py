@@ -222,6 +222,7 @@ def test_no_state_and_unreadable_state_are_one_line(tmp_path: Path) -> None:
         Store.open(tmp_path, 1.0, create=False)
     assert "\n" not in str(missing.value)
     (tmp_path / store.FILE).write_bytes(b"not a database, but long enough to look at" * 50)
+    (tmp_path / store.FILE).chmod(0o600)
     with pytest.raises(StoreError, match="is damaged: file is not a database"):
         Store.open(tmp_path, 1.0)
 
