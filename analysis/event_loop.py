@@ -18,9 +18,9 @@ from analysis.composition import Composed, PolicyFollower
 from analysis.fault_log import FaultLog
 from analysis.feed_service import FeedService
 from analysis.local_socket import peer_of
+from analysis.storage import storage_line
 from policies.language.errors import PolicyError
 from response.asker import Peer, check_claim
-from response.feed_listing import ListFeed
 from response.ipc import messages as m
 from response.ipc.framing import AnyMessage, Decoder, FramingError, encode, framed
 from response.state.policy_versions import VersionError
@@ -30,7 +30,7 @@ TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
 BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
 MAX_CONNECTIONS = 16  # of people who ask
-FROM_OTHERS = (m.Ready, m.Unsent, m.Command, ListFeed, m.Ask, m.FlowsCollected, m.Answer)
+FROM_OTHERS = (m.Reply, m.Unsent, m.Ask, m.FlowsCollected, m.Answer)
 MAX_REQUEST = 64 * 1024  # bytes
 
 
@@ -62,8 +62,12 @@ class EventLoop:
             state, composed.policy, composed.store, composed.audit, log_line, self._open_files
         )
         self._hold: str | None = None
+        self._storage_problem: str | None = None
         self.faults = FaultLog(log_line, time.monotonic)
-        self._work = (self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot)
+        self._work = (
+            self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot,
+            self._storage_now,
+        )  # fmt: skip
 
     def serve(self, model: str) -> None:
         """Run until the controller closes its side, or `stop`."""
@@ -76,6 +80,7 @@ class EventLoop:
         self._log_hold()
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
         self._seal(now)
+        self._report_storage(now)
         due = time.monotonic() + TICK
         while self._open:
             for key, events in self._selector.select(max(0.0, due - time.monotonic())):
@@ -90,6 +95,7 @@ class EventLoop:
         self._feeds.close()
         self._analysis.finish(time.time())
         self._seal(time.time(), ending=True)
+        self._report_storage(time.time())
 
     def stop(self, *_: object) -> None:
         self._open = False
@@ -113,6 +119,9 @@ class EventLoop:
 
     def _snapshot(self) -> None:
         self._keep_snapshot(time.time())
+
+    def _storage_now(self) -> None:
+        self._report_storage(time.time())
 
     def _dispatch(self, ready: socket.socket, events: int) -> None:
         if ready is self._requests_socket:
@@ -196,7 +205,10 @@ class EventLoop:
     def _keep_snapshot(self, now: float) -> None:
         """Store a model snapshot at intervals; a forked copy writes it without blocking."""
         if self._copy is None and self._analysis.snapshots.due(now):
-            self._copy = BackgroundCopy(self._analysis.snapshots.take, self._open_files())
+            try:
+                self._copy = BackgroundCopy(self._analysis.snapshots.take, self._open_files())
+            except OSError as problem:
+                log_line(f"what was learned could not be kept: {one_line(problem)}")
         elif self._copy is not None:
             done, data = self._copy.result()
             if done:
@@ -204,14 +216,28 @@ class EventLoop:
                 if data is None:
                     log_line("what was learned could not be kept; trying again later")
                 else:
-                    self._analysis.snapshots.keep(data, now)
+                    try:
+                        self._analysis.snapshots.keep(data, now)
+                    except StoreError as problem:
+                        self._analysis.not_stored("models", problem, now)
+
+    def _report_storage(self, now: float) -> None:
+        """Tell the controller, and the log, whether the store takes what it is given."""
+        report = self._analysis.storage.report(now)
+        if report is not None:
+            if (report.problem is None) != (self._storage_problem is None) or not self._open:
+                log_line(storage_line(report))
+            self._storage_problem = report.problem
+            self._send([report])
 
     def _seal(self, now: float, ending: bool = False) -> None:
-        """Write an audit checkpoint when due; a failed one is retried."""
+        """Write an audit checkpoint when due; a failed one is retried when there is room again."""
+        if self._analysis.storage.problem is not None:
+            return
         try:
             self._audit.seal(now, ending)
         except (StoreError, OSError) as problem:
-            log_line(f"the audit's checkpoint cannot be written: {one_line(problem)}")
+            self._analysis.not_stored("checkpoints", problem, now)
 
     def _open_files(self) -> tuple[int, ...]:
         """What belongs to this process alone: its sockets, and the lock that makes it the one

@@ -76,7 +76,7 @@ class FeedService:
         self._to_withdraw = list(self._keeper.gone)
         self._archive.forget(n for n in self._archive.records() if not self._keeper.has(n))
         for record in self._keeper.records():
-            self._archive.keep(record)
+            self._keep(record)
 
     def use_policy(self, policy: Policy) -> None:
         """Follow another policy; feeds that it no longer has are withdrawn at the next tick."""
@@ -85,7 +85,7 @@ class FeedService:
         self._to_withdraw += gone
         self._archive.forget(gone)
         for record in self._keeper.records():
-            self._archive.keep(record)
+            self._keep(record)
 
     def hear(self, message: m.Message, now: float) -> None:
         """Update the addresses that must not be listed, which change with hosts and switches."""
@@ -154,6 +154,12 @@ class FeedService:
             self._say(f"feed {block.feed}: not stored for a restart: {problem}")
         return message
 
+    def _keep(self, record: FeedRecord) -> None:
+        try:
+            self._archive.keep(record)
+        except OSError as problem:
+            self._say(f"feed {record.name}: not stored for a restart: {problem.strerror}")
+
     def _report(self, now: float, data: dict[str, Any]) -> None:
         try:
             self._audit.append(now, "feed", data)
@@ -175,7 +181,11 @@ class FeedService:
                 return dumps(FeedRefresh(f"it needs more than {MEMORY >> 30} GiB of memory"))
 
         limits = ChildLimits(MEMORY, CPU_SECONDS)
-        running = BackgroundCopy(child, self._handles(), limits)
+        try:
+            running = BackgroundCopy(child, self._handles(), limits)
+        except OSError as problem:
+            self._take(work, dumps(FeedRefresh(f"cannot begin: {problem.strerror}")), now)
+            return
         self._running.append(_Running(work, running, time.monotonic() + DEADLINE))
 
     def _take(self, work: Work, data: bytes | None, now: float) -> list[FeedBlock]:
@@ -191,7 +201,7 @@ class FeedService:
         except ValueError as problem:  # a `FeedError`, or bytes that are no outcome
             failed = self._keeper.failed(work, str(problem), now, held)
             if failed is not None:
-                self._archive.keep(failed)
+                self._keep(failed)
                 if failed.error != work.record.error:
                     told = {
                         "feed": failed.name,
@@ -204,7 +214,7 @@ class FeedService:
         record = self._keeper.done(work, answer, loaded, now)
         if record is None:
             return []
-        self._archive.keep(record)
+        self._keep(record)
         if _differs(record, work.record):
             self._report(now, _told(record))
             self._say(

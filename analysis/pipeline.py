@@ -1,41 +1,38 @@
 """From a record to a decision: the pure pipeline of the analysis.
 
 `Analysis` takes messages from the controller and returns commands. It reads no clock and opens no
-socket: `analysis.event_loop` does, or the controller itself when it runs inline.
+socket: `analysis.event_loop` does, or the controller itself when it runs inline. While the store
+cannot be written, detection goes on; see `analysis.storage`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
 from analysis.collector.known_connections import KnownConnections
 from analysis.controller_events import note_event
-from analysis.model_requests import answer_about_model
-from analysis.snapshots import ModelSnapshots
+from analysis.host_decisions import HostDecisions
+from analysis.models.model_requests import answer_about_model
+from analysis.models.snapshots import ModelSnapshots
+from analysis.storage import MAX_UNSAVED, Storage
 from detection.alert import Alert
 from detection.alerting.spoofing import SpoofingPorts
 from policies.model import Policy
-from policies.semantics.host_addresses import own_networks
 from response.audit.event_counters import EventCounters
 from response.audit.log import Audit
-from response.decision import MACHINE, Port
 from response.decisions.answers import Done
-from response.decisions.authorization import Authorization
 from response.decisions.bandit import ActionLearner
 from response.decisions.hold import HOLD, set_hold
-from response.decisions.host_following import follow_hosts
-from response.decisions.lifecycle import Lifecycle
-from response.decisions.responder import Responder
-from response.decisions.reward_ledger import RewardLedger
-from response.decisions.rewards import review_of
 from response.ipc import messages as m
+from response.state.database_connection import StoreError
 from response.state.interfaces import EXPORTERS, StateStore, StoredFlow, SuspectDetector
 from response.state.model_versions import ModelVersions
-from topology.records import Binding, FlowRecord
+from topology.records import FlowRecord
 
 RECENT = 20_000
 """Records kept in memory so that an alert's evidence can be written down with it."""
@@ -47,6 +44,9 @@ WAITING_FLOWS = 50
 """Written down together: less than a millisecond, in which no record is looked at."""
 
 NO_HOST = "whose host is on that port is not known; the last packet: {}"
+
+ONLY_READ = ("model-health", "model-report")
+"""Requests that change nothing."""
 
 COUNTS_EVERY = 10.0  # seconds between audit entries that only count things
 EXPORTERS_EVERY = 5.0  # seconds between writings of what exporters of flows have sent
@@ -75,10 +75,12 @@ class Analysis:
         self._audit = audit
         self._adapt = adapt
         self._models = models
+        self.storage = Storage()
+        self._held_by: str | None = None
         self._host_names_saved = False
-        self._set_authorization(policy, store.bindings())
-        self._lifecycle = Lifecycle(store, audit, now)
-        self._reward_ledger = RewardLedger(store, audit, learner or ActionLearner())
+        self._decisions = HostDecisions(
+            policy, detector, store, audit, adapt, learner or ActionLearner(), now
+        )
         self._recent: dict[int, FlowRecord] = {}
         self._unsaved_flows: list[StoredFlow] = []
         self._event_counters = EventCounters(now)
@@ -87,10 +89,6 @@ class Analysis:
         self._exporters_due = now
         self.snapshots = ModelSnapshots(detector, store, models, now)
         self._ledger_due = now + COUNTS_EVERY
-        self._responder = Responder(
-            store, audit, self._lifecycle, self._reward_ledger, detector, adapt
-        )
-        self._update_learning([m.Enforce(decision) for decision in self._lifecycle.active()])
 
     # -- what the process around calls -----------------------------------------
 
@@ -98,15 +96,15 @@ class Analysis:
         """Return what the controller may have missed. Call it once, when it takes commands."""
         ended = self.tick(now)
         sent = {command.decision.id for command in ended}
-        commands = [each for each in self._lifecycle.resent(now) if each.decision.id not in sent]
-        active = [d.id for d in self._lifecycle.active()]
-        self._audit.append(
-            now, "started", {"adapt": self._adapt, "active": active, "hold": self.hold}
-        )
+        commands = [each for each in self._decisions.restated(now) if each.decision.id not in sent]
+        active = [d.id for d in self._decisions.lifecycle.active()]
+        started = {"adapt": self._adapt, "active": active, "hold": self.hold}
+        self._write_down(partial(self._audit.append, now, "started", started), now)
         return ended + commands
 
     def step(self, message: m.Message, now: float) -> list[m.Command]:
-        """Process one message. Commands are stored before they are returned."""
+        """Process one message. Commands are stored before they are returned; what cannot be
+        stored waits or is counted in `storage`."""
         match message:
             case m.RecordsSeen(records, lost):
                 self._event_counters.lost += lost
@@ -114,17 +112,19 @@ class Analysis:
                     self._known_connections.note(record)
                 return self._process_records(records, now)
             case m.HostsChanged(bindings):
-                self._set_authorization(self._policy, bindings)
-                return self._update_addresses(now)
+                self._decisions.authorize(self._decisions.policy, bindings)
+                self._host_names_saved = False
+                return self._stored(lambda: self._decisions.update_addresses(self.hold, now), now)
             case m.SpoofsSeen(spoofs):
                 self._event_counters.add_spoofs(spoofs)
                 for spoof in spoofs:
                     if (alert := self._spoofing_ports.step(spoof)) is not None:
-                        self._responder.note(alert, NO_HOST.format(spoof.reason))
+                        reason = NO_HOST.format(spoof.reason)
+                        self._write_down(partial(self._decisions.note, alert, reason), now)
             case m.HostPlaced(ts, what, binding):
                 self._event_counters.add_host(ts, what, binding)
             case m.RulesConfirmed():
-                self._lifecycle.confirm(message)
+                self._write_down(lambda: self._decisions.lifecycle.confirm(message), now)
             case (
                 m.SwitchChanged()
                 | m.LinkChanged()
@@ -132,7 +132,7 @@ class Analysis:
                 | m.PolicyConfirmed()
                 | m.PolicyEvents()
             ):
-                note_event(self._store, self._audit, message, now)
+                self._write_down(partial(note_event, self._store, self._audit, message, now), now)
         return []
 
     def collect(self, collected: m.FlowsCollected, now: float) -> list[m.Command]:
@@ -140,71 +140,68 @@ class Analysis:
         if now >= self._exporters_due:
             self._exporters_due = now + EXPORTERS_EVERY
             counts = msgspec.json.encode(msgspec.structs.replace(collected, records=()))
-            self._store.set_meta(EXPORTERS, counts.decode())
+            self._stored(partial(self._store.set_meta, EXPORTERS, counts.decode()), now)
         return self._process_records(self._known_connections.new_ones(collected), now)
 
     def tick(self, now: float) -> list[m.Command]:
         """End what has expired and write what has gathered. Call it a few times a second."""
-        commands: list[m.Command] = []
-        for decision, command in self._lifecycle.expire(now):
-            self._reward_ledger.close(
-                decision.id, review_of(decision), now, done=command is not None
-            )
-            if command is not None:
-                commands.append(command)
-        self._update_learning(commands)
-        if commands:  # an address that two hosts had may be under the other one's decision now
-            commands += self._update_addresses(now)
-        if not self._host_names_saved:
-            self._host_names_saved = True
-            self._store.save_host_names(self._authorization.names())
-        self._write_flows()
-        if now >= self._ledger_due:
-            self._ledger_due = now + COUNTS_EVERY
-            self._reward_ledger.write(now)
-        if self._event_counters.due(now, COUNTS_EVERY):
-            for kind, data in self._event_counters.take(now):
-                self._audit.append(now, kind, data)
+        if self.storage.problem is not None:
+            return self._try_again(now) if self.storage.due(now) else []
+        commands = self._stored(lambda: self._decisions.end_expired(self.hold, now), now)
+        self._stored(partial(self._write_gathered, now), now)
         return commands
 
     def finish(self, now: float) -> None:
         """Store all unsaved state, before the process ends."""
-        self._write_flows()
-        self._reward_ledger.write(now)
-        for kind, data in self._event_counters.take(now):
-            self._audit.append(now, kind, data)
-        self.snapshots.finish(now)
+        if self.storage.problem is not None:
+            self._try_again(now)
+        try:
+            self._write_flows()
+            self._decisions.ledger.write(now)
+            self._write_counters(now)
+            self.snapshots.finish(now)
+        except StoreError as problem:
+            self.storage.failed(problem, now)
+            self.storage.lose("connections", len(self._unsaved_flows))
+            self.storage.lose("entries", len(self.storage.waiting()))
+            self.storage.lose("models")
 
     @property
     def active_count(self) -> int:
-        return len(self._lifecycle.active())
+        return len(self._decisions.lifecycle.active())
 
     def use_policy(self, policy: Policy, now: float) -> list[m.Command]:
         """Switch to another policy; a decision it would not permit is released."""
-        self._set_authorization(policy, self._bindings)
-        commands: list[m.Command] = []
-        for decision in self._lifecycle.active():
-            reason = self._authorization.forbids(decision)
-            if reason is not None:
-                done = self._lifecycle.release(
-                    decision.id, MACHINE, now, f"policy changed: {reason}"
-                )
-                self._reward_ledger.close(decision.id, "", now)
-                commands.extend(done.commands)
-        self._update_learning(commands)
-        return commands + self._update_addresses(now)
+        self._decisions.authorize(policy, self._decisions.bindings)
+        self._host_names_saved = False
+        return self._stored(lambda: self._decisions.end_forbidden(self.hold, now), now)
 
     # -- what people ask -------------------------------------------------------
 
     def ask(self, ask: m.Ask, now: float) -> Done:
-        """Do what a person asked for; see `response.ipc.messages.Ask`."""
+        """Do what a person asked for; see `response.ipc.messages.Ask`. What cannot be stored is
+        not done."""
+        again = [] if self.storage.problem is None else self._try_again(now)
+        try:
+            with ExitStack() as stack:
+                if ask.what not in ONLY_READ:
+                    stack.enter_context(self._store.transaction())
+                done = self._ask(ask, now)
+        except StoreError as problem:
+            self._fail(problem, now)
+            done = Done(False, f"not stored, so nothing is done: {self.storage.problem}")
+        return replace(done, commands=(*again, *done.commands))
+
+    def _ask(self, ask: m.Ask, now: float) -> Done:
         match ask.what:
             case "approve":
                 return self.approve(ask.decision, ask.by, now)
             case "reject":
                 return self.reject(ask.decision, ask.by, now)
             case "extend":
-                return self._lifecycle.extend(ask.decision, ask.seconds, ask.by, now, ask.note)
+                return self._decisions.lifecycle.extend(
+                    ask.decision, ask.seconds, ask.by, now, ask.note
+                )
             case "release":
                 return self.release(ask.decision, ask.by, now, ask.note)
             case "hold" | "resume":
@@ -216,60 +213,54 @@ class Analysis:
         return Done(False, f"{ask.what}: no such request")
 
     def approve(self, decision_id: str, by: str, now: float) -> Done:
-        proposal = self._store.decision(decision_id)
-        forbidden = own = None
-        whole: tuple[Port, ...] = ()
-        if proposal is not None:
-            known = self._authorization
-            forbidden = known.forbids(proposal) or known.protected_on(proposal.taken)
-            own = known.still_of(proposal)
-            if proposal.scope == "host":
-                whole = known.ports_of(own)
-        done = self._lifecycle.approve(decision_id, by, now, forbidden, own, whole)
-        self._update_learning(done.commands)
-        for command in done.commands:
-            if isinstance(command, m.Release):
-                self._reward_ledger.close(command.decision.id, "", now)
-        return done
+        return self._decisions.approve(decision_id, by, now)
 
     def reject(self, decision_id: str, by: str, now: float) -> Done:
-        with self._store.transaction():
-            done = self._lifecycle.reject(decision_id, by, now)
-            if done.ok:
-                self._reward_ledger.close(decision_id, "undone", now)
-        return done
+        return self._decisions.reject(decision_id, by, now)
 
     def release(self, decision_id: str, by: str, now: float, note: str = "") -> Done:
-        reason = f"released by {by}" + (f": {note}" if note else "")
-        with self._store.transaction():
-            done = self._lifecycle.release(decision_id, by, now, reason)
-            for command in done.commands:
-                self._reward_ledger.close(decision_id, review_of(command.decision), now)
-        self._update_learning(done.commands)
-        return replace(done, commands=(*done.commands, *self._update_addresses(now)))
+        return self._decisions.release(decision_id, by, now, note, self.hold)
 
     @property
     def hold(self) -> str | None:
-        """Who put automatic action on hold, or None."""
-        return self._store.meta(HOLD)
+        """Who put automatic action on hold, or None; as last read where it cannot be."""
+        try:
+            self._held_by = self._store.meta(HOLD)
+        except StoreError as problem:
+            if self.storage.problem is None:
+                self.storage.failed(problem, 0.0)
+        return self._held_by
 
     # -- one record ------------------------------------------------------------
 
     def _process_records(self, records: Iterable[FlowRecord], now: float) -> list[m.Command]:
         """What a flood of alerts needs is written in one transaction, and is on disk before
-        any command of it leaves."""
+        any command of it leaves. Where it cannot be, the alerts are counted."""
         commands: list[m.Command] = []
-        with ExitStack() as stack:
-            begun = False
-            for record in records:
-                alert = self._score(record)
-                if alert is not None:
-                    if not begun:
-                        stack.enter_context(self._store.transaction())
-                        begun = True
-                    commands += self._respond(alert, now)
-        if len(self._unsaved_flows) >= WAITING_FLOWS and not commands:
-            self._write_flows()
+        alerts, rest = 0, iter(records)
+        try:
+            with ExitStack() as stack:
+                for record in rest:
+                    alert = self._score(record)
+                    if alert is not None:
+                        alerts += 1
+                        if self.storage.problem is not None:
+                            continue
+                        if alerts == 1:
+                            stack.enter_context(self._store.transaction())
+                        commands += self._respond(alert, now)
+        except StoreError as problem:
+            self._fail(problem, now)
+            commands = []
+            alerts += sum(self._score(record) is not None for record in rest)
+        if self.storage.problem is not None:
+            self.storage.lose("alerts", alerts)
+            over = len(self._unsaved_flows) - MAX_UNSAVED
+            if over > 0:
+                del self._unsaved_flows[:over]
+                self.storage.lose("connections", over)
+        elif len(self._unsaved_flows) >= WAITING_FLOWS and not commands:
+            self._stored(self._write_flows, now)
         return commands
 
     def _score(self, record: FlowRecord) -> Alert | None:
@@ -277,49 +268,81 @@ class Analysis:
         self._recent[scored.row] = record
         self._recent.pop(scored.row - RECENT, None)
         self._unsaved_flows.append(StoredFlow(record, scored.score))
-        self._reward_ledger.see(record)
+        self._decisions.ledger.see(record)
         return scored.alert
 
     def _respond(self, alert: Alert, now: float) -> list[m.Command]:
         evidence = tuple(
             self._recent[r] for r in alert.records[-MAX_EVIDENCE:] if r in self._recent
         )
-        commands = self._responder.respond(alert, evidence, self._authorization, self.hold, now)
-        self._update_learning(commands)
-        return commands
+        return self._decisions.respond(alert, evidence, self.hold, now)
 
-    def _update_addresses(self, now: float) -> list[m.Command]:
-        """Decisions go with the host; nothing is learned from what is on a port that one takes."""
-        held = self.hold is not None
-        commands = follow_hosts(self._lifecycle, self._authorization, self._store, held, now)
-        self._update_learning(commands)
-        for decision in self._lifecycle.active():
-            for address in self._authorization.identities(decision.taken):
-                self._detector.suspend(address)
-        return commands
+    # -- what gathers ----------------------------------------------------------
 
-    # -- small things ----------------------------------------------------------
+    def _write_gathered(self, now: float) -> None:
+        if not self._host_names_saved:
+            self._store.save_host_names(self._decisions.host_names())
+            self._host_names_saved = True
+        self._write_flows()
+        if now >= self._ledger_due:
+            self._ledger_due = now + COUNTS_EVERY
+            self._decisions.ledger.write(now)
+        if self._event_counters.due(now, COUNTS_EVERY):
+            self._write_counters(now)
 
-    def _set_authorization(self, policy: Policy, bindings: tuple[Binding, ...]) -> None:
-        self._policy, self._bindings = policy, bindings
-        self._authorization = Authorization(policy, bindings)
-        self._detector.include(own_networks(policy, bindings))
-        self._host_names_saved = False
-
-    def _update_learning(self, commands: Iterable[m.Command]) -> None:
-        """Exclude hosts under a decision from learning until it ends."""
-        for command in commands:
-            if isinstance(command, m.Release):
-                decision = command.decision
-                here = self._authorization.identities(decision.taken)
-                for address in (*decision.addresses, *here):
-                    self._detector.resume(address)
-        for command in commands:
-            if isinstance(command, m.Enforce):
-                for address in command.decision.addresses:
-                    self._detector.suspend(address)
+    def _write_counters(self, now: float) -> None:
+        for kind, data in self._event_counters.take(now):
+            self._write_down(partial(self._audit.append, now, kind, data), now)
 
     def _write_flows(self) -> None:
         if self._unsaved_flows:
-            waiting, self._unsaved_flows = self._unsaved_flows, []
-            self._store.append_flows(waiting)
+            self._store.append_flows(self._unsaved_flows)
+            self._unsaved_flows = []
+
+    # -- a store that cannot be written ----------------------------------------
+
+    def not_stored(self, what: str, problem: Exception, now: float) -> None:
+        """Something of the process around could not be stored."""
+        self.storage.lose(what)
+        self._fail(problem, now)
+
+    def _stored(self, work: Callable[[], list[m.Command] | None], now: float) -> list[m.Command]:
+        """The commands of ``work``; none while they cannot be stored: `_try_again` makes up."""
+        if self.storage.problem is not None:
+            return []
+        try:
+            return work() or []
+        except StoreError as problem:
+            self._fail(problem, now)
+            return []
+
+    def _write_down(self, write: Callable[[], object], now: float) -> None:
+        if self.storage.problem is None:
+            try:
+                write()
+                return
+            except StoreError as problem:
+                self._fail(problem, now)
+        self.storage.hold_back(write)
+
+    def _fail(self, problem: Exception, now: float) -> None:
+        """Nothing was stored, so nothing was changed: what this process knows is as the store."""
+        self.storage.failed(problem, now)
+        with suppress(StoreError):
+            self._decisions.load(now)
+
+    def _try_again(self, now: float) -> list[m.Command]:
+        """Store what waited, in one transaction; then say again what holds, and catch up."""
+        try:
+            with self._store.transaction():
+                self._audit.append(now, "storage", self.storage.lost_now(now))
+                for write in self.storage.waiting():
+                    write()
+                self._store.append_flows(self._unsaved_flows)
+            self._decisions.load(now)
+        except StoreError as problem:
+            self._fail(problem, now)
+            return []
+        self._unsaved_flows = []
+        self.storage.recovered()
+        return self._stored(lambda: self._decisions.catch_up(self.hold, now), now)

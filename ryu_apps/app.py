@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from policies.semantics import retained_intents
-from response.ipc.messages import Message, OwnAddresses, Ready, Reply
+from response.ipc.messages import Message, OwnAddresses, Ready, Reply, StorageChanged
 from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
 from response.state.store import StoreError
@@ -120,6 +119,8 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.control = ControlServer(settings.state, partial(handle, self), self.supervisor)
         self._announced_ready = False
         self._looked, self._started = 0.0, time.time()
+        self.storage_problem: str | None = None  # why the store takes nothing
+        self.analysis_storage: StorageChanged | None = None
         self._unsaved: dict[str, Callable[[], None]] = {}
         self._save_at = 0.0
         self.listener = Listener(self._tap, self._send_collected, self.supervisor)
@@ -185,16 +186,26 @@ class SeptumApp(Application):  # type: ignore[misc]
                 case Log(level, text):
                     LOG.log(level, "%s", text)
 
+    @property
+    def unsaved(self) -> list[str]:
+        """What a restart would not know."""
+        return sorted(self._unsaved)
+
     def _save(self) -> None:
         """Save what a restart must know; a store that is busy or full is tried again."""
         for what, save in list(self._unsaved.items()):
             try:
                 save()
-            except (sqlite3.Error, StoreError) as error:
-                LOG.warning("%s cannot be saved yet: %s", what, error)
+            except StoreError as error:
+                if self.storage_problem is None:
+                    LOG.error("%s cannot be saved yet, nor what comes: %s", what, error)
+                self.storage_problem = str(error)
                 self._save_at = time.monotonic() + SAVE_AGAIN
                 return
             del self._unsaved[what]
+        if self.storage_problem is not None:
+            LOG.warning("there is room in the store again; everything is saved")
+            self.storage_problem = None
 
     # -- Ryu's events ---------------------------------------------------------
 
@@ -274,7 +285,11 @@ class SeptumApp(Application):  # type: ignore[misc]
         return [*self.core.greeting(time.time()), own, self.rollout.events()]
 
     def _reply_received(self, message: Reply) -> None:
-        if not isinstance(message, Ready):
+        if isinstance(message, StorageChanged):
+            self.analysis_storage = message
+        elif isinstance(message, Ready):
+            self.analysis_storage = None
+        else:
             with self.supervisor.surviving("order of the analysis"):
                 self.carry_out(self.core.decisions.order(message, time.time()))
 

@@ -11,7 +11,9 @@ from policies.rules.layout import name_number
 from policies.rules.ovs_text import ovs_text
 from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
+from response.ipc.messages import StorageChanged
 from response.state.interfaces import EXPORTERS, StateStore
+from response.state.store import StoreError
 from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
@@ -44,8 +46,13 @@ class RunningController(Protocol):
     listener: Listener
     connections: SwitchConnections
     supervisor: Supervisor
+    storage_problem: str | None
+    analysis_storage: StorageChanged | None
     rollout: Rollout
     own_addresses: tuple[str, ...]
+
+    @property
+    def unsaved(self) -> list[str]: ...
 
     def carry_out(self, effects: Iterable[Effect]) -> None: ...
 
@@ -200,6 +207,28 @@ def _full(denials: DeniedByFullTable | None) -> dict[str, Any] | None:
     return {"denied": denials.count, "latest": denials.latest}
 
 
+def storage_status(app: RunningController) -> dict[str, Any]:
+    """Who put automatic action on hold, what exporters have sent, and what the store does not take
+    of this process."""
+    problem, hold, exporters = app.storage_problem, None, None
+    try:
+        hold, exporters = app.store.meta(HOLD), app.store.meta(EXPORTERS)
+    except StoreError as error:
+        problem = problem or str(error)
+    return {
+        "hold": hold,
+        "exporters": json.loads(exporters or "null"),
+        "storage": {"problem": problem, "waiting": app.unsaved},
+    }
+
+
+def analysis_storage(report: StorageChanged | None) -> dict[str, Any]:
+    """What the store does not take of the analysis; nothing was heard of where it does."""
+    if report is None:
+        return {"problem": None, "not_stored": {}}
+    return {"problem": report.problem, "not_stored": report.not_stored}
+
+
 def status(app: RunningController) -> dict[str, Any]:
     core: Core = app.core
     state, packet_in = core.desired_state.policy_state, core.packet_in
@@ -262,8 +291,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "loops": app.supervisor.faults.status(),
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),
-        "hold": app.store.meta(HOLD),
-        "exporters": json.loads(app.store.meta(EXPORTERS) or "null"),
+        **storage_status(app),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
             "messages_too_large": 0 if link is None else link.outbox.too_large,
@@ -290,5 +318,10 @@ def status(app: RunningController) -> dict[str, Any]:
         },
         "analysis": None
         if link is None
-        else {"pid": link.pid, "ready": link.ready, "restarts": link.restarts},
+        else {
+            "pid": link.pid,
+            "ready": link.ready,
+            "restarts": link.restarts,
+            "storage": analysis_storage(app.analysis_storage),
+        },
     }

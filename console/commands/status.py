@@ -20,6 +20,7 @@ from console.terminal import one_line
 from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
 from console.views.placement_line import placement_line
+from console.views.storage_lines import storage_lines
 from console.views.tables import listed
 from policies.language.errors import printable
 from response.ipc.messages import Ask
@@ -90,6 +91,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         if each["failing"]:
             failed = f"{place}: {each['failures']} exceptions, the latest: {each['latest']}"
             typer.echo(printable(f"failing    {failed}"))
+    for line in storage_lines(answer):
+        typer.echo(f"storage    {line}")
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     for number, line in enumerate(losses_in_words(answer["lost"]) or ["nothing"]):

@@ -130,6 +130,11 @@ def _hold(data: dict[str, Any]) -> str:
     return f"automatic action {'stopped' if data['on'] else 'resumed'} by {data['by']}"
 
 
+def _storage(data: dict[str, Any]) -> str:
+    lost = ", ".join(f"{count} {what}" for what, count in data["not_stored"].items()) or "nothing"
+    return f"{data['what']} after {data['seconds']:.0f} s; lost: {lost} ({data['problem']})"
+
+
 _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "started": _started,
     "alert": _alert,
@@ -154,4 +159,5 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "checkpoint": lambda data: f"number {data['number']} signs everything up to {data['seq']}",
     "rollout": _rollout,
     "hold": _hold,
+    "storage": _storage,
 }

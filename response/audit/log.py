@@ -40,6 +40,7 @@ Kind = Literal[
     "confirmed", "removed",  # what a switch acknowledged by barrier
     "feed",  # a threat feed was loaded, failed, or became too old
     "checkpoint",  # a signature over everything before it
+    "storage",  # the store could not be written for a while, and what is missing since
     "hold",  # automatic action was stopped or resumed
     "model",  # a snapshot was kept or gone back to, a challenger compared, promoted, dismissed
 ]  # fmt: skip

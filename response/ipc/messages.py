@@ -145,6 +145,15 @@ class Unsent(IpcMessage, frozen=True):
     messages: int
 
 
+class StorageChanged(IpcMessage, frozen=True):
+    """Analysis → controller: whether the store takes what it is given (``problem`` says why not),
+    and what was lost since the analysis started, by kind."""
+
+    ts: float
+    problem: str | None
+    not_stored: dict[str, int]
+
+
 class Ask(IpcMessage, frozen=True):
     """A person → analysis: ``approve``, ``reject``, ``release``, ``extend``, ``hold``, ``resume``.
 
@@ -216,4 +225,4 @@ Message = (
 )
 Command = Enforce | Release
 Order = Command | ListFeed
-Reply = Ready | Order
+Reply = Ready | StorageChanged | Order

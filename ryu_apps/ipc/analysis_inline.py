@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from analysis.storage import storage_line
 from response.ipc.messages import Message, PolicyApplied, Reply
+from response.state.store import StoreError
 from ryu_apps.ipc.analysis_link import Outbox
 from ryu_apps.runtime import hub
 from ryu_apps.supervision import Supervisor
@@ -67,14 +69,17 @@ class InlineAnalysis:
             self._wake.clear()
             for message in self.outbox.take():
                 self._step(message)
-            self._supervisor.rounds("analysis", (self._tick, self._seal))
+            self._supervisor.rounds("analysis", (self._tick, self._seal, self._report_storage))
 
     def _tick(self) -> None:
         for command in self._analysis.tick(time.time()):
             self._reply_received(command)
 
-    def _seal(self) -> None:
-        self._audit.seal(time.time())
+    def _report_storage(self) -> None:
+        report = self._analysis.storage.report(time.time())
+        if report is not None:
+            LOG.warning("%s", storage_line(report))
+            self._reply_received(report)
 
     def _step(self, message: Message) -> None:
         """Process one message; one that raises is counted and passed over."""
@@ -92,4 +97,12 @@ class InlineAnalysis:
 
     def close(self) -> None:
         self._analysis.finish(time.time())
-        self._audit.seal(time.time(), ending=True)
+        self._seal(ending=True)
+
+    def _seal(self, ending: bool = False) -> None:
+        if self._analysis.storage.problem is not None:
+            return
+        try:
+            self._audit.seal(time.time(), ending)
+        except (StoreError, OSError) as problem:
+            self._analysis.not_stored("checkpoints", problem, time.time())

@@ -11,6 +11,7 @@ import logging
 import os
 import socket
 import subprocess
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from analysis.options import MODULE, socket_argument
 from analysis.python_program import command
 from response.ipc.framing import Decoder, FramingError, framed
 from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen, Unsent
+from ryu_apps.ipc.restart_pause import RestartPause
 from ryu_apps.runtime import hub
 from ryu_apps.supervision import Supervisor
 
@@ -154,14 +156,19 @@ class AnalysisLink:
 
     def serve(self) -> None:
         """Keep a process running until `close`. Runs in a green thread of its own."""
+        restart_pause = RestartPause(self._program.restart_after)
         while not self._closing:
+            begun = time.monotonic()
             self._run_once()
             if self._closing:
                 break
+            pause = restart_pause.after(time.monotonic() - begun, self.ready)
             self.ready = False
             self.restarts += 1
-            LOG.error("the analysis ended; starting it again (enforcement is not affected)")
-            hub.sleep(self._program.restart_after)
+            LOG.error(
+                "the analysis ended; starting it again in %g s (enforcement is not affected)", pause
+            )
+            hub.sleep(pause)
 
     def close(self) -> None:
         """Close the process's socket, at which it ends by itself; if it does not, end it."""

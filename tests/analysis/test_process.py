@@ -122,7 +122,7 @@ def test_it_follows_the_policy_that_the_controller_applied(
 
 
 def test_what_it_learns_is_kept_while_it_goes_on(tmp_path: Path, policy: Path) -> None:
-    often = "import analysis.snapshots as a; a.EVERY = 0.3; " + RUN
+    often = "import analysis.models.snapshots as a; a.EVERY = 0.3; " + RUN
     controller = ControllerEnd(tmp_path / "state", policy, often)
     try:
         controller.hear()

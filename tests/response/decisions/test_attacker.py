@@ -174,7 +174,7 @@ def test_no_attacker_gets_it_beyond_the_envelope(
         street.segments.members["web"] |= frozenset(LOOSE)
         street.reopen(1000.0)
         # Whatever the learner came to believe, the envelope is not its to change.
-        _teach(street.analysis._reward_ledger.learner, teacher)
+        _teach(street.analysis._decisions.ledger.learner, teacher)
         play(street, envelope, plays(Random(seed)))
         street.store.close()
 

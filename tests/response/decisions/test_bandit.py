@@ -221,7 +221,7 @@ def test_what_was_learned_about_actions_outlives_a_restart(tmp_path: Path) -> No
         "apiVersion: septum/v1\nkind: SegmentPolicy\nmetadata: {name: p}\nsegments: {}\n"
     )
     first = compose(tmp_path, [str(policy)], True, 0, 1.0, bytes)
-    assert first.analysis._reward_ledger.learner.rewards == 0
+    assert first.analysis._decisions.ledger.learner.rewards == 0
     store = Store.open(tmp_path, 1.0)
     learner = ActionLearner()
     learner.learn(CERTAIN.features(), "isolate", "quarantine", 0.9)
@@ -229,10 +229,10 @@ def test_what_was_learned_about_actions_outlives_a_restart(tmp_path: Path) -> No
     assert (
         compose(
             tmp_path, [str(policy)], True, 0, 3.0, bytes
-        ).analysis._reward_ledger.learner.rewards
+        ).analysis._decisions.ledger.learner.rewards
         == 1
     )
     store.save_snapshot(4.0, "actions", b"damaged")
     broken = compose(tmp_path, [str(policy)], True, 0, 5.0, bytes)
-    assert broken.analysis._reward_ledger.learner.rewards == 0
+    assert broken.analysis._decisions.ledger.learner.rewards == 0
     assert "fixed table again" in str(broken.problem)

@@ -183,7 +183,7 @@ def test_what_is_judged_in_audit_mode_may_be_explored_and_enforce_never(street: 
     for mode, explored in ((Mode.ENFORCE, False), (Mode.AUDIT, True)):
         street.segments.modes = {"web": mode, "db": mode, "edge": mode}
         widen(street)
-        learner = street.analysis._reward_ledger.learner
+        learner = street.analysis._decisions.ledger.learner
         accuse(street, "10.0.0.1", 1001.0)
         stored = street.store.alert_of(street.store.decisions()[-1].id)
         assert stored is not None and stored.choice is not None

@@ -35,6 +35,8 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.tuples(*map(values_of, typing.get_args(hint)))
     if origin is tuple:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
+    if origin is dict:
+        return st.dictionaries(*map(values_of, typing.get_args(hint)), max_size=3)
     if isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or is_dataclass(hint)):
         return instances_of(hint)
     plain: dict[object, st.SearchStrategy[typing.Any]] = {

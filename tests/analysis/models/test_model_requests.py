@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analysis.composition import compose
-from analysis.model_requests import answer_about_model
+from analysis.models.model_requests import answer_about_model
 from detection.detector import Detector
 from detection.models.champion import Champion
 from detection.snapshots.detector_snapshot import FORMAT

@@ -1,0 +1,1 @@
+"""Snapshots of what was learned, and what people ask of models."""
