@@ -55,6 +55,7 @@ COMMAND_MODULES = (
     CommandModule("feeds", "console.commands.feeds", "Threat feeds."),
     CommandModule("models", "console.commands.models", "Versions of the learned model."),
     CommandModule("audit", "console.commands.audit", "The hash-chained record."),
+    CommandModule("state", "console.commands.state", "The state directory as a whole."),
     CommandModule("switches", "console.commands.switches", "Switches: their rules and counters."),
     CommandModule("hosts", "console.commands.hosts", "Hosts: where they are, how that is known."),
     CommandModule("status", "console.commands.status", "Summary of a running controller."),

@@ -175,6 +175,21 @@ class Database:
             if self._db.in_transaction:
                 self._db.execute("ROLLBACK")
 
+    # -- the file as a whole ---------------------------------------------------
+
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        """Copy everything, as of one moment; writers are not held up."""
+        self._db.copy_to(target)
+
+    def broken_pages(self) -> list[str]:
+        """What SQLite itself finds wrong with the file, at most twenty lines."""
+        try:
+            found = self._db.execute("PRAGMA integrity_check(20)")
+        except StoreError as problem:
+            return [str(problem)]
+        lines = [" ".join(str(each).split()) for (each,) in found]
+        return [] if lines == ["ok"] else [f"{self.path}: {each}" for each in lines]
+
     # -- what the directory is -------------------------------------------------
 
     def owner_id(self) -> str:

@@ -70,6 +70,12 @@ class DatabaseConnection:
         except sqlite3.Error as problem:
             raise self._explained(problem, "written") from None
 
+    def copy_to(self, target: sqlite3.Connection) -> None:
+        try:
+            self.raw.backup(target)
+        except sqlite3.Error as problem:
+            raise self._explained(problem, "copied") from None
+
     def close(self) -> None:
         self.raw.close()
 

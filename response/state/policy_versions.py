@@ -110,7 +110,7 @@ class Versions:
         absolute = tuple(os.path.abspath(path) for path in paths)
         texts = {os.path.abspath(path): text for path, text in contents.items()}
         digest = digest_of(absolute, texts)
-        number = max(self._numbers(), default=0) + 1
+        number = max(self.numbers(), default=0) + 1
         while True:
             version = PolicyVersion(number, ts, by, digest, absolute, texts, note, reach)
             part = self._path(number).with_suffix(f".{os.getpid()}")
@@ -140,7 +140,7 @@ class Versions:
     def all(self) -> tuple[PolicyVersion, ...]:
         """Every version that can be read, oldest first."""
         found = []
-        for number in sorted(self._numbers()):
+        for number in sorted(self.numbers()):
             try:
                 found.append(self.version(number))
             except VersionError:
@@ -177,7 +177,8 @@ class Versions:
         version = self.version(number)
         return version, version.policy()
 
-    def _numbers(self) -> list[int]:
+    def numbers(self) -> list[int]:
+        """Of every version that is kept, readable or not."""
         return [int(p.stem) for p in self._folder.glob("*.json") if p.stem.isdecimal()]
 
     def _path(self, number: int) -> Path:
