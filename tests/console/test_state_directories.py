@@ -62,6 +62,11 @@ def call(state: Path, name: str, capsys: pytest.CaptureFixture[str]) -> tuple[in
         words.insert(-2, str(rules))
     if name == "collect":
         words.insert(-2, f"127.0.0.1:{free_port()}")
+    if name == "state restore":
+        backup, sound = state.parent / "backup", state.parent / "sound"
+        Store.open(sound, 1.0).close()
+        assert run(["state", "backup", str(backup), "--state", str(sound)]) == 0
+        words.insert(-2, str(backup))
     if name == "run":  # turns into another program
         words.insert(-2, str(free_port()))
         try:

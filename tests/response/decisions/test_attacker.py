@@ -135,6 +135,7 @@ def play(street: Street, envelope: Envelope, steps: Iterable[tuple[object, ...]]
                     for ip, who, port in held
                 )  # fmt: skip
                 judged.owners = {each.ip: each.host for each in bound if each.host}
+                street.store.save_bindings(bound)  # as the controller does, which says it again
                 judged.heard(street.analysis.step(HostsChanged(bound), now), True)
             case ("wait", float(seconds)):
                 now += seconds
@@ -162,6 +163,8 @@ def play(street: Street, envelope: Envelope, steps: Iterable[tuple[object, ...]]
 )
 @example(Envelope(("alert", "isolate", "rate_limit"), max_hosts=0, max_share=0.01, ttl=300),
          54, set(), 0)  # fmt: skip
+@example(Envelope(("alert", "rate_limit"), max_hosts=0, max_share=0.01, ttl=300),
+         40_000, set(), 0)  # fmt: skip
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_attacker_gets_it_beyond_the_envelope(
     envelope: Envelope, seed: int, protected: set[str], teacher: int
