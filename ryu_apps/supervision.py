@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from analysis.fault_log import FaultLog
-from ryu_apps.runtime import LIBRARY_LOGGERS, hub
+from ryu_apps.runtime import LIBRARY_LOGGERS, hub, ofproto_parser
 
 LOG = logging.getLogger("septum.faults")
 PAUSE = 1.0  # seconds until a loop that failed goes on
@@ -72,7 +72,12 @@ class Supervisor:
             hub.sleep(self._pause)
 
     def watch_library(self) -> None:
-        """Show and count what the OpenFlow library logs as an error; its warnings are shown."""
+        """Show and count what the OpenFlow library logs as an error; its warnings are shown.
+
+        Of messages that it cannot parse it says nothing: `ryu_apps.switch.listener` counts those,
+        and a stranger who sends many should not fill the log.
+        """
+        ofproto_parser.LOG.setLevel(logging.CRITICAL)
         for name in LIBRARY_LOGGERS:
             logger = logging.getLogger(name)
             logger.setLevel(logging.WARNING)

@@ -86,6 +86,9 @@ def recommend_policy(
         typer.echo(text, nl=False)
     else:
         _print(traffic, found, output)
+        if include is not None and include.startswith(".."):
+            root = Path(inventory or "").absolute().parent
+            typer.echo(f"the inventory lies outside its folder: use it with --include-root {root}")
 
 
 def _network(text: str) -> Network:

@@ -115,7 +115,7 @@ def test_commands_follow_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for target in (SwitchTarget.STATELESS, SwitchTarget.SINGLE):
         assert all(loss in out for loss in LOSSES[target])
     assert "switch 1 needs " in out and "in table policy, which holds 3 (most are for intent" in out
-    assert "'app-to-db' cannot keep established connections on switches 1, 2" in out
+    assert "'app-to-db' cannot keep established connections on switches 1-2 " in out
     assert run(["policy", "check", SHOP, *words, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
     assert [(each["kind"], each["switches"]) for each in data["fallbacks"]] == [

@@ -244,7 +244,9 @@ def test_the_command_with_an_inventory(tmp_path: Path, capsys: pytest.CaptureFix
     assert 'include: ["../hosts.csv"]' in text or "include: [../hosts.csv]" in text
     assert "  web: {members: [{labels: {role: web}}]}" in text
     assert "  db: {members: [{labels: {role: db}}]}" in text
-    assert run(["policy", "check", str(out), "--strict"]) == 0
+    root = ["--include-root", str(tmp_path)]
+    assert " ".join(root) in shown
+    assert run(["policy", "check", str(out), "--strict", *root]) == 0
     capsys.readouterr()
     assert run([*words, "--json"]) == 0
     data = json.loads(capsys.readouterr().out)
