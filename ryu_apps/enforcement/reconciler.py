@@ -194,7 +194,9 @@ class Reconciler:
             return (*meters(self.view(session)), *self.desired_state.limits(now))
         return stateless_meters()
 
-    def permit_link_discovery(self, session: Session, now: float) -> list[Effect]:
+    def permit_link_discovery(
+        self, session: Session, now: float, confirmed: Confirmed
+    ) -> list[Effect]:
         """Write the rules that let discovery frames through, before the first comparison."""
         needed: tuple[Rule, ...] = ()
         if session.profile.target is SwitchTarget.STATEFUL:
@@ -204,4 +206,4 @@ class Reconciler:
                 rules = self.rules(session, now)
                 needed = tuple(rule for rule in rules if LLDP in rule.match)
         meters = session.set_meters(self.meters(session, now))
-        return [*meters, *session.ensure(needed, "link discovery", now)]
+        return [*meters, *session.ensure(needed, "link discovery", now, confirmed)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 from policies.rules.rule import Rule
 from ryu_apps.effects import Effect, Log, Send
@@ -107,6 +108,10 @@ class SwitchLifecycle:
             if session.switch in self.reconciler.desired_state.network.detoured:
                 effects += self.reconciler.reroute(now)  # paths may lead through it again
             return effects
+        if session.phase is Phase.SETTLING:
+            # A switch that came a moment ago drops the first frames, and some more until its cache
+            # follows its rules.
+            return self.links.announce(session, now)
         if session.phase is Phase.ASKING:
             if not any(each is session.probe for each in timed_out):
                 return []
@@ -154,8 +159,9 @@ class SwitchLifecycle:
             return [
                 *effects,
                 Send(session.switch, session.role.claim()),
-                *self.reconciler.permit_link_discovery(session, now),
-                *self.links.announce(session, now),
+                *self.reconciler.permit_link_discovery(
+                    session, now, partial(self.links.announce, session)
+                ),
             ]
         if session.phase is not Phase.READY:
             return []

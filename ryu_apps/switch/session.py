@@ -234,11 +234,13 @@ class Session:
         difference = exchanged(self.left_out.without(added), removed, self.installed)
         return self._apply(difference, what, confirmed, now)
 
-    def ensure(self, rules: Iterable[Rule], what: str, now: float) -> list[Effect]:
+    def ensure(
+        self, rules: Iterable[Rule], what: str, now: float, confirmed: Confirmed
+    ) -> list[Effect]:
         """Put single rules on the switch where they are not there yet, and take none away."""
         missing = compare(self.wire(rules), self.installed)
         only = RuleDifference(missing.missing, missing.altered, (), missing.proper)
-        return self._apply(only, what, None, now)
+        return self._apply(only, what, confirmed, now)
 
     def put(
         self, change: RuleChange, what: str, now: float, confirmed: Confirmed | None = None
