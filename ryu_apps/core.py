@@ -31,6 +31,7 @@ from ryu_apps.enforcement.policy_state import PolicyState
 from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.enforcement.release import SwitchReleases
 from ryu_apps.enforcement.switch_lifecycle import SwitchLifecycle
+from ryu_apps.fabric.dhcp_snooping import DhcpSnooping
 from ryu_apps.fabric.host_discovery import HostDiscovery
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.fabric.link_state import LinkWatch
@@ -73,8 +74,9 @@ class Core:
         self.links = LinkDiscovery(network, secret, self.hosts.mobility, self._can_probe, watch)
         held = self.desired_state.decision_state
         decider = AdaptiveDecider(lambda: held.decisions.values(), lambda: held.feeds)
+        clients = DhcpSnooping(self.hosts, lambda: self.desired_state.policy.hosts)
         self.packet_in = PacketInHandler(
-            self.links, self.hosts, self.intent_names, FlowTracker(decider)
+            self.links, self.hosts, clients, self.intent_names, FlowTracker(decider)
         )
         self.releases = SwitchReleases(self.reconciler, self.admission)
         self.lifecycle = SwitchLifecycle(self.admission, self.reconciler, self.links, self.releases)

@@ -112,6 +112,19 @@ class HostTable:
         """The declared host that a port belongs to, or None."""
         return self._owners.get(place)
 
+    def holder(self, ip: str) -> Binding | None:
+        """The binding of an address."""
+        return self._by_ip.get(ip)
+
+    def on(self, mac: str, place: Place) -> Binding | None:
+        """The first binding of a MAC, if that is on a port."""
+        known = self._by_mac.get(mac)
+        return known if known is not None and (known.switch, known.port) == place else None
+
+    def movable(self, known: Binding) -> bool:
+        """Whether a binding was discovered: declared ones do not move."""
+        return (known.mac, known.ip) in self.discovered
+
     def found_on(self, place: Place) -> tuple[Binding, ...]:
         """What was discovered on a port, one binding for each MAC."""
         if not self._on_port[place]:

@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from policies.compiler import CompileError, SwitchView, compile_switch, declared_bindings
 from policies.compiler.probe_packets import ESTABLISHED_REPLY, NEW, binding_of, packet_of
 from policies.feed_block import FeedBlock
-from policies.model import Connection, Policy, Restriction
+from policies.model import UDP, Connection, Policy, Restriction
+from policies.rules import layout
 from policies.rules.layout import Category, category_of, number_of
 from policies.rules.ovs_text import json_rule, ovs_text
 from policies.rules.rule import Rule
@@ -86,6 +87,9 @@ class RuleTrace:
             interpreter, trunk = self._switch(switch)
             in_port = start.port if start.switch == switch else trunk
             packet = packet_of(connection, sender, receiver, in_port=in_port, reply=reply)
+            if connection.proto == UDP and connection.port in (67, 547):
+                # Shown as it goes on once the controller has passed it.
+                packet[layout.CHECKED.field] = 1 << layout.CHECKED.low
             passage = interpreter.run(packet, ESTABLISHED_REPLY if reply else NEW)
             for rule in passage.rules:
                 yield RuleMet(switch, rule)

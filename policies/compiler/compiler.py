@@ -24,7 +24,12 @@ from policies.compiler.stateful.layouts import REQUESTS
 from policies.compiler.stateful.retained import kept_rules
 from policies.compiler.stateful.routers import Routers
 from policies.compiler.stateful.special_hosts import SpecialHosts, is_special
-from policies.compiler.stateful.stations import Stations, flood_rules, multicast_rules
+from policies.compiler.stateful.stations import (
+    Stations,
+    flood_rules,
+    multicast_rules,
+    snooping_rules,
+)
 from policies.compiler.stateful.vlan_tagging import tag_rules, tagged_rules, tags_of
 from policies.model import Intent, Policy, Restriction
 from policies.rules.layout import RuleTable
@@ -199,6 +204,7 @@ class Compiler:
         yield from common_rules()
         yield from tag_rules()
         yield from request_rules(REQUESTS, self._policy.defaults.infrastructure)
+        yield from snooping_rules()
         yield from multicast_rules(self._policy.defaults.infrastructure)
         yield from self._stations.common()
         yield from self._placement.common()

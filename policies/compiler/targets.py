@@ -49,6 +49,7 @@ _BOTH = (
     "IP fragments after the first are dropped: the switch must be set to drop them",
     "VLAN tags are ignored: they do not distinguish hosts that share a port",
     "multicast and broadcast are not forwarded, including DHCP and router advertisements",
+    "what DHCP clients send to a server's own address is not checked by the controller",
     "single connections are not observed: no flow records, and would-deny is not reported",
     "established connections are cut with their intent; `established: keep` has no effect",
     "of machine decisions only `quarantine` is carried out; feeds have no effect",

@@ -96,6 +96,7 @@ class Reason(IntEnum):
     PROBE = 7  # a host answers the controller
     PROGRESS = 8  # a TCP connection is answered, refused or closed
     FULL = 9  # a connection is denied because no more can be tracked
+    CLIENT = 10  # a host asks a DHCP server; the packet itself waits for the controller's word
 
 
 class Audience(IntEnum):
@@ -131,6 +132,7 @@ QUARANTINED = Bits("reg0", 16, 1)  # an end is
 ISOLATED = Bits("reg0", 17, 1)  # the initiator is, and the responder is not protected
 LISTED = Bits("reg0", 18, 1)  # an end is on a feed that denies
 AUDITED = Bits("reg0", 19, 1)  # an end is on a feed that only records
+CHECKED = Bits("reg0", 20, 1)  # a DHCP client's message that the controller has looked at
 REASON = Bits("reg0", 24, 4)
 AUDIENCE = Bits("reg0", 28, 2)
 FLOODED = Bits("reg0", 30, 1)  # goes along the tree of switches, to all of its audience
@@ -179,6 +181,7 @@ LIMIT_METERS = 1 << 28
 
 PROBE_MAC = 0x025350000001  # locally administered; what hosts answer the controller to
 
+WHOLE_PACKET = 0x4000  # length of a copy that no frame reaches
 REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from policies.rules import layout
-from policies.rules.layout import RuleTable
+from policies.rules.layout import Reason, RuleTable
 from policies.verify.addresses import CHAIN
 from policies.verify.boxes import Region, reachable_in
 from policies.verify.classes import Classes, bitset
@@ -36,7 +36,7 @@ TRACKED = frozenset(
 )
 
 
-FLOODED = bits_mask(layout.FLOODED)
+CHECKED, FLOODED = bits_mask(layout.CHECKED), bits_mask(layout.FLOODED)
 Flood = tuple[int, SpecialPacket | None]
 
 
@@ -120,12 +120,23 @@ class Attempt:
     def _met(
         self, packet: dict[str, int], state: int, counted: bool
     ) -> tuple[MachineRun, ExpectedPassage, bool]:
+        run, wanted, wrong = self._compared(packet, state, counted, False)
+        if wanted.copies == (Reason.CLIENT,):
+            # The controller sends it on, checked: what becomes of it then counts.
+            run, wanted, more = self._compared(packet, state, counted, True)
+            wrong = wrong or more
+        return run, wanted, wrong
+
+    def _compared(
+        self, packet: dict[str, int], state: int, counted: bool, checked: bool
+    ) -> tuple[MachineRun, ExpectedPassage, bool]:
         self._count("packets")
-        run = self.machine.run(packet, state, counted)
+        registers = CHECKED if checked else 0
+        run = self.machine.run_from(0, packet, registers, 0, state, counted)
         if run.entries.get(RuleTable.FORWARD, 0) & FLOODED:
             self.flooded.setdefault((packet["in_port"], flood_of(run)), (packet, state))
-        wanted = self.expectation.expect(packet, state, counted)
-        return run, wanted, self._is_wrong(packet, state, counted, run, wanted)
+        wanted = self.expectation.expect(packet, state, counted, checked)
+        return run, wanted, self._is_wrong(packet, state, counted, run, wanted, registers)
 
     def _is_wrong(
         self,
@@ -134,10 +145,11 @@ class Attempt:
         counted: bool,
         run: MachineRun,
         wanted: ExpectedPassage,
+        registers: int,
     ) -> bool:
         wrong = self._differences(run, wanted)
         if run.tied:
-            other = self._other.run(packet, state, counted)
+            other = self._other.run_from(0, packet, registers, 0, state, counted)
             found = self._differences(other, wanted)
             if bool(found) != bool(wrong):  # wrong one way: all turns on which rule is taken
                 shown = other if found else run

@@ -54,6 +54,7 @@ from policies.verify.packets import (
     REL,
     RPL,
     SpecialPacket,
+    asks_a_server,
     audience_of,
     is_group,
     neighbour_type,
@@ -87,11 +88,16 @@ class Expectation:
         self.zone = layout.zone_of(view.switch)
 
     def expect(
-        self, packet: Mapping[str, int], ct_state: int, counted: bool = False
+        self,
+        packet: Mapping[str, int],
+        ct_state: int,
+        counted: bool = False,
+        checked: bool = False,
     ) -> ExpectedPassage:
         """``ct_state`` is what connection tracking would say; ``counted`` whether the switch has
-        a counting rule for the connection already."""
-        expected = self._expected(packet, ct_state, counted)
+        a counting rule for the connection already; ``checked`` whether the controller has looked at
+        what a DHCP client says."""
+        expected = self._expected(packet, ct_state, counted, checked)
         special = audience_of(packet) if packet["in_port"] in self.edges else None
         barred = packet["eth_dst"] & BRIDGE_MASK == BRIDGE_LOCAL
         if special is None or not special.offers or barred or not self._guard.admits(packet):
@@ -99,7 +105,9 @@ class Expectation:
         # What a server assigns is read on its way in.
         return replace(expected, copies=(Reason.ADDRESSING, *expected.copies))
 
-    def _expected(self, packet: Mapping[str, int], ct_state: int, counted: bool) -> ExpectedPassage:
+    def _expected(
+        self, packet: Mapping[str, int], ct_state: int, counted: bool, checked: bool
+    ) -> ExpectedPassage:
         port, target = packet["in_port"], packet["eth_dst"]
         kind = packet["eth_type"]
         known = port in self.edges or port in self.view.trunks
@@ -112,6 +120,8 @@ class Expectation:
             return ExpectedPassage(copies=(Reason.GUARD,))
         if edge and target == layout.PROBE_MAC:
             return ExpectedPassage(copies=(Reason.PROBE,))
+        if edge and asks_a_server(packet) and not checked:
+            return ExpectedPassage(copies=(Reason.CLIENT,))
         if kind == ARP or neighbour_type(packet):
             return self._requests(packet, edge)
         special = audience_of(packet)

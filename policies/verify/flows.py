@@ -98,6 +98,7 @@ def services_of(world: World, six: bool) -> Iterator[tuple[int, int, int | None]
         yield TCP, 50_002, flags
     for number in world.extra.get("ip_proto", ()):
         yield number, 0, None
+    yield 17, 547 if six else 67, None  # to a DHCP server's port, from any other
 
 
 def flow_packets(

@@ -63,6 +63,12 @@ def audience_of(packet: Mapping[str, int]) -> SpecialPacket | None:
     return None
 
 
+def asks_a_server(packet: Mapping[str, int]) -> bool:
+    """Whether a packet goes to the port of a DHCP server."""
+    port = {IP: 67, IPV6: 547}.get(packet["eth_type"])
+    return port is not None and packet["ip_proto"] == UDP and packet["udp_dst"] == port
+
+
 def is_group(packet: Mapping[str, int]) -> bool:
     """Whether frame and address both say multicast, or both broadcast (RFC 1112, RFC 2464)."""
     target = packet["eth_dst"]

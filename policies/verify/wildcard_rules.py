@@ -38,6 +38,7 @@ BESIDES: Mapping[int, frozenset[str]] = {
 }
 # Address assignment, by source and target port; group addresses stand beside a frame's target.
 ASSIGNING = {(68, 67), (67, 68), (546, 547), (547, 546)}
+SERVERS = {67, 547}  # whatever port they are asked from
 GROUP_ADDRESSES = frozenset({"ip_dst", "ipv6_dst"})
 USUAL = {
     "eth_type": (IP, ARP, IPV6, LLDP),
@@ -122,9 +123,12 @@ def _types(group: MaskGroup) -> bool:
 def _assigning(group: MaskGroup) -> set[str]:
     """The fields of a group that only tell address assignment apart."""
     names = [name for name, _ in group.big]
-    if not {"udp_src", "udp_dst"} <= set(names):
-        return set()
     if any(name.startswith("udp") and mask != FULL for name, mask in group.big):
+        return set()
+    if "udp_src" not in names and "udp_dst" in names:
+        asked = {key[names.index("udp_dst")] for key in group.rules}
+        return {"udp_dst"} if asked <= SERVERS else set()
+    if not {"udp_src", "udp_dst"} <= set(names):
         return set()
     where = names.index("udp_src"), names.index("udp_dst")
     ports = {tuple(key[at] for at in where) for key in group.rules}

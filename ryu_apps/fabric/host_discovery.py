@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from policies.compiler import SwitchView
@@ -42,7 +42,7 @@ class HostDiscovery:
         if port in self.network.fabric.trunks(switch):
             return NO_CHANGE
         if (pretence := host_probes.pretence(frame)) is not None:
-            return self._spoof(now, place, frame.src_mac, frame.src_ip, pretence)
+            return self.spoof(now, place, frame.src_mac, frame.src_ip, pretence)
         if ip is None:
             return NO_CHANGE
         hosts = self.network.hosts
@@ -52,17 +52,25 @@ class HostDiscovery:
             if is_bindable(frame.src_ip) and frame.src_ip is not None:
                 ip = frame.src_ip
                 check = hosts.check_source(frame.src_mac, ip, switch, port)
-        known = check.outdated
-        if known is not None and self.can_probe(known.switch):
+        if check.outdated is not None:
             claimant = Binding(frame.src_mac, ip, switch, port)
-            probes = self.mobility.challenge(hosts, known, claimant, now)
-            if probes is not None:
+            if (probes := self.ask_whether_gone(check.outdated, claimant, now)) is not None:
                 return NetworkChange(tuple(probes))
         if check.spoof is not None:
-            return self._spoof(now, place, frame.src_mac, ip, check.spoof)
+            return self.spoof(now, place, frame.src_mac, ip, check.spoof)
         if check.learned is None:
             return NO_CHANGE
         return self._learned(check.learned, now, tuple(host_probes.replay(switch, port, data)))
+
+    def ask_whether_gone(
+        self, known: Binding, claimant: Binding, now: float
+    ) -> Sequence[Effect] | None:
+        """Probe a discovered host that another claims to be; None where its port cannot be asked,
+        or has answered a moment ago."""
+        hosts = self.network.hosts
+        if not (hosts.movable(known) and self.can_probe(known.switch)):
+            return None
+        return self.mobility.challenge(hosts, known, claimant, now)
 
     def address_assigned(self, place: Place, data: bytes, now: float) -> NetworkChange:
         """A declared DHCP server's answer: bind the address before its host uses it."""
@@ -71,7 +79,7 @@ class HostDiscovery:
             return NO_CHANGE
         check = self.network.hosts.assign(assigned.mac, assigned.ip)
         if check.spoof is not None:
-            return self._spoof(now, place, assigned.mac, assigned.ip, check.spoof)
+            return self.spoof(now, place, assigned.mac, assigned.ip, check.spoof)
         return NO_CHANGE if check.learned is None else self._learned(check.learned, now)
 
     def probe_answered(self, place: Place, frame: Frame, now: float) -> NetworkChange:
@@ -83,7 +91,7 @@ class HostDiscovery:
         if claimant is None:
             return NO_CHANGE  # the link discovery that asked is refused while it answers
         why = f"{known.mac} still answers on switch {known.switch} port {known.port}"
-        return self._spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
+        return self.spoof(now, (claimant.switch, claimant.port), claimant.mac, claimant.ip, why)
 
     def search(self, asker: Place, data: bytes) -> NetworkChange:
         """Look for the owner of an address that nobody is known to have."""
@@ -144,7 +152,8 @@ class HostDiscovery:
         effects = (Log(logging.INFO, text), placed, *self.network.announce_hosts())
         return NetworkChange(effects, hosts_changed=True, afterwards=afterwards)
 
-    def _spoof(self, now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
+    def spoof(self, now: float, place: Place, mac: str, ip: str | None, why: str) -> NetworkChange:
+        """Report a packet that its port may not send."""
         seen = SpoofedPacket(now, *place, mac, ip, why)
         self.dropped.add(seen)
         self.spoofed += 1

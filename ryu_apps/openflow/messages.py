@@ -128,5 +128,10 @@ def meter_delete(number: int) -> bytes:
 def packet_out(frame: bytes, ports: Iterable[int], in_port: int = CONTROLLER_PORT) -> bytes:
     """Send a whole frame out of ports, as if it had come in on ``in_port``. No reply follows."""
     actions = b"".join(struct.pack("!HHIHxxxxxx", 0, 16, port, 0) for port in ports)
+    return packet_out_by(frame, actions, in_port)
+
+
+def packet_out_by(frame: bytes, actions: bytes, in_port: int) -> bytes:
+    """Have actions done to a whole frame, as if it had come in on ``in_port``."""
     body = struct.pack("!IIHxxxxxx", 0xFFFF_FFFF, in_port, len(actions))
     return message(PACKET_OUT, NO_REPLY, body + actions + frame)

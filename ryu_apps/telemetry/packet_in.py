@@ -10,6 +10,7 @@ from policies.rules import layout
 from policies.rules.layout import Reason, StatelessTable
 from response.ipc.messages import RecordsSeen
 from ryu_apps.effects import Effect, Report
+from ryu_apps.fabric.dhcp_snooping import DhcpSnooping
 from ryu_apps.fabric.host_discovery import HostDiscovery
 from ryu_apps.fabric.link_discovery import LinkDiscovery
 from ryu_apps.fabric.network_state import NO_CHANGE, NetworkChange
@@ -45,6 +46,7 @@ class PacketInHandler:
 
     links: LinkDiscovery
     hosts: HostDiscovery
+    clients: DhcpSnooping
     intent_names: Callable[[], Mapping[int, str]]
     flow_tracker: FlowTracker = field(default_factory=FlowTracker)
     conntrack_exhaustion: ConntrackExhaustion = field(default_factory=ConntrackExhaustion)
@@ -76,6 +78,8 @@ class PacketInHandler:
             return self._unknown_target(place, frame, copy.frame, now)
         elif reason == Reason.ADDRESSING:
             return self.hosts.address_assigned(place, copy.frame, now)
+        elif reason == Reason.CLIENT:
+            return self.clients.client_message(place, frame, copy.frame, now)
         elif reason == Reason.PROBE:
             return self.hosts.probe_answered(place, frame, now)
         elif reason == Reason.FULL:

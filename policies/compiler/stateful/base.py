@@ -142,5 +142,9 @@ def link_discovery_rules(ports: Iterable[int]) -> Iterator[Rule]:
 
 
 def _copy_rules(ports: Iterable[int]) -> Iterator[Rule]:
+    client = flag(layout.REASON, Reason.CLIENT)
     for port in sorted(set(ports)):
-        yield rule(RuleTable.REPORT, 100, (Field("in_port", port),), CopyToController(port))
+        here = Field("in_port", port)
+        whole = CopyToController(port, layout.WHOLE_PACKET)
+        yield rule(RuleTable.REPORT, 110, (here, client), whole)
+        yield rule(RuleTable.REPORT, 100, (here,), CopyToController(port))

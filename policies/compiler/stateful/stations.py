@@ -14,7 +14,7 @@ from zlib import crc32
 
 from policies.compiler.common.changes import RuleChange, change_between
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
-from policies.compiler.stateful.layouts import GUARD
+from policies.compiler.stateful.layouts import GUARD, report
 from policies.compiler.stateful.special_hosts import SpecialHosts
 from policies.model import ADVERTISEMENTS, DHCP, ICMPV6, UDP, Action, Host, Infrastructure
 from policies.rules import layout
@@ -95,6 +95,15 @@ def client_rules(
         fields = (_ROUTERS, own, _IPV6, _SOLICIT, here, _ICMPV6, _NOBODY6)
         rules += (Rule(RuleTable.GUARD, 210, fields, admit, cause),)
     return rules
+
+
+def snooping_rules() -> Iterator[Rule]:
+    """What a host says to a DHCP server goes to the controller first, whatever port it comes from
+    and whomever it is addressed to; from there it comes back here, checked."""
+    unchecked = flags(flag(layout.FROM_EDGE), flag(layout.CHECKED, 0))
+    for family, port in ((ETH_IP, 67), (ETH_IPV6, 547)):
+        fields = (Field("eth_type", family), _UDP, Field("udp_dst", port), *unchecked)
+        yield rule(RuleTable.LOCALITY, 299, fields, *report(Reason.CLIENT))
 
 
 def multicast_rules(infrastructure: Infrastructure) -> Iterator[Rule]:

@@ -14,7 +14,6 @@ from tests.support.controller_rig import NOW, Rig, arp
 from tests.support.dhcp_frames import asking, releasing_six, wants
 
 VICTIM, BAD = "00:00:00:00:00:77", "00:00:00:00:00:66"
-CLIENT = 10  # the reason of such a copy
 pytestmark = pytest.mark.threat("dhcp-clients")
 
 
@@ -33,14 +32,13 @@ def says(rig: Rig, frame: bytes, port: int = 3) -> tuple[bool, str]:
     """Whether a message is passed on, and what is reported of it."""
     switch, before = rig.switches[2], len(rig.messages(SpoofsSeen))
     switch.packet_outs.clear()
-    rig.packet(2, CLIENT, frame, port)  # type: ignore[arg-type]
+    rig.packet(2, Reason.CLIENT, frame, port)
     spoofs = [each for seen in rig.messages(SpoofsSeen)[before:] for each in seen.spoofs]
     assert all((each.switch, each.port) == (2, port) for each in spoofs)
     passed = any(message.endswith(frame) for message in switch.packet_outs)
     return passed, "; ".join(each.reason for each in spoofs)
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks at what clients say")
 def test_what_a_host_says_of_itself_is_passed_on() -> None:
     rig = two_hosts()
     assert rig.now > NOW
@@ -54,7 +52,6 @@ def test_what_a_host_says_of_itself_is_passed_on() -> None:
         assert says(rig, frame) == (True, "")
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks at what clients say")
 @pytest.mark.parametrize(
     ("frame", "why"),
     [
@@ -79,7 +76,6 @@ def test_what_it_says_of_others_is_dropped_and_reported(frame: bytes, why: str) 
     assert not passed and why in reason
 
 
-@pytest.mark.xfail(strict=True, reason="nobody looks at what clients say")
 def test_an_address_is_asked_for_again_only_when_its_holder_is_gone() -> None:
     rig = two_hosts()
     wanted = asking(3, BAD, options=wants("10.0.0.77"))
