@@ -35,11 +35,13 @@ from response.ipc.framing import Decoder, FramingError, encode
 from ryu_apps.core import ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.dhcp import read_assignment
+from ryu_apps.openflow.dhcp_clients import read_client_message
+from ryu_apps.openflow.discovery_frames import DiscoveryFrame, lldp_frame, read_lldp
 from ryu_apps.openflow.ethernet import read_frame
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from tests.support.captured_packets import ethernet, icmp, tcp, udp
 from tests.support.controller_rig import Rig, arp
-from tests.support.dhcp_frames import acknowledgement, reply
+from tests.support.dhcp_frames import acknowledgement, asking, releasing_six, reply, wants
 from tests.support.fake_switch import PORTS, FakeSwitch
 from tests.support.flow_export_packets import Direction, ipfix, version_5, version_9
 from tests.support.recordings import FORMS, spoken
@@ -208,12 +210,17 @@ def _frames() -> list[bytes]:
         ethernet(icmp("fd00::1", "fd00::2", 135, 0, inner=bytes(24))),
         acknowledgement(),
         reply(),
+        asking(3, "02:00:00:00:00:03", options=wants("10.0.0.9")),
+        releasing_six("02:00:00:00:00:03", "fd00::9"),
+        lldp_frame(DiscoveryFrame(1, 2, b"nonce678", 1e9), bytes(6), b"secret"),
     ]
 
 
 def _frame(data: bytes) -> None:
     read_frame(data)
     read_assignment(data)
+    read_client_message(data)
+    read_lldp(data, b"secret")
 
 
 def _switch_messages() -> list[bytes]:
