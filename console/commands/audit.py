@@ -79,7 +79,10 @@ def verify(
     ] = None,
     witness: Annotated[
         list[Path] | None,
-        typer.Option(help="A copy of audit.checkpoint stored elsewhere; repeatable."),
+        typer.Option(
+            help="Checkpoints stored elsewhere: a copy of audit.checkpoint, or a log with many in "
+            "its lines; repeatable."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -98,19 +101,28 @@ def verify(
     beside = state / checkpoints.FILE
     with opened(state, only_read=True) as store:
         kept = _checkpoint(beside) if beside.exists() else None
-        witnesses = [_checkpoint(path) for path in witness or []]
+        witnesses = [each for path in witness or [] for each in _witnesses(path, store.owner_id())]
         report = Audit(store).verify_signed(public, kept, witnesses)
     if as_json:
         typer.echo(json.dumps({**msgspec.to_builtins(report), "whole": report.whole}, indent=1))
     elif report.whole:
         typer.echo(f"whole: {report.entries} entries, head {report.head.hash}")
         typer.echo(_signed(report))
+        if witness:
+            typer.echo(_witnessed(report))
     else:
         typer.echo(f"NOT whole: {report.entries} entries")
         for problem in report.problems:
             typer.echo(f"  {problem}")
     if not report.whole:
         raise typer.Exit(NO)
+
+
+def _witnesses(path: Path, record: str) -> tuple[Checkpoint, ...]:
+    found = checkpoints.read_log(path, record)
+    if not found:
+        raise CommandError(f"{path}: no checkpoint of this record in it", NO)
+    return found
 
 
 def _checkpoint(path: Path) -> Checkpoint:
@@ -127,6 +139,13 @@ def _signed(report: AuditReport) -> str:
     if report.key is None:
         return "not signed: there is no key, and no checkpoint"
     return f"signed up to entry {report.signed_to} by {report.key}"
+
+
+def _witnessed(report: AuditReport) -> str:
+    last, upto = report.head.seq, report.witnessed_to
+    # The witness's own entry follows what it signs, and is compared with it.
+    beyond = f"; entries {upto + 1} to {last} are not" if last > upto + 1 else ""
+    return f"witnessed up to entry {upto}{beyond}"
 
 
 def export(

@@ -61,7 +61,8 @@ class AuditHead:
 class AuditReport:
     """Result of a verification: without problems the record is intact.
 
-    Everything up to entry ``signed_to`` is signed by the owner of ``key`` (hexadecimal).
+    Everything up to entry ``signed_to`` is signed by the owner of ``key`` (hexadecimal), and
+    everything up to ``witnessed_to`` by a checkpoint that is also stored elsewhere.
     """
 
     entries: int
@@ -69,6 +70,7 @@ class AuditReport:
     problems: tuple[str, ...]
     signed_to: int = 0
     key: str | None = None
+    witnessed_to: int = 0
 
     @property
     def whole(self) -> bool:

@@ -9,19 +9,21 @@ beside the database, so that a tail cut off with its checkpoints is missed there
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import msgspec
 
-from response.audit.chain import AuditEntry, AuditHead, canonical
+from response.audit.chain import MAX_PROBLEMS, AuditEntry, AuditHead, canonical
 from response.audit.signing import Signer, is_signed
 
 FILE = "audit.checkpoint"
 EVERY_SECONDS = 60.0
 EVERY_ENTRIES = 500
 KIND = "checkpoint"
+_IN_A_LINE = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,22 @@ def read_file(path: Path) -> Checkpoint | None:
         return None
 
 
+def read_log(path: Path, record: str) -> tuple[Checkpoint, ...]:
+    """All of one record that the lines of a file hold, whatever else stands in them: a copy of
+    `FILE`, or a log, also one that writes each line quoted in JSON. Raises OSError."""
+    found: dict[Checkpoint, None] = {}
+    with path.open(encoding="utf-8", errors="replace") as lines:
+        for each in lines:
+            for part in _IN_A_LINE.findall(each):
+                try:
+                    checkpoint = read(part.replace('\\"', '"'))
+                except ValueError:
+                    continue
+                if checkpoint.record == record:
+                    found[checkpoint] = None
+    return tuple(found)
+
+
 def write_file(path: Path, checkpoint: Checkpoint) -> None:
     """Replace the file as a whole: a crash leaves the old one or the new."""
     part = path.with_suffix(".new")
@@ -91,7 +109,8 @@ class SealCheck:
     """Looks at a chain's checkpoints while `response.audit.chain.check_chain` walks it.
 
     ``key`` is whose signature counts (hexadecimal), None where nobody knows; ``kept`` the newest
-    checkpoint that the state directory keeps apart, ``witnesses`` more that were noted elsewhere.
+    checkpoint that the state directory keeps apart, ``witnesses`` more that were noted elsewhere,
+    of which the newest that the record holds is ``witnessed_to`` (the last entry it signs).
     """
 
     def __init__(
@@ -99,16 +118,15 @@ class SealCheck:
         witnesses: Iterable[Checkpoint] = (),
     ) -> None:  # fmt: skip
         self._record, self._key, self._kept = record, key, kept
-        apart = [*((kept,) if kept is not None else ()), *witnesses]
-        self._awaited = {checkpoint.seq + 1: checkpoint for checkpoint in apart}
+        self._awaited: dict[int, list[Checkpoint]] = {}  # by the number of their own entry
+        self._witnesses = frozenset(witnesses)
+        for checkpoint in self._witnesses.union(() if kept is None else (kept,)):
+            self._awaited.setdefault(checkpoint.seq + 1, []).append(checkpoint)
         self._number = 0
         self._last = 0
         self.signed_to = 0
-        self.problems: list[str] = [
-            f"checkpoint {each.number} beside the record is not signed by the key"
-            for each in apart
-            if not self._is_ours(each)
-        ]
+        self.witnessed_to = 0
+        self.problems: list[str] = []
 
     def watched(self, entries: Iterable[AuditEntry]) -> Iterator[AuditEntry]:
         for entry in entries:
@@ -117,10 +135,14 @@ class SealCheck:
 
     def finish(self) -> list[str]:
         """What is wrong, once the whole chain has passed."""
-        for seq, checkpoint in sorted(self._awaited.items()):
+        beyond = [each for seq in sorted(self._awaited) for each in self._awaited[seq]]
+        strange = [each for each in beyond if not self._is_ours(each)]
+        self.problems += map(_not_signed, strange[:MAX_PROBLEMS])
+        newest = next((each for each in reversed(beyond) if self._is_ours(each)), None)
+        if newest is not None:
             self.problems.append(
-                f"the end is cut off: checkpoint {checkpoint.number} was made at entry {seq}, "
-                f"the record ends at {self._last}"
+                f"the end is cut off: checkpoint {newest.number} was made at entry "
+                f"{newest.seq + 1}, the record ends at {self._last}"
             )
         if self._kept is None and self._number:
             self.problems.append(f"{FILE} is missing, though the record has checkpoints")
@@ -132,7 +154,7 @@ class SealCheck:
 
     def _see(self, entry: AuditEntry) -> None:
         self._last = entry.seq
-        awaited = self._awaited.pop(entry.seq, None)
+        awaited = self._awaited.pop(entry.seq, ())
         found = None
         if entry.kind == KIND:
             try:
@@ -140,11 +162,21 @@ class SealCheck:
             except ValueError:
                 found = None
             self._judge(entry, found)
-        if awaited is not None and found != awaited:
-            self.problems.append(
-                f"entry {entry.seq} is not checkpoint {awaited.number}, which was made there: "
-                "the record was written anew"
-            )
+        for checkpoint in awaited:
+            if checkpoint != found:
+                self._mismatch(checkpoint)
+            elif checkpoint in self._witnesses:
+                self.witnessed_to = checkpoint.seq
+
+    def _mismatch(self, awaited: Checkpoint) -> None:
+        if len(self.problems) >= MAX_PROBLEMS:
+            return
+        if not self._is_ours(awaited):
+            self.problems.append(_not_signed(awaited))
+        self.problems.append(
+            f"entry {awaited.seq + 1} is not checkpoint {awaited.number}, which was made there: "
+            "the record was written anew"
+        )
 
     def _judge(self, entry: AuditEntry, found: Checkpoint | None) -> None:
         if found is None or line(found) != entry.data or found.ts != entry.ts:
@@ -173,3 +205,7 @@ class SealCheck:
             and (self._key is None or checkpoint.key == self._key)
             and checkpoint.genuine
         )
+
+
+def _not_signed(checkpoint: Checkpoint) -> str:
+    return f"checkpoint {checkpoint.number} beside the record is not signed by the key"

@@ -151,7 +151,10 @@ class Audit:
             entries = seals.watched(self._store.audit_entries())
             report = check_chain(entries, self._store.audit_head())
         problems = (*report.problems, *seals.finish())
-        return replace(report, problems=problems, signed_to=seals.signed_to, key=key)
+        return replace(
+            report, problems=problems, signed_to=seals.signed_to, key=key,
+            witnessed_to=seals.witnessed_to,
+        )  # fmt: skip
 
 
 def as_jsonl(entry: AuditEntry) -> str:

@@ -43,7 +43,6 @@ def septum(capfd: pytest.CaptureFixture[str]) -> Any:
     return call
 
 
-@pytest.mark.xfail(strict=True, reason="a witness is one checkpoint, not a log of them")
 def test_a_log_of_checkpoints_shows_a_record_set_back(tmp_path: Path, septum: Any) -> None:
     state, log = tmp_path / "state", tmp_path / "syslog"
     lines = record(state, 3)
