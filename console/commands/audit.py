@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
 from itertools import islice
@@ -13,16 +15,18 @@ from typing import Annotated
 import msgspec
 import typer
 
-from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened
+from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.errors import NO, CommandError
 from console.views.audit_summary import summary
 from response.audit import checkpoints
+from response.audit.archive import ArchiveError, as_jsonl
+from response.audit.archiving import archive as archived
 from response.audit.cef import Cef
 from response.audit.chain import AuditEntry, AuditReport
 from response.audit.checkpoints import Checkpoint
-from response.audit.log import Audit, as_jsonl
+from response.audit.log import Audit
 from response.audit.ocsf import Ocsf
-from response.audit.signing import signer_of
+from response.audit.signing import KEY_FILE, signer_of
 
 Kind = Annotated[str | None, typer.Option(help="Only entries of this kind, such as `decision`.")]
 OfDecision = Annotated[str | None, typer.Option(help="Only entries of one decision, by its id.")]
@@ -41,6 +45,7 @@ def register(app: typer.Typer) -> None:
     audit.command("list")(list_entries)
     audit.command("verify")(verify)
     audit.command("export")(export)
+    audit.command("archive")(archive)
     app.add_typer(audit, name="audit")
 
 
@@ -84,9 +89,17 @@ def verify(
             "its lines; repeatable."
         ),
     ] = None,
+    archive: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Archive of `audit archive` that is not where it was written; repeatable."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Check that no entry was edited, removed, moved or cut off. Exit code 1 if one was.
+
+    Entries that `audit archive` moved to files are checked there.
 
     Checkpoints in the record, and the newest one beside it, are signed: a rewritten record, or one
     whose end was cut off with its checkpoints, is detected. Against an attacker who can also read
@@ -102,7 +115,7 @@ def verify(
     with opened(state, only_read=True) as store:
         kept = _checkpoint(beside) if beside.exists() else None
         witnesses = [each for path in witness or [] for each in _witnesses(path, store.owner_id())]
-        report = Audit(store).verify_signed(public, kept, witnesses)
+        report = Audit(store).verify_signed(public, kept, witnesses, archive or ())
     if as_json:
         typer.echo(json.dumps({**msgspec.to_builtins(report), "whole": report.whole}, indent=1))
     elif report.whole:
@@ -185,3 +198,32 @@ def _write(lines: Iterator[str], output: Path | None) -> None:
     with output.open("w", encoding="utf-8") as file:
         while block := list(islice(lines, 1000)):
             file.write("\n".join(block) + "\n")
+
+
+def archive(
+    before: Annotated[
+        datetime,
+        typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"], help="Day or time, in UTC."),
+    ],
+    to: Annotated[Path, typer.Option(help="New file, which may be moved afterwards.")],
+    state: State = DEFAULT_STATE,
+) -> None:
+    """Move old entries to a file, signed, up to the last checkpoint before a time.
+
+    A controller may run meanwhile. `audit verify` follows the file, `audit list` and `decisions
+    show` do not. The room in the database is used again.
+
+    Example:
+
+        septum audit archive --before 2026-10-01 --to /var/backups/septum-audit-1.jsonl
+    """
+    until = before.replace(tzinfo=UTC).timestamp()
+    with opened(state) as store:
+        signer = signer_of(state)
+        if signer is None:
+            raise CommandError(f"{state}: no {KEY_FILE} to sign with", NO)
+        try:
+            moved = archived(store, signer, until, to, time.time(), who_asks())
+        except ArchiveError as problem:
+            raise CommandError(str(problem), NO) from None
+    typer.echo(f"entries {moved.first} to {moved.last} are in {to}, and in the database no more")

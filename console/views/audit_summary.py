@@ -157,6 +157,7 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "policy": _policy,
     "feed": _feed,
     "checkpoint": lambda data: f"number {data['number']} signs everything up to {data['seq']}",
+    "archived": lambda data: f"entries {data['first']} to {data['last']} to {data['file']}",
     "rollout": _rollout,
     "hold": _hold,
     "storage": _storage,

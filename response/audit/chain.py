@@ -57,6 +57,9 @@ class AuditHead:
     hash: str = GENESIS
 
 
+BEGIN = AuditHead()
+
+
 @dataclass(frozen=True, slots=True)
 class AuditReport:
     """Result of a verification: without problems the record is intact.
@@ -97,14 +100,18 @@ def next_entry(head: AuditHead, ts: float, kind: str, data: Mapping[str, Any]) -
     )
 
 
-def check_chain(entries: Iterable[AuditEntry], head: AuditHead) -> AuditReport:
+def check_chain(
+    entries: Iterable[AuditEntry], head: AuditHead, base: AuditHead = BEGIN
+) -> AuditReport:
     """Walk the chain in stored order and compare its end with the head kept apart.
+
+    ``base`` is what the first entry follows, where those before are archived.
 
     Finds an edited entry (its own hash is wrong), a gap (numbers missing), a
     reorder or a replaced entry (the hash before it does not match) and a cut end.
     """
     problems: list[str] = []
-    count, last = 0, AuditHead()
+    count, last = 0, base
     for entry in entries:
         count += 1
         if len(problems) < MAX_PROBLEMS:

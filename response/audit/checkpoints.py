@@ -110,19 +110,21 @@ class SealCheck:
 
     ``key`` is whose signature counts (hexadecimal), None where nobody knows; ``kept`` the newest
     checkpoint that the state directory keeps apart, ``witnesses`` more that were noted elsewhere,
-    of which the newest that the record holds is ``witnessed_to`` (the last entry it signs).
+    of which the newest that the record holds is ``witnessed_to`` (the last entry it signs). The
+    walk begins after entry ``after``: what is archived before that is not looked at.
     """
 
     def __init__(
         self, record: str, key: str | None, kept: Checkpoint | None,
-        witnesses: Iterable[Checkpoint] = (),
+        witnesses: Iterable[Checkpoint] = (), after: int = 0,
     ) -> None:  # fmt: skip
         self._record, self._key, self._kept = record, key, kept
         self._awaited: dict[int, list[Checkpoint]] = {}  # by the number of their own entry
         self._witnesses = frozenset(witnesses)
         for checkpoint in self._witnesses.union(() if kept is None else (kept,)):
-            self._awaited.setdefault(checkpoint.seq + 1, []).append(checkpoint)
-        self._number = 0
+            if checkpoint.seq >= after:
+                self._awaited.setdefault(checkpoint.seq + 1, []).append(checkpoint)
+        self._number = None if after else 0  # of the last one seen
         self._last = 0
         self.signed_to = 0
         self.witnessed_to = 0
@@ -182,7 +184,7 @@ class SealCheck:
         if found is None or line(found) != entry.data or found.ts != entry.ts:
             self.problems.append(f"entry {entry.seq}: what it says is no checkpoint")
             return
-        if found.number != self._number + 1:
+        if self._number is not None and found.number != self._number + 1:
             self.problems.append(
                 f"entry {entry.seq}: checkpoint {found.number} comes after {self._number}"
             )

@@ -9,16 +9,24 @@ carries its id as ``decision``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from response.asker import Peer
 from response.audit import checkpoints
-from response.audit.chain import AuditEntry, AuditHead, AuditReport, check_chain, next_entry
+from response.audit.archive import KIND, ArchivedSegment, Past, follow, newest
+from response.audit.chain import (
+    BEGIN,
+    AuditEntry,
+    AuditHead,
+    AuditReport,
+    check_chain,
+    next_entry,
+)
 from response.audit.checkpoints import Checkpoint, SealCheck
 from response.audit.signing import Signer
 
@@ -40,6 +48,7 @@ Kind = Literal[
     "confirmed", "removed",  # what a switch acknowledged by barrier
     "feed",  # a threat feed was loaded, failed, or became too old
     "checkpoint",  # a signature over everything before it
+    "archived",  # old entries were moved to a file
     "storage",  # the store could not be written for a while, and what is missing since
     "hold",  # automatic action was stopped or resumed
     "model",  # a snapshot was kept or gone back to, a challenger compared, promoted, dismissed
@@ -58,6 +67,7 @@ class AuditStore(Protocol):
     def owner_id(self) -> str: ...
     def audit_head(self) -> AuditHead: ...
     def put_audit(self, entry: AuditEntry) -> None: ...
+    def drop_archived(self, upto: int) -> None: ...
     def audit_entries(
         self, after: int = 0, kind: str | None = None, upto: int | None = None
     ) -> Iterator[AuditEntry]: ...
@@ -135,40 +145,41 @@ class Audit:
         return made
 
     def verify(self) -> AuditReport:
-        """Check the whole chain against its head, as of one moment."""
+        """Check the chain that is stored against its head, as of one moment."""
         with self._store.reading():
-            return check_chain(self._store.audit_entries(), self._store.audit_head())
+            past = self._archived(None)
+            base = past.end if past is not None else BEGIN
+            return check_chain(self._store.audit_entries(), self._store.audit_head(), base)
 
     def verify_signed(
         self,
         key: str | None,
         kept: Checkpoint | None,
         witnesses: Iterable[Checkpoint] = (),
+        archives: Iterable[Path] | None = None,
     ) -> AuditReport:
-        """As `verify`, and its checkpoints too; see `response.audit.checkpoints.SealCheck`."""
+        """As `verify`, and its checkpoints too; see `response.audit.checkpoints.SealCheck`.
+
+        Archives are followed, also in the files ``archives``, unless that is None.
+        """
         with self._store.reading():
-            seals = SealCheck(self._store.owner_id(), key, kept, witnesses)
-            entries = seals.watched(self._store.audit_entries())
-            report = check_chain(entries, self._store.audit_head())
-        problems = (*report.problems, *seals.finish())
+            record, unread = self._store.owner_id(), list[str]()
+            segment = self._archived(key)
+            if archives is None:
+                past = Past(base=BEGIN if segment is None else segment.end)
+            else:
+                past = follow(segment, archives, lambda each: each.is_of(record, key))
+            seals = SealCheck(record, key, kept, witnesses, past.base.seq)
+            entries = chain(past.entries(unread), self._store.audit_entries())
+            report = check_chain(seals.watched(entries), self._store.audit_head(), past.base)
         return replace(
-            report, problems=problems, signed_to=seals.signed_to, key=key,
+            report,
+            problems=(*past.problems, *unread, *report.problems, *seals.finish()),
+            signed_to=seals.signed_to,
+            key=key,
             witnessed_to=seals.witnessed_to,
-        )  # fmt: skip
+        )
 
-
-def as_jsonl(entry: AuditEntry) -> str:
-    """One line of ``audit export --format jsonl``; `response.audit.chain.entry_hash` can be
-    recomputed from it (``data`` in canonical form)."""
-    return json.dumps(
-        {
-            "seq": entry.seq,
-            "ts": entry.ts,
-            "kind": entry.kind,
-            "data": entry.values(),
-            "prev": entry.prev,
-            "hash": entry.hash,
-        },
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    def _archived(self, key: str | None) -> ArchivedSegment | None:
+        """What was archived last."""
+        return newest(self._store.audit_entries(kind=KIND), self._store.owner_id(), key)

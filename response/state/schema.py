@@ -28,6 +28,11 @@ def _type_of(column: str) -> str:
 
 _FLOW_FIELDS = ", ".join(f"{name} {_type_of(name)}" for name in FLOW_COLUMNS)
 
+AUDIT_IS_NOT_CUT = """\
+CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
+    BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END;
+"""
+
 TABLES = f"""
 CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE decisions(
@@ -52,9 +57,7 @@ CREATE TABLE audit_head(
     only INTEGER PRIMARY KEY CHECK(only = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL);
 CREATE TRIGGER audit_is_not_changed BEFORE UPDATE ON audit
     BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END;
-CREATE TRIGGER audit_is_not_cut BEFORE DELETE ON audit
-    BEGIN SELECT RAISE(ABORT, 'the audit record is append-only'); END;
-"""
+{AUDIT_IS_NOT_CUT}"""
 
 CASES = """
 CREATE TABLE cases(id TEXT PRIMARY KEY, data TEXT NOT NULL) WITHOUT ROWID;

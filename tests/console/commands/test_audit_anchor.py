@@ -60,7 +60,6 @@ def test_a_log_of_checkpoints_shows_a_record_set_back(tmp_path: Path, septum: An
     assert code == 1 and "written anew" in out
 
 
-@pytest.mark.xfail(strict=True, reason="the record only grows")
 def test_old_segments_are_archived_and_followed(tmp_path: Path, septum: Any) -> None:
     state = tmp_path / "state"
     record(state, 5)

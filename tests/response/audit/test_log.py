@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from response.audit.archive import as_jsonl
 from response.audit.chain import (
     AuditEntry,
     AuditHead,
@@ -17,7 +18,7 @@ from response.audit.chain import (
     entry_hash,
     next_entry,
 )
-from response.audit.log import Audit, as_jsonl
+from response.audit.log import Audit
 from response.state.store import FILE, Store
 
 
