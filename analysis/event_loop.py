@@ -9,11 +9,12 @@ import selectors
 import socket
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
 
 from analysis.background_copy import BackgroundCopy
+from analysis.checkpoints.sealing import Sealing
 from analysis.composition import Composed, PolicyFollower
 from analysis.fault_log import FaultLog
 from analysis.feed_service import FeedService
@@ -45,6 +46,7 @@ class EventLoop:
         requests_socket: socket.socket,
         follower: PolicyFollower,
         lock: int,
+        checkpoint_to: Sequence[str] = (),
     ) -> None:
         """``lock`` is the file that `analysis.process.lock_state` opened."""
         self._lock = lock
@@ -63,6 +65,7 @@ class EventLoop:
         )
         self._hold: str | None = None
         self._storage_problem: str | None = None
+        self._sealing = Sealing(composed, checkpoint_to, log_line)
         self.faults = FaultLog(log_line, time.monotonic)
         self._work = (
             self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot,
@@ -79,7 +82,7 @@ class EventLoop:
         commands = self._analysis.start(now)
         self._log_hold()
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
-        self._seal(now)
+        self._sealing.tick(now)
         self._report_storage(now)
         due = time.monotonic() + TICK
         while self._open:
@@ -94,7 +97,7 @@ class EventLoop:
             self._copy.result(wait=True)
         self._feeds.close()
         self._analysis.finish(time.time())
-        self._seal(time.time(), ending=True)
+        self._sealing.close(time.time())
         self._report_storage(time.time())
 
     def stop(self, *_: object) -> None:
@@ -115,7 +118,7 @@ class EventLoop:
         self._send(self._feeds.tick(time.time()))
 
     def _seal_now(self) -> None:
-        self._seal(time.time())
+        self._sealing.tick(time.time())
 
     def _snapshot(self) -> None:
         self._keep_snapshot(time.time())
@@ -229,15 +232,6 @@ class EventLoop:
                 log_line(storage_line(report))
             self._storage_problem = report.problem
             self._send([report])
-
-    def _seal(self, now: float, ending: bool = False) -> None:
-        """Write an audit checkpoint when due; a failed one is retried when there is room again."""
-        if self._analysis.storage.problem is not None:
-            return
-        try:
-            self._audit.seal(now, ending)
-        except (StoreError, OSError) as problem:
-            self._analysis.not_stored("checkpoints", problem, now)
 
     def _open_files(self) -> tuple[int, ...]:
         """What belongs to this process alone: its sockets, and the lock that makes it the one

@@ -14,18 +14,21 @@ MODULE = "analysis.process"
 @dataclass(frozen=True, slots=True)
 class AnalysisOptions:
     """``policy``: files and directories; ``adapt``: alerts may become decisions; ``seed``: of
-    the learners."""
+    the learners; ``checkpoint_to``: see `analysis.checkpoints.targets`."""
 
     state: Path
     policy: tuple[str, ...]
     adapt: bool = True
     seed: int = 0
+    checkpoint_to: tuple[str, ...] = ()
 
     def arguments(self) -> tuple[str, ...]:
         """As `read_options` reads them, without the socket."""
         written = ["--state", str(self.state), "--seed", str(self.seed)]
         for path in self.policy:
             written += ["--policy", path]
+        for target in self.checkpoint_to:
+            written += ["--checkpoint-to", target]
         return (*written, *(() if self.adapt else ("--no-adapt",)))
 
 
@@ -51,6 +54,9 @@ def read_options(
     parser.add_argument("--policy", action="append", required=True, help="policy file; repeatable")
     parser.add_argument("--no-adapt", action="store_true", help="alerts only, no decisions")
     parser.add_argument("--seed", type=int, default=0, help="seed of the learners")
+    parser.add_argument("--checkpoint-to", action="append", default=[], help="repeatable")
     read = parser.parse_args(arguments)
-    options = AnalysisOptions(read.state, tuple(read.policy), not read.no_adapt, read.seed)
+    options = AnalysisOptions(
+        read.state, tuple(read.policy), not read.no_adapt, read.seed, tuple(read.checkpoint_to)
+    )
     return options, read.socket if read.socket_fd is None else read.socket_fd

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log_line(f"cannot start: {one_line(problem)}")
         return 2
     follower = PolicyFollower(state, composed.version)
-    loop = EventLoop(composed, state, link, requests_socket, follower, lock)
+    loop = EventLoop(composed, state, link, requests_socket, follower, lock, options.checkpoint_to)
     signal.signal(signal.SIGTERM, loop.stop)
     collect_rarely()
     try:

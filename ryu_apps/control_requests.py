@@ -12,7 +12,7 @@ from policies.rules.ovs_text import ovs_text
 from response.asker import Asker, Peer, check_claim
 from response.decisions.hold import HOLD
 from response.ipc.messages import StorageChanged
-from response.state.interfaces import EXPORTERS, StateStore
+from response.state.interfaces import CHECKPOINTS_SENT, EXPORTERS, StateStore
 from response.state.store import StoreError
 from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
@@ -208,16 +208,18 @@ def _full(denials: DeniedByFullTable | None) -> dict[str, Any] | None:
 
 
 def storage_status(app: RunningController) -> dict[str, Any]:
-    """Who put automatic action on hold, what exporters have sent, and what the store does not take
-    of this process."""
-    problem, hold, exporters = app.storage_problem, None, None
+    """Who put automatic action on hold, what exporters have sent, where checkpoints went, and what
+    the store does not take of this process."""
+    problem, hold, exporters, sent = app.storage_problem, None, None, None
     try:
         hold, exporters = app.store.meta(HOLD), app.store.meta(EXPORTERS)
+        sent = app.store.meta(CHECKPOINTS_SENT)
     except StoreError as error:
         problem = problem or str(error)
     return {
         "hold": hold,
         "exporters": json.loads(exporters or "null"),
+        "checkpoints_sent": json.loads(sent or "{}"),
         "storage": {"problem": problem, "waiting": app.unsaved},
     }
 

@@ -63,6 +63,7 @@ class LaunchSettings:
     takeover: bool = False
     verbose: bool = False
     include_roots: tuple[str, ...] = ()
+    checkpoint_to: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> LaunchSettings:
@@ -191,9 +192,13 @@ def _link_of(settings: LaunchSettings, analysis: AnalysisProgram | None) -> Link
             secrets.token_bytes,
         )
         follower = PolicyFollower(Path(settings.state), composed.version)
-        return partial(InlineAnalysis, composed, follower)
+        return partial(InlineAnalysis, composed, follower, settings.checkpoint_to)
     options = AnalysisOptions(
-        Path(settings.state), tuple(settings.policy_paths), settings.adapt, settings.seed
+        Path(settings.state),
+        tuple(settings.policy_paths),
+        settings.adapt,
+        settings.seed,
+        settings.checkpoint_to,
     )
     program = replace(analysis or AnalysisProgram(), arguments=options.arguments())
     return partial(AnalysisLink, program)

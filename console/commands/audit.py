@@ -85,8 +85,8 @@ def verify(
     witness: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Checkpoints stored elsewhere: a copy of audit.checkpoint, or a log with many in "
-            "its lines; repeatable."
+            help="Checkpoints stored elsewhere: a copy of audit.checkpoint, or the log that `run "
+            "--checkpoint-to` sends them to; repeatable."
         ),
     ] = None,
     archive: Annotated[
@@ -103,7 +103,8 @@ def verify(
 
     Checkpoints in the record, and the newest one beside it, are signed: a rewritten record, or one
     whose end was cut off with its checkpoints, is detected. Against an attacker who can also read
-    the key, keep copies of `audit.checkpoint` and the public key on another machine.
+    the key, have checkpoints sent to another machine (`septum run --checkpoint-to`), and note the
+    public key there.
 
     Example:
 

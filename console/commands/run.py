@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.checkpoints.targets import HELP, CommandTarget, read_target
 from analysis.python_program import command
 from console.errors import NO, CommandError
 from console.options.network import SwitchesFile, switches_at
@@ -78,6 +79,10 @@ def run(
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
     include_root: IncludeRoot = None,
+    checkpoint_to: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Where checkpoints of the audit are sent: {HELP}; repeatable."),
+    ] = None,
 ) -> None:
     """Run the controller on a policy.
 
@@ -94,6 +99,7 @@ def run(
     tls = _tls(of_ssl_port, of_key, of_cert, of_ca)
     if of_port is None and of_ssl_port is None:
         of_port = OPENFLOW_PORT
+    _check_targets(checkpoint_to or [], analysis)
     switches_at(switches)
     result = read_policy(policy, include_roots=include_root or ())
     for diagnostic in result.diagnostics:
@@ -116,6 +122,7 @@ def run(
         "takeover": takeover,
         "verbose": verbose,
         "include_roots": include_root or (),
+        "checkpoint_to": checkpoint_to or (),
     }
     # The controller's runtime patches the standard library before its first import, so this
     # process turns into it.
@@ -123,6 +130,18 @@ def run(
     sys.stderr.flush()
     program = command("ryu_apps", json.dumps(settings))
     os.execv(program[0], program)
+
+
+def _check_targets(targets: list[str], analysis: str) -> None:
+    if targets and analysis == "none":
+        raise CommandError("--checkpoint-to: without an analysis there are no checkpoints")
+    for each in targets:
+        try:
+            target = read_target(each)
+        except ValueError as problem:
+            raise CommandError(f"--checkpoint-to {problem}") from None
+        if isinstance(target, CommandTarget) and not os.access(target.arguments[0], os.X_OK):
+            raise CommandError(f"--checkpoint-to {each}: {target.arguments[0]} cannot be run")
 
 
 def _tls(

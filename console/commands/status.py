@@ -20,7 +20,7 @@ from console.terminal import one_line
 from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
 from console.views.placement_line import placement_line
-from console.views.storage_lines import storage_lines
+from console.views.storage_lines import checkpoint_lines, storage_lines
 from console.views.tables import listed
 from policies.language.errors import printable
 from response.ipc.messages import Ask
@@ -93,6 +93,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             typer.echo(printable(f"failing    {failed}"))
     for line in storage_lines(answer):
         typer.echo(f"storage    {line}")
+    for line in checkpoint_lines(answer.get("checkpoints_sent", {})):
+        typer.echo(printable(f"checkpoint {line}"))
     if answer["problem"]:
         typer.echo(f"problem    {answer['problem']}")
     for number, line in enumerate(losses_in_words(answer["lost"]) or ["nothing"]):

@@ -1,4 +1,5 @@
-"""What could not be stored, by the controller and by the analysis, in lines."""
+"""What could not be stored, by the controller and by the analysis, and which checkpoints were sent
+elsewhere, in lines."""
 
 from __future__ import annotations
 
@@ -20,3 +21,12 @@ def storage_lines(status: dict[str, Any]) -> list[str]:
     elif lost:
         lines.append(f"analysis: not stored while there was no room: {lost}")
     return lines
+
+
+def checkpoint_lines(sent: dict[str, dict[str, Any]]) -> list[str]:
+    """Where checkpoints were sent since the analysis started."""
+    return [
+        f"{target}: {each['sent']} sent, {each['failed']} failed"
+        + (f" (the last: {each['problem']})" if each["problem"] else "")
+        for target, each in sent.items()
+    ]

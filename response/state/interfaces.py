@@ -21,6 +21,10 @@ EXPORTERS = "exporters"
 """Under this name `StateStore.meta` holds the last `FlowsCollected` as JSON, without records."""
 
 
+CHECKPOINTS_SENT = "checkpoints_sent"
+"""Under this name it holds as JSON what was sent to each target of checkpoints, if there is one."""
+
+
 class StoredFlow(NamedTuple):
     """One observed connection with the score its record got (None: not scored)."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from analysis.checkpoints.sealing import Sealing
 from analysis.storage import storage_line
 from response.ipc.messages import Message, PolicyApplied, Reply
-from response.state.store import StoreError
 from ryu_apps.ipc.analysis_link import Outbox
 from ryu_apps.runtime import hub
 from ryu_apps.supervision import Supervisor
@@ -37,12 +37,14 @@ class InlineAnalysis:
         self,
         composed: Composed,
         follower: PolicyFollower,
+        checkpoint_to: Sequence[str],
         greeting: Callable[[], list[Message]],
         reply_received: Callable[[Reply], None],
         supervisor: Supervisor,
     ) -> None:
         self._supervisor = supervisor
-        self._analysis, self._audit = composed.analysis, composed.audit
+        self._analysis = composed.analysis
+        self._sealing = Sealing(composed, checkpoint_to, LOG.warning)
         self._problem = composed.problem
         self._follower = follower
         self._greeting = greeting
@@ -97,12 +99,7 @@ class InlineAnalysis:
 
     def close(self) -> None:
         self._analysis.finish(time.time())
-        self._seal(ending=True)
+        self._sealing.close(time.time())
 
-    def _seal(self, ending: bool = False) -> None:
-        if self._analysis.storage.problem is not None:
-            return
-        try:
-            self._audit.seal(time.time(), ending)
-        except (StoreError, OSError) as problem:
-            self._analysis.not_stored("checkpoints", problem, time.time())
+    def _seal(self) -> None:
+        self._sealing.tick(time.time())

@@ -1,0 +1,1 @@
+"""Checkpoints of the audit: made when due, and sent where they are to be kept."""
