@@ -51,9 +51,10 @@ class CheckpointRoute:
         self._carried: Checkpoint | None = None  # what the process was given
         self._kill_at = 0.0
 
-    @property
-    def busy(self) -> bool:
-        return self._process is not None or self._pending is not None
+    def busy(self, now: float) -> bool:
+        """Whether something is under way, or due now."""
+        due = self._pending is not None and now >= self._again_at
+        return self._process is not None or due
 
     def put(self, checkpoint: Checkpoint) -> None:
         """Send this one, instead of any that still waits."""
@@ -135,9 +136,8 @@ class CheckpointRoute:
     def _fail(self, checkpoint: Checkpoint, problem: str, now: float) -> None:
         self.counts.failed += 1
         self.counts.problem = problem
-        if self._pending is None:
-            self._pending = checkpoint
-        self._again_at = now + AGAIN_AFTER
+        if self._pending is None:  # a newer one is not held back
+            self._pending, self._again_at = checkpoint, now + AGAIN_AFTER
 
 
 class CheckpointSender:
@@ -179,7 +179,7 @@ class CheckpointSender:
     def close(self) -> None:
         """Wait a little for the last checkpoint."""
         until = time.monotonic() + AT_THE_END
-        while any(each.busy for each in self._routes) and time.monotonic() < until:
+        while (now := time.monotonic()) < until and any(each.busy(now) for each in self._routes):
             time.sleep(0.02)
             self.tick()
         for route in self._routes:

@@ -126,12 +126,29 @@ def test_a_command_that_fails_or_hangs_is_counted(
 ) -> None:
     monkeypatch.setattr(sending, "COMMAND_LIMIT", 0.2)
     desk = SendingDesk(f"exec:{script(tmp_path / 'bad', body)}")
-    begun = time.monotonic()
     desk.sender.send(checkpoint(1))
-    assert time.monotonic() - begun < 0.15, "nobody waits for it"
+    (begun,) = desk.noted[-1].values()
+    assert begun["failed"] == 0, "nobody waits for it"
     counts = desk.until(lambda counts: counts["failed"] == 1)
     assert (counts["sent"], counts["problem"]) == (0, problem)
     desk.sender.close()
+
+
+def test_the_last_one_is_waited_for_and_what_fails_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "AT_THE_END", 20.0)
+    out = tmp_path / "out"
+    body = f'sleep .2; read line; echo "$line" >> {out}; exit 1'
+    desk = SendingDesk(f"exec:{script(tmp_path / 'slow', body)}")
+    desk.sender.send(checkpoint(1))
+    desk.sender.send(checkpoint(2))
+    begun = time.monotonic()
+    desk.sender.close()
+    assert out.read_text().count("\n") == 2, "the newest is tried though the one before failed"
+    assert time.monotonic() - begun < sending.AT_THE_END
+    (counts,) = desk.noted[-1].values()
+    assert counts["failed"] == 2
 
 
 def test_a_command_that_is_gone_is_counted(tmp_path: Path) -> None:
