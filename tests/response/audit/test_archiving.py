@@ -17,7 +17,7 @@ from response.audit.signing import signer_of
 from response.state.backup import back_up, restore
 from response.state.soundness import problems_of
 from response.state.store import FILE as DATABASE
-from response.state.store import Store
+from response.state.store import Store, StoreError
 
 pytestmark = pytest.mark.threat("audit-anchor")
 DAY = 86_400.0
@@ -164,6 +164,21 @@ def test_nothing_is_deleted_unless_the_file_is_there(state: Path, tmp_path: Path
     with pytest.raises(ArchiveError, match="not whole, and stays as it is: entry 22 was edited"):
         move(edited, 9, tmp_path / "4.jsonl")
     assert not (tmp_path / "4.jsonl").exists()
+
+
+def test_who_writes_meanwhile_goes_on(state: Path, tmp_path: Path) -> None:
+    add_days(state, 6, 2)
+    store = Store.open(state, 1.0)
+    audit = Audit(store, signer_of(state), state)
+    audit.append(9 * DAY, "hold", {"on": True, "by": "ana"})
+    next(audit.entries())
+    move(state, 7, tmp_path / "4.jsonl", 9.5)
+    audit.append(10 * DAY, "hold", {"on": False, "by": "ana"})
+    assert audit.seal(10 * DAY) is not None
+    with pytest.raises(StoreError, match="append-only"):
+        store._db.execute("DELETE FROM audit WHERE seq=?", (store.audit_head().seq,))
+    store.close()
+    assert verified(state).problems == ()
 
 
 def test_the_newest_checkpoint_stays(state: Path, tmp_path: Path) -> None:
