@@ -126,17 +126,26 @@ class Segment:
     source: Source = NOWHERE
 
 
+HELPERS = {"ftp": TCP, "tftp": UDP}
+"""Connection-tracking helpers of Open vSwitch, with the protocol of what they read."""
+
+RELATED_FROM = 1_024
+"""The lowest port of a connection that a helper may let in."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Service:
     """A protocol with a range of responder ports, or of ICMP types.
 
     ``proto`` None is every protocol; ``low``/``high`` None is every port or
-    type. ICMP (1) exists in IPv4 only and ICMPv6 (58) in IPv6 only.
+    type. ICMP (1) exists in IPv4 only and ICMPv6 (58) in IPv6 only. ``helper`` is the
+    connection-tracking helper that finds the connections which belong to one of this service.
     """
 
     proto: int | None = None
     low: int | None = None
     high: int | None = None
+    helper: str | None = None
 
     def matches(self, proto: int, port: int) -> bool:
         if self.proto is None:
@@ -151,6 +160,8 @@ class Service:
         name = PROTOCOL_NAMES.get(self.proto, f"ip/{self.proto}")
         if self.low is None:
             return name
+        if self.helper is not None:
+            return f"{name}/{self.low} (helper {self.helper})"
         return f"{name}/{self.low}" if self.low == self.high else f"{name}/{self.low}-{self.high}"
 
 

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from console.options.network import DescribedSwitches
 from policies.compiler import CompileError, declared_bindings, intent_numbers
 from policies.compiler.common.identity_codes import assign_codes, ends_of
-from policies.compiler.common.refusals import served_on_tagged_ports, shared_between_vlans
+from policies.compiler.common.refusals import (
+    served_on_tagged_ports,
+    shared_between_vlans,
+    without_tracking,
+)
 from policies.compiler.targets import LOSSES, Overflow, RulesOfAll, SwitchTarget, overflows
 from policies.language.errors import Diagnostic
 from policies.model import NOWHERE, Policy, Source
@@ -108,6 +112,9 @@ def _not_done(policy: Policy, stateless: Sequence[int]) -> Iterator[Diagnostic]:
         return
     plural = "es" if len(stateless) > 1 else ""
     where = f"switch{plural} {ranges(stateless)} without connection tracking"
+    for refusal in without_tracking(policy.intents):
+        message = f"{where} cannot carry it out: {refusal.why}"
+        yield Diagnostic("error", "helper", message, refusal.source)
     for intent in policy.intents:
         if intent.keep_established:
             message = f"'{intent.name}' cannot keep established connections on {where}"

@@ -16,7 +16,8 @@ from policies.compiler.common.refusals import refuse_shared
 from policies.compiler.common.requests import request_rules
 from policies.compiler.common.switch_view import SwitchView
 from policies.compiler.stateful.adaptive import protected_rules, restriction_rules
-from policies.compiler.stateful.base import base_rules, common_rules, port_rules
+from policies.compiler.stateful.base import base_rules, common_rules, helper_commits, port_rules
+from policies.compiler.stateful.connection import Helpers, helper_rules
 from policies.compiler.stateful.host_placement import Placement, local_rules
 from policies.compiler.stateful.identities import Identities
 from policies.compiler.stateful.intents import Intents
@@ -72,6 +73,7 @@ class Compiler:
         self._protected = _protected(policy, membership)
         self._kept = kept
         self._kept_rules = self._keeping()
+        self._helpers = Helpers.of(policy.intents)
         self._tables: dict[int, list[Rule]] | None = None
 
     @collection_paused()
@@ -94,6 +96,7 @@ class Compiler:
             self._routers.rules(view.switch),
             self._stations.rules(view.switch),
             tagged_rules(self._tags, view.switch),
+            helper_commits(view.switch, self._helpers.ports),
         )
         held = restriction_rules(restrictions, now, view.switch)
         own = _by_table(chain(view_rules(view), special, held, beside))
@@ -126,6 +129,8 @@ class Compiler:
             if tags_of(policy.hosts, bindings) != self._tags:
                 return self._anew(policy, membership, bindings, now, kept)
         if policy.intents is not old.intents or kept != self._kept:
+            if Helpers.of(policy.intents) != self._helpers:
+                return self._anew(policy, membership, bindings, now, kept)
             intent_numbers(policy)
             self._ends = _ends(policy, kept)
         gone, come = differences(self._bindings, bindings)
@@ -172,6 +177,7 @@ class Compiler:
         self._identities, self._intents = new._identities, new._intents
         self._protected = new._protected
         self._kept, self._kept_rules = kept, new._kept_rules
+        self._helpers = new._helpers
         self._tables = None
         return Update(everywhere, single)
 
@@ -198,6 +204,7 @@ class Compiler:
         yield from self._routers.rules(switch)
         yield from self._stations.rules(switch)
         yield from tagged_rules(self._tags, switch)
+        yield from helper_commits(switch, self._helpers.ports)
 
     def _common(self) -> Iterator[Rule]:
         """The rules that every switch has."""
@@ -212,6 +219,7 @@ class Compiler:
         yield from self._intents.rules()
         yield from self._protected
         yield from self._kept_rules
+        yield from helper_rules(self._helpers)
 
     def _keeping(self) -> tuple[Rule, ...]:
         living = self._intents.living

@@ -18,9 +18,19 @@ from policies.language.kinds import (
     OneOf,
     ParsedText,
     Record,
+    TextOrRecord,
     ValueKind,
 )
-from policies.model import ADVERTISEMENTS, DHCP, FEED_FORMATS, INTENT_TIERS, Action, Adapt, Mode
+from policies.model import (
+    ADVERTISEMENTS,
+    DHCP,
+    FEED_FORMATS,
+    HELPERS,
+    INTENT_TIERS,
+    Action,
+    Adapt,
+    Mode,
+)
 from topology.ports import LAST_PORT
 
 API_VERSION = "septum/v1"
@@ -270,6 +280,21 @@ METADATA = Record(
     ),
 )
 
+_SERVICE = ParsedText(scalars.service, "a service like tcp/22")
+
+HELPED = Record(
+    "a service with a helper",
+    (
+        Key("port", _SERVICE, "of the control connection, like tcp/21", True),
+        Key(
+            "helper",
+            OneOf({name: name for name in HELPERS}),
+            "lets the connections pass that belong to one of this service",
+            True,
+        ),
+    ),
+)
+
 DOCUMENT = Record(
     "a policy",
     (
@@ -289,7 +314,7 @@ DOCUMENT = Record(
             "services",
             NameTable(
                 Many(
-                    ParsedText(scalars.service, "a service like tcp/22"),
+                    TextOrRecord(_SERVICE, HELPED),
                     "a list of services",
                     single=True,
                     empty="no service stands here; write `any` for all",

@@ -207,6 +207,21 @@ class NameTable:
 
 
 @dataclass(frozen=True)
+class TextOrRecord:
+    """A word, or a mapping that says more than a word can."""
+
+    word: ParsedText
+    record: Record
+
+    def read(self, node: Node, findings: Findings) -> Read | None:
+        kind: ValueKind = self.record if isinstance(node, Mapping) else self.word
+        return kind.read(node, findings)
+
+    def json(self) -> Json:
+        return {"oneOf": [self.word.json(), self.record.json()]}
+
+
+@dataclass(frozen=True)
 class Key:
     """A key of a record: what it holds and what it is for."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from policies.language.host_entries import HostReader, pairs_of, values_of
 from policies.language.kinds import Read
 from policies.language.sources import OUTSIDE, Sources
 from policies.model import (
+    HELPERS,
+    PROTOCOL_NAMES,
     RESERVED_NAMES,
     Defaults,
     Envelope,
@@ -144,8 +147,23 @@ class Builder:
                 message = f"a service cannot be called '{name}': it reads as a literal"
                 self._findings.error("name", message, read.source, read.width)
             elif read is not None:
-                services[name] = _unique(entry.value for entry in read.value)
+                found = (self._named_service(entry) for entry in read.value)
+                services[name] = _unique(each for each in found if each is not None)
         return services
+
+    def _named_service(self, read: Read) -> Service | None:
+        """A literal, or one with a connection-tracking helper."""
+        if isinstance(read.value, Service):
+            return read.value
+        service, helper = read.get("port"), read.get("helper")
+        if not isinstance(service, Service) or helper is None:
+            return None
+        if service.proto != HELPERS[helper] or service.low is None or service.low != service.high:
+            wanted = PROTOCOL_NAMES[HELPERS[helper]]
+            message = f"the helper {helper} reads connections to one {wanted} port, not {service}"
+            self._findings.error("value", message, read.source, read.width)
+            return None
+        return replace(service, helper=helper)
 
     def _service(self, read: Read) -> tuple[Service, ...]:
         named = self._services.get(read.value)

@@ -26,8 +26,24 @@ class SettingChange:
 
 
 def setting_changes(old: Policy, new: Policy) -> tuple[SettingChange, ...]:
-    """Changes of ``infrastructure``, ``feeds`` and ``adaptive``, in this order."""
-    return (*_infrastructure(old, new), *_feeds(old, new), *_envelope(old, new))
+    """Changes of ``infrastructure``, helpers, ``feeds`` and ``adaptive``, in this order."""
+    return (
+        *_infrastructure(old, new), *_helpers(old, new), *_feeds(old, new), *_envelope(old, new),
+    )  # fmt: skip
+
+
+def _helpers(old: Policy, new: Policy) -> Iterator[SettingChange]:
+    """What lets connections in that no verdict about two addresses and a port shows."""
+    before, after = (
+        {
+            intent.name: ", ".join(str(each) for each in intent.services if each.helper)
+            for intent in policy.intents
+        }
+        for policy in (old, new)
+    )
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name, "") != after.get(name, ""):
+            yield SettingChange(f"helper of {name}", before.get(name, ""), after.get(name, ""))
 
 
 def _infrastructure(old: Policy, new: Policy) -> Iterator[SettingChange]:

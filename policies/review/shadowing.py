@@ -36,7 +36,7 @@ class IntentOverlaps:
             for name in names_of(identity):
                 self._where.setdefault(name, []).append(index)
         self._services: dict[tuple[Service, ...], int] = {}
-        self._kinds: dict[tuple[Tier, bool, bool], int] = {}
+        self._kinds: dict[tuple[Tier, bool, bool, frozenset[Service]], int] = {}
         self._lasting: dict[datetime | None, int] = {}
         self._higher = self._stronger()
 
@@ -119,9 +119,10 @@ class IntentOverlaps:
         return wider
 
     def _same_kind(self, intent: Intent) -> int:
-        """Allows of the same tier that also have ``log`` and ``established: keep`` if this one
-        does."""
-        kind = (intent.tier, intent.log, intent.keep_established)
+        """Allows of the same tier that also have ``log``, ``established: keep`` and the helpers
+        that this one has."""
+        helpers = _helpers(intent)
+        kind = (intent.tier, intent.log, intent.keep_established, helpers)
         if kind not in self._kinds:
             self._kinds[kind] = _bits(
                 index
@@ -130,6 +131,7 @@ class IntentOverlaps:
                 and other.tier is intent.tier
                 and other.log >= intent.log
                 and other.keep_established >= intent.keep_established
+                and _helpers(other) >= helpers
             )
         return self._kinds[kind]
 
@@ -173,3 +175,8 @@ def _indices(bits: int) -> Iterator[int]:
         low = bits & -bits
         yield low.bit_length() - 1
         bits ^= low
+
+
+def _helpers(intent: Intent) -> frozenset[Service]:
+    """Services whose helpers let further connections in."""
+    return frozenset(service for service in intent.services if service.helper is not None)

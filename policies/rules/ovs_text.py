@@ -109,10 +109,11 @@ def action_text(action: RuleAction) -> str:
             return f"resubmit(,{table})"
         case Track(zone, table):
             return f"ct(table={table},zone={zone})"
-        case Commit(zone, table, mark):
+        case Commit(zone, table, mark, helper):
             marking = "" if mark is None else f"move:{_bits(mark)}->NXM_NX_CT_MARK[],"
             done = f"{marking}load:0x1->{_bits(REMEMBERED)}"
-            return f"ct(commit,table={table},zone={zone},exec({done}))"
+            alg = "" if helper is None else f",alg={helper}"
+            return f"ct(commit,table={table},zone={zone},exec({done}){alg})"
         case Learn():
             return _learn_text(action)
         case PushVlan():

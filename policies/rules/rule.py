@@ -88,11 +88,13 @@ REMEMBERED = Bits("ct_label", 0, 1)
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Commit the connection, marked with a register's value if given, and continue in ``table``.
-    `REMEMBERED` is then set, unless the connection table is full."""
+    `REMEMBERED` is then set, unless the connection table is full. ``helper`` (``ftp``, ``tftp``)
+    is to find the connections that belong to it."""
 
     zone: int
     table: int
     mark: Bits | None = None
+    helper: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

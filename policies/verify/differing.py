@@ -35,6 +35,8 @@ def differences(run: MachineRun, wanted: ExpectedPassage, in_port: int, zone: in
     commits = [] if wanted.commit is None else [(zone, wanted.commit)]
     if run.commits != commits:
         found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
+    elif commits and run.helpers != [wanted.helper]:
+        found.append(f"read by helper {run.helpers[0]}, not {wanted.helper}")
     if any(each != zone for each in run.tracks):
         found.append("tracked in another switch's zone")
     passes = len(run.tracks) + len(run.commits)

@@ -51,11 +51,13 @@ from policies.verify.packets import (
     LLDP,
     MULTICAST,
     NEW,
+    PORT_NAMES,
     REL,
     RPL,
     SpecialPacket,
     asks_a_server,
     audience_of,
+    is_error,
     is_group,
     neighbour_type,
     original,
@@ -86,6 +88,19 @@ class Expectation:
         self.forwarding = Forwarding(places, view)
         self.edges = self.forwarding.edges
         self.zone = layout.zone_of(view.switch)
+        helpers = [
+            (intent, service)
+            for intent in policy.intents
+            for service in intent.services
+            if service.helper is not None and intent.action is Action.ALLOW
+        ]
+        # By number and protocol the intents with a helper; by protocol and port the helpers.
+        self.helped = {(name_number(i.name), s.proto) for i, s in helpers if s.proto is not None}
+        self.helpers = {
+            (service.proto, service.low): service.helper
+            for _, service in helpers
+            if service.proto is not None and service.low is not None
+        }
 
     def expect(
         self,
@@ -184,8 +199,8 @@ class Expectation:
             return NOTHING
         if is_later(packet):
             return carried(ct_state, self.forwarding.leads(packet))
-        asked = original(packet, ct_state)
-        if hides_its_port(packet) and not ct_state & REL:
+        asked = original(packet, ct_state, self.helped)
+        if hides_its_port(packet) and not is_error(packet, ct_state):
             return NOTHING
         verdict = self.verdict(asked)
         return self.after(verdict, asked, packet, ct_state, edge, local, counted)
@@ -212,7 +227,7 @@ class Expectation:
         """What follows from a verdict."""
         outcome = outcome_of(verdict)
         ct_state, full = ct_state & ~FULL_TABLE, bool(ct_state & FULL_TABLE and ct_state & NEW)
-        related = bool(ct_state & REL)
+        related = is_error(packet, ct_state)
         reply = bool(ct_state & RPL) and not related
         if outcome == DecidedBits.DENY:
             denied = (Reason.DENIED,) if edge and not reply else ()
@@ -247,7 +262,16 @@ class Expectation:
             verdict,
             asked,
             fragment,
+            self._helper(packet, ct_state) if not fragment else None,
         )
+
+    def _helper(self, packet: Mapping[str, int], ct_state: int) -> str | None:
+        """What reads a connection that is about to be committed."""
+        if not ct_state & NEW or ct_state & REL:
+            return None
+        proto = packet["ip_proto"]
+        name = PORT_NAMES.get(proto)
+        return None if name is None else self.helpers.get((proto, packet[f"{name}_dst"]))
 
 
 def outcome_of(verdict: Verdict) -> DecidedBits:

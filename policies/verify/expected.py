@@ -11,7 +11,7 @@ from policies.model import Connection, Verdict
 class ExpectedPassage:
     """``outcome`` None: not judged here; ``outputs`` are as `leaving` has them, ``copies`` the
     reasons of copies to the controller. ``waits``: for the other fragments of its packet, or has
-    what waits for it let go."""
+    what waits for it let go. ``helper`` is to read the connection that it begins."""
 
     outputs: frozenset[int] = frozenset()
     copies: tuple[int, ...] = ()
@@ -21,6 +21,7 @@ class ExpectedPassage:
     verdict: Verdict | None = None
     asked: Connection | None = None
     waits: bool = False
+    helper: str | None = None
 
 
 NOTHING = ExpectedPassage()

@@ -119,7 +119,8 @@ def flow_packets(
         for number in (min(numbers), max(numbers)):
             six = number >= SIX
             other = STRANGE_SIX | SIX if six else STRANGE_FOUR
-            for index, (proto, far, flags) in enumerate(services_of(world, six)):
+            read = ((proto, port, None) for proto, port in sorted(expectation.helpers))
+            for index, (proto, far, flags) in enumerate((*services_of(world, six), *read)):
                 for target in few if apart and index else every:
                     states = STATES if flags in (None, sum(TOLD)) else USUAL_STATES
                     for state in states if index else (*states, NO_ROOM):

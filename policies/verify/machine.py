@@ -37,7 +37,7 @@ class MachineRun:
     """What a packet met and what became of it.
 
     ``outputs`` are as `policies.verify.packets.leaving` has them, ``copies`` are (meter,
-    registers at that moment), ``commits`` (zone, mark),
+    registers at that moment), ``commits`` (zone, mark) and the ``helpers`` of each,
     ``entries`` the registers on entering each table, ``tags`` the VLAN tag there if it has one.
     """
 
@@ -45,6 +45,7 @@ class MachineRun:
     outputs: list[int] = field(default_factory=list)
     copies: list[tuple[int, int]] = field(default_factory=list)
     commits: list[tuple[int, int]] = field(default_factory=list)
+    helpers: list[str | None] = field(default_factory=list)
     tracks: list[int] = field(default_factory=list)
     learned: list[Learn] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
@@ -197,7 +198,8 @@ class Machine:
                 fields["vlan_vid"] = 0x1000
             case PopVlan():
                 fields.pop("vlan_vid", None)
-            case Commit(zone, table, mark):
+            case Commit(zone, table, mark, helper):
+                run.helpers.append(helper)
                 run.commits.append((zone, 0 if mark is None else read(run, fields, mark)))
                 write(run, fields, REMEMBERED, int(not ct_state & FULL_TABLE))
                 return table

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from policies.model import ADVERTISEMENTS, DHCP, ICMP, ICMPV6, SCTP, TCP, UDP, Connection
+from policies.model import (
+    ADVERTISEMENTS,
+    DHCP,
+    ICMP,
+    ICMPV6,
+    RELATED_FROM,
+    SCTP,
+    TCP,
+    UDP,
+    Connection,
+)
 from policies.semantics.prefix_sets import SIX, address_at
 
 IP, ARP, IPV6, LLDP = 0x0800, 0x0806, 0x86DD, 0x88CC
@@ -96,11 +106,31 @@ def question_of(packet: Mapping[str, int]) -> tuple[bool, bool, int]:
     return packet["arp_op"] == 1, packet["arp_op"] == 2, packet["arp_tpa"]
 
 
-def original(packet: Mapping[str, int], ct_state: int) -> Connection:
+def is_error(packet: Mapping[str, int], ct_state: int) -> bool:
+    """Whether a packet is an ICMP error about a tracked connection."""
+    return bool(ct_state & REL) and packet["ip_proto"] == (
+        ICMP if packet["eth_type"] == IP else ICMPV6
+    )
+
+
+def is_helped(
+    packet: Mapping[str, int], ct_state: int, helped: Collection[tuple[int, int]]
+) -> bool:
+    """Whether a helper of an intent (``helped``: number and protocol) found the connection of a
+    packet, on a port that it may find it on."""
+    proto = packet["ip_proto"]
+    if not ct_state & REL or (packet.get("ct_mark", 0), proto) not in helped:
+        return False
+    return packet[f"{PORT_NAMES[proto]}_{'src' if ct_state & RPL else 'dst'}"] >= RELATED_FROM
+
+
+def original(
+    packet: Mapping[str, int], ct_state: int, helped: Collection[tuple[int, int]] = ()
+) -> Connection:
     """The connection a packet belongs to, as its initiator asked for it."""
     family = "ip" if packet["eth_type"] == IP else "ipv6"
     six = 0 if family == "ip" else SIX
-    if ct_state & REL:
+    if is_error(packet, ct_state) or is_helped(packet, ct_state, helped):
         name = "nw" if family == "ip" else "ipv6"
         src, dst = packet[f"ct_{name}_src"], packet[f"ct_{name}_dst"]
         proto = packet["ct_nw_proto"]

@@ -65,7 +65,7 @@ class Passages(Attempt):
             if key in seen:
                 continue
             seen.add(key)
-            asked = original(packet, state)
+            asked = original(packet, state, self.expectation.helped)
             inside = {name: value for name, value in packet.items() if name != "vlan_vid"}
             if tag := next((run.tags[table] for table in CHAIN if table in run.tags), 0):
                 inside["vlan_vid"] = tag
@@ -154,6 +154,7 @@ class Passages(Attempt):
             and reasons == wanted.copies
             and all(meter == packet["in_port"] for meter, _ in run.copies)
             and run.commits == commits
+            and (not commits or run.helpers == [wanted.helper])
             and len(run.tracks) + len(run.commits) == (wanted.waits or wanted.commit is not None)
             and bool(run.learned) == wanted.learns
             and all(counts_one(learn, packet) for learn in run.learned)

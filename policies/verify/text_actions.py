@@ -119,14 +119,15 @@ def _ct(text: str) -> RuleAction:
     if "commit" not in parts:
         return Track(zone, table)
     done = next(part for part in parts if part.startswith("exec("))
+    helper = options.get("alg")
     *marking, remembering = (read_action(each) for each in split_top(done[5:-1]))
     if remembering != Load(REMEMBERED, 1):
         raise ValueError("a connection is remembered without being told from others")
     match marking:
         case []:
-            return Commit(zone, table)
+            return Commit(zone, table, helper=helper)
         case [Move(source, Bits("ct_mark", 0, 32))]:
-            return Commit(zone, table, source)
+            return Commit(zone, table, source, helper)
     raise ValueError("a connection is marked in another way")
 
 

@@ -15,9 +15,12 @@ from policies.verify.flows import STATES, Asked, packet_of
 from policies.verify.fragments import FIRST, LATER
 from policies.verify.index import FULL, MaskGroup, bits_mask, place, register_bits
 from policies.verify.machine import MachineRun
-from policies.verify.packets import ADVERTISE, IP, PORT_NAMES, REL, SOLICIT, TRK, original
+from policies.verify.packets import ADVERTISE, IP, PORT_NAMES, REL, RPL, SOLICIT, TRK, original
 from policies.verify.ranges import Ranges, common, meet, without
 from policies.verify.wildcard_rules import LARGE
+
+HELPER_PROBLEM = "what a helper finds is not judged as the connection that it belongs to"
+_PORTS = (0, 21, 1_023, *(1_024 << bit for bit in range(6)), 65_535)  # one for every mask of ranges
 
 
 class Tuples(Attempt):
@@ -32,11 +35,14 @@ class Tuples(Attempt):
         index = self.tables.get(RuleTable.CONNECTION)
         allowed = {"eth_type", "ip_proto", "icmp_type", "icmpv6_type", "ct_state"}
         protocols = {1, 6, 17, 58, 132, 0, 47, 255}
+        marks = {number for number, _ in self.expectation.helped}
         for group in () if index is None else index.groups.values():
             names = {name for name, _, _ in group.small}
             protocols |= {value for name, value, _ in group.small if name == "ip_proto"}
             if group.big == (("ct_nw_proto", FULL),):
                 protocols |= {key[0] for key in group.rules}
+            elif _of_helpers(group):
+                marks |= {key[0] for key in group.rules}
             elif group.big and not _of_fragments(group):
                 names |= {"other"}
             if names - allowed or group.mask:
@@ -49,15 +55,15 @@ class Tuples(Attempt):
         ):
             return  # another switch has the same, and it is right
         before = len(self.found), len(self.unproven)
-        self._coded(sorted(protocols))
+        self._coded(sorted(protocols), sorted(marks))
         if before == (len(self.found), len(self.unproven)):
             self._setting.connecting.append(tables)
 
-    def _coded(self, protocols: Sequence[int]) -> None:
-        for packet, state in _coded_packets(protocols):
+    def _coded(self, protocols: Sequence[int], marks: Sequence[int]) -> None:
+        for packet, state in _coded_packets(protocols, marks):
             self._count("packets")
             run = self.machine.run_from(RuleTable.CONNECTION, packet, 0, state, state)
-            asked = original(packet, state)
+            asked = original(packet, state, self.expectation.helped)
             want = (
                 SOURCE.put(number_of(asked.src))
                 | TARGET.put(number_of(asked.dst))
@@ -66,9 +72,15 @@ class Tuples(Attempt):
             )
             mask = SOURCE.identity | TARGET.identity
             mask |= bits_mask(layout.PROTO) | bits_mask(layout.PORT)
+            if "ct_mark" in packet:
+                mask |= bits_mask(layout.REPLY) | bits_mask(layout.RELATED)
+                want |= bool(state & RPL) << (place(layout.REPLY.field, layout.REPLY.low) or 0)
             entry = entry_of(run)
             if entry is not None and entry & mask == want and self._enters(run):
                 continue
+            if "ct_mark" in packet:  # no packet of ours is found by a helper: nothing to show
+                self.unproven.append(HELPER_PROBLEM)
+                return
             ends = SOURCE.identity | TARGET.identity
             right = entry is not None and entry & ends == want & ends and self._enters(run)
             if self._mistaken(packet, state, run, right) and self.enough:
@@ -87,7 +99,7 @@ class Tuples(Attempt):
         """A real packet of this shape that goes wrong; says so when there is none."""
         judging = self.shared.judging
         base = service_number(packet["eth_type"] != IP, packet["ip_proto"])
-        asked = original(packet, state)
+        asked = original(packet, state, self.expectation.helped)
         ports = ((base | asked.port, base | asked.port), (base, base | 0xFFFF))
         kinds = [self.shared.kinds(end, self.loose.matched) for end in (0, 1)]
         asks = [(box.sources, box.targets, box.services) for box in judging.intents]
@@ -119,7 +131,7 @@ class Tuples(Attempt):
     def _told_apart(self, packet: dict[str, int], state: int, run: MachineRun) -> bool:
         """Whether some rule or intent treats the service that the packet is about otherwise than
         the one in the registers; for protocols with ports, than any port of either."""
-        asked = original(packet, state)
+        asked = original(packet, state, self.expectation.helped)
         proto = register_bits(run.registers, layout.PROTO)
         port = register_bits(run.registers, layout.PORT)
         wanted: list[Ranges] = []
@@ -146,7 +158,16 @@ def _of_fragments(group: MaskGroup) -> bool:
     return all(mask == FULL for _, mask in group.big) and set(group.rules) == {wanted}
 
 
-def _coded_packets(protocols: Sequence[int]) -> Iterator[tuple[dict[str, int], int]]:
+def _of_helpers(group: MaskGroup) -> bool:
+    """Whether rules are about a mark and a range of ports beside protocol and state."""
+    names = [name for name, _ in group.big]
+    ports = {f"{name}_{end}" for name in PORT_NAMES.values() for end in ("src", "dst")}
+    return len(names) == 2 and names[0] == "ct_mark" and names[1] in ports and not group.mask
+
+
+def _coded_packets(
+    protocols: Sequence[int], marks: Sequence[int]
+) -> Iterator[tuple[dict[str, int], int]]:
     """Connection packets in which bit number i of the fields is bit k of i in packet k."""
     for six in (False, True):
         for state in STATES:
@@ -156,8 +177,13 @@ def _coded_packets(protocols: Sequence[int]) -> Iterator[tuple[dict[str, int], i
                 for step in range(10):
                     packet = _coded(six, state, proto, step)
                     yield packet, state
-                    if state & REL:
-                        yield packet | {"ct_nw_proto": proto}, state
+                    for quoted in protocols if state & REL else ():
+                        yield packet | {"ct_nw_proto": quoted}, state
+                    if state & REL and proto in PORT_NAMES:
+                        name = f"{PORT_NAMES[proto]}_{'src' if state & RPL else 'dst'}"
+                        for mark in (*marks, *(mark ^ 1 for mark in marks)):
+                            for port in _PORTS:
+                                yield packet | {"ct_mark": mark, name: port}, state
             for kind in (
                 each for each in range(256) if not six or each not in (SOLICIT, ADVERTISE)
             ):

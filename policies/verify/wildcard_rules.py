@@ -32,8 +32,13 @@ KNOWN = frozenset(
 # What single tables may look at besides. `tuples` has every protocol that a rule names here, and
 # fragments, whose ports may be hidden.
 BESIDES: Mapping[int, frozenset[str]] = {
-    RuleTable.CONNECTION: frozenset({"ct_nw_proto", "ip_frag", "tcp_dst", "udp_dst", "sctp_dst"}),
-    RuleTable.COMMIT: frozenset({"ip_frag"}),
+    RuleTable.CONNECTION: frozenset(
+        {
+            *("ct_nw_proto", "ct_mark", "ip_frag"),
+            *("tcp_src", "udp_src", "tcp_dst", "udp_dst", "sctp_dst"),
+        }
+    ),
+    RuleTable.COMMIT: frozenset({"ip_frag", "tcp_dst", "udp_dst"}),
     RuleTable.FORWARD: frozenset({"ct_label"}),
 }
 # Address assignment, by source and target port; group addresses stand beside a frame's target.

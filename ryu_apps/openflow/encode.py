@@ -37,6 +37,7 @@ from policies.rules.rule import (
 )
 from ryu_apps.openflow.fields import BY_NAME
 
+HELPER_PORTS = {"ftp": 21, "tftp": 69}  # how NXAST_CT names helpers
 NX_VENDOR = 0x00002320
 RESUBMIT_IN_PORT = 0xFFF8
 CONTROLLER_PORT = 0xFFFF_FFFD
@@ -179,11 +180,11 @@ def action_bytes(action: RuleAction) -> bytes:
             return struct.pack("!HHIHHBxxx", 0xFFFF, 16, NX_VENDOR, 14, RESUBMIT_IN_PORT, table)
         case Track(zone, table):
             return _ct(0, zone, table, b"")
-        case Commit(zone, table, mark):
+        case Commit(zone, table, mark, helper):
             done = action_bytes(Load(REMEMBERED, 1))
             if mark is not None:
                 done = action_bytes(Move(mark, Bits("ct_mark", 0, mark.width))) + done
-            return _ct(1, zone, table, done)
+            return _ct(1, zone, table, done, HELPER_PORTS.get(helper or "", 0))
         case Learn():
             return _learn(action)
         case PushVlan():
@@ -215,13 +216,10 @@ def _move(action: Move) -> bytes:
     )
 
 
-def _ct(flags: int, zone: int, table: int, nested: bytes) -> bytes:
-    return (
-        struct.pack(
-            "!HHIHHIHBxxxH", 0xFFFF, 24 + len(nested), NX_VENDOR, 35, flags, 0, zone, table, 0
-        )
-        + nested
-    )
+def _ct(flags: int, zone: int, table: int, nested: bytes, helper: int = 0) -> bytes:
+    size = 24 + len(nested)
+    head = struct.pack("!HHIHHIHBxxxH", 0xFFFF, size, NX_VENDOR, 35, flags, 0, zone, table, helper)
+    return head + nested
 
 
 def _controller(meter: int, max_len: int) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from policies.model import Host, Source
+from policies.model import Host, Intent, Source
 
 
 class CompileError(Exception):
@@ -66,3 +66,20 @@ def served_where_vlans_share(host: Host, switch: int, port: int) -> str:
         f"host '{host.name}' routes or serves on port {port} of switch {switch}, which several "
         "VLANs share: give it a port of its own"
     )
+
+
+def without_tracking(intents: Iterable[Intent]) -> Iterator[PolicyRefusal]:
+    """Intents whose helpers need what a switch without connection tracking has not."""
+    for intent in intents:
+        for helper in sorted({s.helper for s in intent.services if s.helper is not None}):
+            yield PolicyRefusal(
+                intent.source,
+                f"'{intent.name}' has the helper {helper}, which needs connection tracking: name "
+                "ports instead, or give the switch `kind: stateful`",
+            )
+
+
+def refuse_helpers(intents: Iterable[Intent]) -> None:
+    """Raises CompileError for the first intent that only connection tracking can carry out."""
+    for refusal in without_tracking(intents):
+        raise CompileError(f"{refusal.source}: {refusal.why}")

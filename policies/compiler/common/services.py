@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
@@ -55,7 +56,7 @@ def port_masks(low: int, high: int) -> Iterator[tuple[int, int]]:
 def merged(services: Iterable[Service]) -> tuple[Service, ...]:
     """The same packets in the fewest services: ranges that touch become one."""
     result: list[Service] = []
-    for service in sorted(set(services), key=_range):
+    for service in sorted({_bare(each) for each in services}, key=_range):
         if result:
             last = result[-1]
             if last.proto is None:
@@ -70,6 +71,11 @@ def merged(services: Iterable[Service]) -> tuple[Service, ...]:
                     continue
         result.append(service)
     return tuple(result)
+
+
+def _bare(service: Service) -> Service:
+    """Without its helper, which matches no other packets."""
+    return service if service.helper is None else replace(service, helper=None)
 
 
 def _range(service: Service) -> tuple[int, int, int]:

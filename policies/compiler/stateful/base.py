@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 
 from policies.compiler.common.port_guard import discovery_rule, entrance_rules, unbound_rules
 from policies.compiler.common.rule_parts import (
@@ -13,6 +14,7 @@ from policies.compiler.common.rule_parts import (
     neighbour_fields,
     rule,
 )
+from policies.compiler.common.services import PORTS
 from policies.compiler.stateful.adaptive import adaptive_rules
 from policies.compiler.stateful.connection import connection_rules
 from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
@@ -20,7 +22,7 @@ from policies.compiler.stateful.layouts import GUARD, owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout
-from policies.rules.conntrack import CT_NEW, CT_TRK
+from policies.rules.conntrack import CT_NEW, CT_REL, CT_TRK
 from policies.rules.layout import DecidedBits, Reason, RuleTable
 from policies.rules.rule import (
     REMEMBERED,
@@ -33,6 +35,16 @@ from policies.rules.rule import (
     Resubmit,
     Rule,
     Track,
+)
+
+# What the switch does after these is cached for all connections whose registers are the same.
+_FORGET = (
+    Load(Bits(layout.PROTO.field, 0, 32), 0),
+    *(
+        Load(Bits(name, low, 64), 0)
+        for name in (layout.SOURCE_WIDE, layout.TARGET_WIDE)
+        for low in (0, 64)
+    ),
 )
 
 
@@ -117,14 +129,24 @@ def _commit(zone: int) -> Iterator[Rule]:
     """Rules that pass a connection only if it is tracked, since its replies would not pass
     otherwise."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
-    # What the switch does afterwards is cached for all connections whose registers are the same.
-    over = [Load(Bits(layout.PROTO.field, 0, 32), 0)]
-    ends = (layout.SOURCE_WIDE, layout.TARGET_WIDE)
-    over += [Load(Bits(name, low, 64), 0) for name in ends for low in (0, 64)]
     commit = Commit(zone, RuleTable.FORWARD, layout.INTENT)
     for eth_type in (ETH_IP, ETH_IPV6):
-        yield rule(RuleTable.COMMIT, 100, (Field("eth_type", eth_type), new), *over, commit)
+        yield rule(RuleTable.COMMIT, 100, (Field("eth_type", eth_type), new), *_FORGET, commit)
     yield rule(RuleTable.COMMIT, 0, (), Goto(RuleTable.FORWARD))
+
+
+def helper_commits(switch: int, ports: Iterable[tuple[int, int, str]]) -> Iterator[Rule]:
+    """Rules that have a helper read the connections it is for (``ports``: protocol, port, helper).
+
+    Which of them it may let others in for is told by their mark, in `connection.helper_rules`.
+    """
+    commit = partial(Commit, layout.zone_of(switch), RuleTable.FORWARD, layout.INTENT)
+    new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW | CT_REL)
+    for proto, port, helper in sorted(ports):
+        asked = (Field("ip_proto", proto), Field(f"{PORTS[proto]}_dst", port))
+        for eth_type in (ETH_IP, ETH_IPV6):
+            fields = (Field("eth_type", eth_type), new, *asked)
+            yield rule(RuleTable.COMMIT, 150, fields, *_FORGET, commit(helper))
 
 
 def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[Rule]:

@@ -24,7 +24,7 @@ from policies.compiler.common.port_guard import (
     guard_rules,
     unbound_rules,
 )
-from policies.compiler.common.refusals import refuse_shared
+from policies.compiler.common.refusals import refuse_helpers, refuse_shared
 from policies.compiler.common.requests import allowed, owner_rule, request_rules
 from policies.compiler.common.routers import (
     bound_prefixes,
@@ -94,6 +94,7 @@ def stateless_rules(
     """
     intent_numbers(policy)
     refuse_shared(policy.hosts)
+    refuse_helpers(policy.intents)
     together = SegmentOverlaps(membership.spans.values()).together
     codes = codes_of(ends_of(policy.intents), together, PLAIN.width)
     rules = chain(

@@ -20,7 +20,7 @@ from policies.compiler.common.identity_codes import codes_of, ends_of
 from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.overlaps import SegmentOverlaps
 from policies.compiler.common.port_guard import REQUESTS, entrance_rules, guard_rules, unbound_rules
-from policies.compiler.common.refusals import CompileError, refuse_shared
+from policies.compiler.common.refusals import CompileError, refuse_helpers, refuse_shared
 from policies.compiler.common.requests import allowed, answer_fields, request_fields
 from policies.compiler.common.restrictions import HeldAddress, HeldPort
 from policies.compiler.common.rule_parts import BASE, ETH_IP, ETH_IPV6, prefix_fields
@@ -88,6 +88,7 @@ def single_rules(
     """
     intent_numbers(policy)
     refuse_shared(policy.hosts)
+    refuse_helpers(policy.intents)
     places = sorted(set(places_of(bindings)))
     held = list(quarantined(restrictions, now, view, places))
     shut = {number_of(each.address) for _, each in held if isinstance(each, HeldAddress)}
