@@ -15,7 +15,7 @@ from policies.review.lint import check_policy
 from policies.semantics.membership import Membership
 from topology.gc_tuning import collect_rarely
 
-MEASURE = "import sys; from benchmarks.policy_reading import print_peak; print_peak(sys.argv[1])"
+MEASURE = "import sys; from benchmarks.policy.reading import print_peak; print_peak(sys.argv[1])"
 
 
 def print_peak(path: str) -> None:

@@ -10,6 +10,7 @@ in stations.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from enum import IntEnum
 
 from policies.rules.rule import Bits
@@ -182,6 +183,9 @@ LIMIT_METERS = 1 << 28
 PROBE_MAC = 0x025350000001  # locally administered; what hosts answer the controller to
 
 WHOLE_PACKET = 0x4000  # length of a copy that no frame reaches
+# Bytes of a copy where its head is not enough: what a server assigns is read with its options
+# (RFC 2131 has clients take 576 bytes), and a client's message is sent on as it came.
+COPIED: Mapping[int, int] = {Reason.ADDRESSING: 600, Reason.CLIENT: WHOLE_PACKET}
 REPORT_RATE = 2_000  # copies per second and edge port
 REPORT_BURST = 2_000
 COUNT_LIMIT = 60_000  # counting rules a switch may learn

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+PACKET_HEAD = 128  # bytes of a copy: all that is read of most packets
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -64,7 +66,7 @@ class CopyToController:
     """Send a truncated copy through a meter; the packet itself continues."""
 
     meter: int
-    max_len: int = 128
+    max_len: int = PACKET_HEAD
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from policies.model import ICMP, ICMPV6, Tier, Verdict
 from policies.rules import layout
 from policies.rules.layout import Category, DecidedBits, Reason, cookie, name_number
 from policies.rules.ovs_text import RESERVED
-from policies.rules.rule import Bits, Learn, LearnConstant, LearnMatch, Load
+from policies.rules.rule import PACKET_HEAD, Bits, Learn, LearnConstant, LearnMatch, Load
 from policies.verify.expected import ExpectedPassage
 from policies.verify.index import register_bits
 from policies.verify.machine import MachineRun
@@ -25,13 +25,12 @@ def differences(run: MachineRun, wanted: ExpectedPassage, in_port: int, zone: in
     if len(run.outputs) != len(wanted.outputs) or wanted.outputs != set(run.outputs):
         done, said = _sent_text(run.outputs), _sent_text(wanted.outputs)
         found.append(f"the rules {done}, the policy says: {said}")
-    reasons = tuple(register_bits(registers, layout.REASON) for _, registers in run.copies)
+    reasons = reasons_of(run)
     if reasons != wanted.copies:
         found.append(
             f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}"
         )
-    if any(meter != in_port for meter, _ in run.copies):
-        found.append("a copy goes through another port's meter")
+    found += odd_copies(run, in_port)
     commits = [] if wanted.commit is None else [(zone, wanted.commit)]
     if run.commits != commits:
         found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
@@ -54,6 +53,22 @@ def differences(run: MachineRun, wanted: ExpectedPassage, in_port: int, zone: in
             found.append("what the switch learns counts other connections too, or does more")
     if wanted.verdict is not None and wanted.outcome is not None:
         found += _attribution(run, wanted.verdict, wanted.outcome)
+    return found
+
+
+def reasons_of(run: MachineRun) -> tuple[int, ...]:
+    """Why each copy went to the controller."""
+    return tuple(register_bits(registers, layout.REASON) for _, registers, _ in run.copies)
+
+
+def odd_copies(run: MachineRun, in_port: int) -> list[str]:
+    """What is wrong with the copies, but for their reasons."""
+    found = []
+    if any(meter != in_port for meter, _, _ in run.copies):
+        found.append("a copy goes through another port's meter")
+    for reason, (_, _, size) in zip(reasons_of(run), run.copies, strict=True):
+        if size != (due := layout.COPIED.get(reason, PACKET_HEAD)):
+            found.append(f"{size} bytes are copied ({_reasons((reason,))}), not {due}")
     return found
 
 

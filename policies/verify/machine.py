@@ -37,13 +37,13 @@ class MachineRun:
     """What a packet met and what became of it.
 
     ``outputs`` are as `policies.verify.packets.leaving` has them, ``copies`` are (meter,
-    registers at that moment), ``commits`` (zone, mark) and the ``helpers`` of each,
+    registers at that moment, bytes at most), ``commits`` (zone, mark) and the ``helpers`` of each,
     ``entries`` the registers on entering each table, ``tags`` the VLAN tag there if it has one.
     """
 
     rules: list[Rule] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
-    copies: list[tuple[int, int]] = field(default_factory=list)
+    copies: list[tuple[int, int, int]] = field(default_factory=list)
     commits: list[tuple[int, int]] = field(default_factory=list)
     helpers: list[str | None] = field(default_factory=list)
     tracks: list[int] = field(default_factory=list)
@@ -179,8 +179,8 @@ class Machine:
                 _leave(run, fields, port)
             case OutputRegister(source):
                 _leave(run, fields, read(run, fields, source))
-            case CopyToController(meter):
-                run.copies.append((meter, run.registers))
+            case CopyToController(meter, size):
+                run.copies.append((meter, run.registers, size))
             case Resubmit(table):
                 if len(run.rules) >= MAX_STEPS:
                     run.lost = True

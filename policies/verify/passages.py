@@ -10,7 +10,7 @@ from policies.rules.rule import Bits
 from policies.verify.addresses import CHAIN, SOURCE, TARGET
 from policies.verify.attempt import Attempt, entry_of
 from policies.verify.boxes import INTENT, Leaf, service_number
-from policies.verify.differing import counts_one
+from policies.verify.differing import counts_one, odd_copies, reasons_of
 from policies.verify.expected import ExpectedPassage
 from policies.verify.flows import flow_packets
 from policies.verify.fragments import fragment_of, is_fragment
@@ -146,13 +146,12 @@ class Passages(Attempt):
         """Whether the tables behind the tiers did what is wanted, for any intent."""
         mark = 0 if is_fragment(packet) else MARKED
         commits = [] if wanted.commit is None else [(self.expectation.zone, mark)]
-        reasons = tuple(register_bits(each, layout.REASON) for _, each in run.copies)
         return (
             not run.lost
             and len(run.outputs) == len(wanted.outputs)
             and wanted.outputs == set(run.outputs)
-            and reasons == wanted.copies
-            and all(meter == packet["in_port"] for meter, _ in run.copies)
+            and reasons_of(run) == wanted.copies
+            and not odd_copies(run, packet["in_port"])
             and run.commits == commits
             and (not commits or run.helpers == [wanted.helper])
             and len(run.tracks) + len(run.commits) == (wanted.waits or wanted.commit is not None)

@@ -167,6 +167,6 @@ def _copy_rules(ports: Iterable[int]) -> Iterator[Rule]:
     client = flag(layout.REASON, Reason.CLIENT)
     for port in sorted(set(ports)):
         here = Field("in_port", port)
-        whole = CopyToController(port, layout.WHOLE_PACKET)
+        whole = CopyToController(port, layout.COPIED[Reason.CLIENT])
         yield rule(RuleTable.REPORT, 110, (here, client), whole)
         yield rule(RuleTable.REPORT, 100, (here,), CopyToController(port))

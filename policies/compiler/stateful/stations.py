@@ -35,7 +35,6 @@ from topology.records import Binding
 
 SERVED, ROGUE = 205, 203  # guard priorities: below a host's own ARP and ND, above its addresses
 ROUTER_SOLICITATION, ROUTER_ADVERTISEMENT, REDIRECT = 133, 134, 137
-WHOLE_OFFER = 600  # bytes: a DHCP message with its options; RFC 2131 has clients take 576
 _LINK_LOCAL = 0x3FA  # the ten bits of fe80::/10
 _FLOODED = Load(layout.FLOODED, 1)
 
@@ -196,7 +195,7 @@ class Stations:
         # What is assigned is read by the controller, which learns where the address is now.
         told = (
             Load(layout.REASON, Reason.ADDRESSING),
-            CopyToController(station.port, WHOLE_OFFER),
+            CopyToController(station.port, layout.COPIED[Reason.ADDRESSING]),
         )
         for number in station.numbers:
             six = number >= SIX

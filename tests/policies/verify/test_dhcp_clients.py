@@ -12,7 +12,7 @@ from policies.compiler.compiler import Compiler
 from policies.model import ANY, Intent, Service
 from policies.rules import layout
 from policies.rules.layout import RuleTable
-from policies.rules.rule import Field, Goto, Load, Rule
+from policies.rules.rule import CopyToController, Field, Goto, Load, Rule
 from policies.semantics.membership import Membership
 from policies.verify.prover import Prover
 from tests.support.shop import shop
@@ -38,6 +38,12 @@ def proven(change: str) -> bool:
 
 def changed(rule: Rule, change: str) -> list[Rule]:
     names = {each.name: each.value for each in rule.match}
+    if rule.table == RuleTable.REPORT and names["in_port"] != 99:
+        if change == "copied in part" and rule.priority == 110:
+            return []
+        if change == "copies whatever it is whole" and rule.priority == 100:
+            whole = CopyToController(names["in_port"], layout.WHOLE_PACKET)
+            return [replace(rule, actions=(whole,))]
     if rule.table != RuleTable.LOCALITY or rule.priority != 299 or names["udp_dst"] != 67:
         return [rule]
     if change == "gone":
@@ -60,7 +66,15 @@ def test_the_rules_hold() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    ["gone", "forwarded too", "only from the usual port", "in a circle", "for another reason"],
+    [
+        "gone",
+        "forwarded too",
+        "only from the usual port",
+        "in a circle",
+        "for another reason",
+        "copied in part",
+        "copies whatever it is whole",
+    ],
 )
 def test_a_change_of_them_is_noticed(change: str) -> None:
     assert not proven(change)
