@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
@@ -32,6 +33,7 @@ from policies.model import (
     Selector,
     Service,
 )
+from policies.rules import layout
 from policies.rules.simulator import Interpreter
 from policies.semantics.membership import Membership
 from topology.addresses import link_local
@@ -67,6 +69,9 @@ def policy_of(*special: Host, infrastructure: Infrastructure = USUAL) -> Policy:
     )
 
 
+NOTHING: Mapping[str, int] = {}
+
+
 class FloodedFabric:
     def __init__(self, policy: Policy, links: set[tuple[int, int]]) -> None:
         self.fabric = Fabric.of(Link(a, 10 + b, b, 10 + a) for a, b in links)
@@ -86,17 +91,20 @@ class FloodedFabric:
     def _cables(self) -> list[tuple[int, int, int, int]]:
         return [(e.switch, e.port, e.peer_switch, e.peer_port) for e in self.fabric.links]
 
-    def reached(self, packet: dict[str, int], at: tuple[int, int]) -> Counter[tuple[int, int]]:
-        """The host ports that copies of a packet leave by."""
+    def reached(
+        self, packet: dict[str, int], at: tuple[int, int], loaded: Mapping[str, int] = NOTHING
+    ) -> Counter[tuple[int, int]]:
+        """The host ports that copies of a packet leave by; ``loaded``: its registers at first."""
         found: Counter[tuple[int, int]] = Counter()
-        waiting = [at]
+        waiting = [(at, loaded)]
         for _ in range(100):
             if not waiting:
                 return found
-            switch, port = waiting.pop()
-            for out in self.switches[switch].run(packet | {"in_port": port}, NEW).outputs:
+            (switch, port), registers = waiting.pop()
+            fields = packet | {"in_port": port, **registers}
+            for out in self.switches[switch].run(fields, NEW).outputs:
                 if (switch, out) in self.cables:
-                    waiting.append(self.cables[switch, out])
+                    waiting.append((self.cables[switch, out], NOTHING))
                 else:
                     found[switch, out] += 1
         raise AssertionError("it runs in circles")
@@ -148,7 +156,9 @@ def test_who_asks_for_an_address_reaches_the_servers_and_nobody_else(
 ) -> None:
     servers = [replace(host(*place), serves=("dhcp",)) for place in ((2, 1), (3, 2))]
     net = FloodedFabric(policy_of(*servers), links)
-    asked = net.reached(dhcp(host(1, 1)), (1, 1))
+    assert not net.reached(dhcp(host(1, 1)), (1, 1)), "it waits for the controller's word"
+    sent_on = {"reg0": 1 << layout.FROM_EDGE.low | 1 << layout.CHECKED.low}
+    asked = net.reached(dhcp(host(1, 1)), (1, 1), sent_on)
     assert asked == Counter(near(net, 1) & {(2, 1), (3, 2)})
     assert not net.reached(dhcp(host(1, 2)), (1, 1)), "another host's MAC"
     own = int(host(2, 1).ips[0])

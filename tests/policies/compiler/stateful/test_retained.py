@@ -77,13 +77,16 @@ def test_kept_rules_say_what_the_verdict_says(
         binding_of(str(each), bindings) for each in (connection.src, connection.dst)
     )
     assert sender is not None and receiver is not None
-    view = SwitchView(
-        sender.switch,
-        tuple(sorted({b.port for b in bindings if b.switch == sender.switch})),
-        FABRIC.trunks(sender.switch),
-        FABRIC.next_ports(sender.switch),
-    )
-    switch = Interpreter(compiler.rules(view, NOW, held, FeedRules(feeds).rules()))
+    switches = {}
+    for number in {sender.switch, receiver.switch}:
+        view = SwitchView(
+            number,
+            tuple(sorted({b.port for b in bindings if b.switch == number})),
+            FABRIC.trunks(number),
+            FABRIC.next_ports(number),
+        )
+        rules = compiler.rules(view, NOW, held, FeedRules(feeds).rules())
+        switches[number] = Interpreter(rules)
     judge = Judge(policy, membership)
     mine = [each for each in kept if each.name == mark]
 
@@ -98,9 +101,9 @@ def test_kept_rules_say_what_the_verdict_says(
             admitted=admitted,
         )
         reply = state == OPEN_REPLY
-        port = sender.port if not reply else _way_back(view, receiver.switch, receiver.port)
-        packet = packet_of(connection, sender, receiver, in_port=port, reply=reply)
-        passage = switch.run(packet | {"ct_mark": name_number(mark)}, state)
+        start = receiver if reply else sender  # a held port is held by its own switch
+        packet = packet_of(connection, sender, receiver, in_port=start.port, reply=reply)
+        passage = switches[start.switch].run(packet | {"ct_mark": name_number(mark)}, state)
         assert bool(passage.outputs) == wanted.forwarded
         number = 0 if wanted.intent is None else name_number(wanted.intent)
         assert passage.fields.get("reg1", 0) == number
@@ -108,10 +111,6 @@ def test_kept_rules_say_what_the_verdict_says(
     outcome(OPEN, mine)
     outcome(OPEN_REPLY, mine)
     outcome(0x21, [])
-
-
-def _way_back(view: SwitchView, switch: int, port: int) -> int:
-    return port if switch == view.switch else view.next_ports[switch]
 
 
 def at(seconds: float) -> datetime:
