@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from itertools import compress, repeat
+from itertools import compress
 from math import inf
 
 from policies.model import ICMP, ICMPV6, PROTOCOL_NUMBERS, TCP, Address, Connection
@@ -76,25 +76,25 @@ def connections(traffic: RecordedTraffic) -> Iterator[tuple[Connection, Recorded
         yield connection, seen, False
 
 
-class _KeyNumbers(dict[Key, int]):
-    """Numbers keys in the order they are first asked for."""
+@dataclass(slots=True)
+class KeyCount:
+    """Rows of one key: ``first`` and ``line`` are of the first one, ``few`` of them had too few
+    packets for a connection to have come about."""
 
-    def __missing__(self, key: Key) -> int:
-        number = self[key] = len(self)
-        return number
+    rows: int = 0
+    bytes: int = 0
+    last: float = 0.0
+    few: int = 0
+    line: int = 0
+    first: float = 0.0
 
 
-class Counts:
-    """Sums per key; a key's number is its place in every list."""
+class Counts(dict[Key, KeyCount]):
+    """Rows per key, in the order of their first ones."""
 
-    def __init__(self) -> None:
-        self.index = _KeyNumbers()
-        self.rows: list[int] = []
-        self.bytes: list[int] = []
-        self.last: list[float] = []
-        self.few: list[int] = []
-        self.line: list[int] = []
-        self.first: list[float] = []
+    def __missing__(self, key: Key) -> KeyCount:
+        count = self[key] = KeyCount()
+        return count
 
     def add(
         self,
@@ -105,24 +105,19 @@ class Counts:
         lines: Iterable[int],
     ) -> None:
         """Count rows that stand on ``lines`` of the file."""
-        numbers, moments = list(map(self.index.__getitem__, keys)), list(moments)
-        new = len(self.index) - len(self.rows)
-        for each in (self.rows, self.bytes, self.few):
-            each.extend(repeat(0, new))
-        self.last.extend(repeat(0.0, new))
-        if new:
-            for number, line, moment in zip(numbers, lines, moments, strict=True):
-                if number == len(self.line):
-                    self.line.append(line)
-                    self.first.append(moment)
-        rows, total, last = self.rows, self.bytes, self.last
-        for number, size, moment in zip(numbers, sizes, moments, strict=True):
-            rows[number] += 1
-            total[number] += size
-            if moment > last[number]:
-                last[number] = moment
-        for number in compress(numbers, few):
-            self.few[number] += 1
+        before = len(self)
+        counts, moments = list(map(self.__getitem__, keys)), list(moments)
+        if len(self) > before:
+            for count, line, moment in zip(counts, lines, moments, strict=True):
+                if not count.line:
+                    count.line, count.first = line, moment
+        for count, size, moment in zip(counts, sizes, moments, strict=True):
+            count.rows += 1
+            count.bytes += size
+            if moment > count.last:
+                count.last = moment
+        for count in compress(counts, few):
+            count.few += 1
 
 
 def traffic_from(
@@ -137,15 +132,15 @@ def traffic_from(
     ends, services, marks = _Ends(), _Services(), _Marks()
     known: dict[tuple[int, int, tuple[int, int], bool], RecordedConnection] = {}
     phases: dict[int, list[int]] = {}
-    for key, number in counts.index.items():
-        times = counts.rows[number]
+    for key, count in counts.items():
+        times = count.rows
         try:
             src, dst, service = ends[key[0]], ends[key[1]], services[key[2:4]]
             mark = marks[key[4:]]
             if src is not None and dst is not None and src.version != dst.version:
                 raise ValueError("ends of two address families")
         except ValueError as error:
-            traffic.problems.append(RowProblem(counts.line[number], str(error)))
+            traffic.problems.append(RowProblem(count.line, str(error)))
             traffic.bad += times
             continue
         if src is None or dst is None or service is None:
@@ -163,13 +158,13 @@ def traffic_from(
         before = max(counted)
         counted[mark.half] += times
         seen.connections += max(counted) - before
-        seen.bytes += counts.bytes[number]
-        seen.last = max(seen.last, counts.last[number])
-        seen.first = min(seen.first, counts.first[number])
+        seen.bytes += count.bytes
+        seen.last = max(seen.last, count.last)
+        seen.first = min(seen.first, count.first)
         if mark.failed:
             seen.failed += times
         elif mark.failed is None and service[0] == TCP:
-            seen.failed += counts.few[number]
+            seen.failed += count.few
     traffic.problems = sorted(traffic.problems, key=lambda each: each.line)[:SHOWN]
     if traffic.bad > BAD_SHARE * total:
         first = "".join(f"{each.line}: {each.reason}; " for each in traffic.problems[:1])

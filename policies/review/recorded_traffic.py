@@ -14,7 +14,6 @@ import io
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -42,7 +41,8 @@ __all__ = [
     "traffic_of",
 ]
 
-BLOCK = 2048  # rows counted together: few enough to stay in the processor's cache
+BLOCK = 1 << 15  # characters counted together: few enough to stay in the processor's cache
+WATCHED = 2048  # records between two calls of who follows the progress
 LONGEST_HEADER = 1 << 16
 _TOO_FEW = frozenset({"0", "1", "2"})  # packets: a TCP handshake alone takes three
 _BARELY = frozenset({"3", "4"})  # packets: with nothing in them, tries that were turned down
@@ -112,7 +112,7 @@ class TrafficReader:
 
 def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iterator[FlowRecord]:
     for number, record in enumerate(records):
-        if number % BLOCK == 0:
+        if number % WATCHED == 0:
             advance()
         yield record
 
@@ -152,19 +152,19 @@ def _columns(header: bytes) -> list[str] | None:
 
 
 def _from_cells(
-    columns: Sequence[str], text: Iterable[str], name: str, advance: Callable[[], None]
+    columns: Sequence[str], stream: IO[str], name: str, advance: Callable[[], None]
 ) -> RecordedTraffic:
     counts = Counts()
     problems: list[RowProblem] = []
     total = bad = 0
     start = 2  # the header is line 1
-    stream = iter(text)
-    while lines := list(islice(stream, BLOCK)):
+    while text := stream.read(BLOCK) + stream.readline():
         advance()
-        where = range(start, start + len(lines))
-        block = _plain_block(columns, lines)
+        block = _plain_block(columns, text)
         if block is None:
             # As the ordinary reader has it, row by row: a bad row must not take others with it.
+            lines = list(io.StringIO(text, newline=""))
+            where = range(start, start + len(lines))
             for line, text_line in zip(where, lines, strict=True):
                 row = next(csv.reader([text_line]), [])  # no cell may span lines
                 if not row:
@@ -177,25 +177,26 @@ def _from_cells(
                     problems.append(RowProblem(line, str(problem)))
             del problems[SHOWN:]
         else:
-            total += len(lines)
+            where = range(start, start + len(block.moments))
+            total += len(where)
             counts.add(block.keys(), block.sizes, block.moments, block.few(), where)
-        start += len(lines)
+        start = where.stop
     return traffic_from(counts, total, bad, name, problems)
 
 
-def _plain_block(columns: Sequence[str], lines: Sequence[str]) -> _Block | None:
-    """The lines as columns, if no cell is quoted and every row is good."""
-    commas = len(columns) - 1
-    text = "".join(lines)
-    if '"' in text or {line.count(",") for line in lines} != {commas}:
+def _plain_block(columns: Sequence[str], text: str) -> _Block | None:
+    """Whole lines as columns, if no cell is quoted and every row is good."""
+    if '"' in text:
         return None
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    cells = text.removesuffix("\n").replace("\n", ",").split(",")
-    if len(cells) != len(lines) * len(columns):
+    cells = text.removesuffix("\n").replace("\n", ",\n,").split(",")
+    width = len(columns)
+    ends = cells[width :: width + 1]  # a row's end is a cell of its own, where every row is whole
+    if len(cells) != len(ends) * (width + 1) + width or ends.count("\n") != len(ends):
         return None
     try:
-        return _Block(columns, [cells[at :: len(columns)] for at in range(len(columns))])
+        return _Block(columns, [cells[at :: width + 1] for at in range(width)])
     except ValueError:
         return None
 
@@ -224,9 +225,15 @@ class _Block:
         """Raise ValueError for cells that do not count here, and that the ordinary reader may
         find wrong: it has the last word."""
         for name, most in _WHOLE_NUMBERS.items():
-            for cell in set(self._column(name)):
-                if cell and not (len(cell) <= 18 and cell.isdecimal() and int(cell) <= most):
-                    raise ValueError("perhaps no whole number")
+            column = self._column(name)
+            digits = "".join(column)
+            if not digits:
+                continue
+            longest = max(map(len, column))
+            if longest > 18 or not digits.isdecimal():
+                raise ValueError("perhaps no whole number")
+            if 10**longest > most and max(map(int, filter(None, column))) > most:
+                raise ValueError("more than it can be")
         lengths = list(map(float, filter(None, self._column("duration"))))
         if lengths and not (0 <= min(lengths) and max(lengths) < LATEST):  # NaN is neither
             raise ValueError("no duration")

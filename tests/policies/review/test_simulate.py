@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from math import inf
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,7 @@ from console.cli import run
 from policies.language.packet_queries import PacketQueries
 from policies.language.reader import load_policy
 from policies.model import Connection, Host, Policy
+from policies.review import recorded_traffic
 from policies.review.recorded_traffic import (
     RecordedTraffic,
     TrafficReader,
@@ -281,10 +283,13 @@ ODD_CELLS = st.sampled_from(
     st.lists(st.tuples(st.integers(0, 12), ODD_CELLS), max_size=6),
     st.integers(0, 60),
     st.booleans(),
+    st.sampled_from(["\n", "\r\n", "\r"]),
+    st.integers(1, 200),
 )
 def test_one_reading_by_name_from_a_stream_and_as_json(
-    rows: list[tuple[int, str]], good: int, zipped: bool
+    rows: list[tuple[int, str]], good: int, zipped: bool, ending: str, block: int
 ) -> None:
+    """However long the lines are in a block that is counted together."""
     plain = [*GOOD, "1", "3"]
     lines = [list(plain) for _ in range(good)]
     for place, cell in rows:
@@ -297,7 +302,7 @@ def test_one_reading_by_name_from_a_stream_and_as_json(
     found = []
     with tempfile.TemporaryDirectory() as folder:
         by_name, as_json = Path(folder) / "f.csv", Path(folder) / "f.jsonl"
-        data = text.encode()
+        data = text.replace("\n", ending).encode()
         by_name.write_bytes(gzip.compress(data) if zipped else data)
         as_json.write_text("".join(json.dumps(each) + "\n" for each in objects))
         ways: list[Callable[[], RecordedTraffic]] = [
@@ -307,10 +312,11 @@ def test_one_reading_by_name_from_a_stream_and_as_json(
             lambda: TrafficReader(as_json if objects else by_name).read(),
         ]
         for read in ways:
-            try:
-                found.append(counted(read()))
-            except TrafficError:
-                found.append("refused")
+            with patch.object(recorded_traffic, "BLOCK", block):
+                try:
+                    found.append(counted(read()))
+                except TrafficError:
+                    found.append("refused")
     if any(len(next(csv.reader([",".join(line)]))) != len(names) for line in lines):
         found.pop()  # JSON has no row with a cell too many
     assert all(each == found[0] for each in found), found
