@@ -8,7 +8,7 @@ export SEPTUM_VENV := $(VENV)
 export SEPTUM_PYTHON := $(BASE_PYTHON)
 PYTHON := $(VENV)/bin/python
 WITH_OVS := $(PYTHON) scripts/with_ovs.py
-CODE := topology policies detection response analysis ryu_apps console mininet_tests benchmarks
+CODE := topology policies detection response analysis proving ryu_apps console mininet_tests benchmarks
 SOURCES := $(CODE) tests scripts conftest.py
 
 .DEFAULT_GOAL := help

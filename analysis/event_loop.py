@@ -31,7 +31,9 @@ TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
 BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
 MAX_CONNECTIONS = 16  # of people who ask
-FROM_OTHERS = (m.Reply, m.Unsent, m.Ask, m.FlowsCollected, m.Answer)
+FROM_OTHERS = (
+    m.Reply, m.Unsent, m.Ask, m.FlowsCollected, m.Answer, m.ProofWanted, m.ProofFound,
+)  # fmt: skip
 MAX_REQUEST = 64 * 1024  # bytes
 
 

@@ -29,6 +29,7 @@ from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import ControlServer
 from ryu_apps.openflow.messages import EXPERIMENTER
 from ryu_apps.placement_status import awaited, switches_are_there
+from ryu_apps.proof_service import ProofService
 from ryu_apps.ready_file import ReadyFile
 from ryu_apps.runtime import (
     DEAD_DISPATCHER,
@@ -66,6 +67,7 @@ class AppSettings:
     ready_file: ReadyFile | None = None
     listed_only: bool = False  # connect only switches that the switches file lists
     expect_switches: int | None = None  # None: one that the policy names
+    prove: bool = True  # what is in force, and policies before they are
 
 
 def _has_no_link(port: Any) -> bool:
@@ -116,6 +118,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._reply_received, self.supervisor)
         self.rollout = Rollout(core.apply_policy, Versions(settings.state), self.carry_out)
+        self.proof = ProofService(settings.state, settings.prove, core.reconciler, self.carry_out)
         self.control = ControlServer(settings.state, partial(handle, self), self.supervisor)
         self._announced_ready = False
         self._looked, self._started = 0.0, time.time()
@@ -146,6 +149,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             self.threads.append(self.supervisor.loop("analysis link", self.link.serve))
         self.threads.append(self.supervisor.loop("clock", self._clock))
         self.threads.append(self.supervisor.loop("control socket", self.control.serve))
+        self.threads.append(self.supervisor.loop("proofs", self.proof.serve))
 
     def _retained_before(self) -> retained_intents.RetainedIntents:
         try:
@@ -161,6 +165,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             self.link.close()
         for thread in self.threads:
             hub.kill(thread)
+        self.proof.close()
 
     def carry_out(self, effects: Iterable[Effect]) -> None:
         for effect in effects:

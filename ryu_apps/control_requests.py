@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from policies.rules.layout import name_number
 from policies.rules.ovs_text import ovs_text
-from response.asker import Asker, Peer, check_claim
+from response.asker import Peer
 from response.decisions.hold import HOLD
 from response.ipc.messages import StorageChanged
 from response.state.interfaces import CHECKPOINTS_SENT, EXPORTERS, StateStore
@@ -18,13 +18,15 @@ from ryu_apps.connections.driving import SwitchConnections
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
 from ryu_apps.enforcement.decision_state import DecisionState
-from ryu_apps.enforcement.rollout import Rollout, answered
+from ryu_apps.enforcement.rollout import Rollout
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import Request
 from ryu_apps.network_requests import network_request
 from ryu_apps.openflow.describe import rule_text
 from ryu_apps.placement_status import down_ports, placement_status
+from ryu_apps.policy_requests import asker_of, policy_request
+from ryu_apps.proof_service import ProofService
 from ryu_apps.runtime import LIBRARY, hub
 from ryu_apps.supervision import Supervisor
 from ryu_apps.switch.flow_counters import Carried
@@ -49,6 +51,7 @@ class RunningController(Protocol):
     storage_problem: str | None
     analysis_storage: StorageChanged | None
     rollout: Rollout
+    proof: ProofService
     own_addresses: tuple[str, ...]
 
     @property
@@ -74,32 +77,8 @@ def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, An
     if what in ("release", "take", "forget"):
         return network_request(app.core, app.carry_out, request, asker_of(request, peer))
     if what in ("stage", "apply", "confirm", "rollback"):
-        return policy_request(app.rollout, request, peer)
+        return policy_request(app.rollout, app.proof.gate, request, peer)
     return {"ok": False, "error": f"unknown request {what!r}"}
-
-
-def asker_of(request: Request, peer: Peer) -> Asker:
-    """Who asks for a change. Raises ValueError for a name that no record should hold."""
-    name = str(request["by"])
-    check_claim(name)
-    return Asker(name, peer)
-
-
-def policy_request(rollout: Rollout, request: Request, peer: Peer) -> dict[str, Any]:
-    """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
-    asks. A request that fails changes nothing."""
-    by, now = asker_of(request, peer), time.time()
-    number = request.get("version")
-    version = None if number is None else int(number)
-    within = request.get("confirm_within")
-    if request["do"] == "stage":
-        return answered(lambda: rollout.stage(int(request["version"]), by, now))
-    if request["do"] == "apply":
-        seconds = None if within is None else float(within)
-        return answered(lambda: rollout.apply(version, by, seconds, now))
-    if request["do"] == "confirm":
-        return answered(lambda: rollout.confirm(by, now))
-    return answered(lambda: rollout.roll_back(version, by, now))
 
 
 def check(app: RunningController) -> list[dict[str, Any]]:
@@ -245,6 +224,7 @@ def status(app: RunningController) -> dict[str, Any]:
             "version": state.version,
             "rollout": app.rollout.standing(),
         },
+        "proof": app.proof.status(),
         "switches": [
             {
                 "switch": session.switch,

@@ -20,6 +20,7 @@ from console.terminal import one_line
 from console.views.exporters import exporter_lines
 from console.views.lost_in_words import losses_in_words
 from console.views.placement_line import placement_line
+from console.views.proof_line import proof_line
 from console.views.storage_lines import checkpoint_lines, storage_lines
 from console.views.tables import listed
 from policies.language.errors import printable
@@ -63,6 +64,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     typer.echo(f"policy     {answer['policy']['name']} ({', '.join(answer['policy']['files'])})")
     typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")
+    line = proof_line(answer["proof"], answer["policy"]["version"], now)
+    typer.echo(f"proof      {one_line(line)}")
     differences, left = listed(answer["inventory"], SHOWN)
     for each in differences:
         typer.echo(f"inventory  {one_line(placement_line(each))}")

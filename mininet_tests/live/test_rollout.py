@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +22,13 @@ from topology.records import Link
 
 LINKS = (Link(1, 9, 2, 9),)
 CLOSED = POLICY.replace("tcp/7000", "tcp/7999")
+
+
+def proof(running: Controller, version: int) -> dict[str, Any] | None:
+    """What status says of the proof, once it is about a version and nothing is under way."""
+    told: dict[str, Any] = json.loads(septum(running, "status", "--json").stdout)["proof"]
+    done = told["proven"] is not None and told["proven"]["version"] == version
+    return told if done and told["asked_at"] is None else None
 
 
 def septum(running: Controller, *words: str) -> subprocess.CompletedProcess[str]:
@@ -41,6 +51,7 @@ def test_what_nobody_confirms_goes_back_also_over_sigkill(
     running = controller(network)
     network.host("b1").start([sys.executable, TALK, "answer", "10.0.0.3", "7000"])
     assert within(10, lambda: opens(network))
+    assert within(30, lambda: proof(running, 1) is not None)
     closed = tmp_path / "closed.yaml"
     closed.write_text(CLOSED)
 
@@ -61,8 +72,17 @@ def test_what_nobody_confirms_goes_back_also_over_sigkill(
     assert septum(running, "policy", "confirm").returncode == 0
     time.sleep(4)
     assert not opens(network)
+    assert within(30, lambda: proof(running, 3) is not None)
+    before = proof(running, 3)
+    assert before is not None
+    assert before["proven"]["holds"] and before["proven"]["switches"] == [1, 2]
+    os.kill(before["pid"], signal.SIGKILL)  # the next proof starts another prover
     assert septum(running, "policy", "rollback").returncode == 0
     assert opens(network)
+    assert within(30, lambda: proof(running, 1) is not None)
+    after = proof(running, 1)
+    assert after is not None
+    assert after["proven"]["holds"] and after["pid"] != before["pid"]
 
     # Killed in between, and started again after the time: back before anything else is done.
     assert septum(running, "policy", "apply", str(closed), "--confirm-within", "3s").returncode == 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from policies.compiler.common.bindings import declared_bindings
+from policies.compiler.common.bindings import declared_bindings, hosts_of
 from policies.compiler.common.changes import RuleChange, Update, change_between
 from policies.compiler.common.intent_rules import intent_numbers
 from policies.compiler.common.refusals import CompileError
@@ -33,6 +33,7 @@ __all__ = [
     "change_between",
     "compile_switch",
     "declared_bindings",
+    "hosts_of",
     "intent_numbers",
     "meters",
     "view_change",

@@ -1,11 +1,12 @@
-"""A counterexample in Open vSwitch's words, so that the switch itself can be asked."""
+"""A counterexample in words, and in Open vSwitch's, so that the switch itself can be asked."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from shlex import quote
 
-from policies.rules.ovs_text import field_text
+from policies.model import Policy
+from policies.rules.ovs_text import field_text, ovs_text
 from policies.rules.rule import Field
 from policies.verify.proof import Counterexample
 from policies.verify.text_fields import CT_FLAGS
@@ -44,3 +45,22 @@ def trace_command(example: Counterexample) -> str:
     command = f"ovs-appctl ofproto/trace BRIDGE '{packet_text(example.packet)}'"
     state = state_text(example.ct_state)
     return " ".join((command, *map(quote, tracking_options(state))))
+
+
+def example_lines(example: Counterexample, policy: Policy) -> list[str]:
+    """A counterexample, for a person."""
+    lines = [f"switch {example.switch}: {difference}" for difference in example.differences]
+    lines.append(f"  packet:     {packet_text(example.packet)}")
+    lines.append(f"  in port:    {example.in_port}, direction {example.direction}")
+    asked = example.connection
+    if asked is not None:
+        lines.append(
+            f"  connection: {asked.src} to {asked.dst}, protocol {asked.proto}, port {asked.port}"
+        )
+        source = next((i.source for i in policy.intents if i.name == example.intent), None)
+        name = f"{example.intent} ({source})" if source is not None else "none, the default decides"
+        lines.append(f"  intent:     {name}")
+    if example.rule is not None:
+        lines.append(f"  rule:       {ovs_text(example.rule)}")
+    lines.append(f"  check:      {trace_command(example)}")
+    return lines

@@ -21,7 +21,10 @@ runaway peer does not."""
 MAX_PART = 1024 * 1024
 """Bytes of a message whose items may as well come in several: about three thousand records."""
 
-AnyMessage = m.Message | m.Reply | m.Unsent | m.Ask | m.FlowsCollected | m.Answer
+AnyMessage = (
+    m.Message | m.Reply | m.Unsent | m.Ask | m.FlowsCollected | m.Answer
+    | m.ProofWanted | m.ProofFound
+)  # fmt: skip
 
 _ITEMS: dict[type, str] = {
     m.RecordsSeen: "records",

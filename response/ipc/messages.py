@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from policies.compiler import SwitchView
+from policies.compiler.targets import Form
 from response.decision import Decision, InstalledRule
 from response.feed_listing import ListFeed
 from response.policy_event import PolicyEvent
@@ -137,6 +139,36 @@ class Ready(IpcMessage, frozen=True):
     ts: float
     model: str
     active: int = 0
+
+
+class ProofWanted(IpcMessage, frozen=True):
+    """Controller → prover: would the rules of these switches mean what a policy version says?
+
+    ``switches`` are each a view with the form of its rules, ``discovered`` the hosts that were
+    found, ``retained`` as `policies.semantics.retained_intents.written` has them; ``now`` is the
+    moment at which intents' ends are looked at.
+    """
+
+    number: int
+    version: int
+    now: float
+    switches: tuple[tuple[SwitchView, Form], ...]
+    discovered: tuple[Binding, ...] = ()
+    retained: str | None = None
+
+
+class ProofFound(IpcMessage, frozen=True):
+    """Prover → controller: the answer to the request of this number.
+
+    ``holds`` only where every packet is covered and treated as the policy says; ``examples`` are
+    lines about one that is not, ``unproven`` what could not be covered.
+    """
+
+    number: int
+    holds: bool
+    seconds: float
+    examples: tuple[str, ...] = ()
+    unproven: tuple[str, ...] = ()
 
 
 class Unsent(IpcMessage, frozen=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from policies.compiler import CompileError, Compiler, SwitchView, Update
+from policies.compiler import CompileError, Compiler, SwitchView, Update, hosts_of
 from policies.compiler.targets import Form, SwitchTarget, rules_for
 from policies.feed_block import FeedBlock
 from policies.model import Envelope, Policy
@@ -60,7 +60,7 @@ class DesiredState:
 
     def _use(self, state: PolicyState) -> None:
         self.policy_state = state
-        self.network.hosts.declare(*state.hosts())
+        self.network.hosts.declare(*hosts_of(state.policy))
         self.hosts_changed()
 
     def replace_policy(

@@ -11,8 +11,6 @@ from policies.model import Policy
 from policies.rules.layout import name_number
 from policies.semantics.membership import Membership
 from policies.semantics.retained_intents import RetainedIntents, in_force, retained_after
-from topology.hosts import ExpectedHost
-from topology.records import Binding
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +52,6 @@ class PolicyState:
         before = self.retained
         left = tuple(each for each in before.retained if name_number(each.name) != number)
         return replace(self, retained=RetainedIntents(before.in_force, left))
-
-    def hosts(self) -> tuple[tuple[Binding, ...], tuple[ExpectedHost, ...]]:
-        """The bindings that the policy declares whole, and hosts that it leaves to discovery."""
-        complete = declared_bindings(self.policy)
-        without_address = {host.name for host in self.policy.hosts if not host.ips}
-        placed = {binding.host for binding in complete} - without_address
-        expected = tuple(
-            ExpectedHost(
-                host.name,
-                host.mac,
-                tuple(str(address) for address in host.ips),
-                host.switch,
-                host.port,
-            )
-            for host in self.policy.hosts
-            if host.name not in placed
-        )
-        return tuple(complete), expected
 
 
 def check_fits(policy: Policy, now: float) -> None:

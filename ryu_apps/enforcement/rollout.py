@@ -54,24 +54,25 @@ class Rollout:
         self._stand(staged.told(now, "staged", number, by, version.reach))
         return {"ok": True, "version": number, "policy": policy.name}
 
-    def apply(self, number: int | None, by: Asker, within: float | None, now: float) -> Answer:
+    def apply(
+        self, number: int | None, by: Asker, within: float | None, now: float, note: str = ""
+    ) -> Answer:
         """Put a stored version (None: the staged one) in force; with ``within``, for that many
-        seconds unless confirmed."""
+        seconds unless confirmed. ``note`` is for the audit."""
         if self._standing.pending is not None:
             waiting = self._standing.pending.version
             raise RolloutError(f"version {waiting} waits to be confirmed or rolled back first")
-        if number is None:
-            number = self._standing.staged
-            if number is None:
-                raise RolloutError("nothing is staged; name a policy, or stage one first")
+        number = self.staged() if number is None else number
         if within is not None and not 0 < within <= MAX_WITHIN:
             raise RolloutError(f"--confirm-within is up to {MAX_WITHIN / 86_400:g} days")
         before = self._standing.in_force
         after = self._standing.applied(number)
         if within is not None and before is not None:
             after = replace(after, pending=Pending(number, before, now + within, by.name))
-        note = "" if within is None else f"to be confirmed within {within:g} s"
-        policy = self._exchange(number, after, "applied", by, now, note)
+        notes = [note] if note else []
+        if within is not None:
+            notes.append(f"to be confirmed within {within:g} s")
+        policy = self._exchange(number, after, "applied", by, now, "; ".join(notes))
         deadline = None if after.pending is None else after.pending.deadline
         return {"ok": True, "version": number, "policy": policy.name, "deadline": deadline}
 
@@ -85,18 +86,29 @@ class Rollout:
             self._stand(kept.told(now, "confirmed", pending.version, by))
         return {"ok": True, "version": number, "was_pending": pending is not None}
 
-    def roll_back(self, to: int | None, by: Asker, now: float) -> Answer:
+    def staged(self) -> int:
+        """The version that is staged. Raises RolloutError."""
+        if self._standing.staged is None:
+            raise RolloutError("nothing is staged; name a policy, or stage one first")
+        return self._standing.staged
+
+    def before(self) -> int:
+        """The version before the one in force. Raises RolloutError."""
+        if self._standing.previous is None:
+            raise RolloutError("there is no version before the one in force")
+        return self._standing.previous
+
+    def roll_back(self, to: int | None, by: Asker, now: float, note: str = "") -> Answer:
         """Back to the version before the present one, or to the one that is named."""
         standing = self._standing
         if to is not None:
             after = replace(standing.applied(to), pending=None)
-        elif standing.previous is None:
-            raise RolloutError("there is no version before the one in force")
         else:
+            self.before()
             after = standing.reverted()
         number = after.in_force
         assert number is not None
-        policy = self._exchange(number, after, "rolled back", by, now)
+        policy = self._exchange(number, after, "rolled back", by, now, note)
         return {"ok": True, "version": number, "policy": policy.name}
 
     def standing(self) -> Answer:

@@ -25,6 +25,12 @@ from policies.review.blast_radius import BlastRadius, blast_radius
 from response.state.policy_versions import PolicyVersion, VersionError, Versions
 
 APPLY_TIMEOUT = 120.0  # seconds: a large policy is read and compiled before the answer
+Unproven = Annotated[
+    bool,
+    typer.Option(
+        "--unproven", help="Do not wait for the proof. Needs --note, which goes into the audit."
+    ),
+]
 Note = Annotated[str, typer.Option("--note", help="Why, for the record.")]
 
 
@@ -75,11 +81,16 @@ def apply_policy(
         ),
     ] = None,
     note: Note = "",
+    unproven: Unproven = False,
     state: State = DEFAULT_STATE,
     as_json: Json = False,
     include_root: IncludeRoot = None,
 ) -> None:
     """Check a policy and put it in force on the running controller, as a difference.
+
+    Its rules are proven first, for the network as it is: where a packet would be treated otherwise
+    than the policy says, that packet is printed and nothing changes. So it is where the proof takes
+    longer than a minute, unless `--unproven` says not to wait.
 
     Prints the blast radius: how many host pairs can talk before and after; and what is not where
     the policy has it (switches, ports, hosts). A policy with an error exits 1 with every error, and
@@ -92,7 +103,7 @@ def apply_policy(
         septum policy apply policies/examples/shop.yaml --confirm-within 5m
     """
     within = _seconds(confirm_within)
-    request: dict[str, Any] = {"do": "apply", "confirm_within": within}
+    request: dict[str, Any] = {"do": "apply", "confirm_within": within, **_waived(unproven, note)}
     reach: BlastRadius | None = None
     if policy:
         version, reach = _kept(policy, include_root, note, state)
@@ -134,18 +145,21 @@ def rollback(
     to: Annotated[
         int | None, typer.Option(help="A version's number. Default: the previous one.")
     ] = None,
+    note: Note = "",
+    unproven: Unproven = False,
     state: State = DEFAULT_STATE,
     as_json: Json = False,
 ) -> None:
     """Put the previous policy version in force again, or any stored one.
 
-    The version is applied as it was stored, not as its files are now.
+    The version is applied as it was stored, not as its files are now, and proven first, as
+    `septum policy apply` does.
 
     Example:
 
         septum policy rollback --to 3
     """
-    answer = _ask(state, {"do": "rollback", "version": to})
+    answer = _ask(state, {"do": "rollback", "version": to, **_waived(unproven, note)})
     if as_json:
         print_json({"version": answer["version"], "policy": answer["policy"]})
         return
@@ -185,6 +199,13 @@ def versions(
             for each in found
         ),
     )  # fmt: skip
+
+
+def _waived(unproven: bool, note: str) -> dict[str, str]:
+    """Why a proof is not waited for. Raises CommandError where nobody says."""
+    if unproven and not note.strip():
+        raise CommandError("--unproven needs --note: why this cannot wait for its proof")
+    return {"unproven": note} if unproven else {}
 
 
 def _kept(

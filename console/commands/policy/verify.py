@@ -25,7 +25,7 @@ from policies.semantics.membership import Membership
 from policies.verify import Counterexample, Proof, read_rules
 from policies.verify.network import prove_network
 from policies.verify.overlay_rules import faults, is_beside
-from policies.verify.probe import packet_text, trace_command
+from policies.verify.probe import example_lines, packet_text, trace_command
 
 
 def register(policy_app: typer.Typer) -> None:
@@ -137,25 +137,6 @@ def _print(proof: Proof, given: dict[int, tuple[Rule, ...]], policy: Policy) -> 
     else:
         examples = count(len(proof.counterexamples), "counterexample")
         typer.echo(f"not proven: {examples} ({what})")
-
-
-def example_lines(example: Counterexample, policy: Policy) -> list[str]:
-    """A counterexample, for a person."""
-    lines = [f"switch {example.switch}: {difference}" for difference in example.differences]
-    lines.append(f"  packet:     {packet_text(example.packet)}")
-    lines.append(f"  in port:    {example.in_port}, direction {example.direction}")
-    asked = example.connection
-    if asked is not None:
-        lines.append(
-            f"  connection: {asked.src} to {asked.dst}, protocol {asked.proto}, port {asked.port}"
-        )
-        source = next((i.source for i in policy.intents if i.name == example.intent), None)
-        name = f"{example.intent} ({source})" if source is not None else "none, the default decides"
-        lines.append(f"  intent:     {name}")
-    if example.rule is not None:
-        lines.append(f"  rule:       {ovs_text(example.rule)}")
-    lines.append(f"  check:      {trace_command(example)}")
-    return lines
 
 
 def _proof_data(proof: Proof, forms: Mapping[int, Form]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from policies.model import Policy
 from policies.semantics.prefix_sets import SIX, number_at
 from topology.addresses import link_local, link_local_number, mac_number
 from topology.gc_tuning import collection_paused
+from topology.hosts import ExpectedHost
 from topology.records import Binding
 
 
@@ -35,6 +36,19 @@ def declared_bindings(policy: Policy) -> tuple[Binding, ...]:
         if host.mac is not None and host.switch is not None and host.port is not None
         for address in host.ips or (link_local(host.mac),)
     )
+
+
+def hosts_of(policy: Policy) -> tuple[tuple[Binding, ...], tuple[ExpectedHost, ...]]:
+    """The bindings that a policy declares completely, and the hosts that it leaves to discovery."""
+    complete = declared_bindings(policy)
+    without_address = {host.name for host in policy.hosts if not host.ips}
+    placed = {binding.host for binding in complete} - without_address
+    expected = tuple(
+        ExpectedHost(host.name, host.mac, tuple(map(str, host.ips)), host.switch, host.port)
+        for host in policy.hosts
+        if host.name not in placed
+    )
+    return complete, expected
 
 
 def place_of(binding: Binding) -> AddressOnPort:

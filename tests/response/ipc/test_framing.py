@@ -4,7 +4,9 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import is_dataclass
+from enum import Enum
 
 import msgspec
 import pytest
@@ -35,8 +37,12 @@ def values_of(hint: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.tuples(*map(values_of, typing.get_args(hint)))
     if origin is tuple:
         return st.lists(values_of(typing.get_args(hint)[0]), max_size=3).map(tuple)
-    if origin is dict:
+    if origin is frozenset:
+        return st.frozensets(values_of(typing.get_args(hint)[0]), max_size=3)
+    if origin in (dict, Mapping):
         return st.dictionaries(*map(values_of, typing.get_args(hint)), max_size=3)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return st.sampled_from(hint)
     if isinstance(hint, type) and (issubclass(hint, msgspec.Struct) or is_dataclass(hint)):
         return instances_of(hint)
     plain: dict[object, st.SearchStrategy[typing.Any]] = {
