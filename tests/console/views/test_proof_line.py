@@ -30,7 +30,7 @@ def proof(**more: Any) -> dict[str, Any]:
          "changed since is under way"),
         (proof(proven={**PROVEN, "version": 2, "switches": [1]}),
          "version 2 on 1 switch holds: 10 s ago, in 0.25 s; version 3 is not proven yet"),
-        (proof(proven={**PROVEN, "at": -900.0}), "version 3 on 2 switches holds: 17 min ago, in "
+        (proof(proven={**PROVEN, "at": -900.0}), "version 3 on 2 switches holds: 16 min ago, in "
          "0.25 s"),
     ],
 )  # fmt: skip
