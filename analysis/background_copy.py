@@ -6,8 +6,10 @@ import os
 import resource
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import IO
 
@@ -38,9 +40,12 @@ class BackgroundCopy:
         work: Callable[[], bytes],
         handles: tuple[int, ...] = (),
         limits: ChildLimits | None = None,
+        seconds: float = inf,
     ) -> None:
-        """With ``limits`` the work ends with a MemoryError, or the child is killed, beyond them."""
+        """With ``limits`` the work ends with a MemoryError, or the child is killed, beyond them; it
+        is killed after so many ``seconds`` in any case."""
         self._limits = limits
+        self._until = time.monotonic() + seconds
         self._file: IO[bytes] = tempfile.TemporaryFile()
         self._pid = os.fork()
         if self._pid == 0:
@@ -64,9 +69,14 @@ class BackgroundCopy:
 
     def result(self, wait: bool = False) -> tuple[bool, bytes | None]:
         """Whether the child is done, and its bytes (None if it failed). Ask until done."""
-        pid, status = os.waitpid(self._pid, 0 if wait else os.WNOHANG)
-        if pid == 0:
-            return False, None
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        while pid == 0:
+            if time.monotonic() >= self._until:
+                os.kill(self._pid, signal.SIGKILL)
+            elif not wait:
+                return False, None
+            time.sleep(0.01)
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
         with self._file as file:
             if status != 0:
                 return True, None
@@ -75,5 +85,5 @@ class BackgroundCopy:
 
     def kill(self) -> None:
         """Kill the child; its bytes are lost."""
-        os.kill(self._pid, signal.SIGKILL)
+        self._until = 0.0
         self.result(wait=True)

@@ -23,16 +23,19 @@ from analysis.storage import storage_line
 from policies.language.errors import PolicyError
 from response.asker import Peer, check_claim
 from response.ipc import messages as m
-from response.ipc.framing import AnyMessage, Decoder, FramingError, encode, framed
+from response.ipc.framing import MAX_FRAME, AnyMessage, Decoder, FramingError, encode, framed
 from response.state.policy_versions import VersionError
 from response.state.store import StoreError
 
 TICK = 0.25  # seconds
 CHUNK = 50  # records looked at before commands leave
 BLOCK = 1 << 16  # bytes read at once; for more the system is asked for fresh memory each time
+SIGN_EVERY = 1.0  # seconds
+COPY_SECONDS = 300.0  # after which the writing of a snapshot is given up
+MAX_OUTGOING = 2 * MAX_FRAME  # bytes that wait for a controller that does not read
 MAX_CONNECTIONS = 16  # of people who ask
 FROM_OTHERS = (
-    m.Reply, m.Unsent, m.Ask, m.FlowsCollected, m.Answer, m.ProofWanted, m.ProofFound,
+    m.Reply, m.Beside, m.Ask, m.FlowsCollected, m.Answer, m.ProofWanted, m.ProofFound,
 )  # fmt: skip
 MAX_REQUEST = 64 * 1024  # bytes
 
@@ -69,6 +72,8 @@ class EventLoop:
         self._storage_problem: str | None = None
         self._sealing = Sealing(composed, checkpoint_to, log_line)
         self.faults = FaultLog(log_line, time.monotonic)
+        self._analysis.note_fault = self.faults.note
+        self._signed = 0.0  # when the last sign of life was given
         self._work = (
             self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot,
             self._storage_now,
@@ -88,6 +93,7 @@ class EventLoop:
         self._report_storage(now)
         due = time.monotonic() + TICK
         while self._open:
+            self._sign()
             for key, events in self._selector.select(max(0.0, due - time.monotonic())):
                 self._dispatch(cast("socket.socket", key.fileobj), events)
             if time.monotonic() >= due:
@@ -101,6 +107,18 @@ class EventLoop:
         self._analysis.finish(time.time())
         self._sealing.close(time.time())
         self._report_storage(time.time())
+
+    def _sign(self) -> None:
+        """Give a sign of life each second, unless nobody takes what was sent before."""
+        now = time.monotonic()
+        if now - self._signed >= SIGN_EVERY and not self._outgoing:
+            self._signed = now
+            self._send([m.Alive()])
+
+    def _begin(self, doing: str) -> None:
+        """Say what is begun, which may take long; the next sign of life ends it."""
+        self._signed = 0.0
+        self._send([m.Alive(doing, True)])
 
     def stop(self, *_: object) -> None:
         self._open = False
@@ -174,6 +192,7 @@ class EventLoop:
         """Receive in small parts, so that a decision never waits for the rest of a long message."""
         lost = message.lost
         for start in range(0, max(1, len(message.records)), CHUNK):
+            self._sign()
             part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
             with self.faults.surviving("records"):
                 self._send(self._analysis.step(part, time.time()))
@@ -181,15 +200,17 @@ class EventLoop:
 
     def _follow_policy(self, message: m.PolicyApplied) -> None:
         try:
+            self._begin("reading another policy")
             policy = self._follower.follow(message)
         except (PolicyError, VersionError, OSError) as problem:  # the one before stays in use
             log_line(f"the policy that was applied cannot be read: {one_line(problem)}")
             return
         if policy is not None:
+            self._begin("following another policy")
             self._send(self._analysis.use_policy(policy, time.time()))
             self._feeds.use_policy(policy)
 
-    def _send(self, messages: Iterable[m.Reply]) -> None:
+    def _send(self, messages: Iterable[m.Reply | m.Beside]) -> None:
         for message in messages:
             frames = framed(message)
             self._outgoing += frames.data
@@ -200,7 +221,10 @@ class EventLoop:
             while self._outgoing:
                 del self._outgoing[: self._link.send(self._outgoing)]
         except BlockingIOError:
-            pass
+            if len(self._outgoing) > MAX_OUTGOING:
+                log_line("the controller takes nothing any more: ending")
+                self._open = False
+                return
         except OSError:
             self._open = False
             return
@@ -211,7 +235,9 @@ class EventLoop:
         """Store a model snapshot at intervals; a forked copy writes it without blocking."""
         if self._copy is None and self._analysis.snapshots.due(now):
             try:
-                self._copy = BackgroundCopy(self._analysis.snapshots.take, self._open_files())
+                self._copy = BackgroundCopy(
+                    self._analysis.snapshots.take, self._open_files(), seconds=COPY_SECONDS
+                )
             except OSError as problem:
                 log_line(f"what was learned could not be kept: {one_line(problem)}")
         elif self._copy is not None:

@@ -16,6 +16,7 @@ import msgspec
 
 from analysis.collector.known_connections import KnownConnections
 from analysis.controller_events import note_event
+from analysis.fault_log import raise_fault
 from analysis.host_decisions import HostDecisions
 from analysis.models.model_requests import answer_about_model
 from analysis.models.snapshots import ModelSnapshots
@@ -34,14 +35,9 @@ from response.state.interfaces import EXPORTERS, StateStore, StoredFlow, Suspect
 from response.state.model_versions import ModelVersions
 from topology.records import FlowRecord
 
-RECENT = 20_000
-"""Records kept in memory so that an alert's evidence can be written down with it."""
-
-MAX_EVIDENCE = 50
-"""Records written down with one alert, the newest of those that it names."""
-
-WAITING_FLOWS = 50
-"""Written down together: less than a millisecond, in which no record is looked at."""
+RECENT = 20_000  # records kept so that an alert's evidence can be written down with it
+MAX_EVIDENCE = 50  # records written down with one alert, the newest of those that it names
+WAITING_FLOWS = 50  # written down together: less than a millisecond without looking at records
 
 NO_HOST = "whose host is on that port is not known; the last packet: {}"
 
@@ -89,6 +85,7 @@ class Analysis:
         self._exporters_due = now
         self.snapshots = ModelSnapshots(detector, store, models, now)
         self._ledger_due = now + COUNTS_EVERY
+        self.note_fault: Callable[[str, Exception], None] = raise_fault
 
     # -- what the process around calls -----------------------------------------
 
@@ -264,7 +261,12 @@ class Analysis:
         return commands
 
     def _score(self, record: FlowRecord) -> Alert | None:
-        scored = self._detector.step(record)
+        """A record that raises costs itself, and none that came with it."""
+        try:
+            scored = self._detector.step(record)
+        except Exception as error:
+            self.note_fault("record", error)
+            return None
         self._recent[scored.row] = record
         self._recent.pop(scored.row - RECENT, None)
         self._unsaved_flows.append(StoredFlow(record, scored.score))

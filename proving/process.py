@@ -38,6 +38,7 @@ def main(given: Sequence[str] | None = None) -> int:
 
 def serve(connection: socket.socket, prover: NetworkProof) -> None:
     """Answer requests, one after the other, until the other side closes."""
+    connection.setblocking(True)  # whatever the side that made it is
     decoder = Decoder()
     while data := connection.recv(1 << 16):
         for wanted in decoder.feed(data):

@@ -20,7 +20,7 @@ from ryu_apps.connections.driving import ECHO_REPLY, SwitchConnections
 from ryu_apps.connections.identity import DatapathIdentity
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
-from ryu_apps.effects import Effect, Log, Report, Save, Send
+from ryu_apps.effects import Effect, Fault, Log, Report, Save, Send
 from ryu_apps.enforcement import release
 from ryu_apps.enforcement.rollout import Rollout
 from ryu_apps.fabric.switch_addresses import SwitchAddresses
@@ -188,6 +188,8 @@ class SeptumApp(Application):  # type: ignore[misc]
                         key, text = release.STORED_AS, release.written(released)
                         self._unsaved[key] = partial(self.store.set_meta, key, text)
                     self._save()
+                case Fault(place, error):
+                    self.supervisor.faults.note(place, error)
                 case Log(level, text):
                     LOG.log(level, "%s", text)
 

@@ -22,6 +22,7 @@ from ryu_apps.enforcement.rollout import Rollout
 from ryu_apps.ipc.analysis_inline import InlineAnalysis
 from ryu_apps.ipc.analysis_link import AnalysisLink
 from ryu_apps.ipc.control_socket import Request
+from ryu_apps.ipc.outbox import lost_messages
 from ryu_apps.network_requests import network_request
 from ryu_apps.openflow.describe import rule_text
 from ryu_apps.placement_status import down_ports, placement_status
@@ -276,6 +277,7 @@ def status(app: RunningController) -> dict[str, Any]:
         **storage_status(app),
         "lost": {
             "records": 0 if link is None else link.outbox.lost_in_all,
+            **({} if link is None else lost_messages(link.outbox)),
             "messages_too_large": 0 if link is None else link.outbox.too_large,
             "copies_held_back_by_meters": sum(
                 session.telemetry_loss.total for session in core.sessions.values()
@@ -301,9 +303,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "analysis": None
         if link is None
         else {
-            "pid": link.pid,
-            "ready": link.ready,
-            "restarts": link.restarts,
+            **link.status(),
             "storage": analysis_storage(app.analysis_storage),
         },
     }

@@ -8,7 +8,7 @@ since the epoch) and returns the effects in the order in which they must be carr
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from policies.compiler.targets import SwitchTarget
 from policies.feed_block import FeedBlock
@@ -24,7 +24,7 @@ from response.ipc.messages import (
     PolicyConfirmed,
     SwitchChanged,
 )
-from ryu_apps.effects import Effect, Log, Report, Save, Send
+from ryu_apps.effects import Effect, Fault, Log, Report, Save, Send
 from ryu_apps.enforcement.decisions import DecisionSender
 from ryu_apps.enforcement.desired_state import DesiredState
 from ryu_apps.enforcement.policy_state import PolicyState
@@ -281,7 +281,7 @@ class Core:
         """Process everything that is due; call a few times a second."""
         effects = self.reconciler.settled(now)
         for session in list(self.sessions.values()):
-            effects += self.lifecycle.tick(session, now)
+            effects += self._each(session, lambda s: self.lifecycle.tick(s, now))
         ready = {session.switch for session in self.reconciler.ready()}
         effects += self._follow(self.links.expire(ready, now), now)
         effects += self.packet_in.expire(now)
@@ -295,7 +295,18 @@ class Core:
     def look_around(self, now: float) -> list[Effect]:
         """Ask every ready switch what nobody reports unasked; call every few seconds."""
         ready = self.reconciler.ready()
-        return [effect for session in ready for effect in self.lifecycle.look_around(session, now)]
+        return [
+            effect
+            for session in ready
+            for effect in self._each(session, lambda s: self.lifecycle.look_around(s, now))
+        ]
+
+    def _each(self, session: Session, what: Callable[[Session], list[Effect]]) -> list[Effect]:
+        """What is due for one switch; a fault there costs no other switch its turn."""
+        try:
+            return what(session)
+        except Exception as error:
+            return [Fault(f"switch {session.switch}", error)]
 
     def _expire_intents(self, now: float) -> list[Effect]:
         """Give intents near their end a timer on the switch, and remove ended ones."""

@@ -44,4 +44,12 @@ class Log:
     text: str
 
 
-Effect = Send | Report | Save | Log
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An exception that cost its own ``place`` a turn and nothing else: to be counted."""
+
+    place: str
+    error: Exception
+
+
+Effect = Send | Report | Save | Log | Fault

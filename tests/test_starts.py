@@ -21,6 +21,8 @@ STARTS = frozenset(
 SUPERVISED = {
     "ryu_apps/supervision.py": {"spawn"},  # every loop of the controller
     "ryu_apps/ipc/analysis_link.py": {"Popen"},  # started again when it ends
+    "ryu_apps/ipc/proof_link.py": {"Popen"},  # by whoever asks next, when it ended
+    "analysis/checkpoints/sending.py": {"Popen"},  # ended after a stated time
     "analysis/background_copy.py": {"fork"},  # ended after a stated time
 }
 

@@ -61,6 +61,8 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     if analysis is not None:
         learner = "ready" if analysis["ready"] else "starting"
         learner += f", restarted {analysis['restarts']} times"
+        if analysis["hangs"]:
+            learner += f", {analysis['hangs']} of them since it hung; last: {analysis['last_end']}"
     typer.echo(f"policy     {answer['policy']['name']} ({', '.join(answer['policy']['files'])})")
     typer.echo(f"version    {_version(answer['policy'])}")
     typer.echo(f"switches   {_switch_line(answer['switches'])}")

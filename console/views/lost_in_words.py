@@ -6,6 +6,17 @@ from collections.abc import Mapping
 
 _WORDS = {
     "records": ("record dropped by a full queue", "records dropped by a full queue"),
+    "messages_about_confirmations": (
+        "confirmation of a rule that the audit lacks",
+        "confirmations of rules that the audit lacks",
+    ),
+    "messages_about_policies": (
+        "change of policy that the analysis was not told of",
+        "changes of policy that the analysis was not told of",
+    ),
+    "messages_about_switch_events": (
+        "event of a switch that the audit lacks", "events of switches that the audit lacks",
+    ),
     "copies_held_back_by_meters": (
         "packet copy held back by a port's meter", "packet copies held back by ports' meters",
     ),

@@ -103,11 +103,7 @@ class TrafficReader:
         return self._from_records(advance)
 
     def _from_records(self, advance: Callable[[], None]) -> RecordedTraffic:
-        records = self._records
-        traffic = traffic_of(_watched(records, advance))
-        traffic.records, traffic.bad = records.rows, traffic.bad + records.bad
-        traffic.problems = [*records.problems, *traffic.problems][:SHOWN]
-        return traffic
+        return traffic_read(self._records, advance)
 
 
 def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iterator[FlowRecord]:
@@ -115,6 +111,16 @@ def _watched(records: Iterable[FlowRecord], advance: Callable[[], None]) -> Iter
         if number % WATCHED == 0:
             advance()
         yield record
+
+
+def traffic_read(
+    records: RecordReader, advance: Callable[[], None] = lambda: None
+) -> RecordedTraffic:
+    """Count what a reader reads, its bad rows included. Raises TrafficError."""
+    counts = Counts()
+    for number, record in enumerate(_watched(records, advance), 1):
+        _count(counts, record, number)
+    return traffic_from(counts, records.rows, records.bad, records.name, records.problems)
 
 
 def traffic_of(records: Iterable[FlowRecord]) -> RecordedTraffic:

@@ -22,7 +22,7 @@ MAX_PART = 1024 * 1024
 """Bytes of a message whose items may as well come in several: about three thousand records."""
 
 AnyMessage = (
-    m.Message | m.Reply | m.Unsent | m.Ask | m.FlowsCollected | m.Answer
+    m.Message | m.Reply | m.Beside | m.Ask | m.FlowsCollected | m.Answer
     | m.ProofWanted | m.ProofFound
 )  # fmt: skip
 

@@ -171,6 +171,14 @@ class ProofFound(IpcMessage, frozen=True):
     unproven: tuple[str, ...] = ()
 
 
+class Alive(IpcMessage, frozen=True):
+    """Analysis → controller: a sign of life, each second; ``doing`` is what it begins now, which
+    may take ``long``, empty for nothing in particular."""
+
+    doing: str = ""
+    long: bool = False
+
+
 class Unsent(IpcMessage, frozen=True):
     """Analysis → controller: so many messages were not sent, being larger than a frame may be."""
 
@@ -258,3 +266,5 @@ Message = (
 Command = Enforce | Release
 Order = Command | ListFeed
 Reply = Ready | StorageChanged | Order
+Beside = Alive | Unsent
+"""What the link to the analysis keeps for itself."""

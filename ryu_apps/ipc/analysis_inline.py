@@ -10,12 +10,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.checkpoints.sealing import Sealing
 from analysis.storage import storage_line
 from response.ipc.messages import Message, PolicyApplied, Reply
-from ryu_apps.ipc.analysis_link import Outbox
+from ryu_apps.ipc.outbox import Outbox
 from ryu_apps.runtime import hub
 from ryu_apps.supervision import Supervisor
 
@@ -30,9 +30,6 @@ TICK = 0.25  # seconds
 class InlineAnalysis:
     """Takes the place of an `AnalysisLink`."""
 
-    pid = None
-    restarts = 0
-
     def __init__(
         self,
         composed: Composed,
@@ -44,6 +41,7 @@ class InlineAnalysis:
     ) -> None:
         self._supervisor = supervisor
         self._analysis = composed.analysis
+        self._analysis.note_fault = supervisor.faults.note
         self._sealing = Sealing(composed, checkpoint_to, LOG.warning)
         self._problem = composed.problem
         self._follower = follower
@@ -52,6 +50,11 @@ class InlineAnalysis:
         self.outbox = Outbox()
         self.ready = False
         self._wake = hub.Event()
+
+    def status(self) -> dict[str, Any]:
+        """As of an `AnalysisLink`."""
+        return {"pid": None, "ready": self.ready, "restarts": 0, "hangs": 0, "last_end": "",
+                "doing": ""}  # fmt: skip
 
     def send(self, message: Message) -> None:
         self.outbox.put(message)

@@ -1,8 +1,8 @@
 """The controller's side of the analysis: a process of its own, fed through a bounded queue.
 
-The controller never waits for it. When the queue is full, the oldest records are
-dropped, and the gap is counted and reported with the next message; commands
-are never dropped. A process that ends is started again.
+The controller never waits for it: what it does not take is dropped and counted
+(`ryu_apps.ipc.outbox`). A process that ends is started again, and so is one that hangs
+(`ryu_apps.ipc.heartbeat`).
 """
 
 from __future__ import annotations
@@ -12,101 +12,22 @@ import os
 import socket
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import chain
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 from analysis.options import MODULE, socket_argument
 from analysis.python_program import command
 from response.ipc.framing import Decoder, FramingError, framed
-from response.ipc.messages import Message, Ready, RecordsSeen, Reply, SpoofsSeen, Unsent
+from response.ipc.messages import Alive, Message, Ready, Reply, Unsent
+from ryu_apps.ipc.heartbeat import Heartbeat, HeartbeatLimits, process_use
+from ryu_apps.ipc.outbox import Outbox
 from ryu_apps.ipc.restart_pause import RestartPause
 from ryu_apps.runtime import hub
 from ryu_apps.supervision import Supervisor
 
 LOG = logging.getLogger("septum.analysis")
-MAX_EVIDENCE = 20_000  # records and spoofs that wait
-BATCH = 500  # messages joined to one at most
-
-
-Evidence = RecordsSeen | SpoofsSeen
-
-
-@dataclass(slots=True)
-class Outbox:
-    """Messages on their way to the analysis; evidence is bounded, everything else is kept.
-
-    ``lost`` counts evidence dropped since it was last reported, ``lost_in_all`` all of it, and
-    ``too_large`` other messages that no frame could hold, either way.
-    """
-
-    waiting: deque[Message] = field(default_factory=deque)
-    evidence: int = 0
-    lost: int = 0
-    lost_in_all: int = 0
-    too_large: int = 0
-
-    def put(self, message: Message) -> None:
-        self.evidence += _weight(message)
-        self.waiting.append(message)
-        while self.evidence > MAX_EVIDENCE:
-            self._drop_oldest()
-
-    def leave_out(self, message: Message) -> None:
-        """Count a message that no frame can hold; a gap that it should have reported stays due."""
-        weight = _weight(message)
-        self.lost_in_all += weight
-        self.lost += weight + (message.lost if isinstance(message, RecordsSeen) else 0)
-        self.too_large += not weight
-
-    def _drop_oldest(self) -> None:
-        for index, message in enumerate(self.waiting):
-            if weight := _weight(message):
-                del self.waiting[index]
-                self.evidence -= weight
-                self.lost += weight
-                self.lost_in_all += weight
-                return
-
-    def take(self) -> list[Message]:
-        """Everything that waits, neighbouring evidence of one kind in one message."""
-        taken: list[Message] = []
-        batch: list[Evidence] = []
-        while self.waiting:
-            message = self.waiting.popleft()
-            if batch and (type(batch[0]) is not type(message) or len(batch) >= BATCH):
-                taken.append(self._join(batch))
-                batch = []
-            if isinstance(message, RecordsSeen | SpoofsSeen):
-                batch.append(message)
-            else:
-                taken.append(message)
-        if batch:
-            taken.append(self._join(batch))
-        self.evidence = 0
-        return taken
-
-    def give_back(self, messages: list[Message]) -> None:
-        """Messages that could not be delivered; they go before what has come since."""
-        for message in reversed(messages):
-            self.evidence += _weight(message)
-            self.waiting.appendleft(message)
-
-    def _join(self, batch: list[Evidence]) -> Message:
-        if isinstance(batch[0], SpoofsSeen):
-            spoofs = (each.spoofs for each in batch if isinstance(each, SpoofsSeen))
-            return SpoofsSeen(tuple(chain.from_iterable(spoofs)))
-        records = (each.records for each in batch if isinstance(each, RecordsSeen))
-        lost, self.lost = self.lost, 0
-        return RecordsSeen(tuple(chain.from_iterable(records)), lost)
-
-
-def _weight(message: Message) -> int:
-    """Records in a message that may be dropped."""
-    if isinstance(message, RecordsSeen):
-        return len(message.records)
-    return len(message.spoofs) if isinstance(message, SpoofsSeen) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +38,7 @@ class AnalysisProgram:
     arguments: tuple[str, ...] = ()
     module: str = MODULE
     restart_after: float = 1.0
+    limits: HeartbeatLimits = HeartbeatLimits()
 
 
 class AnalysisLink:
@@ -139,7 +61,10 @@ class AnalysisLink:
         self._reply_received = reply_received
         self.outbox = Outbox()
         self.restarts = 0
+        self.hangs = 0
+        self.last_end = ""  # why the process before this one was ended, or ended
         self.ready = False
+        self._heart = Heartbeat(program.limits)
         self._wake = hub.Event()
         self._closing = False
         self._process: subprocess.Popen[bytes] | None = None
@@ -148,6 +73,17 @@ class AnalysisLink:
     @property
     def pid(self) -> int | None:
         return None if self._process is None else self._process.pid
+
+    def status(self) -> dict[str, Any]:
+        """For ``septum status``."""
+        return {
+            "pid": self.pid,
+            "ready": self.ready,
+            "restarts": self.restarts,
+            "hangs": self.hangs,
+            "last_end": self.last_end,
+            "doing": self._heart.doing,
+        }
 
     def send(self, message: Message) -> None:
         self.outbox.put(message)
@@ -159,15 +95,18 @@ class AnalysisLink:
         restart_pause = RestartPause(self._program.restart_after)
         while not self._closing:
             begun = time.monotonic()
-            self._run_once()
+            hung = self._run_once()
             if self._closing:
                 break
             pause = restart_pause.after(time.monotonic() - begun, self.ready)
             self.ready = False
             self.restarts += 1
+            self.hangs += hung is not None
+            self.last_end = "it ended by itself" if hung is None else f"ended: {hung}"
             LOG.error(
-                "the analysis ended; starting it again in %g s (enforcement is not affected)", pause
-            )
+                "the analysis %s; starting it again in %g s (enforcement is not affected)",
+                "ended" if hung is None else f"was ended: {hung}", pause,
+            )  # fmt: skip
             hub.sleep(pause)
 
     def close(self) -> None:
@@ -178,27 +117,47 @@ class AnalysisLink:
         if self._process is not None:
             self._end(self._process)
 
-    def _run_once(self) -> None:
+    def _run_once(self) -> str | None:
+        """Start a process and serve it until it ends; why it had to be ended, None where it did
+        that by itself."""
         ours, theirs = socket.socketpair()
         self._connection = ours
         arguments = *socket_argument(theirs.fileno()), *self._program.arguments
         os.set_inheritable(theirs.fileno(), True)
         with theirs:
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 command(self._program.module, *arguments),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
             )
-        for message in reversed(self._greeting()):
-            self.outbox.waiting.appendleft(message)
+        self._heart = Heartbeat(self._program.limits)
+        hung: list[str] = []
         self._wake.set()  # a greeting waits for nothing else
         writer = self._supervisor.job("analysis writer", self._write, ours)
+        watch = self._supervisor.job("analysis watch", self._watch, process.pid, ours, hung)
         try:
             self._read(ours)
         finally:
+            hub.kill(watch)
             hub.kill(writer)
             ours.close()
-            self._end(self._process)
+            if hung:
+                process.kill()
+            self._end(process)
+        return hung[0] if hung else None
+
+    def _watch(self, pid: int, connection: socket.socket, hung: list[str]) -> None:
+        """Close the connection to a process that hangs, and say why."""
+        limits, last = self._program.limits, time.monotonic()
+        while True:
+            hub.sleep(limits.every)
+            now, use = time.monotonic(), process_use(pid)
+            problem = None if use is None else self._heart.look(now - last, use)
+            last = now
+            if problem is not None:
+                hung.append(problem)
+                connection.shutdown(socket.SHUT_RDWR)
+                return
 
     def _read(self, connection: socket.socket) -> None:
         decoder = Decoder()
@@ -212,6 +171,10 @@ class AnalysisLink:
             if not data:
                 return
             for message in messages:
+                if isinstance(message, Alive):
+                    self._heart.sign(message.doing, message.long)
+                    continue
+                self._heart.sign()
                 if isinstance(message, Unsent):
                     self.outbox.too_large += message.messages
                     continue
@@ -220,20 +183,30 @@ class AnalysisLink:
                 self._reply_received(message)  # type: ignore[arg-type]
 
     def _write(self, connection: socket.socket) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            taken = self.outbox.take()
-            for index, message in enumerate(taken):
-                frames = framed(message)
-                for each in frames.left_out:
-                    LOG.error("a %s is too large for the analysis: left out", type(each).__name__)
-                    self.outbox.leave_out(each)  # type: ignore[arg-type]
-                try:
-                    connection.sendall(frames.data)
-                except OSError:
-                    self.outbox.give_back(taken[index:])
-                    return
+        """Send the greeting, then what waits; a connection that takes nothing more is closed."""
+        waiting = self._greeting()
+        greeting = len(waiting)  # belongs to this process alone
+        try:
+            while True:
+                while waiting:
+                    self._deliver(connection, waiting[0])
+                    del waiting[0]
+                    greeting = max(0, greeting - 1)
+                self._wake.wait()
+                self._wake.clear()
+                waiting = self.outbox.take()
+        except OSError:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+        finally:
+            self.outbox.give_back(waiting[greeting:])
+
+    def _deliver(self, connection: socket.socket, message: Message) -> None:
+        frames = framed(message)
+        for each in frames.left_out:
+            LOG.error("a %s is too large for the analysis: left out", type(each).__name__)
+            self.outbox.leave_out(each)  # type: ignore[arg-type]
+        connection.sendall(frames.data)
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:

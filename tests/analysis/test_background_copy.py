@@ -5,6 +5,8 @@ import socket
 import time
 from pathlib import Path
 
+import pytest
+
 from analysis.background_copy import BackgroundCopy
 from analysis.process import lock_state
 
@@ -29,6 +31,17 @@ def test_a_copy_that_fails_says_so_and_ends_quietly() -> None:
         raise ValueError
 
     assert BackgroundCopy(fail).result(wait=True) == (True, None)
+
+
+@pytest.mark.threat("heartbeat")
+@pytest.mark.parametrize("wait", [False, True])
+def test_one_that_hangs_is_given_up_in_time(wait: bool) -> None:
+    copy = BackgroundCopy(lambda: time.sleep(60) or b"", seconds=0.2)  # type: ignore[func-returns-value]
+    begun = time.monotonic()
+    while not (found := copy.result(wait))[0]:
+        time.sleep(0.01)
+    assert found == (True, None)
+    assert 0.2 <= time.monotonic() - begun < 10
 
 
 def test_it_lets_go_of_its_parents_sockets() -> None:

@@ -366,3 +366,23 @@ def test_memory_is_bounded(street: Street, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_unknown_request_is_refused(street: Street) -> None:
     assert not street.analysis.ask(Ask("explode", "d1", "ana"), 1000.0).ok
+
+
+@pytest.mark.threat("heartbeat")
+def test_a_record_that_raises_costs_only_itself(
+    street: Street, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults: list[str] = []
+    street.analysis.note_fault = lambda place, error: faults.append(f"{place}: {error}")
+    seen: list[float] = []
+    step = street.detector.step
+
+    def faulty(each: FlowRecord) -> Any:
+        if each.ts == 1001.0:
+            raise RuntimeError("odd")
+        seen.append(each.ts)
+        return step(each)
+
+    monkeypatch.setattr(street.detector, "step", faulty)
+    street.analysis.step(RecordsSeen(tuple(record(ts=1000.0 + n) for n in range(3))), 1003.0)
+    assert (seen, faults) == ([1000.0, 1002.0], ["record: odd"])

@@ -36,13 +36,14 @@ from response.ipc.messages import (
     SwitchChanged,
 )
 from ryu_apps.core import FLOW_REMOVED, PACKET_IN
-from ryu_apps.effects import Save
+from ryu_apps.effects import Effect, Fault, Log, Save
 from ryu_apps.enforcement.reconciler import CACHES_FOLLOW
+from ryu_apps.enforcement.switch_lifecycle import SwitchLifecycle
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.discovery_frames import DiscoveryFrame, lldp_frame
 from ryu_apps.openflow.encode import field_bytes, match_bytes
 from ryu_apps.openflow.reported_ports import ReportedPorts
-from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase
+from ryu_apps.switch.session import RETRY_AFTER, SETTLE, Phase, Session
 from ryu_apps.switch.table_reader import TIMEOUT as READ_TIMEOUT
 from tests.support.controller_rig import HOLD, POLICY, PORTS, READ, WEB, Rig, arp, tcp, udp
 from tests.support.discovery import cable
@@ -329,3 +330,23 @@ def test_a_mark_that_another_tier_overrode_does_not_decide() -> None:
     )  # fmt: skip
     ((record,),) = (message.records for message in rig.messages(RecordsSeen))
     assert record.decided_by == ("intent", "read")
+
+
+@pytest.mark.threat("heartbeat")
+def test_a_switch_whose_turn_raises_costs_no_other_one_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rig = Rig()
+    rig.connect(), rig.connect(2)
+    tick = SwitchLifecycle.tick
+
+    def faulty(self: SwitchLifecycle, session: Session, now: float) -> list[Effect]:
+        if session.switch == 1:
+            raise RuntimeError("odd")
+        return [*tick(self, session, now), Log(20, f"switch {session.switch}")]
+
+    monkeypatch.setattr(SwitchLifecycle, "tick", faulty)
+    effects = rig.core.tick(rig.now + 1)
+    (fault,) = (each for each in effects if isinstance(each, Fault))
+    assert (fault.place, str(fault.error)) == ("switch 1", "odd")
+    assert Log(20, "switch 2") in effects

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from response.ipc.framing import AnyMessage, Decoder, encode
+from response.ipc.messages import Alive
 from topology.records import FlowRecord
 
 ROOT = Path(__file__).parents[2]
@@ -58,10 +59,11 @@ class ControllerEnd:
         self.link.sendall(encode(message))
 
     def hear(self) -> AnyMessage:
+        """The next message that is no sign of life."""
         while not self.heard:
             data = self.link.recv(65536)
             assert data, self.process.stderr and self.process.stderr.read()
-            self.heard += self.decoder.feed(data)
+            self.heard += [e for e in self.decoder.feed(data) if not isinstance(e, Alive)]
         return self.heard.pop(0)
 
     def end(self) -> int:

@@ -29,6 +29,7 @@ from policies.review.recorded_traffic import (
     connections,
     read_traffic,
     traffic_of,
+    traffic_read,
 )
 from policies.review.simulate import Accepted, Cut, simulate
 from policies.semantics.membership import Membership
@@ -307,8 +308,8 @@ def test_one_reading_by_name_from_a_stream_and_as_json(
         as_json.write_text("".join(json.dumps(each) + "\n" for each in objects))
         ways: list[Callable[[], RecordedTraffic]] = [
             lambda: TrafficReader(by_name).read(),
-            lambda: traffic_by_records(RecordReader(by_name)),
-            lambda: traffic_by_records(RecordReader("-", stdin=io.BytesIO(data))),
+            lambda: traffic_read(RecordReader(by_name)),
+            lambda: traffic_read(RecordReader("-", stdin=io.BytesIO(data))),
             lambda: TrafficReader(as_json if objects else by_name).read(),
         ]
         for read in ways:
@@ -320,12 +321,6 @@ def test_one_reading_by_name_from_a_stream_and_as_json(
     if any(len(next(csv.reader([",".join(line)]))) != len(names) for line in lines):
         found.pop()  # JSON has no row with a cell too many
     assert all(each == found[0] for each in found), found
-
-
-def traffic_by_records(reader: RecordReader) -> RecordedTraffic:
-    traffic = traffic_of(reader)
-    traffic.records, traffic.bad = reader.rows, traffic.bad + reader.bad
-    return traffic
 
 
 @given(st.binary(max_size=200), st.booleans())

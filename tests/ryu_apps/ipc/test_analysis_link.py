@@ -122,7 +122,7 @@ def nonsense_ends_it(directory: Path) -> None:
 
 
 def a_gap_is_counted(directory: Path) -> None:
-    from ryu_apps.ipc.analysis_link import MAX_EVIDENCE
+    from ryu_apps.ipc.outbox import MAX_EVIDENCE
 
     running = RunningLink(directory)
     running.until(lambda: running.link.ready and running.received)

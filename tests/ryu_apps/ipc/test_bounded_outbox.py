@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from response.decision import InstalledRule
@@ -19,7 +17,7 @@ from response.ipc.messages import (
     SpoofsSeen,
     SwitchChanged,
 )
-from ryu_apps.ipc.analysis_link import Outbox
+from ryu_apps.ipc.outbox import Outbox
 from topology.records import FlowRecord, SpoofedPacket
 
 pytestmark = pytest.mark.threat("heartbeat")
@@ -43,13 +41,12 @@ def message(kind: str, number: int) -> Message:
             return PolicyConfirmed(number, (1,))
 
 
-@pytest.mark.xfail(strict=True, reason="only records and spoofs are bounded")
 @pytest.mark.parametrize(
     "kind",
     ["records", "spoofs", "switch events", "confirmations", "policies", "confirmed policies"],
 )
 def test_every_class_is_bounded_and_what_is_dropped_is_counted(kind: str) -> None:
-    box: Any = Outbox()
+    box = Outbox()
     for number in range(SENT):
         box.put(message(kind, number))
     lost = box.lost_by_class
@@ -65,7 +62,6 @@ def weight(taken: Message) -> int:
     return len(taken.spoofs) if isinstance(taken, SpoofsSeen) else 1
 
 
-@pytest.mark.xfail(strict=True, reason="every list waits")
 def test_of_what_is_said_whole_only_the_latest_waits() -> None:
     box = Outbox()
     for number in range(100):

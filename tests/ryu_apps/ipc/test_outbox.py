@@ -4,7 +4,7 @@ import pytest
 
 from response.ipc.framing import MAX_PART, Decoder, framed
 from response.ipc.messages import HostsChanged, RecordsSeen, SpoofsSeen
-from ryu_apps.ipc.analysis_link import MAX_EVIDENCE, Outbox
+from ryu_apps.ipc.outbox import MAX_EVIDENCE, Outbox
 from topology.records import FlowRecord, SpoofedPacket
 
 SPOOF = SpoofsSeen((SpoofedPacket(1.0, 1, 1, "00:00:00:00:00:01", None, "x"),))
@@ -32,13 +32,14 @@ def test_a_full_queue_drops_the_oldest_evidence_counts_it_and_keeps_the_rest() -
     box.put(SPOOF)
     for number in range(MAX_EVIDENCE + 9):
         box.put(seen(number))
-    assert box.lost_in_all == 10
+    assert box.lost_in_all == 9
     taken = box.take()
     assert HostsChanged(()) in taken
     records = [message for message in taken if isinstance(message, RecordsSeen)]
-    assert records[0].lost == 10 and sum(len(each.records) for each in records) == MAX_EVIDENCE
+    assert SPOOF in taken
+    assert records[0].lost == 9 and sum(len(each.records) for each in records) == MAX_EVIDENCE
     assert records[0].records[0].ts == 9
-    assert sum(each.lost for each in records) == 10
+    assert sum(each.lost for each in records) == 9
 
 
 @pytest.mark.threat("message-size")
