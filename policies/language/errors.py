@@ -61,7 +61,8 @@ class Findings:
     ) -> None:
         self.errors += 1
         if self.errors <= MAX_DIAGNOSTICS:
-            self._found.append(Diagnostic("error", code, message, source, width, hint))
+            line = message.replace("\n", "\\n")  # of a quoted cell, or a block of YAML
+            self._found.append(Diagnostic("error", code, line, source, width, hint))
 
     def warning(
         self, code: str, message: str, source: Source, width: int = 1, hint: str | None = None

@@ -4,8 +4,9 @@
 ``labels`` and ``routes`` hold several entries split by ``;``, a label is ``key=value``. A cell has
 the same syntax as that key of a host in YAML.
 
-Spreadsheets write such files in several ways: cells between commas, semicolons or tabs, a first
-line ``sep=;``, empty columns at the end, whole numbers with ``.0``.
+Spreadsheets and address managers write such files in several ways: cells between commas,
+semicolons, tabs or bars, a first line ``sep=;``, empty columns at the end, whole numbers with
+``.0``, several addresses of a cell on lines of their own, an address with its network's length.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from ipaddress import ip_interface
 
 from policies.language import scalars
 from policies.language.errors import Findings
@@ -22,8 +24,9 @@ from policies.language.nodes import Mapping, Node, Scalar, Sequence
 from policies.model import Source
 
 MAX_CSV_BYTES = 64 * 1024 * 1024
-SPLIT = ";"
-_SEPARATORS = ",;\t"
+SPLIT = re.compile(r";")
+BETWEEN_ADDRESSES = re.compile(r"[;,\s]")  # none of which an address has
+_SEPARATORS = ",;\t|"
 _WHOLE = re.compile(r"([0-9]+)\.0+")
 _NUMBERS = frozenset({"switch", "port", "vlan"})
 _LISTS = frozenset({"ip", "routes", "serves"})
@@ -160,6 +163,9 @@ def _host(
 
 
 def _value(column: str, cell: Scalar, findings: Findings) -> Node | None:
+    if column == "ip":
+        parts = _parts(cell, BETWEEN_ADDRESSES)
+        return Sequence(cell.source, [_without_length(each) for each in parts])
     if column in _LISTS:
         return Sequence(cell.source, list(_parts(cell)))
     if column in _NUMBERS and (whole := _WHOLE.fullmatch(cell.text)):
@@ -183,13 +189,24 @@ def _value(column: str, cell: Scalar, findings: Findings) -> Node | None:
     return labels if labels.items else None
 
 
-def _parts(cell: Scalar) -> list[Scalar]:
+def _without_length(part: Scalar) -> Scalar:
+    """An address where ``10.0.1.11/24`` is written; a network stays one, which is refused."""
+    try:
+        found = ip_interface(part.text)
+    except ValueError:
+        return part
+    if "/" not in part.text or found.ip == found.network.network_address:
+        return part
+    return Scalar(str(found.ip), part.source)
+
+
+def _parts(cell: Scalar, between: re.Pattern[str] = SPLIT) -> list[Scalar]:
     """The entries of a cell that holds several, each with its own place."""
     parts, offset = [], 0
-    for text in cell.text.split(SPLIT):
+    for text in between.split(cell.text):
         word = text.strip()
         if word:
             start = cell.source.column + offset + text.index(word)
             parts.append(Scalar(word, Source(cell.source.file, cell.source.line, start)))
-        offset += len(text) + len(SPLIT)
+        offset += len(text) + 1
     return parts

@@ -133,7 +133,7 @@ def test_replay_of_nothing_and_of_nonsense(
     nonsense.write_bytes(bytes(range(128, 256)))
     assert cli.run(["replay", "--flows", str(empty), "--policy", str(POLICY)]) == 0
     assert capsys.readouterr().out == "0 records over 0 s\n"
-    for more, word in (([], "not text"), (["--format", "odd"], "choose one of auto")):
+    for more, word in (([], "not UTF-8 text"), (["--format", "odd"], "choose one of auto")):
         command = ["replay", "--flows", str(nonsense), "--policy", str(POLICY), *more]
         assert cli.run(command) == 2
         assert word in capsys.readouterr().err

@@ -21,13 +21,24 @@ def contract_table(columns: Sequence[str], name: str) -> RowFormat:
     """Raises TrafficError where a needed column is missing. The last of equal names counts."""
     missing = [needed for needed in NEEDED if needed not in columns]
     if missing:
-        raise TrafficError(
-            f"{name}:1: no column {', '.join(missing)}; contract CSV names its columns in the "
-            f"first line (at least {', '.join(NEEDED)}). Also read: JSON lines, Zeek conn.log, "
-            "nfdump CSV, pcap, pcapng"
-        )
+        raise TrafficError(f"{name}:1: {_not_contract(columns, missing)}")
     found = {column: at for at, column in enumerate(columns) if column in CONTRACT}
     return RowFormat(len(columns), {field: (at, CONTRACT[field]()) for field, at in found.items()})
+
+
+def _not_contract(columns: Sequence[str], missing: Sequence[str]) -> str:
+    """What a first line is that names no columns of the contract."""
+    first = columns[0] if columns else ""
+    if first[:1] in "[{" and first:
+        return "JSON that is not one object a line; give lines, as `jq -c '.[]'` writes them"
+    for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(columns) == 1 and set(NEEDED) <= set(first.split(separator)):
+            return f"the columns are separated by {word}; give them separated by commas"
+    return (
+        f"no column {', '.join(missing)}; contract CSV names its columns in the "
+        f"first line (at least {', '.join(NEEDED)}). Also read: JSON lines, Zeek conn.log, "
+        "nfdump CSV, Suricata eve.json, pcap, pcapng"
+    )
 
 
 def csv_columns(line: str) -> list[str]:

@@ -99,8 +99,9 @@ class RecordReader:
             raise TrafficError(f"{self.name}: the gzip data is damaged or cut short") from None
         except UnicodeDecodeError:
             raise TrafficError(
-                f"{self.name}: not text, and no capture; give contract CSV or JSON lines, Zeek "
-                "conn.log, nfdump CSV, Suricata eve.json, pcap or pcapng, gzipped or not"
+                f"{self.name}: not UTF-8 text (of UTF-16, `iconv -f UTF-16 -t UTF-8` makes that), "
+                "and no capture; give contract CSV or JSON lines, Zeek conn.log, nfdump CSV, "
+                "Suricata eve.json, pcap or pcapng, gzipped or not"
             ) from None
         except OSError as problem:
             raise TrafficError(f"{self.name}: {problem.strerror or problem}") from None

@@ -100,6 +100,11 @@ def simulate_traffic(
         before_listings=before_listings,
     )
     refused: tuple[Cut, ...] = ()
+    if not any(found.totals.values()):
+        nothing = f"{printable(str(flows))}: no connection in it that a policy judges"
+        if refuse_days is not None:
+            raise CommandError(f"{nothing}: it cannot tell what the last days would have lost")
+        typer.echo(f"{nothing}: it says nothing about the policy", err=True)
     if refuse_days is not None:
         accepted = Accepted(membership, pairs)
         refused = refused_cuts(found, traffic, refuse_days, accepted, time.time())

@@ -391,6 +391,9 @@ def test_mistakes_in_an_inventory_have_places_too(
     [
         'name;ip;port;switch\nh1;"10.0.1.1;fd00::1";3;1\n',
         'sep=;\nname;ip;port;switch\nh1;"10.0.1.1;fd00::1";3;1\n',
+        "name|ip|port|switch\nh1|10.0.1.1;fd00::1|3|1\n",
+        'name,ip,port,switch\nh1,"10.0.1.1\nfd00::1",3,1\n',
+        'name,ip,port,switch\nh1,"10.0.1.1/24, fd00::1/64",3,1\n',
         "name\tip\tport\tswitch\nh1\t10.0.1.1;fd00::1\t3\t1\n",
         "# exported\nname,ip,port,switch,,\nh1,10.0.1.1;fd00::1,3.0,1.00,,\n",
         "name,ip,port,switch\nh1,10.0.1.1;fd00::1,3,1,,,\n",

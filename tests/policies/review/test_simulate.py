@@ -199,6 +199,9 @@ def test_simulate_for_people(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         (HEADER + "1,1,10.0.0.1,10.0.0.3,tcp,1,70000,3,4,,0\n", "70000' is above 65535"),
         (HEADER + "1,1,10.0.0.1,fd00::1,tcp,1,70,3,4,,0\n", "two address families"),
         ("a,b\n1,2\n", "no column"),
+        ("ts;src_ip;dst_ip;proto\n1;10.0.0.1;10.0.0.2;tcp\n", "separated by semicolons"),
+        ("ts|src_ip|dst_ip|proto\n1|10.0.0.1|10.0.0.2|tcp\n", "separated by bars"),
+        ('[{"ts": 1, "src_ip": "10.0.0.1", "dst_ip": "10.0.0.2"}]', "not one object a line"),
         ("\x1f\x8bnot gzip", ""),
     ],
 )
@@ -429,3 +432,17 @@ def test_two_rows_of_one_connection_are_one(tmp_path: Path) -> None:
         traffic = read_traffic(write(tmp_path, text, "rows.csv"))
         ((_, seen),) = traffic.carried
         assert seen.connections == connections_, phases
+
+
+@pytest.mark.parametrize("rows", ["", "1,10.0.1.1,10.0.2.1,unknown-proto,80\n"])
+def test_where_nothing_was_judged_nothing_is_promised(
+    rows: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy, flows = tmp_path / "p.yaml", tmp_path / "f.csv"
+    policy.write_text(BASE)
+    flows.write_text("ts,src_ip,dst_ip,proto,dst_port\n" + rows)
+    command = ["policy", "simulate", str(policy), "--flows", str(flows)]
+    assert run(command) == 0
+    assert "it says nothing about the policy" in capsys.readouterr().err
+    assert run([*command, "--refuse-days", "7"]) == 2
+    assert "no connection in it that a policy judges" in capsys.readouterr().err

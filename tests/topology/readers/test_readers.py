@@ -103,7 +103,7 @@ def test_more_than_a_tenth_stops_early(tmp_path: Path) -> None:
 def test_not_traffic_at_all(tmp_path: Path) -> None:
     with pytest.raises(TrafficError, match="no column ts, src_ip, dst_ip"):
         list(read_records(write(tmp_path, "hello\nworld\n")))
-    with pytest.raises(TrafficError, match="not text"):
+    with pytest.raises(TrafficError, match="not UTF-8 text"):
         list(read_records(write(tmp_path, bytes(range(128, 256)) * 10)))
     with pytest.raises(TrafficError, match="No such file"):
         list(read_records(tmp_path / "none.csv"))
