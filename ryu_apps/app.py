@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +17,7 @@ from response.state.policy_versions import Versions
 from response.state.store import StoreError
 from ryu_apps.connections.driving import ECHO_REPLY, SwitchConnections
 from ryu_apps.connections.identity import DatapathIdentity
+from ryu_apps.connections.outgoing import Outgoing
 from ryu_apps.control_requests import handle
 from ryu_apps.core import BARRIER, ERROR, FLOW_REMOVED, MULTIPART, PACKET_IN, Core
 from ryu_apps.effects import Effect, Fault, Log, Report, Save, Send
@@ -73,31 +73,6 @@ class AppSettings:
 def _has_no_link(port: Any) -> bool:
     down = port.state & ofproto_v1_3.OFPPS_LINK_DOWN or port.config & ofproto_v1_3.OFPPC_PORT_DOWN
     return bool(down)
-
-
-class Outgoing:
-    """Bytes for one switch, sent in order; sending never blocks the caller."""
-
-    def __init__(self, datapath: Any, supervisor: Supervisor) -> None:
-        self.datapath = datapath
-        self._supervisor = supervisor
-        self._waiting: deque[bytes] = deque()
-        self._sending = False
-
-    def send(self, data: bytes) -> None:
-        self._waiting.append(data)
-        if not self._sending:
-            self._sending = True
-            self._supervisor.job("switch sender", self._drain)
-
-    def _drain(self) -> None:
-        try:
-            while self._waiting:
-                data = b"".join(self._waiting)
-                self._waiting.clear()
-                self.datapath.send(data)
-        finally:
-            self._sending = False
 
 
 class SeptumApp(Application):  # type: ignore[misc]

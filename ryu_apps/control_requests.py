@@ -285,7 +285,7 @@ def status(app: RunningController) -> dict[str, Any]:
             "switches_that_count_no_more": sum(
                 session.telemetry_loss.full for session in core.sessions.values()
             ),
-            "connections_denied_by_full_tables": sum(each.total for each in denials.values()),
+            "connections_denied_by_full_tables": packet_in.conntrack_exhaustion.total,
             "starts_forgotten": sum(tracker.forgotten for tracker in trackers),
             "stragglers": packet_in.flow_tracker.stragglers,
             "malformed_messages": core.malformed,

@@ -152,6 +152,7 @@ class Core:
         zone = layout.zone_of(switch)
         clash = [each for each in self.sessions if each != switch and layout.zone_of(each) == zone]
         session = Session(switch, reported, tables)
+        session.expected = self.desired_state.decision_state.listed_rules
         self.sessions[switch] = session
         self.network.hosts.links_of(switch, session.ports, reported.down)
         effects: list[Effect] = [
@@ -269,7 +270,10 @@ class Core:
     def read_counters(self) -> list[Effect]:
         """Ask every ready switch for its counters, into `Session.flow_counters`."""
         ready = self.reconciler.ready()
-        return [Send(session.switch, session.flow_counters.ask()) for session in ready]
+        return [
+            Send(session.switch, session.flow_counters.ask(len(session.installed)))
+            for session in ready
+        ]
 
     def collected(self) -> list[Effect]:
         """Connections seen since the last call; call when no more messages are at hand."""

@@ -11,6 +11,7 @@ from topology.ports import is_port
 from topology.records import Binding
 
 MAX_PER_PORT = 64  # discovered addresses: a flooder must not fill the tables
+MAX_PER_SWITCH = 16_384
 Place = tuple[int, int]
 
 
@@ -64,6 +65,7 @@ class HostTable:
     _by_mac: dict[str, Binding] = field(default_factory=dict)
     _owners: dict[Place, str] = field(default_factory=dict)
     _on_port: Counter[Place] = field(default_factory=Counter)
+    _on_switch: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self._index()
@@ -98,6 +100,11 @@ class HostTable:
 
     def port_up(self, place: Place) -> None:
         self.down.discard(place)
+
+    def switch_disconnected(self, switch: int) -> None:
+        """Forget which ports of a switch are down, but for those that hosts were found on."""
+        for places in (self.down, self.left):
+            places -= {each for each in places if each[0] == switch and not self._on_port[each]}
 
     def occupant(self, place: Place) -> str | None:
         """The host known on a port, by its name or MAC, or None; not one whose port was down since
@@ -180,8 +187,8 @@ class HostTable:
                 return SourceCheck(spoof=f"{ip} was assigned to {mac}, but belongs to {owner.host}")
             del self.discovered[owner.mac, owner.ip]
             self._index()
-        if self._on_port[known.switch, known.port] >= MAX_PER_PORT:
-            return SourceCheck(spoof=f"more than {MAX_PER_PORT} addresses on one port")
+        if (full := self._full((known.switch, known.port))) is not None:
+            return SourceCheck(spoof=full)
         binding = Binding(mac, ip, known.switch, known.port, known.host)
         self._add(binding)
         return SourceCheck(learned=binding)
@@ -206,12 +213,20 @@ class HostTable:
             return SourceCheck(spoof=self._undeclared(mac, ip, here))
         if clash is not None:
             return SourceCheck(spoof=clash, outdated=outdated)
-        if self._on_port[here] >= MAX_PER_PORT:
-            return SourceCheck(spoof=f"more than {MAX_PER_PORT} addresses on one port")
+        if (full := self._full(here)) is not None:
+            return SourceCheck(spoof=full)
         self._forget_elsewhere(mac, here)
         binding = Binding(mac, ip, switch, port, host)
         self._add(binding)
         return SourceCheck(learned=binding)
+
+    def _full(self, place: Place) -> str | None:
+        """Why no more can be discovered on a port; None where there is room."""
+        if self._on_port[place] >= MAX_PER_PORT:
+            return f"more than {MAX_PER_PORT} addresses on one port"
+        if self._on_switch[place[0]] >= MAX_PER_SWITCH:
+            return f"more than {MAX_PER_SWITCH:,} addresses on one switch"
+        return None
 
     def _clashes(
         self, known: Iterable[Binding | None], mac: str, ip: str, here: Place
@@ -284,10 +299,11 @@ class HostTable:
         self._by_ip[binding.ip] = binding
         self._by_mac.setdefault(binding.mac, binding)
         self._on_port[binding.switch, binding.port] += 1
+        self._on_switch[binding.switch] += 1
 
     def _index(self) -> None:
         self._by_ip, self._by_mac, self._owners = {}, {}, {}
-        self._on_port = Counter()
+        self._on_port, self._on_switch = Counter(), Counter()
         for binding in self.declared:
             self._by_ip[binding.ip] = binding
             self._by_mac.setdefault(binding.mac, binding)

@@ -89,6 +89,11 @@ class DecisionState:
         """The rules of all feeds."""
         return self._feed_rules.rules()
 
+    @property
+    def listed_rules(self) -> int:
+        """About how many rules feeds make."""
+        return sum(2 * len(block.prefixes) for block in self.feeds.values())
+
     def decide(self, decision: Decision, held: bool, now: float) -> DecisionChange:
         """Hold a decision from now on, in place of an earlier one of its id, or (not ``held``)
         release it."""

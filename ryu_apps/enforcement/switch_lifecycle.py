@@ -26,7 +26,7 @@ from ryu_apps.switch.flow_counters import SwitchCounters
 from ryu_apps.switch.refused_rules import refused_part
 from ryu_apps.switch.roles import ControllerRole, owner_of
 from ryu_apps.switch.session import RETRY_AFTER, Phase, Session
-from ryu_apps.switch.table_reader import TableReading
+from ryu_apps.switch.table_reader import EndlessListing, TableReading
 from ryu_apps.switch.telemetry_loss import TelemetryLoss
 
 NO_ANSWER = "no answer in time"
@@ -92,7 +92,12 @@ class SwitchLifecycle:
             case CapabilityProbe() as probe:
                 probe.take(xid, buf)
             case TableReading():
-                reading = session.listed(xid, buf, now)
+                try:
+                    reading = session.listed(xid, buf, now)
+                except EndlessListing as error:
+                    if session.phase is Phase.READING:
+                        session.retry_at = now + RETRY_AFTER
+                    return drift.unread(session, str(error), now)
                 return [] if reading is None else self._read(session, reading, now)
             case TelemetryLoss() as loss:
                 loss.take(xid, buf)

@@ -18,6 +18,8 @@ from topology.records import Binding, Link
 FRESH = 1.0  # seconds that a frame may take, the controller's own delay included
 PAIRED = 4.0  # seconds from one direction's frame to the other's
 REPEATED = 5.0  # seconds after which a frame that is not fresh was sent again by somebody
+MOST_OUTSTANDING = 200_000  # frames on their way: one of each port there can be, and more
+MOST_REPORTED = 10_000  # pairs of ports whose problem is reported; those beyond are counted
 LINK_TIMEOUT = 10.0  # seconds without a frame, three of which should have come
 
 
@@ -56,10 +58,12 @@ class LinkWatch:
 
     def leaves(self, frame: DiscoveryFrame, now: float) -> None:
         """Note a frame that is about to be sent."""
-        for nonce, at in list(self.outstanding.items()):
-            if now - at <= FRESH:
+        while self.outstanding:
+            oldest = next(iter(self.outstanding))
+            late = now - self.outstanding[oldest] > FRESH
+            if not late and len(self.outstanding) < MOST_OUTSTANDING:
                 break  # the others were sent later
-            del self.outstanding[nonce]
+            del self.outstanding[oldest]
         self.outstanding[frame.nonce] = now
 
     def received(
@@ -129,8 +133,9 @@ class LinkWatch:
         accused = (
             f"repeats link discovery frames from {sender[0]}:{sender[1]} to {here[0]}:{here[1]}"
         )
-        said = (sender, here) in self.reported
-        self.reported.add((sender, here))
+        said = (sender, here) in self.reported or len(self.reported) >= MOST_REPORTED
+        if not said:
+            self.reported.add((sender, here))
         return LinkFrameResult(
             problem="" if said else text,
             forged=forged,

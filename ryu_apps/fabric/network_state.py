@@ -71,17 +71,21 @@ class NetworkState:
         return self.use_fabric(self.fabric.without_port(*place))
 
     def switch_disconnected(self, switch: int) -> None:
-        """A switch without its controller may be forwarding or dead: paths avoid it."""
-        self._disconnected.add(switch)
+        """A switch without its controller may be forwarding or dead: paths avoid it. Nothing is
+        kept of one that has no links, and of ports only those that hosts were found on."""
+        self._disconnected = (self._disconnected | {switch}) & self._linked()
+        self.hosts.switch_disconnected(switch)
+
+    def _linked(self) -> set[int]:
+        links = self.fabric.links
+        return {switch for link in links for switch in (link.switch, link.peer_switch)}
 
     def switch_connected(self, switch: int) -> None:
         self._disconnected.discard(switch)
 
     def update_detours(self) -> None:
         """Work out again which switches paths go around."""
-        links = self.fabric.links
-        known = {switch for link in links for switch in (link.switch, link.peer_switch)}
-        self.detoured = frozenset(self._disconnected & known)
+        self.detoured = frozenset(self._disconnected & self._linked())
 
     def save_links(self) -> Save:
         return Save(links=tuple(self.fabric.links))

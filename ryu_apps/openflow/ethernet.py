@@ -14,6 +14,7 @@ NEIGHBOUR_SOLICITATION, NEIGHBOUR_ADVERTISEMENT = 135, 136
 TCP_FIN, TCP_SYN, TCP_RST, TCP_ACK = 0x01, 0x02, 0x04, 0x10
 IPV6_FRAGMENT = 44
 IPV6_EXTENSIONS = frozenset({0, 43, IPV6_FRAGMENT, 60})
+MOST_TAGS = 2  # of a frame that is read
 KNOWN = 1 << 16  # addresses whose text is kept
 _TYPE = struct.Struct("!H")
 _IPV4 = struct.Struct("!BxH2xHxB2x4s4s")
@@ -66,20 +67,22 @@ def mac_text(mac: bytes) -> str:
 
 
 def read_frame(data: bytes) -> Frame | None:
-    """Parse the start of a frame; None when it is too short."""
+    """Parse the start of a frame; None when it is too short, or has more than two VLAN tags."""
     try:
         return _read(data)
     except (struct.error, IndexError, ValueError):
         return None
 
 
-def _read(data: bytes) -> Frame:
+def _read(data: bytes, tags: int = 0) -> Frame:
     dst_mac, src_mac = mac_text(data[0:6]), mac_text(data[6:12])
     (eth_type,) = _TYPE.unpack_from(data, 12)
     at = 14
     if eth_type == ETH_VLAN:
+        if tags == MOST_TAGS:
+            raise ValueError("too many tags")
         (tag,) = struct.unpack_from("!H", data, 14)
-        return _read(data[:12] + data[16:])._replace(vlan=tag & 0xFFF)
+        return _read(data[:12] + data[16:], tags + 1)._replace(vlan=tag & 0xFFF)
     if eth_type == ETH_IP:
         return _read_ipv4(data, at, src_mac, dst_mac)
     if eth_type == ETH_IPV6:

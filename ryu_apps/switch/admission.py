@@ -18,6 +18,8 @@ from ryu_apps.switch.session import Phase, Session
 from ryu_apps.switch.switch_profile import profile_of, weaker
 from ryu_apps.switch.table_reader import TableReading
 
+MOST_OTHERS = 4_096  # switches of others that are remembered
+
 
 @dataclass(slots=True)
 class Admission:
@@ -75,7 +77,7 @@ class Admission:
         whose = self._others.get(switch, "") if found is None else f"controller {found:012x}"
         if not self.takeover or switch in self._taken:
             return False, self.stand_by(session, whose, now)
-        self._taken.add(switch)
+        self._taken = {*sorted(self._taken)[-MOST_OTHERS:], switch}
         self._others.pop(switch, None)
         return True, [
             Log(logging.WARNING, f"switch {switch} is taken over from {whose}"),
@@ -87,6 +89,8 @@ class Admission:
         if session.phase is Phase.STANDBY:
             return []
         self._others[session.switch] = whose
+        if len(self._others) > MOST_OTHERS:
+            del self._others[next(iter(self._others))]
         session.stand_by(f"belongs to {whose}")
         text = f"belongs to {whose}: staying out; --takeover takes it over"
         return [

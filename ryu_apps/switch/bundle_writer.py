@@ -129,6 +129,11 @@ class BundleWriter:
     def idle(self) -> bool:
         return not self._sent and not self._waiting
 
+    @property
+    def pending(self) -> int:
+        """Changes that the switch has not confirmed."""
+        return len(self._sent) + len(self._waiting)
+
     def forget(self) -> None:
         """Drop all pending changes: the switch will be read anew."""
         self.transactions.withdraw(self)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from policies.rules.layout import Category, category_of, number_of
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import counters, multipart_more
+from ryu_apps.switch.listing_length import ListingLength
 from ryu_apps.switch.transactions import Transactions
 
 _JUDGING = (Category.INTENT, Category.RETAINED)
@@ -63,15 +64,21 @@ class SwitchCounters:
     tally: IntentCounters = field(default_factory=IntentCounters)
     at: float | None = None
     _growing: IntentCounters = field(default_factory=IntentCounters)
+    _length: ListingLength = field(default_factory=ListingLength)
 
-    def ask(self) -> bytes:
-        """The request. The reply to an earlier one is not waited for any more."""
+    def ask(self, rules: int = 0) -> bytes:
+        """The request to a switch that has so many ``rules``. The reply to an earlier one is not
+        waited for any more."""
         self.transactions.withdraw(self)
-        self._growing = IntentCounters()
+        self._growing, self._length = IntentCounters(), ListingLength(rules)
         return messages.read_flows(self.transactions.begin(self))
 
     def take(self, buf: bytes, now: float) -> None:
-        """Take one part of the reply in. Raises Malformed for bytes that are none."""
+        """Take one part of the reply in; one that goes on and on is waited for no more. Raises
+        Malformed for bytes that are none."""
+        if self._length.add(buf):
+            self._growing = IntentCounters()
+            return self.transactions.withdraw(self)
         for cookie, packets, octets in counters(buf):
             self._growing.add(cookie, packets, octets)
         if not multipart_more(buf):

@@ -9,6 +9,7 @@ many may be in it at once.
 from __future__ import annotations
 
 import logging
+import resource
 import socket
 import ssl
 import struct
@@ -38,10 +39,12 @@ HANDSHAKE_WITHIN = 10.0  # seconds until a connection must be a switch's
 TLS_WITHIN = 5.0
 SOCKET_TIMEOUT = 2.0  # seconds: how often a silent connection is looked at
 MAX_CONNECTIONS = 4_096
+MAX_PER_ADDRESS = 1_024  # connections of one address: a machine may have many switches
 MAX_HANDSHAKES = 256  # connections that have not finished the handshake
 MAX_HANDSHAKES_PER_ADDRESS = 32  # of them from one address
 MAX_MALFORMED = 100  # messages of one connection, in which case it is no switch of ours
 BACKLOG = 128
+RESERVE = 64  # file descriptors that connections leave to the rest of the controller
 _HEADER = struct.Struct("!BBHI")
 Tap = Callable[[Any, int, int, bytes], bool]
 
@@ -218,7 +221,7 @@ class Listener:
     paused: Callable[[], None]
     supervisor: Supervisor
     refused: Refused = field(default_factory=Refused)
-    _connections: int = 0
+    _connections: Counter[str] = field(default_factory=Counter)  # by address
     _handshakes: Counter[str] = field(default_factory=Counter)
 
     def open(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
@@ -235,17 +238,22 @@ class Listener:
                 LOG.error("a connection cannot be taken: %s", error)
                 hub.sleep(1.0)
                 continue
-            if self._connections >= MAX_CONNECTIONS or not self._room_for(address[0]):
+            if not self._room_for(address[0]) or no_descriptors_beyond(sock):
                 self.refused.too_many += 1
                 sock.close()
                 continue
-            self._connections += 1
+            self._connections[address[0]] += 1
             self._handshakes[address[0]] += 1
             self.supervisor.job("switch connection", self._take, sock, address, tls)
 
     def _room_for(self, host: str) -> bool:
         total = self._handshakes.total()
-        return total < MAX_HANDSHAKES and self._handshakes[host] < MAX_HANDSHAKES_PER_ADDRESS
+        if total >= MAX_HANDSHAKES or self._handshakes[host] >= MAX_HANDSHAKES_PER_ADDRESS:
+            return False
+        return (
+            self._connections.total() < MAX_CONNECTIONS
+            and self._connections[host] < MAX_PER_ADDRESS
+        )
 
     def _take(self, sock: Any, address: Any, tls: ssl.SSLContext | None) -> None:
         unfinished = True
@@ -269,7 +277,8 @@ class Listener:
             LOG.info("connection from %s ended: %s", address[0], error)
         finally:
             known()
-            self._connections -= 1
+            self._connections[address[0]] -= 1
+            self._connections += Counter()
             if sock is not None:
                 sock.close()
 
@@ -284,3 +293,10 @@ class Listener:
             LOG.warning("TLS connection from %s refused: %s", address[0], reason)
             sock.close()
             return None
+
+
+def no_descriptors_beyond(sock: socket.socket) -> bool:
+    """Whether a socket has one of the last descriptors: the kernel gives the lowest that is free,
+    so that all below are taken."""
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most != resource.RLIM_INFINITY and sock.fileno() >= most - RESERVE

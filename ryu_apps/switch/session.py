@@ -30,6 +30,7 @@ from ryu_apps.switch.bundle_writer import (
 )
 from ryu_apps.switch.capabilities import CapabilityProbe
 from ryu_apps.switch.flow_counters import SwitchCounters
+from ryu_apps.switch.listing_length import ListingLength
 from ryu_apps.switch.reconcile import (
     CheckResult,
     RuleDifference,
@@ -49,6 +50,7 @@ SETTLE = 0.25  # seconds that link discovery gets before the first comparison
 RETRY_AFTER = 2.0  # seconds, and twice as long each time
 RETRY_AT_MOST = 60.0
 NO_ROOM = "has no room for new rules beside old ones: it drops all packets during the exchange"
+MOST_UNCONFIRMED = 1_000  # changes that a switch has not confirmed
 CHECK_EVERY = 4.0  # seconds from one comparison to the next
 
 
@@ -85,6 +87,7 @@ class Session:
     role: ControllerRole = field(init=False)
     confirmed: bool = False  # it has taken a whole set of rules
     writer: BundleWriter = field(init=False)
+    expected: int = 0  # rules of feeds, that it may have since an earlier run
     refusal: SwitchRefusal | None = None  # the last, until it is followed up
     left_out: RefusedRules = field(default_factory=RefusedRules)
     _known: Mapping[bytes, WireRule] = field(default_factory=dict)
@@ -153,7 +156,8 @@ class Session:
     def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
         """Request the same while everything goes on."""
         self.drop_reading()
-        self.reading = TableReading(self.transactions, self._known, thorough)
+        length = ListingLength(max(len(self.installed), self.expected))
+        self.reading = TableReading(self.transactions, self._known, thorough, length=length)
         return [Send(self.switch, self.reading.ask(now))]
 
     def drop_reading(self) -> None:
@@ -165,7 +169,7 @@ class Session:
     def listed(self, xid: int, buf: bytes, now: float) -> TableReading | None:
         """Take one part of a reply to the reading; the reading, when that completes it.
 
-        Raises Malformed for bytes that are no such reply.
+        Raises Malformed for bytes that are no such reply, and EndlessListing.
         """
         reading = self.reading
         if reading is None:
@@ -256,6 +260,8 @@ class Session:
     ) -> list[Effect]:
         if not difference.changes and (confirmed is None or self.idle):
             return confirmed(now) if confirmed is not None else []
+        if self.writer.pending >= MOST_UNCONFIRMED:
+            return self._unconfirmed(now)
         tight = not self.profile.bundles and lacks_room(
             difference, self.installed, self.profile.sizes
         )
@@ -271,6 +277,16 @@ class Session:
         if tight:
             effects.insert(0, Log(logging.WARNING, f"switch {self.switch} {NO_ROOM}"))
         return effects
+
+    def _unconfirmed(self, now: float) -> list[Effect]:
+        """Send no more to a switch that confirms nothing: what it has is read again."""
+        self.problem = f"does not confirm {self.writer.pending:,} changes: no more are sent"
+        if self.unsure:
+            return []
+        self.retry_at = now + RETRY_AFTER
+        self.counters.failures += 1
+        text = f"switch {self.switch} {self.problem}"
+        return [Log(logging.ERROR, text), Report(SwitchChanged(now, self.switch, "failed", text))]
 
     def barrier(self, xid: int, now: float) -> list[Effect]:
         """The switch has done all that came before."""

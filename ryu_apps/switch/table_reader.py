@@ -14,6 +14,7 @@ from policies.rules.layout import Category, RuleTable
 from ryu_apps.openflow import messages
 from ryu_apps.openflow.decode import flow_stats, multipart_more
 from ryu_apps.openflow.encode import WireKey, WireRule
+from ryu_apps.switch.listing_length import ListingLength
 from ryu_apps.switch.transactions import Transactions
 from topology.gc_tuning import collection_paused
 
@@ -21,6 +22,10 @@ TIMEOUT = 10.0  # seconds without another reply until a reading counts as failed
 _CATEGORY = 48  # lowest bit of a cookie's category
 _HIGH, _LOW = 1 << _CATEGORY + 3, 1 << _CATEGORY  # both are set in Category.COUNT, 9
 assert int(Category.COUNT) == 0b1001
+
+
+class EndlessListing(Exception):
+    """A reading whose replies are longer than its rules can be."""
 
 
 @dataclass(slots=True)
@@ -39,6 +44,7 @@ class TableReading:
     meters: dict[int, tuple[int, int]] = field(default_factory=dict)
     touched: set[WireKey] = field(default_factory=set)
     touched_meters: set[int] = field(default_factory=set)
+    length: ListingLength = field(default_factory=ListingLength)
     _waiting: dict[int, str] = field(default_factory=dict)
 
     def ask(self, now: float) -> bytes:
@@ -55,7 +61,10 @@ class TableReading:
 
     @collection_paused()
     def take(self, xid: int, buf: bytes, now: float) -> None:
-        """One part of a reply to this reading. Raises Malformed for bytes that are none."""
+        """One part of a reply to this reading. Raises Malformed for bytes that are none, and
+        EndlessListing for one too many."""
+        if self.length.add(buf):
+            raise EndlessListing(str(self.length))
         if self._waiting[xid] == "flows":
             for raw, rule in flow_stats(buf, self.known):
                 self.seen[raw] = rule

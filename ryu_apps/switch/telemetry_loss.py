@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from policies.rules.layout import COUNT_LIMIT, RuleTable
 from ryu_apps.openflow.decode import MULTIPART_SIZE, multipart_more
@@ -16,6 +17,7 @@ from ryu_apps.openflow.messages import ANY, MULTIPART_REQUEST, message
 from ryu_apps.switch.transactions import Transactions
 
 MULTIPART_TABLE, MULTIPART_METER = 3, 9
+MOST_METERS = 200_000  # of one switch: two for each port, and some
 _TABLE = struct.Struct("!BxxxIQQ")
 _METER = struct.Struct("!IHxxxxxxIQQII")
 _BAND = struct.Struct("!QQ")
@@ -23,16 +25,19 @@ _BAND = struct.Struct("!QQ")
 
 @dataclass(slots=True)
 class TelemetryLoss:
-    """``held_back`` are copies per meter since the meter was made; ``counting`` is how many
-    connections the switch counts now, of at most `COUNT_LIMIT`."""
+    """``held_back`` are packets per meter since the meter was made; ``earlier`` those of meters
+    that are gone. ``counting`` is how many connections the switch counts now, of at most
+    `COUNT_LIMIT`."""
 
     transactions: Transactions
     held_back: dict[int, int] = field(default_factory=dict)
     counting: int = 0
+    earlier: int = 0
+    _growing: dict[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        return sum(self.held_back.values())
+        return self.earlier + sum(self.held_back.values())
 
     @property
     def full(self) -> bool:
@@ -41,6 +46,7 @@ class TelemetryLoss:
     def ask(self) -> bytes:
         """The two requests. Replies to earlier ones are not waited for any more."""
         self.transactions.withdraw(self)
+        self._growing = {}
         tables, meters = self.transactions.begin(self), self.transactions.begin(self)
         every_meter = struct.pack("!Ixxxx", ANY)
         return message(
@@ -54,9 +60,18 @@ class TelemetryLoss:
         if int.from_bytes(buf[8:10], "big") == MULTIPART_TABLE:
             self.counting = dict(_active(buf)).get(RuleTable.COUNT, self.counting)
         else:
-            self.held_back.update(_dropped(buf))
+            self._growing.update(islice(_dropped(buf), MOST_METERS - len(self._growing)))
+            if not multipart_more(buf):
+                self._settle()
         if not multipart_more(buf):
             self.transactions.end(xid)
+
+    def _settle(self) -> None:
+        """All meters are known: what those held back that are gone, or were made anew, is kept."""
+        for number, count in self.held_back.items():
+            if self._growing.get(number, -1) < count:
+                self.earlier += count
+        self.held_back, self._growing = self._growing, {}
 
 
 def _active(buf: bytes) -> Iterator[tuple[int, int]]:

@@ -14,6 +14,7 @@ from ryu_apps.effects import Effect, Log, Report
 from ryu_apps.openflow.ethernet import Frame
 from topology.hosts import Place
 
+MOST_SWITCHES = 4_096  # whose denials are kept apart
 OVER_AFTER = 60.0  # seconds without another denied connection
 
 
@@ -31,15 +32,23 @@ class DeniedByFullTable:
 
 @dataclass(slots=True)
 class ConntrackExhaustion:
-    """All switches' connection tables, by switch."""
+    """All switches' connection tables, by switch; ``earlier`` are denials of those forgotten."""
 
     denials: dict[int, DeniedByFullTable] = field(default_factory=dict)
+    earlier: int = 0
+
+    @property
+    def total(self) -> int:
+        """Packets of new connections of which copies came, of all switches since the start."""
+        return self.earlier + sum(each.total for each in self.denials.values())
 
     def denied(self, place: Place, frame: Frame, now: float) -> list[Effect]:
         """A switch had no room for the connection that ``frame`` begins; ``place`` is the switch
         and the port that it came in on."""
         switch, port = place
         denials = self.denials.setdefault(switch, DeniedByFullTable())
+        if len(self.denials) > MOST_SWITCHES:
+            self.earlier += self.denials.pop(next(iter(self.denials))).total
         denials.total += 1
         denials.count += 1
         denials.latest = now

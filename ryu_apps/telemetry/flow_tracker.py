@@ -22,6 +22,7 @@ from ryu_apps.telemetry.adaptive_decider import AdaptiveDecider, bits
 from ryu_apps.telemetry.tcp_tracker import MAX_OPEN, TcpTracker, Tuple
 from topology.records import FlowRecord, State, VerdictWord
 
+MAX_ENDING = 50_000  # ends that wait for the counters of their other direction
 MAX_ENDED = 50_000  # connections whose stragglers are recognised
 JOIN_WITHIN = 20.0  # seconds that one direction's counters wait for the other's
 REASON_IDLE = 0
@@ -49,8 +50,8 @@ class _Half:
 class FlowTracker:
     """Remembers connections that have begun, and joins the two directions of those that ended.
 
-    ``forgotten`` beginnings had to make room for others; ``stragglers`` are denied packets of
-    connections that the switch has forgotten.
+    ``forgotten`` beginnings and ends had to make room for others; ``stragglers`` are denied packets
+    of connections that the switch has forgotten.
     """
 
     adaptive: AdaptiveDecider = AdaptiveDecider(tuple, tuple)
@@ -123,6 +124,9 @@ class FlowTracker:
                 src_port = {0: 8, 129: 128}.get(src_port, src_port)
         key = (src, dst, proto, src_port, dst_port)
         half = self.ending.setdefault(key, _Half(now))
+        if len(self.ending) > MAX_ENDING:
+            del self.ending[next(iter(self.ending))]
+            self.forgotten += 1
         idle = removed.idle_timeout if removed.reason == REASON_IDLE else 0
         half.duration = max(half.duration, removed.duration - idle)
         counts = (removed.packets, removed.octets)
