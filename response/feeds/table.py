@@ -141,13 +141,22 @@ def columns_of(row: Sequence[str]) -> Columns | None:
 
 
 def _guessed(row: Sequence[str]) -> Columns:
-    for index, cell in enumerate(row):
-        try:
-            prefixes_of(endpoint_of(cell.strip())[0])
-        except ValueError:
-            continue
-        return Columns(index, "any")
-    raise FeedError("no column with addresses: name it in a header, as in `cidr,confidence`")
+    found = [index for index, cell in enumerate(row) if _is_address(cell.strip())]
+    if not found:
+        raise FeedError("no column with addresses: name it in a header, as in `cidr,confidence`")
+    if len(found) > 1:
+        raise FeedError(
+            "several columns with addresses: name what they are in a header, as in `start,end`"
+        )
+    return Columns(found[0], "any")
+
+
+def _is_address(text: str) -> bool:
+    try:
+        prefixes_of(endpoint_of(text)[0])
+    except ValueError:
+        return False
+    return True
 
 
 def take_row(reading: FeedReading, columns: Columns, line: int, row: Sequence[str]) -> None:

@@ -73,7 +73,7 @@ def call(state: Path, name: str, capsys: pytest.CaptureFixture[str]) -> tuple[in
         try:
             done = subprocess.run(
                 [sys.executable, "-m", "console", *words],
-                cwd=ROOT, capture_output=True, text=True, timeout=10, check=False,
+                cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
             return 0, "it runs"

@@ -262,3 +262,8 @@ def test_other_texts_are_no_port(port: str) -> None:
     reading = read(bundle(pattern=pattern), "stix2")
     assert reading.entries == []
     assert reading.passed_over.total == 1
+
+
+def test_two_columns_of_addresses_without_names_are_not_guessed_at() -> None:
+    with pytest.raises(FeedError, match="name what they are in a header"):
+        read_feed(b"198.51.100.0\t198.51.100.255\t24\t1234\n", "csv")
