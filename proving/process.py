@@ -20,7 +20,7 @@ from response.ipc.messages import ProofFound, ProofWanted
 from response.state.policy_versions import Versions
 from topology.gc_tuning import collect_rarely
 
-NICENESS = 10  # a proof takes a core for seconds; who forwards and scores goes first
+NICENESS = 5  # a proof takes a core for seconds; who forwards and scores goes first
 
 
 def main(given: Sequence[str] | None = None) -> int:

@@ -92,7 +92,9 @@ def test_each_cause_is_named_with_what_to_do(
     assert "What to do" in shown and "correct `mac:` of c5" in shown
 
     status = septum("status", "--state", state).stdout
-    applied = septum("policy", "apply", str(tmp_path / "policy.yaml"), "--state", state).stdout
+    done = septum("policy", "apply", str(tmp_path / "policy.yaml"), "--state", state)
+    assert done.returncode == 0, done.stderr
+    applied = done.stdout
     for text in (
         "switch 3 is not connected; the policy has c7 there",
         "switch 2 has no port 12, where the policy has c4",

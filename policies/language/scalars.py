@@ -275,6 +275,8 @@ def _range(text: str, rest: str, proto: int, top: int) -> tuple[int, int]:
     if not _NUMBER.fullmatch(low_word) or not _NUMBER.fullmatch(high_word):
         near = closest(rest, named)
         hint = f"; did you mean '{near}'?" if near else ""
+        if what == "port" and rest[:1].isalpha():
+            hint = f"; a service's name stands alone: '{rest}'"
         raise ValueError(f"'{text}': '{rest}' is not a {what} or a range of them{hint}")
     low, high = int(low_word), int(high_word)
     if max(low, high) > top:

@@ -63,6 +63,9 @@ class Ports:
     def signatures(self, only: Collection[int] | None = None) -> dict[int, Signature]:
         """The kind of every port that the switch has or a rule names, or only of some.
 
+        Left out are declared ports that the switch does not have: rules wait there for a port by
+        which nothing can come yet. Once it is there, the view is another, to be proven anew.
+
         ``borrowed`` afterwards holds the values in each port's rules that are not its own.
         """
         found: dict[int, list[object]] = {
@@ -86,6 +89,8 @@ class Ports:
                 if only is not None and port not in only:
                     continue
                 known = symbols.get(port)
+                if known is None and (self._view.switch, port) in self._places.held:
+                    continue
                 if known is None:
                     known = symbols[port] = self._symbols(port)
                     found[port] = []

@@ -88,6 +88,16 @@ def test_switches_of_other_kinds(target: SwitchTarget) -> None:
     assert asked.about(1, *both(Form(target))).holds
 
 
+@pytest.mark.parametrize("target", SwitchTarget)
+def test_rules_wait_at_a_declared_port_that_the_switch_does_not_have(target: SwitchTarget) -> None:
+    asked = AskedProver(shop(READ, MORE))
+    whole = both(Form(target))
+    fewer = tuple((replace(view, ports=view.ports[1:]), form) for view, form in whole)
+    for switches in (fewer, whole, fewer):
+        found = asked.about(1, *switches)
+        assert found.holds, (found.examples, found.unproven)
+
+
 def test_a_fault_of_the_compiler_is_a_packet_and_the_next_right_rules_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
