@@ -62,13 +62,15 @@ class RunningController(Protocol):
 
 
 def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, Any]:
-    """Answer ``status``, ``check``, ``traffic``, ``rules`` (of one switch), or one of
+    """Answer ``status``, ``check``, ``prove``, ``traffic``, ``rules`` (of one switch), or one of
     `network_request` or `policy_request`."""
     what = request["do"]
     if what == "status":
         return {"ok": True, **status(app)}
     if what == "check":
         return {"ok": True, "switches": check(app)}
+    if what == "prove":
+        return {"ok": True, "switches": check(app), "proof": app.proof.gate.in_force(time.time())}
     if what == "traffic":
         return {"ok": True, "switches": traffic(app)}
     if what == "rules":

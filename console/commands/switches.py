@@ -14,6 +14,7 @@ from console.errors import NO, CommandError
 from console.views.tables import listed, print_table
 from policies.compiler.switches_file import datapath_id
 from policies.language.errors import printable
+from proving.options import PATIENCE
 
 CHECK_TIMEOUT = 20.0  # seconds: longer than a switch may take to be read
 SHOWN_RULES = 20  # of each kind and switch, on a terminal
@@ -34,6 +35,10 @@ def switches(
     check: Annotated[
         bool, typer.Option("--check", help="Compare every switch with the policy now.")
     ] = False,
+    prove: Annotated[
+        bool,
+        typer.Option("--prove", help="As --check, and prove the rules for every packet."),
+    ] = False,
     traffic: Annotated[
         bool, typer.Option("--traffic", help="Show packets and bytes by intent, decision and feed.")
     ] = False,
@@ -47,6 +52,9 @@ def switches(
     repairs such differences by itself within seconds; those repaired in the last three seconds are
     listed too.
 
+    With `--prove` those rules are proven besides: every packet is treated as the policy says. What
+    was read is what was proven where the comparison finds no difference.
+
     With `--traffic` the switches' counters are read: packets and bytes of both directions by
     intent, since the intent's rules were written, and the intents without traffic; and what met the
     rules of decisions and feeds.
@@ -57,10 +65,13 @@ def switches(
     """
     if context.invoked_subcommand is not None:
         return
-    if check and traffic:
-        raise CommandError("--check and --traffic cannot be combined")
+    if (check or prove) and traffic:
+        raise CommandError("--traffic cannot be combined with --check or --prove")
     if traffic:
         _traffic(ask_controller(state, {"do": "traffic"}, CHECK_TIMEOUT)["switches"], as_json)
+        return
+    if prove:
+        _prove(ask_controller(state, {"do": "prove"}, CHECK_TIMEOUT + PATIENCE), as_json)
         return
     if check:
         _check(ask_controller(state, {"do": "check"}, CHECK_TIMEOUT)["switches"], as_json)
@@ -172,6 +183,23 @@ def _check(found: list[dict[str, Any]], as_json: bool) -> None:
         typer.echo("no switch is connected")
     if any(each["state"] not in ("right", "released") for each in found):
         raise typer.Exit(NO)
+
+
+def _prove(answer: dict[str, Any], as_json: bool) -> None:
+    """Print the comparison and the proof; ends the command with 1 unless both are right."""
+    found, proof = answer["switches"], answer["proof"]
+    right = bool(found) and all(each["state"] in ("right", "released") for each in found)
+    if as_json:
+        typer.echo(json.dumps({"switches": found, "proof": proof}, indent=1))
+        raise typer.Exit(0 if right and proof["holds"] else NO)
+    if proof["holds"]:
+        typer.echo(
+            f"proven in {proof['seconds']:.2g} s: every packet is treated as the policy says"
+        )
+    for line in proof["problems"]:
+        typer.echo(printable(f"not proven: {line}"))
+    _check(found, as_json)
+    raise typer.Exit(0 if right and proof["holds"] else NO)
 
 
 def _traffic(found: list[dict[str, Any]], as_json: bool) -> None:

@@ -76,6 +76,8 @@ def test_what_nobody_confirms_goes_back_also_over_sigkill(
     before = proof(running, 3)
     assert before is not None
     assert before["proven"]["holds"] and before["proven"]["switches"] == [1, 2]
+    proven = septum(running, "switches", "--prove")
+    assert proven.returncode == 0 and "proven in" in proven.stdout, proven.stdout + proven.stderr
     os.kill(before["pid"], signal.SIGKILL)  # the next proof starts another prover
     assert septum(running, "policy", "rollback").returncode == 0
     assert opens(network)

@@ -93,7 +93,7 @@ class ProofGate:
     def watch(self, now: float, clock: Callable[[], float] = time.time) -> list[Effect]:
         """Prove what is in force, if it has changed since it was proven last; waits for the
         answer."""
-        facts = self._in_force()
+        facts = self._facts_now()
         if self.ask is None or facts is None or facts == self._facts:
             return []
         version = self.reconciler.desired_state.policy_state.version
@@ -116,7 +116,7 @@ class ProofGate:
         self.proven = Proven(clock(), version, switches, found)
         return _alarm(self.proven) if held and not found.holds else []
 
-    def _in_force(self) -> tuple[object, ...] | None:
+    def _facts_now(self) -> tuple[object, ...] | None:
         """What the rules of switches follow from; None where no switch is ready."""
         desired = self.reconciler.desired_state
         state = desired.policy_state
@@ -140,6 +140,22 @@ class ProofGate:
             tuple(desired.network.hosts.discovered.values()),
             retained_intents.written(desired.policy_state.retained),
         )
+
+    def in_force(self, now: float) -> dict[str, Any]:
+        """Whether what every ready switch should have now is proven; waits for the answer."""
+        answer: dict[str, Any] = {"holds": False, "seconds": 0.0, "problems": []}
+        if self.ask is None:
+            return {**answer, "problems": ["this controller runs without a prover"]}
+        wanted = self._wanted(self.reconciler.desired_state.policy_state.version, now)
+        if not wanted.switches:
+            return {**answer, "problems": ["no switch is ready"]}
+        try:
+            found = self.ask(wanted, self.patience)
+        except RuntimeError as problem:
+            return {**answer, "problems": [str(problem)]}
+        if found is None:
+            return {**answer, "problems": [f"no proof after {self.patience:g} s"]}
+        return {"holds": found.holds, "seconds": found.seconds, "problems": problems(found)}
 
     def status(self) -> dict[str, Any]:
         return {

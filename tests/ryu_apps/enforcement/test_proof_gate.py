@@ -111,3 +111,17 @@ def test_a_prover_that_ended_is_asked_again() -> None:
     assert isinstance(log, Log) and gate.gate.status()["failure"] == "the prover ended"
     gate.found = ProofFound(0, True, 0.2)
     assert gate.gate.watch(2.0) == [] and gate.gate.status()["failure"] == ""
+
+
+def test_what_is_in_force_is_proven_when_somebody_asks() -> None:
+    gate = Gate()
+    assert gate.gate.in_force(1.0)["problems"] == ["no switch is ready"]
+    gate.rig.connect()
+    assert gate.gate.in_force(1.0) == {"holds": True, "seconds": 0.2, "problems": []}
+    gate.found = None
+    assert gate.gate.in_force(1.0)["problems"] == ["no proof after 60 s"]
+    gate.found = FAILED
+    told = gate.gate.in_force(1.0)
+    assert not told["holds"] and told["problems"][0] == "switch 1: sent out"
+    without = ProofGate(gate.rig.core.reconciler, None).in_force(1.0)
+    assert without["problems"] == ["this controller runs without a prover"]
