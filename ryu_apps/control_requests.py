@@ -249,6 +249,8 @@ def status(app: RunningController) -> dict[str, Any]:
                 "checks": session.counters.checks,
                 "drifts": session.counters.drifts,
                 "unread": session.counters.unread,
+                "watched": session.foreign.watched,
+                "foreign_reports": session.foreign.noticed,
                 "last_check": None if session.checked is None else session.checked.summary(),
                 "last_drift": None if session.drifted is None else session.drifted.summary(),
                 "late_replies": session.transactions.late,

@@ -230,7 +230,7 @@ class Core:
         if kind == ROLE_REPLY:
             return self.lifecycle.role_reply(session, xid, buf)
         if kind == EXPERIMENTER:
-            return self.admission.demoted(session, buf, now)
+            return self.lifecycle.experimenter(session, buf, now)
         if kind == ERROR:
             return self.lifecycle.error(session, xid, buf, now)
         if kind == MULTIPART:

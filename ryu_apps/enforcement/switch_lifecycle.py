@@ -12,6 +12,8 @@ from ryu_apps.enforcement.reconciler import Reconciler
 from ryu_apps.enforcement.release import Removal, SwitchReleases
 from ryu_apps.enforcement.target_trial import TargetTrial, tried_rules
 from ryu_apps.fabric.link_discovery import LinkDiscovery
+from ryu_apps.openflow import flow_monitor
+from ryu_apps.openflow.foreign_changes import ForeignChanges
 from ryu_apps.switch import drift
 from ryu_apps.switch.admission import Admission, fragments
 from ryu_apps.switch.bundle_writer import (
@@ -75,6 +77,9 @@ class SwitchLifecycle:
                 return drift.unread(session, f"it answered with error {kind}/{code}", now)
             case BundleWriter():
                 return session.error(xid, buf, now) + self._follow_refusal(session, now)
+            case ForeignChanges() as foreign:
+                foreign.watched = False
+                session.transactions.end(xid)
             case TelemetryLoss() | SwitchCounters():
                 session.transactions.end(xid)
         return []
@@ -88,6 +93,11 @@ class SwitchLifecycle:
 
     def multipart(self, session: Session, xid: int, buf: bytes, now: float) -> list[Effect]:
         """One part of a reply. Raises Malformed for bytes that are none."""
+        if flow_monitor.is_update(buf):
+            if session.transactions.route(xid) is session.foreign:
+                session.transactions.end(xid)
+            session.foreign.take(buf)
+            return drift.check_when_due(session, now)
         match session.transactions.route(xid):
             case CapabilityProbe() as probe:
                 probe.take(xid, buf)
@@ -104,6 +114,13 @@ class SwitchLifecycle:
             case SwitchCounters() as counters:
                 counters.take(buf, now)
         return []
+
+    def experimenter(self, session: Session, buf: bytes, now: float) -> list[Effect]:
+        """A vendor's message: reports of foreign changes go on, or another became master."""
+        if flow_monitor.resumed(buf):
+            session.foreign.resumed()
+            return drift.check_when_due(session, now)
+        return self.admission.demoted(session, buf, now)
 
     def tick(self, session: Session, now: float) -> list[Effect]:
         """Settle, retry and check again, whatever is due; call a few times a second."""

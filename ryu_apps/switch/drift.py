@@ -23,7 +23,9 @@ def check_when_due(session: Session, now: float) -> list[Effect]:
     """Read a ready switch again when that is due; call a few times a second."""
     if session.phase is not Phase.READY or session.unsure:
         return []
-    if session.reading is not None or now < session.check_at:
+    if session.reading is not None:
+        return []
+    if now < session.check_at and not session.foreign.due(now):
         return []
     return session.check(now)
 
@@ -66,8 +68,9 @@ def judge(
     session.check_at = now + CHECK_EVERY
     session.counters.checks += 1
     checked = session.checked = CheckResult(now, difference, meters)
+    session.foreign.compared(now)
     if checked.right or session.unsure:
-        return []
+        return _rest(session, now) if checked.right else []
     session.drifted = checked
     session.counters.drifts += 1
     wrong = {rule.key for rule in difference.altered}  # to be written again in any case
@@ -75,18 +78,36 @@ def judge(
     session.meters = {n: meter for n, meter in session.meters.items() if n not in meters}
     session.meters |= {n: reading.meters[n] for n in meters if n in reading.meters}
     text = "; ".join((checked.summary(), *difference.examples()))
+    reported = session.foreign.report(now)
 
     def repaired(at: float) -> list[Effect]:
+        session.foreign.compared(at)
+        if not reported:
+            return []
         detail = f"{checked.summary()}: put right"
         return [
             Log(logging.INFO, f"switch {session.switch} is repaired"),
             Report(SwitchChanged(at, session.switch, "repaired", detail)),
         ]
 
+    if not reported:
+        return repair(repaired)
     return [
         Log(logging.WARNING, f"switch {session.switch} had foreign changes: {text}"),
         Report(SwitchChanged(now, session.switch, "drift", text)),
         *repair(repaired),
+    ]
+
+
+def _rest(session: Session, now: float) -> list[Effect]:
+    """Report how many comparisons that found something were not reported one by one."""
+    count = session.foreign.sum_up(now)
+    if not count:
+        return []
+    text = f"{count} more comparisons found foreign changes, and they were put right"
+    return [
+        Log(logging.WARNING, f"switch {session.switch}: {text}"),
+        Report(SwitchChanged(now, session.switch, "drift", text)),
     ]
 
 

@@ -19,6 +19,7 @@ from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Report, Send
 from ryu_apps.openflow.decode import FlowRemoved
 from ryu_apps.openflow.encode import WireKey, WireRule, wire_key, wire_rule
+from ryu_apps.openflow.foreign_changes import ForeignChanges
 from ryu_apps.openflow.reported_ports import ReportedPorts
 from ryu_apps.switch import meters
 from ryu_apps.switch.bundle_writer import (
@@ -75,6 +76,7 @@ class Session:
     transactions: Transactions = field(default_factory=Transactions)
     telemetry_loss: TelemetryLoss = field(init=False)
     flow_counters: SwitchCounters = field(init=False)
+    foreign: ForeignChanges = field(default_factory=ForeignChanges)
     settled_at: float = 0.0
     retry_at: float = 0.0
     problem: str = ""  # why it does not have the rules that it should
@@ -151,11 +153,19 @@ class Session:
         """Request everything the switch has; `listed` takes the replies."""
         self.phase = Phase.READING
         self.writer.forget()
-        return self.check(now)
+        return [*self._watch(), *self.check(now)]
+
+    def _watch(self) -> list[Effect]:
+        """Ask the switch, once, to report what others change."""
+        if self.foreign.asked:
+            return []
+        xid = self.transactions.begin(self.foreign)
+        return [Send(self.switch, self.foreign.watch(xid, self.profile.watched_tables))]
 
     def check(self, now: float, *, thorough: bool = False) -> list[Effect]:
         """Request the same while everything goes on."""
         self.drop_reading()
+        self.foreign.comparing(now)
         length = ListingLength(max(len(self.installed), self.expected))
         self.reading = TableReading(self.transactions, self._known, thorough, length=length)
         return [Send(self.switch, self.reading.ask(now))]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from policies.compiler.switches_file import SwitchSetting
 from policies.compiler.targets import LOSSES, TABLES, Form, SwitchTarget
+from policies.rules.layout import RuleTable
 from policies.rules.rule import CopyToController, Rule, RuleAction, UseMeter
 from ryu_apps.switch.capabilities import SwitchCapabilities
 
@@ -35,6 +36,13 @@ class SwitchProfile:
     def table_name(self, table: int) -> str:
         known = {int(each): each.name.lower() for each in TABLES[self.target]}
         return known.get(table, str(table))
+
+    @property
+    def watched_tables(self) -> tuple[int, ...]:
+        """Tables in which every change by others matters: all but that of the rules which a
+        switch learns itself, a connection each."""
+        learned = (RuleTable.COUNT,) if self.target is SwitchTarget.STATEFUL else ()
+        return tuple(int(table) for table in TABLES[self.target] if table not in learned)
 
     @property
     def room(self) -> int | None:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from ryu_apps.effects import Effect, Send
-from ryu_apps.openflow import messages
+from ryu_apps.openflow import flow_monitor, messages
 from ryu_apps.openflow.fields import BY_NAME, OXM
 from ryu_apps.switch import capabilities as features
 from ryu_apps.switch.roles import ROLE_REPLY, ROLE_REQUEST
@@ -65,6 +65,7 @@ class FakeSwitch:
         self.carried: dict[int, tuple[int, int]] = {}  # packets and bytes of each rule of a cookie
         self.fragments = 0  # how it was told to treat them
         self._bundle: list[bytes] = []
+        self.watched: set[int] = set()  # tables whose changes it was asked to report
 
     def take(self, effects: Iterable[Effect]) -> list[Answer]:
         """Feed everything sent to this switch; its answers as (type, xid, whole message)."""
@@ -87,6 +88,8 @@ class FakeSwitch:
                 return []
             if kind in self.unreadable:
                 return [(1, xid, messages.message(1, xid, struct.pack("!HH", 1, 2)))]
+            if kind == flow_monitor.EXPERIMENTER_PART:
+                return [self._monitor(xid, data)]
             return list(self._multipart(kind, xid, data[16:]))
         if kind == messages.BARRIER_REQUEST:
             self.barriers += 1
@@ -141,6 +144,18 @@ class FakeSwitch:
                 return [_error(xid, *refused, inner)]
         reply = data[:20] + struct.pack("!HH", messages.BUNDLE_COMMITTED, 3)
         return [(messages.EXPERIMENTER, xid, reply)]
+
+    def _monitor(self, xid: int, data: bytes) -> Answer:
+        if not self.vendor:
+            return _error(xid, 1, 3, data)
+        self.watched = {data[at + 12] for at in range(24, len(data), 24)}
+        return _whole(19, xid, data[8:24])
+
+    def changed(self, table: int, event: int, reason: int = 0) -> Answer:
+        """The report that a rule of the table was changed by others."""
+        head = struct.pack("!HH4xII", 0xFFFF, 0, messages.ONF, flow_monitor.MONITOR)
+        update = struct.pack("!HHHHHHHBxQ", 32, event, reason, 5, 0, 0, 4, table, 7)
+        return _whole(19, 0, head + update + struct.pack("!HHxxxx", 1, 4))
 
     def _refused(self, body: bytes) -> tuple[int, int] | None:
         """Type and code of the error where a rule cannot be, whatever else is on the switch."""
