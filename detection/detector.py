@@ -79,8 +79,6 @@ class Detector:
         now = self.now
         host_registry = self.host_registry
         src_ip, dst_ip = record.src_ip, record.dst_ip
-        if not host_registry.territory.settled:
-            host_registry.notice(src_ip, dst_ip)
         host = host_registry.hosts.get(src_ip) or host_registry.meet(src_ip, now)
         host.last = now
         if now - host.window >= self._window_length:

@@ -13,7 +13,7 @@ class DetectorSettings:
     may be wasted on normal behaviour (never less than one a day is assumed).
 
     ``internal`` lists the networks that are ours (CIDR); left empty, private
-    address space counts, and a public prefix that most traffic belongs to is found.
+    address space counts, and so do the public prefixes that traffic shows to be ours.
     ``window`` (seconds) is the length of a host-window, ``hop_window`` (seconds) how long after
     an arrival an onward connection still counts as going on from it, and
     ``episode_quiet`` (seconds) how long a host must be calm before what it does next is

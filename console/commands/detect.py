@@ -37,8 +37,8 @@ Internal = Annotated[
     list[str] | None,
     typer.Option(
         "--internal",
-        help="A network of ours (CIDR); repeatable. Default: private addresses, and a public "
-        "/16 that half of the flows have an end in.",
+        help="A network of ours (CIDR); repeatable. Default: private addresses, and the "
+        "public networks (/16, IPv6 /48) that traffic shows to be ours.",
     ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Same input, seed and version: same scores.")]

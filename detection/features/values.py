@@ -32,7 +32,7 @@ _RARE_VOLUME = index_of("rare_volume")
 
 
 def fill(host: HostState, now: float, hop_window: float) -> None:
-    """Bring ``host.values`` up to ``now``; the slow learners' feature is left as it is."""
+    """Bring ``host.values`` up to ``now``; what only whole windows have is left as it is."""
     v = host.values
     denied = _counts(host.denied, now)
     unanswered = _counts(host.unanswered, now)

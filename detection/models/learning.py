@@ -61,7 +61,7 @@ class Learning:
         scoring, thresholds = self._scoring, self._thresholds
         if host.window_records:
             window = scoring.closing_window(host, now)
-            scoring.ensemble.close(window, host.contributions)
+            scoring.ensemble.close(window)
             calm = thresholds.was_calm(host)
             host.end_bursts(calm)
             if calm:

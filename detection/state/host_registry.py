@@ -49,6 +49,8 @@ class HostRegistry:
         """A new edge, None where the responder is no host."""
         if src == dst or self.territory.scope_of(dst) is AddressScope.NOBODY:
             return None
+        if self.territory.learns and self.territory.notice(src, dst):
+            self._classify_again()
         return self.edges.meet(src, dst, self._way(src, dst), now)
 
     def count_in(self, host: HostState) -> None:
@@ -75,12 +77,6 @@ class HostRegistry:
         """Networks (CIDR) that are ours besides those of the settings."""
         self.territory.include(networks)
         self._classify_again()
-
-    def notice(self, src: str, dst: str) -> None:
-        """Evidence for where our networks are; call until the territory is settled."""
-        self.territory.notice(src, dst)
-        if self.territory.settled:
-            self._classify_again()
 
     def _way(self, src: str, dst: str) -> int:
         scope_of = self.territory.scope_of

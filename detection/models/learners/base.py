@@ -67,13 +67,11 @@ Seen = TypeVar("Seen", contravariant=True)
 
 class Learner(Protocol[Seen]):
     """What it is shown is a ``HostWindow``, or for the learner of single connections its
-    ``EdgeSight``. ``features`` are the positions it owns. ``every_record`` tells a learner fast
-    enough to score at every record from one that scores whole windows only.
+    ``EdgeSight``. ``features`` are the positions it owns. Scoring is done at every record.
     """
 
     name: str
     features: tuple[int, ...]
-    every_record: bool
 
     def score(self, seen: Seen, into: list[float], /) -> None:
         """Write the contributions (>= 0) of the owned features; change nothing else."""

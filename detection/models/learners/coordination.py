@@ -20,7 +20,7 @@ from river import stats
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range
 from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
-from detection.models.learners.tails import CLIP, geometric_high
+from detection.models.learners.tails import CLIP, USUAL, geometric_high
 from detection.state.stored_values import Text
 
 CAP = 8.0
@@ -38,7 +38,6 @@ class _CoordinationState(Struct, frozen=True, array_like=True):
 
 class CoordinationLearner:
     name = "company"
-    every_record = True
 
     def __init__(self) -> None:
         self._i = index_of("companions")
@@ -54,7 +53,7 @@ class CoordinationLearner:
             into[self._i] = 0.0
             return
         nats = n * log(1.0 + 1.0 / self._expected(use.service))
-        into[self._i] = min(CAP, window.maturity * window.day_known * nats)
+        into[self._i] = min(CAP, window.maturity * window.day_known * nats) if nats > USUAL else 0.0
 
     def learn(self, window: HostWindow) -> None:
         for use in window.uses:

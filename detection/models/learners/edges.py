@@ -133,7 +133,6 @@ class EdgeLearner:
 
     name = "edges"
     features = tuple(range(EDGE_COUNT))
-    every_record = True
 
     def __init__(self) -> None:
         self._populations = [Population() for _ in range(WAYS)]

@@ -50,8 +50,7 @@ class Ensemble:
         if owned != list(range(COUNT)):
             raise ValueError("every feature must be owned by exactly one learner")
         self.learners = tuple(learners)
-        self._quick = tuple(one for one in learners if one.every_record)
-        self._slow = tuple(one for one in learners if not one.every_record)
+        self._trees = tuple(one for one in learners if isinstance(one, HalfSpaceLearner))
         self.windows = 0
         self._first: float | None = None
         self.elapsed = 0.0  # seconds of learning
@@ -59,15 +58,15 @@ class Ensemble:
         self.day_known = 0.0
 
     def score(self, window: HostWindow, into: list[float]) -> float:
-        """Fill in the contributions of the quick learners; returns the raw score."""
-        for learner in self._quick:
+        """Fill in the contributions; returns the raw score."""
+        for learner in self.learners:
             learner.score(window, into)
         return sum(into)
 
-    def close(self, window: HostWindow, into: list[float]) -> None:
-        """Fill in what the slow learners say of a whole window."""
-        for learner in self._slow:
-            learner.score(window, into)
+    def close(self, window: HostWindow) -> None:
+        """A window is over: fill in the values that only whole windows have."""
+        for trees in self._trees:
+            trees.measure(window)
 
     def learn(self, window: HostWindow, now: float) -> None:
         if self._first is None:

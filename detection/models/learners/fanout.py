@@ -25,8 +25,8 @@ from river import stats
 from detection.features.catalogue import index_of
 from detection.models.learners.base import HostWindow, Range, UseCounts
 from detection.models.learners.river_values import MeanValues, mean_values, restored_mean
-from detection.models.learners.tails import CLIP, HABIT, geometric_high
-from detection.state.counters import HORIZONS
+from detection.models.learners.tails import CLIP, HABIT, USUAL, geometric_high
+from detection.state.counters import HORIZONS, Counts
 from detection.state.stored_values import Text
 
 MAX_SERVICES = 4096
@@ -52,7 +52,6 @@ class _FanoutState(Struct, frozen=True, array_like=True):
 
 class FanoutLearner:
     name = "fanout"
-    every_record = True
 
     def __init__(self) -> None:
         self._new = index_of("service_fanout")
@@ -78,9 +77,9 @@ class FanoutLearner:
             into[start + horizon] = window.maturity * nats
 
     def nats(self, use: UseCounts, day_known: float = 1.0) -> float:
-        """How much a use would add in a background that is fully known."""
-        new = self._strongest(use, use.new, 0, day_known)[1]
-        return new + self._strongest(use, use.unserved, _H, day_known)[1]
+        """How far a use stands out in a background that is fully known, be it normal or not."""
+        new = self._strongest(use, use.new, 0, day_known, 0.0)[1]
+        return new + self._strongest(use, use.unserved, _H, day_known, 0.0)[1]
 
     def learn(self, window: HostWindow) -> None:
         if not window.uses:
@@ -120,8 +119,14 @@ class FanoutLearner:
         self._norms.clear()
 
     def _strongest(
-        self, use: UseCounts, counts: tuple[float, ...], offset: int, day_known: float
+        self,
+        use: UseCounts,
+        counts: Counts,
+        offset: int,
+        day_known: float,
+        usual: float = USUAL,
     ) -> tuple[int, float]:
+        """The horizon that says most, and its nats; 0 where no more than ``usual`` of them."""
         norm = self._norms.get(use.service) or self._norm(use.service)
         own = use.own
         horizon, most = 0, 0.0
@@ -130,6 +135,8 @@ class FanoutLearner:
                 mean, gain = norm[offset + i]
                 habit = own[offset + i]
                 nats = n * (gain if habit <= mean else log(1.0 + 1.0 / habit))
+                if nats <= usual:
+                    continue
                 if i == _DAY:
                     nats *= day_known
                 if nats > most:

@@ -78,7 +78,6 @@ class _Volume:
 
 class GaussianLearner:
     name = "gaussian"
-    every_record = True
 
     def __init__(self) -> None:
         self._volumes = [_Volume(feature) for feature in CAPS]

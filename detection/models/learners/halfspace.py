@@ -1,8 +1,8 @@
 """Half-space trees (Tan, Ting and Liu, 2011; River's implementation) on host-windows.
 
 The trees want values in [0, 1]: a count ``x`` enters as ``x / (x + scale)``. They see
-whole windows only, being too slow for every record; what they say of a host's last window
-stays until its next one ends. Their score contributes where it exceeds what 99 of 100
+whole windows only, being too slow for every record: the score of a host's last window is its
+feature value until the next one ends. It contributes where it exceeds what 99 of 100
 windows score. Windows in which nothing happened that they look at are left out: they are
 most of all windows, and would be all that the trees know.
 """
@@ -58,7 +58,6 @@ class _TreesState(Struct, frozen=True, array_like=True):
 
 class HalfSpaceLearner:
     name = "half-space"
-    every_record = False
 
     def __init__(self, seed: int) -> None:
         self._i = index_of("window_shape")
@@ -76,12 +75,14 @@ class HalfSpaceLearner:
         # All inputs are named: River's default for others is not needed, nor can it be stored.
         self._trees.limits = limits
         self._usual = stats.Quantile(LEVEL)
+        self._bound = 0.0
         self._n = 0
-        # Scored last, with its inputs and score: learning asks again.
+        # Measured last, with its inputs and score: learning asks again.
         self._seen: tuple[HostWindow, dict[str, float], float] | None = None
 
-    def score(self, window: HostWindow, into: list[float]) -> None:
-        into[self._i] = 0.0
+    def measure(self, window: HostWindow) -> None:
+        """Score a whole window, into its feature value; 0 before the trees know anything."""
+        window.values[self._i] = 0.0
         if self._n < 2 * WINDOW:
             return
         x = self._scaled(window)
@@ -89,27 +90,31 @@ class HalfSpaceLearner:
             return
         score = float(self._trees.score_one(x))
         self._seen = (window, x, score)
-        usual = float(self._usual.get() or 0.0)
-        if score > usual:
-            into[self._i] = window.maturity * CAP * (score - usual) / max(1e-9, 1.0 - usual)
+        window.values[self._i] = score
+
+    def score(self, window: HostWindow, into: list[float]) -> None:
+        x, usual = window.values[self._i], self._bound
+        into[self._i] = (
+            window.maturity * CAP * (x - usual) / max(1e-9, 1.0 - usual) if x > usual else 0.0
+        )
 
     def learn(self, window: HostWindow) -> None:
         seen, self._seen = self._seen, None
         if seen is not None and seen[0] is window:
             _, x, score = seen
-            self._usual.update(score)
+            self._take(score)
         else:
             found = self._scaled(window)
             if found is None:
                 return
             x = found
             if self._n >= WINDOW:
-                self._usual.update(float(self._trees.score_one(x)))
+                self._take(float(self._trees.score_one(x)))
         self._trees.learn_one(x)
         self._n += 1
 
     def explain(self, window: HostWindow) -> dict[int, Range]:
-        return {self._i: Range(0.0, float(self._usual.get() or 0.0))}
+        return {self._i: Range(0.0, self._bound)}
 
     def snapshot(self) -> object:
         trees = self._trees
@@ -134,7 +139,12 @@ class HalfSpaceLearner:
             node.l_mass, node.r_mass = latest, before
         trees.counter, trees._first_window = found.counter, found.first
         self._usual = restored_quantile(LEVEL, found.usual)
+        self._bound = float(self._usual.get() or 0.0)
         self._n = found.windows
+
+    def _take(self, score: float) -> None:
+        self._usual.update(score)
+        self._bound = float(self._usual.get() or 0.0)
 
     def _scaled(self, window: HostWindow) -> dict[str, float] | None:
         """The inputs in [0, 1], or None where all are 0."""

@@ -53,7 +53,6 @@ class _FilterStates(Struct, frozen=True, array_like=True):
 
 class QuantileLearner:
     name = "quantiles"
-    every_record = True
 
     def __init__(self, filters: tuple[Filter, ...] = FILTERS) -> None:
         self._filters = tuple((index_of(f.feature), f.slope, f.cap) for f in filters)

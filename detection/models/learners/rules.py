@@ -29,7 +29,6 @@ class MovementRules:
     """Nothing to learn; ``suspect_origin`` counts only together with a second hop."""
 
     name = "rules"
-    every_record = True
 
     def __init__(self) -> None:
         self._share = index_of("failure_share")

@@ -1,9 +1,10 @@
 """How unlikely a count is: geometric tails around a learned mean.
 
 With mean ``m`` a geometric count reaches ``n`` with probability ``(m / (1 + m)) ** n``,
-so ``n`` contributes ``n * log(1 + 1 / m)`` nats. The mean starts from a prior, so
-refusals and unanswered requests count from the first minute, and has a floor,
-so a quiet network does not become hair-triggered. A host with a habit is
+so ``n`` contributes ``n * log(1 + 1 / m)`` nats. What one host-window in ten reaches is normal and
+contributes nothing (as in the truncated product of p-values: Zaykin and others, 2002). The mean
+starts from a prior, so refusals and unanswered requests count from the first minute, and has a
+floor, so a quiet network does not become hair-triggered. A host with a habit is
 measured against its own mean where that is higher than that of the others.
 """
 
@@ -24,6 +25,7 @@ from detection.models.learners.river_values import MeanValues, mean_values, rest
 PRIOR_WINDOWS = 60.0
 TOGETHER = 64  # most quiet windows that are learned in one step
 HABIT = 0.004  # share by which one window moves a host's own mean
+USUAL = log(10.0)  # nats: what one host-window in ten reaches is normal, and adds nothing
 CLIP = 4.0  # one window counts at most this many means (plus CLIP): no source moves it far
 
 
@@ -52,7 +54,6 @@ class TailLearner:
     """Only the horizon that says most contributes: the same events are not counted twice."""
 
     name = "tails"
-    every_record = True
 
     def __init__(self, priors: tuple[TailPrior, ...] = PRIORS) -> None:
         self._starts = tuple(index_of(p.feature) for p in priors)
@@ -75,7 +76,7 @@ class TailLearner:
         values = window.values
         own = window.own
         for start in self._starts:
-            best, most = start, 0.0
+            best, most = start, USUAL
             for i in (start, start + 1, start + 2):
                 into[i] = 0.0
                 n = values[i]
@@ -85,7 +86,7 @@ class TailLearner:
                         gain = log(1.0 + 1.0 / max(own[i], self._floors[i]))
                     if n * gain > most:
                         best, most = i, n * gain
-            into[best] = most
+            into[best] = most if most > USUAL else 0.0
 
     def learn(self, window: HostWindow) -> None:
         own = window.own
@@ -132,5 +133,5 @@ class TailLearner:
 
 
 def geometric_high(mean: float) -> float:
-    """The count that one host-window in a hundred reaches."""
-    return log(100.0) / log(1.0 + 1.0 / mean)
+    """The count that one host-window in ten reaches."""
+    return USUAL / log(1.0 + 1.0 / mean)

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from detection.alerting.budget import DAY, MOST_RISE, AlertBudget
 from detection.models.calibration import Calibration
-from detection.state.address_scope import EVIDENCE, AddressScope, Territory
 from detection.state.counters import DecayedCounts, Distinct
 
 
@@ -76,57 +75,3 @@ def test_the_same_thing_again_is_not_distinct_until_an_hour_has_passed() -> None
     for name in "bcdef":
         seen.add((name, "x"), 9800.0)
     assert len(seen.seen) == 3
-
-
-@pytest.mark.parametrize(
-    ("address", "scope"),
-    [
-        ("10.1.2.3", AddressScope.INSIDE),
-        ("fd00::1", AddressScope.INSIDE),
-        ("fe80::1", AddressScope.INSIDE),
-        ("100.64.0.9", AddressScope.INSIDE),
-        ("8.8.8.8", AddressScope.OUTSIDE),
-        ("203.0.113.5", AddressScope.INSIDE),
-        ("2606:4700::1", AddressScope.OUTSIDE),
-        ("224.0.0.251", AddressScope.NOBODY),
-        ("ff02::1", AddressScope.NOBODY),
-        ("255.255.255.255", AddressScope.NOBODY),
-        ("10.1.2.255", AddressScope.NOBODY),
-        ("0.0.0.0", AddressScope.NOBODY),
-        ("127.0.0.1", AddressScope.NOBODY),
-        ("00:11:22:33:44:55", AddressScope.NOBODY),
-    ],
-)
-def test_scope_of_addresses(address: str, scope: AddressScope) -> None:
-    assert Territory().scope_of(address) is scope
-
-
-def test_given_networks_are_the_only_ones_inside() -> None:
-    territory = Territory(("147.32.0.0/16", "2001:db8::/32"))
-    assert territory.scope_of("147.32.1.1") is AddressScope.INSIDE
-    assert territory.scope_of("2001:db8::5") is AddressScope.INSIDE
-    assert territory.scope_of("10.1.2.3") is AddressScope.OUTSIDE
-    assert territory.settled
-
-
-def test_the_own_public_network_of_a_border_recording_is_found() -> None:
-    territory = Territory()
-    for i in range(EVIDENCE):
-        territory.notice(f"147.32.80.{i}", f"{20 + i}.1.2.3")
-    assert territory.scope_of("147.32.1.1") is AddressScope.INSIDE
-    assert territory.scope_of("20.1.2.3") is AddressScope.OUTSIDE
-
-
-def test_the_server_that_every_private_host_talks_to_is_not_ours() -> None:
-    territory = Territory()
-    for i in range(EVIDENCE):
-        territory.notice(f"192.168.0.{i}", "66.63.1.1")
-    assert territory.settled and territory.found is None
-    assert territory.scope_of("66.63.1.1") is AddressScope.OUTSIDE
-
-
-def test_no_public_network_is_found_where_addresses_are_private() -> None:
-    territory = Territory()
-    for i in range(EVIDENCE):
-        territory.notice(f"10.0.0.{i}", "10.0.1.1" if i % 3 else "8.8.8.8")
-    assert territory.found is None
