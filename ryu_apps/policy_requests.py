@@ -9,6 +9,7 @@ from response.asker import Asker, Peer, check_claim
 from ryu_apps.enforcement.proof_gate import ProofGate
 from ryu_apps.enforcement.rollout import Answer, Rollout, answered
 from ryu_apps.ipc.control_socket import Request
+from ryu_apps.runtime import in_thread
 
 
 def asker_of(request: Request, peer: Peer) -> Asker:
@@ -30,8 +31,11 @@ def policy_request(
         unproven = f"unproven: {unproven}"
 
     def admitted(number: int) -> int:
+        """Both take long for a large policy, and neither holds up the loop or the other."""
+        read = in_thread(lambda: rollout.read_ahead(number))
         if unproven is None:
             proof.admit(number, time.time())
+        read()
         return number
 
     number = request.get("version")

@@ -20,6 +20,7 @@ STARTS = frozenset(
 
 SUPERVISED = {
     "ryu_apps/supervision.py": {"spawn"},  # every loop of the controller
+    "ryu_apps/runtime.py": {"spawn"},  # waited for by who started it
     "ryu_apps/ipc/analysis_link.py": {"Popen"},  # started again when it ends
     "ryu_apps/ipc/proof_link.py": {"Popen"},  # by whoever asks next, when it ended
     "analysis/checkpoints/sending.py": {"Popen"},  # ended after a stated time

@@ -43,6 +43,7 @@ class Rollout:
         self._carry_out = carry_out
         self._standing = versions.standing()
         self._try_at = 0.0
+        self._ahead: tuple[PolicyVersion, Policy] | None = None
 
     # -- what people ask -------------------------------------------------------
 
@@ -160,7 +161,16 @@ class Rollout:
         self._carry_out([*effects, Report(self.events())])
         return policy
 
+    def read_ahead(self, number: int) -> None:
+        """Read a version that is to be put in force, which takes a second for a large one; may run
+        in a thread of its own. Raises VersionError or PolicyError."""
+        version = self._versions.version(number)
+        self._ahead = version, version.policy()
+
     def _ready(self, number: int) -> tuple[PolicyVersion, Policy]:
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0].number == number:
+            return ahead
         version = self._versions.version(number)
         return version, version.policy()
 
