@@ -286,6 +286,9 @@ def status(app: RunningController) -> dict[str, Any]:
             "copies_held_back_by_meters": sum(
                 session.telemetry_loss.total for session in core.sessions.values()
             ),
+            "connections_held_back_by_meters": sum(
+                session.telemetry_loss.connections for session in core.sessions.values()
+            ),
             "switches_that_count_no_more": sum(
                 session.telemetry_loss.full for session in core.sessions.values()
             ),

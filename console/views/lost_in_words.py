@@ -20,6 +20,9 @@ _WORDS = {
     "copies_held_back_by_meters": (
         "packet copy held back by a port's meter", "packet copies held back by ports' meters",
     ),
+    "connections_held_back_by_meters": (
+        "new connection held back by a port's meter", "new connections held back by ports' meters",
+    ),
     "switches_that_count_no_more": (
         "switch that has no room to count further connections",
         "switches that have no room to count further connections",

@@ -59,10 +59,14 @@ def compile_switch(
     return Compiler(policy, membership, bindings, now).rules(view, now, restrictions, beside)
 
 
-def meters(view: SwitchView) -> tuple[Meter, ...]:
+def meters(
+    view: SwitchView, rate: int = layout.connection_rate(layout.CONNECTION_TABLE)
+) -> tuple[Meter, ...]:
     """One meter per port, numbered as the port, so that a flood on one port does not suppress
-    copies of others."""
-    return tuple(
+    copies of others; and one per edge port for ``rate`` new connections a second."""
+    copies = (
         Meter(port, layout.REPORT_RATE, layout.REPORT_BURST)
         for port in sorted({*view.ports, *view.trunks})
     )
+    edges = sorted(set(view.ports) - view.trunks)
+    return (*copies, *(Meter(layout.connection_meter(port), rate, rate) for port in edges))

@@ -24,6 +24,7 @@ from policies.language.errors import Findings, PolicyError, split_lines
 from policies.language.kinds import Key, Many, NameTable, Number, OneOf, ParsedText, Read, Record
 from policies.language.nodes import Budget, Composer
 from policies.model import NOWHERE, Source
+from policies.rules.layout import CONNECTION_TABLE
 from topology.ports import LAST_PORT, is_port
 from topology.records import Link
 
@@ -38,6 +39,8 @@ class SwitchSetting:
 
     ``table_size`` is in rules, for every table that ``table_sizes`` does not name.
     ``certificate`` is a name in the certificate without which nobody may be this switch.
+    ``connection_table`` is how many connections it tracks: a port may begin as many a second as
+    leave half of it free.
     """
 
     kind: SwitchTarget | None = None
@@ -45,6 +48,7 @@ class SwitchSetting:
     table_sizes: Mapping[str, int] = field(default_factory=dict)
     port_masks: bool = True
     certificate: str | None = None
+    connection_table: int = CONNECTION_TABLE
     source: Source = NOWHERE
 
     @property
@@ -129,6 +133,12 @@ _SETTINGS = (
         OneOf({"true": True, "false": False}),
         "whether it can match ports under a mask",
         default=True,
+    ),
+    Key(
+        "connection_table",
+        Number(1, 2**32 - 1, "a number of connections"),
+        "connections that it tracks; half of them may be one port's, new ones are metered so",
+        default=CONNECTION_TABLE,
     ),
 )
 ANY_SWITCH = Record("the settings of all switches", _SETTINGS)
@@ -234,5 +244,8 @@ def _setting(read: Read | None, default: SwitchSetting, findings: Findings) -> S
         own if sizes is not None else default.table_sizes,
         read.get("port_masks", default.port_masks),
         read.get("certificate"),
+        read.get("connection_table", default.connection_table)
+        if "connection_table" in read.value
+        else default.connection_table,
         read.source,
     )

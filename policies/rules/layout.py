@@ -4,7 +4,7 @@
 guard, locality (where is the target?), arp, nd, track → listing (is an end on a
 feed?) → connection → marks → identities → emergency → adaptive → policy → mode →
 audit → observe → record → commit, forward; what asks for servers or routers ends
-in stations.
+in stations. A new connection passes its port's meter on the way from commit.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class RuleTable(IntEnum):
     REPORT = 21
     LISTED = 22
     STATIONS = 23
+    METER = 24
 
 
 class StatelessTable(IntEnum):
@@ -179,6 +180,11 @@ STATELESS_METER = 0xFF00  # for what goes to the controller of a plain switch
 
 # Meters of rate limits: apart from those of ports, and each named by its decision.
 LIMIT_METERS = 1 << 28
+# Meters of new connections, one for each edge port. A connection that nobody answers is tracked for
+# up to two minutes, and those of one port may take half of the table.
+CONNECTION_METERS = 1 << 27
+CONNECTION_TABLE = 262_144  # connections that a switch tracks, where the switches file names none
+CONNECTION_SHARE, UNANSWERED_KEPT = 0.5, 120  # of the table; seconds
 
 PROBE_MAC = 0x025350000001  # locally administered; what hosts answer the controller to
 
@@ -205,6 +211,20 @@ def limit_meter(decision: int) -> int:
 
 def is_limit_meter(number: int) -> bool:
     return number & ~(LIMIT_METERS - 1) == LIMIT_METERS
+
+
+def connection_meter(port: int) -> int:
+    """The number of the meter of new connections from a port."""
+    return CONNECTION_METERS | port
+
+
+def is_connection_meter(number: int) -> bool:
+    return number & ~(CONNECTION_METERS - 1) == CONNECTION_METERS
+
+
+def connection_rate(table: int) -> int:
+    """New connections a second from one port, for a switch that tracks so many."""
+    return max(1, int(table * CONNECTION_SHARE / UNANSWERED_KEPT))
 
 
 def category_of(value: int) -> int:

@@ -73,6 +73,7 @@ class Interpreter:
         """
         passage = Passage(fields=dict(packet), came=packet)
         passage.fields["ct_state"] = 0
+        passage.fields.setdefault(REMEMBERED.field, 0)
         table: int | None = 0
         for _ in range(MAX_STEPS):
             if table is None:

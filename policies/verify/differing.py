@@ -31,6 +31,7 @@ def differences(run: MachineRun, wanted: ExpectedPassage, in_port: int, zone: in
             f"copies to the controller: {_reasons(reasons)}, not {_reasons(wanted.copies)}"
         )
     found += odd_copies(run, in_port)
+    found += odd_meters(run, in_port)
     commits = [] if wanted.commit is None else [(zone, wanted.commit)]
     if run.commits != commits:
         found.append(f"remembered as {run.commits}, not {commits} (zone, intent)")
@@ -70,6 +71,15 @@ def odd_copies(run: MachineRun, in_port: int) -> list[str]:
         if size != (due := layout.COPIED.get(reason, PACKET_HEAD)):
             found.append(f"{size} bytes are copied ({_reasons((reason,))}), not {due}")
     return found
+
+
+def odd_meters(run: MachineRun, in_port: int) -> list[str]:
+    """What is wrong with how new connections are metered: those from an edge port pass its own
+    meter once, and nothing else passes one."""
+    passed = [number for number in run.meters if layout.is_connection_meter(number)]
+    metered = run.commits and register_bits(run.registers, layout.FROM_EDGE)
+    wanted = [layout.connection_meter(in_port)] if metered else []
+    return [] if passed == wanted else ["new connections are not metered by their own port"]
 
 
 def _attribution(run: MachineRun, verdict: Verdict, outcome: int) -> list[str]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from policies.rules.fields import IPV4_FIELDS, IPV6_FIELDS, MAC_FIELDS
-from policies.rules.rule import CopyToController, RuleAction
+from policies.rules.layout import connection_meter
+from policies.rules.rule import CopyToController, RuleAction, UseMeter
 from policies.semantics.prefix_sets import SIX
 from policies.verify.expect import Expectation
 from policies.verify.index import TableIndex
@@ -29,10 +30,10 @@ class Numbering:
         return self._numbers.setdefault(thing, len(self._numbers))
 
     def actions(self, actions: tuple[RuleAction, ...]) -> tuple[int, bool]:
-        """The number of some actions, and whether they copy to the controller."""
+        """The number of some actions, and whether they name a port's meter."""
         known = self._actions.get(id(actions))
         if known is None:
-            copies = any(type(action) is CopyToController for action in actions)
+            copies = any(type(action) in (CopyToController, UseMeter) for action in actions)
             # The actions are kept, so that no others get their id.
             known = self._actions[id(actions)] = (self.number(actions), copies, actions)
         return known[0], known[1]
@@ -122,6 +123,8 @@ class Ports:
         return tuple(
             ("own", action.max_len)
             if isinstance(action, CopyToController) and action.meter == port
+            else "own"
+            if action == UseMeter(connection_meter(port))
             else action
             for action in actions
         )

@@ -24,6 +24,7 @@ from policies.rules.rule import (
     Rule,
     RuleAction,
     Track,
+    UseMeter,
 )
 from policies.verify.index import TableIndex, place
 from policies.verify.packets import leaving
@@ -38,6 +39,7 @@ class MachineRun:
 
     ``outputs`` are as `policies.verify.packets.leaving` has them, ``copies`` are (meter,
     registers at that moment, bytes at most), ``commits`` (zone, mark) and the ``helpers`` of each,
+    ``meters`` the numbers of those that it passed,
     ``entries`` the registers on entering each table, ``tags`` the VLAN tag there if it has one.
     """
 
@@ -46,6 +48,7 @@ class MachineRun:
     copies: list[tuple[int, int, int]] = field(default_factory=list)
     commits: list[tuple[int, int]] = field(default_factory=list)
     helpers: list[str | None] = field(default_factory=list)
+    meters: list[int] = field(default_factory=list)
     tracks: list[int] = field(default_factory=list)
     learned: list[Learn] = field(default_factory=list)
     entries: dict[int, int] = field(default_factory=dict)
@@ -93,6 +96,7 @@ class Machine:
         run = MachineRun(registers=registers, packet=packet)
         fields = dict(packet)
         fields["ct_state"] = now_state & ~FULL_TABLE
+        fields.setdefault(REMEMBERED.field, 0)
         steps = 0
         while table is not None:
             steps += 1
@@ -203,6 +207,8 @@ class Machine:
                 run.commits.append((zone, 0 if mark is None else read(run, fields, mark)))
                 write(run, fields, REMEMBERED, int(not ct_state & FULL_TABLE))
                 return table
+            case UseMeter(number):
+                run.meters.append(number)
             case Learn():
                 run.learned.append(action)
         return None

@@ -10,7 +10,7 @@ from policies.rules.rule import Bits
 from policies.verify.addresses import CHAIN, SOURCE, TARGET
 from policies.verify.attempt import Attempt, entry_of
 from policies.verify.boxes import INTENT, Leaf, service_number
-from policies.verify.differing import counts_one, odd_copies, reasons_of
+from policies.verify.differing import counts_one, odd_copies, odd_meters, reasons_of
 from policies.verify.expected import ExpectedPassage
 from policies.verify.flows import flow_packets
 from policies.verify.fragments import fragment_of, is_fragment
@@ -152,6 +152,7 @@ class Passages(Attempt):
             and wanted.outputs == set(run.outputs)
             and reasons_of(run) == wanted.copies
             and not odd_copies(run, packet["in_port"])
+            and not odd_meters(run, packet["in_port"])
             and run.commits == commits
             and (not commits or run.helpers == [wanted.helper])
             and len(run.tracks) + len(run.commits) == (wanted.waits or wanted.commit is not None)

@@ -38,7 +38,7 @@ BESIDES: Mapping[int, frozenset[str]] = {
             *("tcp_src", "udp_src", "tcp_dst", "udp_dst", "sctp_dst"),
         }
     ),
-    RuleTable.COMMIT: frozenset({"ip_frag", "tcp_dst", "udp_dst"}),
+    RuleTable.COMMIT: frozenset({"ip_frag", "tcp_dst", "udp_dst", "ct_label"}),
     RuleTable.FORWARD: frozenset({"ct_label"}),
 }
 # Address assignment, by source and target port; group addresses stand beside a frame's target.

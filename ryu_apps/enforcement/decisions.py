@@ -72,7 +72,6 @@ class DecisionSender:
         decision, held = command.decision, isinstance(command, Enforce)
         self._reconciler.ended.note(decision, held)
         decided = self._decisions.decide(decision, held, now)
-        limits = self._reconciler.desired_state.limits(now)
         effects: list[Effect] = []
         for session in self._reconciler.ready():
             if session.profile.target is not SwitchTarget.STATEFUL:
@@ -82,9 +81,10 @@ class DecisionSender:
             mine = decided.on(session.switch)
             confirm = confirmation(session, mine)
             # A rule may name a meter only while it exists, and neither can ride in a bundle.
-            effects += session.set_meters(limits)
+            meters = self._reconciler.meters(session, now)
+            effects += session.set_meters(meters)
             effects += session.put(mine.change, f"decision {decision.id}", now, confirm)
-            effects += session.drop_meters(limits)
+            effects += session.drop_meters(meters)
         return effects
 
     def end_expired(self, now: float) -> list[Effect]:
@@ -95,11 +95,10 @@ class DecisionSender:
     def _end(self, decision: Decision, now: float) -> list[Effect]:
         """Forget a decision that has expired, and remove what switches may still have of it."""
         ended = self._decisions.decide(decision, False, now)
-        limits = self._reconciler.desired_state.limits(now)
         effects: list[Effect] = []
         for session in self._reconciler.ready():
             if session.profile.target is SwitchTarget.STATEFUL:
                 change = ended.on(session.switch).change
                 effects += session.put(change, f"the end of decision {decision.id}", now)
-                effects += session.drop_meters(limits)
+                effects += session.drop_meters(self._reconciler.meters(session, now))
         return effects

@@ -138,7 +138,9 @@ class Reconciler:
         if view != before:
             change += view_change(before, view)
         session.view = view
-        return [*session.set_meters(self.meters(session, now)), *session.change(change, now, then)]
+        wanted = self.meters(session, now)
+        effects = [*session.set_meters(wanted), *session.change(change, now, then)]
+        return effects + session.drop_meters(wanted)
 
     def may_change(self, session: Session, change: RuleChange) -> bool:
         """Whether a change can go out as it is: rules of other kinds are made as a whole, and so
@@ -185,13 +187,15 @@ class Reconciler:
                 ),
             ]
 
-        effects = session.set_meters(self.meters(session, now))
+        wanted = self.meters(session, now)
+        effects = session.set_meters(wanted)
         effects += session.reconcile(difference, now, confirmed)
-        return effects + session.drop_meters(self.desired_state.limits(now))
+        return effects + session.drop_meters(wanted)
 
     def meters(self, session: Session, now: float) -> tuple[Meter, ...]:
         if session.profile.target is SwitchTarget.STATEFUL:
-            return (*meters(self.view(session)), *self.desired_state.limits(now))
+            ports = meters(self.view(session), session.profile.connection_rate)
+            return (*ports, *self.desired_state.limits(now))
         return stateless_meters()
 
     def permit_link_discovery(

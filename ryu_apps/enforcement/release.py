@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from policies.rules.layout import STATELESS_METER, is_limit_meter
+from policies.rules.layout import STATELESS_METER, is_connection_meter, is_limit_meter
 from policies.rules.rule import Output, Rule
 from response.ipc.messages import SwitchChanged
 from ryu_apps.effects import Effect, Log, Report, Save, Send
@@ -87,7 +87,9 @@ class SwitchReleases:
         else:
             data = b"".join(messages.message(messages.FLOW_MOD, xid, body) for body in bodies)
         ours = {meter.number for meter in self.reconciler.meters(session, now)} | {STATELESS_METER}
-        meters = (n for n in session.meters if n in ours or is_limit_meter(n))
+        meters = (
+            n for n in session.meters if n in ours or is_limit_meter(n) or is_connection_meter(n)
+        )
         return b"".join(
             (
                 data,

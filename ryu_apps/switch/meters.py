@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from policies.rules.layout import is_limit_meter
+from policies.rules.layout import is_connection_meter, is_limit_meter
 from policies.rules.rule import Meter
 from ryu_apps.openflow import messages
 
@@ -19,9 +19,11 @@ def missing(wanted: Iterable[Meter], installed: Mapping[int, tuple[int, int]]) -
 
 
 def unused(wanted: Iterable[Meter], installed: Iterable[int]) -> list[int]:
-    """Numbers of installed meters that limit a host whose limit has ended."""
+    """Numbers of installed meters that limit a host whose limit has ended, or connections from a
+    port that is none of a host's any more."""
     kept = {meter.number for meter in wanted}
-    return [each for each in installed if is_limit_meter(each) and each not in kept]
+    ours = (each for each in installed if is_limit_meter(each) or is_connection_meter(each))
+    return [each for each in ours if each not in kept]
 
 
 def written(meters: Iterable[Meter], installed: InstalledMeters) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from policies.compiler.switches_file import SwitchSetting
 from policies.compiler.targets import LOSSES, TABLES, Form, SwitchTarget
-from policies.rules.layout import RuleTable
+from policies.rules.layout import CONNECTION_TABLE, RuleTable, connection_rate
 from policies.rules.rule import CopyToController, Rule, RuleAction, UseMeter
 from ryu_apps.switch.capabilities import SwitchCapabilities
 
@@ -20,12 +20,14 @@ LESS: Mapping[SwitchTarget, SwitchTarget] = {
 @dataclass(frozen=True, slots=True)
 class SwitchProfile:
     """``sizes`` are rules by table, as far as known; ``limits`` what the switch cannot do, in
-    words. Without ``bundles`` changes are written rule by rule."""
+    words. ``connection_rate`` is how many new connections a port may begin a second. Without
+    ``bundles`` changes are written rule by rule."""
 
     form: Form = Form()
     sizes: Mapping[int, int] = field(default_factory=dict)
     bundles: bool = True
     meters: bool = True
+    connection_rate: int = connection_rate(CONNECTION_TABLE)
     limits: tuple[str, ...] = ()
     description: str = ""
 
@@ -60,6 +62,8 @@ def profile_of(capabilities: SwitchCapabilities, setting: SwitchSetting) -> Swit
     form = Form(target, setting.port_masks and (capabilities.port_masks or not capabilities.listed))
     sizes = capabilities.sizes | setting.sizes(target)
     limits = [*LOSSES[target], *capabilities.lacks()]
+    if capabilities.meters == 0 and target is SwitchTarget.STATEFUL:
+        limits.append("no meters for new connections: one host can fill its connection table")
     if setting.kind is not None and _rank(setting.kind) < _rank(capabilities.target):
         limits.append(
             f"the switches file sets {setting.kind}, but it seems to be {capabilities.target}"
@@ -69,6 +73,7 @@ def profile_of(capabilities: SwitchCapabilities, setting: SwitchSetting) -> Swit
         sizes,
         capabilities.bundles,
         capabilities.meters != 0,
+        connection_rate(setting.connection_table),
         tuple(limits),
         capabilities.description,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from policies.rules.layout import COUNT_LIMIT, RuleTable
+from policies.rules.layout import COUNT_LIMIT, RuleTable, is_connection_meter
 from ryu_apps.openflow.decode import MULTIPART_SIZE, multipart_more
 from ryu_apps.openflow.messages import ANY, MULTIPART_REQUEST, message
 from ryu_apps.switch.transactions import Transactions
@@ -33,11 +33,20 @@ class TelemetryLoss:
     held_back: dict[int, int] = field(default_factory=dict)
     counting: int = 0
     earlier: int = 0
+    earlier_connections: int = 0
     _growing: dict[int, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
-        return self.earlier + sum(self.held_back.values())
+        """Copies held back, and packets of hosts under a rate limit."""
+        held = self.held_back.items()
+        return self.earlier + sum(n for meter, n in held if not is_connection_meter(meter))
+
+    @property
+    def connections(self) -> int:
+        """New connections held back since they were too many for their port."""
+        held = self.held_back.items()
+        return self.earlier_connections + sum(n for meter, n in held if is_connection_meter(meter))
 
     @property
     def full(self) -> bool:
@@ -69,7 +78,11 @@ class TelemetryLoss:
     def _settle(self) -> None:
         """All meters are known: what those held back that are gone, or were made anew, is kept."""
         for number, count in self.held_back.items():
-            if self._growing.get(number, -1) < count:
+            if self._growing.get(number, -1) >= count:
+                continue
+            if is_connection_meter(number):
+                self.earlier_connections += count
+            else:
                 self.earlier += count
         self.held_back, self._growing = self._growing, {}
 

@@ -16,7 +16,16 @@ from policies.rules import layout
 from policies.rules.conntrack import is_untrackable
 from policies.rules.fields import width_of
 from policies.rules.layout import Category, RuleTable, category_of
-from policies.rules.rule import Commit, CopyToController, Learn, Load, Rule, RuleAction, Track
+from policies.rules.rule import (
+    Commit,
+    CopyToController,
+    Learn,
+    Load,
+    Rule,
+    RuleAction,
+    Track,
+    UseMeter,
+)
 from policies.rules.simulator import Interpreter, Passage, matches
 from policies.semantics.membership import Membership
 from policies.verify.fragments import LATER, fragment_of
@@ -65,6 +74,8 @@ class TracingSimulator(Interpreter):
                 self._events.append(("track", zone))
             case Track(zone):
                 self._events.append(("wait", zone, is_untrackable(fields, self._came)))
+            case UseMeter(number) if layout.is_connection_meter(number):
+                self._events.append(("meter", number))
             case Learn():
                 self._events.append(action)
 

@@ -54,7 +54,7 @@ def compile_policy(
 ) -> None:
     """Print the rules that a switch gets from a policy.
 
-    `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, one per
+    `ovs` is what `ovs-ofctl -O OpenFlow13 add-flows` reads; the meters that the rules name, two per
     port, must exist first. Hosts on other switches are reachable only with --link. What a target
     other than stateful loses is printed on standard error.
 

@@ -18,14 +18,13 @@ from policies.compiler.common.services import PORTS
 from policies.compiler.stateful.adaptive import adaptive_rules
 from policies.compiler.stateful.connection import connection_rules
 from policies.compiler.stateful.fragments import fragment_rules, waiting_rules
-from policies.compiler.stateful.layouts import GUARD, owner_fields
+from policies.compiler.stateful.layouts import GUARD, UNTRACKED, commit_rules, owner_fields
 from policies.compiler.stateful.observation import observation_rules
 from policies.model import Mode
 from policies.rules import layout
 from policies.rules.conntrack import CT_NEW, CT_REL, CT_TRK
 from policies.rules.layout import DecidedBits, Reason, RuleTable
 from policies.rules.rule import (
-    REMEMBERED,
     Bits,
     Commit,
     CopyToController,
@@ -35,6 +34,7 @@ from policies.rules.rule import (
     Resubmit,
     Rule,
     Track,
+    UseMeter,
 )
 
 # What the switch does after these is cached for all connections whose registers are the same.
@@ -98,9 +98,8 @@ def _track(zone: int, switch: int) -> Iterator[Rule]:
 def _no_room() -> Iterator[Rule]:
     """Rules for connections that a full connection table could not take."""
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
-    forgotten = Field(REMEMBERED.field, 0, 1 << REMEMBERED.low)
     report = (Load(layout.REASON, Reason.FULL), Resubmit(RuleTable.REPORT))
-    yield rule(RuleTable.FORWARD, 290, (new, forgotten), *report)
+    yield rule(RuleTable.FORWARD, 290, (new, UNTRACKED), *report)
 
 
 def _decide() -> Iterator[Rule]:
@@ -131,7 +130,7 @@ def _commit(zone: int) -> Iterator[Rule]:
     new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
     commit = Commit(zone, RuleTable.FORWARD, layout.INTENT)
     for eth_type in (ETH_IP, ETH_IPV6):
-        yield rule(RuleTable.COMMIT, 100, (Field("eth_type", eth_type), new), *_FORGET, commit)
+        yield from commit_rules(100, (Field("eth_type", eth_type), new), commit, _FORGET)
     yield rule(RuleTable.COMMIT, 0, (), Goto(RuleTable.FORWARD))
 
 
@@ -146,15 +145,18 @@ def helper_commits(switch: int, ports: Iterable[tuple[int, int, str]]) -> Iterat
         asked = (Field("ip_proto", proto), Field(f"{PORTS[proto]}_dst", port))
         for eth_type in (ETH_IP, ETH_IPV6):
             fields = (Field("eth_type", eth_type), new, *asked)
-            yield rule(RuleTable.COMMIT, 150, fields, *_FORGET, commit(helper))
+            yield from commit_rules(150, fields, commit(helper), _FORGET)
 
 
 def port_rules(edge_ports: tuple[int, ...], trunks: frozenset[int]) -> Iterator[Rule]:
-    """Per port: what a trunk passes on, what an edge port may not, and its metered copies."""
+    """Per port: what a trunk passes on, what an edge port may not, its metered copies and the meter
+    of its new connections."""
     yield from _copy_rules((*edge_ports, *trunks))
     yield from entrance_rules(GUARD, trunks)
     for port in sorted(set(edge_ports) - trunks):
         yield from unbound_rules(GUARD, Field("in_port", port))
+        meter = UseMeter(layout.connection_meter(port))
+        yield rule(RuleTable.METER, 100, (Field("in_port", port),), meter)
 
 
 def link_discovery_rules(ports: Iterable[int]) -> Iterator[Rule]:

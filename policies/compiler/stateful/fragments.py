@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, flags, rule
+from policies.compiler.stateful.layouts import commit_rules
 from policies.model import ICMP, ICMPV6
 from policies.rules import layout
 from policies.rules.conntrack import (
@@ -62,6 +63,6 @@ def waiting_rules(zone: int) -> Iterator[Rule]:
             yield rule(RuleTable.COMMIT, 310, fields, untrackable, again)
         new = Field("ct_state", CT_TRK | CT_NEW, CT_TRK | CT_NEW)
         begins = (family, ANY_FRAGMENT, new)
-        yield rule(RuleTable.COMMIT, 210, begins, Commit(zone, RuleTable.FORWARD))
+        yield from commit_rules(210, begins, Commit(zone, RuleTable.FORWARD))
         yield rule(RuleTable.COMMIT, 200, (family, ANY_FRAGMENT), again)
     yield rule(RuleTable.COMMIT, 300, (flag(layout.OUTCOME, DecidedBits.DENY),))

@@ -7,12 +7,21 @@ from dataclasses import dataclass
 
 from policies.compiler.common.port_guard import GuardLayout
 from policies.compiler.common.requests import RequestLayout
-from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag
+from policies.compiler.common.rule_parts import ETH_IP, ETH_IPV6, flag, rule
 from policies.compiler.common.services import Fields, port_masks
 from policies.model import ICMP, ICMPV6
 from policies.rules import layout
 from policies.rules.layout import Reason, RuleTable
-from policies.rules.rule import Field, Goto, Load, Resubmit, RuleAction
+from policies.rules.rule import (
+    REMEMBERED,
+    Commit,
+    Field,
+    Goto,
+    Load,
+    Resubmit,
+    Rule,
+    RuleAction,
+)
 
 
 def report(reason: Reason) -> tuple[RuleAction, ...]:
@@ -64,5 +73,16 @@ def _family(proto: int) -> Fields:
     return () if family is None else (Field("eth_type", family),)
 
 
+UNTRACKED = Field(REMEMBERED.field, 0, 1 << REMEMBERED.low)
 _PROTO_MASK = 0xFF << layout.PROTO.low
 SERVICES = RegisterServices()
+
+
+def commit_rules(
+    priority: int, fields: Fields, commit: Commit, before: tuple[RuleAction, ...] = ()
+) -> Iterator[Rule]:
+    """Rules that remember a new connection. One from an edge port that is not tracked yet passes
+    that port's meter first, so that no host fills the connection table."""
+    yield rule(RuleTable.COMMIT, priority, fields, *before, commit)
+    metered = (*fields, flag(layout.FROM_EDGE), UNTRACKED)
+    yield rule(RuleTable.COMMIT, priority + 5, metered, Resubmit(RuleTable.METER), *before, commit)
