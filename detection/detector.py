@@ -16,6 +16,8 @@ from dataclasses import replace
 
 from detection.alert import Alert, Scored
 from detection.alerting import episodes
+from detection.alerting.outsiders import Outsiders
+from detection.alerting.sentences import knocking_line
 from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement
@@ -59,6 +61,7 @@ class Detector:
             self.scoring, self.thresholds, self.host_registry, settings.episode_quiet, seed
         )
         self.edge_learner = EdgeLearner()
+        self.outsiders = Outsiders()
         self._feature_update = FeatureUpdate(
             self.host_registry, self.graph, self.scoring, self.thresholds, settings.hop_window
         )
@@ -117,6 +120,12 @@ class Detector:
         elif host.raw > QUIET and now - host.evaluated > STALE:
             self.scoring.evaluate(host, now)
         score = self.scoring.score(host) if edge is None else self._connection(host, record, edge)
+        if not host.inside:
+            return (
+                self._judge_outsider(host, record, row, now, score, evidence)
+                if inward
+                else (Scored(row, score))
+            )
         if evidence and host.raw > 0.0 and (host.episode or host.raw >= self.thresholds.of(host)):
             return self._judge(host, row, now, score)
         return Scored(row, score)
@@ -153,7 +162,12 @@ class Detector:
             baseline_since=self.baseline.since,
             caution=self.drift.standing(self.now),
             drift_alarms=self.drift.alarms,
+            knocking=self.knocking()[-1:],
         )
+
+    def knocking(self) -> tuple[str, ...]:
+        """A line for each day on which outside hosts tried ours and came to nothing."""
+        return tuple(map(knocking_line, self.outsiders.knocking.days()))
 
     def contributions(self, address: str) -> tuple[float, dict[str, float]]:
         """A host's raw score, and what each feature adds to it (sums to it)."""
@@ -238,6 +252,7 @@ class Detector:
             self.thresholds,
             self.learning,
             self.edge_learner,
+            self.outsiders,
             self._feature_update,
         )
 
@@ -273,6 +288,32 @@ class Detector:
         movement.alerted_on(host, now)
         self._alerts += 1
         return Scored(row, score, alert, alert.id)
+
+    def _judge_outsider(
+        self,
+        host: HostState,
+        record: FlowRecord,
+        row: int,
+        now: float,
+        score: float,
+        evidence: bool,
+    ) -> Scored:
+        """Who only knocks is counted; see `detection.alerting.outsiders` for what is an alert."""
+        if evidence and movement.outcome_of(record) != "let-in":
+            self.outsiders.knocking.count(host.address, record.dst_ip, record.service, now)
+        threshold = self.thresholds.of(host)
+        edge = self.host_registry.edges.find(record.src_ip, record.dst_ip)
+        found = self.outsiders.step(record, edge, host.raw >= threshold, threshold, now)
+        if found is None or host.suspended:
+            return Scored(row, score)
+        calibration = self.scoring.calibration
+        raw = sum(part.contribution for part in found.features)
+        alert = episodes.outsider_alert(
+            host.address, found, now, calibration.score(raw), calibration.score(threshold), row,
+            self.seed,
+        )  # fmt: skip
+        self._alerts += 1
+        return Scored(row, max(score, alert.score), alert, alert.id)
 
     def _alert(self, host: HostState, kind: str, now: float) -> Alert:
         scoring = self.scoring

@@ -12,7 +12,8 @@ class DetectorHealth:
     learned because their host was suspect or suspended, ``refused`` because it had its
     share; ``forgotten_hosts`` and ``forgotten_edges`` were dropped to keep memory bounded, being
     idle longest; ``baseline_since`` is when the frozen model was taken (None: not yet); ``caution``
-    names the drift alarm that makes thresholds lower now, ``drift_alarms`` counts all.
+    names the drift alarm that makes thresholds lower now, ``drift_alarms`` counts all; ``knocking``
+    is the line of the latest day on which outside hosts tried ours in vain, if there was one.
     """
 
     model: str
@@ -32,3 +33,4 @@ class DetectorHealth:
     baseline_since: float | None
     caution: str | None
     drift_alarms: int
+    knocking: tuple[str, ...]

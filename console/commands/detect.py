@@ -116,7 +116,7 @@ def detect(
                 alert_out.write(json.dumps(asdict(alert)) + "\n")
             if number % REFRESH_ROWS == 0:
                 advance()
-    _report(reader, found, as_json)
+    _report(reader, found, detector.knocking(), as_json)
 
 
 def _settings(internal: list[str], alert_budget: float) -> DetectorSettings:
@@ -160,13 +160,16 @@ def _is_replaceable(path: Path) -> bool:
     return not path.exists() or path.is_file()
 
 
-def _report(reader: RecordReader, found: list[Alert], as_json: bool) -> None:
+def _report(
+    reader: RecordReader, found: list[Alert], knocking: tuple[str, ...], as_json: bool
+) -> None:
     if as_json:
         summary = {
             "rows": reader.rows,
             "bad_rows": reader.bad,
             "problems": [asdict(problem) for problem in reader.problems],
             "alerts": [asdict(alert) for alert in found],
+            "knocking": list(knocking),
         }
         typer.echo(json.dumps(summary, indent=1))
         return
@@ -178,4 +181,6 @@ def _report(reader: RecordReader, found: list[Alert], as_json: bool) -> None:
             f"{alert.ts:.3f}  {alert.host}  {alert.kind}  {alert.attack}  "
             f"score {alert.score:.6f}  {main}"
         )
+    for line in knocking:
+        typer.echo(line)
     typer.echo(f"{reader.rows - reader.bad} records scored, {len(found)} alerts")

@@ -96,6 +96,8 @@ def health(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
     since = found["baseline_since"]
     typer.echo(f"baseline   {'none yet' if since is None else f'of {_time(since)} UTC'}")
     typer.echo(f"drift      {found['drift_alarms']} alarms; {caution_line(found)}")
+    for line in found["knocking"]:
+        typer.echo(f"outsiders  {line}")
     challenger = found["challenger"]
     typer.echo(f"challenger {'none' if challenger is None else challenger['challenger']}")
 

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from detection.alert import Alert, Contribution, Hop
+from detection.alerting.outsiders import OutsiderAlert
 from detection.features.catalogue import FEATURES, index_of
 from detection.features.services import is_foothold, technique
 from detection.models.learners.base import Range
@@ -103,9 +104,8 @@ def make_alert(
     seed: int,
 ) -> Alert:
     rows = tuple(host.rows)
-    thread = f"{seed}|{host.address}|{kind}|{ts!r}|{rows[-1] if rows else 0}"
     return Alert(
-        id="al-" + hashlib.sha256(thread.encode()).hexdigest()[:12],
+        id=_id(seed, host.address, kind, ts, rows[-1] if rows else 0),
         ts=ts,
         host=host.address,
         kind=kind,
@@ -122,3 +122,33 @@ def make_alert(
         records=rows,
         model=MODEL,
     )
+
+
+def outsider_alert(
+    address: str,
+    found: OutsiderAlert,
+    ts: float,
+    score: float,
+    threshold: float,
+    row: int,
+    seed: int,
+) -> Alert:
+    return Alert(
+        id=_id(seed, address, found.kind, ts, row),
+        ts=ts,
+        host=address,
+        kind=found.kind,
+        attack=found.attack,
+        score=score,
+        threshold=threshold,
+        raw=sum(part.contribution for part in found.features),
+        features=found.features,
+        path=found.path,
+        records=(row,),
+        model=MODEL,
+    )
+
+
+def _id(seed: int, address: str, kind: str, ts: float, row: int) -> str:
+    thread = f"{seed}|{address}|{kind}|{ts!r}|{row}"
+    return "al-" + hashlib.sha256(thread.encode()).hexdigest()[:12]

@@ -163,7 +163,7 @@ class FeatureUpdate:
             dst.served.get(service, {}).pop(host.address, None)
             if use is not None:
                 use.peers.pop(record.dst_ip, None)
-        evidence = movement.notice_failure(host, use, record.dst_ip, record.service, now)
+        evidence = movement.notice_failure(host, use, dst, record.service, now)
         if evidence:
             if use is not None and use.foothold and edge.established == 0:
                 paths.retract(host, dst, now)

@@ -21,6 +21,7 @@ from topology.records import FlowRecord
 Outcome = Literal["let-in", "denied", "would-deny", "failed"]
 
 WOULD_DENY_WEIGHT = 0.5  # a policy under trial may itself be wrong
+GONE_WEIGHT = 0.5  # where nobody was ever seen and no shell is tried: a stale list, or a search
 RETRY = 3600.0  # a peer tried again after this long is tried anew
 OLD_NEWS = 7 * 86_400.0  # seconds for which what was alerted on is not counted again
 FLIP_FOR = 3600.0
@@ -119,9 +120,10 @@ def notice(
             if host.denied is None:
                 host.denied = Distinct()
             weight = 1.0 if outcome == "denied" else WOULD_DENY_WEIGHT
+            weight *= weight_of(dst, use.foothold)
             evidence |= host.denied.add((address, record.service), now, weight)
     elif outcome == "failed":
-        evidence |= notice_failure(host, use, address, record.service, now)
+        evidence |= notice_failure(host, use, dst, record.service, now)
     elif use.foothold:
         if new and not use.peers:
             _flip(host, now)
@@ -137,14 +139,20 @@ def is_same_visit(use: ServiceUse, address: str, now: float) -> bool:
 
 
 def notice_failure(
-    host: HostState, use: ServiceUse | None, address: str, service: str, now: float
+    host: HostState, use: ServiceUse | None, dst: HostState, service: str, now: float
 ) -> bool:
     """A refused or unanswered connection to a peer that is not known to work."""
-    if use is not None and address in use.peers:
+    if use is not None and dst.address in use.peers:
         return False
     if host.failed is None:
         host.failed = Distinct()
-    return host.failed.add((address, service), now)
+    weight = weight_of(dst, use is not None and use.foothold)
+    return host.failed.add((dst.address, service), now, weight)
+
+
+def weight_of(dst: HostState, foothold: bool) -> float:
+    """How much it says that a connection to ``dst`` came to nothing."""
+    return 1.0 if foothold or dst.spoke or any(dst.served.values()) else GONE_WEIGHT
 
 
 def hold_against(use: ServiceUse, address: str, now: float) -> None:

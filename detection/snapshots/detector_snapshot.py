@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
+from detection.alerting.outsiders import Outsiders, OutsidersState
 from detection.alerting.thresholds import Thresholds, ThresholdsState
 from detection.features.feature_update import FeatureUpdate
 from detection.models.learners.edges import EdgeLearner
@@ -61,6 +62,7 @@ class _Learned(Struct, frozen=True, array_like=True):
     thresholds: ThresholdsState
     learning: LearningState
     edge_learner: object
+    outsiders: OutsidersState
 
 
 class _Stored(Struct, frozen=True, array_like=True):
@@ -79,6 +81,7 @@ class DetectorParts:
     thresholds: Thresholds
     learning: Learning
     edge_learner: EdgeLearner
+    outsiders: Outsiders
     feature_update: FeatureUpdate
 
 
@@ -99,6 +102,7 @@ def dump(settings: DetectorSettings, progress: Progress, parts: DetectorParts) -
         parts.thresholds.snapshot(),
         parts.learning.snapshot(),
         parts.edge_learner.snapshot(),
+        parts.outsiders.snapshot(),
     )
     out = ColumnWriter()
     write_edges(registry.edges, (host.beacon for host in registry.hosts.values()), out)
@@ -142,6 +146,7 @@ class StoredDetector:
         parts.thresholds.restore(learned.thresholds)
         parts.learning.restore(learned.learning)
         parts.edge_learner.restore(learned.edge_learner)
+        parts.outsiders.restore(learned.outsiders, now)
 
 
 def load(data: bytes) -> StoredDetector:

@@ -93,6 +93,11 @@ class Edge:
     def limits(self) -> tuple[float, float, float]:
         return self.minute_limit, self.hour_limit, self.day_limit
 
+    @property
+    def hour_habit(self) -> float:
+        """Uses within an hour that are usual."""
+        return (self.hour_limit - FLOORS[1]) / 2.0
+
     def use(self, now: float, calm: bool) -> None:
         """Count one more connection; what it did while its host was not calm becomes no habit."""
         gone = now - self.ts

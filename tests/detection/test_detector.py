@@ -410,3 +410,34 @@ def test_what_a_policy_declares_is_ours_also_in_public_address_space() -> None:
     assert probes(blind) == 0
     assert probes(told) == 1
     assert probes(Detector.restore(told.snapshot())) == 0, "one episode, still going on"
+
+
+RETIRED = [f"10.1.7.{i}" for i in range(11, 19)]
+
+
+def unanswered(ts: float, src: str, dst: str, port: int) -> list[FlowRecord]:
+    over = FlowRecord(
+        ts=ts, src_ip=src, dst_ip=dst, proto="tcp", src_port=40_000, dst_port=port,
+        phase="end", verdict="allow", state="unanswered",
+    )  # fmt: skip
+    return [start(ts, src, dst, port), over]
+
+
+@pytest.mark.parametrize("form", ["nobody", "denied", "unanswered"])
+@pytest.mark.parametrize("minutes", [0.5, 30.0])
+def test_a_stale_list_of_addresses_that_are_gone_is_no_incident(form: str, minutes: float) -> None:
+    """A monitor or a load balancer with last year's configuration tries one after the other."""
+    detector = Detector()
+    alerts(detector, benign(13, 60 * minutes))
+    tried = []
+    for i, address in enumerate(RETIRED):
+        ts = T0 + 60 * minutes + 20 + 8 * i
+        if form == "nobody":
+            tried += [nobody(ts + j, CLIENTS[0], address) for j in range(3)]
+        elif form == "denied":
+            tried += [denied(ts + j, CLIENTS[0], address, 80) for j in range(3)]
+        else:
+            tried += unanswered(ts, CLIENTS[0], address, 80)
+    assert alerts(detector, tried) == []
+    more = [nobody(T0 + 60 * minutes + 90 + i / 4, CLIENTS[0], f"10.1.6.{i}") for i in range(30)]
+    assert [alert.kind for alert in alerts(detector, more)] == ["scan"]

@@ -40,7 +40,7 @@ class TailPrior:
 
 PRIORS = (
     TailPrior("denied_pairs", 0.5, 0.25),
-    TailPrior("unanswered_addresses", 0.4, 0.2),
+    TailPrior("unanswered_addresses", 1.0, 1.0),  # a stale list holds several that are gone
     TailPrior("failed_pairs", 1.5, 0.25),
 )
 
