@@ -310,7 +310,7 @@ class Core:
         try:
             return what(session)
         except Exception as error:
-            return [Fault(f"switch {session.switch}", error)]
+            return [Fault("turn of a switch", error)]
 
     def _expire_intents(self, now: float) -> list[Effect]:
         """Give intents near their end a timer on the switch, and remove ended ones."""

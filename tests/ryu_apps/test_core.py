@@ -348,5 +348,5 @@ def test_a_switch_whose_turn_raises_costs_no_other_one_its_turn(
     monkeypatch.setattr(SwitchLifecycle, "tick", faulty)
     effects = rig.core.tick(rig.now + 1)
     (fault,) = (each for each in effects if isinstance(each, Fault))
-    assert (fault.place, str(fault.error)) == ("switch 1", "odd")
+    assert (fault.place, str(fault.error)) == ("turn of a switch", "odd")
     assert Log(20, "switch 2") in effects
