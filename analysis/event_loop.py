@@ -15,6 +15,8 @@ from typing import cast
 
 from analysis.background_copy import BackgroundCopy
 from analysis.checkpoints.sealing import Sealing
+from analysis.clock.steady import CLOCK, steady_time
+from analysis.clock.steps import StepRecord
 from analysis.composition import Composed, PolicyFollower
 from analysis.fault_log import FaultLog
 from analysis.feed_service import FeedService
@@ -70,13 +72,14 @@ class EventLoop:
         )
         self._hold: str | None = None
         self._storage_problem: str | None = None
+        self._steps = StepRecord(composed.store, composed.audit)
         self._sealing = Sealing(composed, checkpoint_to, log_line)
         self.faults = FaultLog(log_line, time.monotonic)
         self._analysis.note_fault = self.faults.note
         self._signed = 0.0  # when the last sign of life was given
         self._work = (
             self._tick, self._tick_feeds, self._seal_now, self._log_hold, self._snapshot,
-            self._storage_now,
+            self._storage_now, self._watch_clock,
         )  # fmt: skip
 
     def serve(self, model: str) -> None:
@@ -85,7 +88,7 @@ class EventLoop:
         self._requests_socket.setblocking(False)
         self._selector.register(self._link, selectors.EVENT_READ)
         self._selector.register(self._requests_socket, selectors.EVENT_READ)
-        now = time.time()
+        now = steady_time()
         commands = self._analysis.start(now)
         self._log_hold()
         self._send([m.Ready(now, model, self._analysis.active_count), *commands])
@@ -104,9 +107,9 @@ class EventLoop:
         if self._copy is not None:
             self._copy.result(wait=True)
         self._feeds.close()
-        self._analysis.finish(time.time())
-        self._sealing.close(time.time())
-        self._report_storage(time.time())
+        self._analysis.finish(steady_time())
+        self._sealing.close(steady_time())
+        self._report_storage(steady_time())
 
     def _sign(self) -> None:
         """Give a sign of life each second, unless nobody takes what was sent before."""
@@ -132,19 +135,22 @@ class EventLoop:
             log_line(f"automatic action {by}")
 
     def _tick(self) -> None:
-        self._send(self._analysis.tick(time.time()))
+        self._send(self._analysis.tick(steady_time()))
 
     def _tick_feeds(self) -> None:
-        self._send(self._feeds.tick(time.time()))
+        self._send(self._feeds.tick(steady_time()))
 
     def _seal_now(self) -> None:
-        self._sealing.tick(time.time())
+        self._sealing.tick(steady_time())
 
     def _snapshot(self) -> None:
-        self._keep_snapshot(time.time())
+        self._keep_snapshot(steady_time())
 
     def _storage_now(self) -> None:
-        self._report_storage(time.time())
+        self._report_storage(steady_time())
+
+    def _watch_clock(self) -> None:
+        self._steps.tick(steady_time(), CLOCK.system_ahead())
 
     def _dispatch(self, ready: socket.socket, events: int) -> None:
         if ready is self._requests_socket:
@@ -181,9 +187,9 @@ class EventLoop:
             self._process_records(message)
             return
         with self.faults.surviving(type(message).__name__):
-            self._send(self._analysis.step(message, time.time()))
+            self._send(self._analysis.step(message, steady_time()))
         with self.faults.surviving("feeds"):
-            self._feeds.hear(message, time.time())
+            self._feeds.hear(message, steady_time())
         if isinstance(message, m.PolicyApplied):
             with self.faults.surviving("policy"):
                 self._follow_policy(message)
@@ -195,7 +201,7 @@ class EventLoop:
             self._sign()
             part = m.RecordsSeen(message.records[start : start + CHUNK], lost)
             with self.faults.surviving("records"):
-                self._send(self._analysis.step(part, time.time()))
+                self._send(self._analysis.step(part, steady_time()))
             lost = 0
 
     def _follow_policy(self, message: m.PolicyApplied) -> None:
@@ -207,7 +213,7 @@ class EventLoop:
             return
         if policy is not None:
             self._begin("following another policy")
-            self._send(self._analysis.use_policy(policy, time.time()))
+            self._send(self._analysis.use_policy(policy, steady_time()))
             self._feeds.use_policy(policy)
 
     def _send(self, messages: Iterable[m.Reply | m.Beside]) -> None:
@@ -298,7 +304,7 @@ class EventLoop:
 
     def _answer(self, message: AnyMessage, peer: Peer) -> m.Answer:
         if isinstance(message, m.FlowsCollected):
-            self._send(self._analysis.collect(message, time.time()))
+            self._send(self._analysis.collect(message, steady_time()))
             return m.Answer(True, "")
         if not isinstance(message, m.Ask):
             return m.Answer(False, "not a request")
@@ -308,9 +314,9 @@ class EventLoop:
             return m.Answer(False, str(problem))
         if message.what in ("refresh", "accept"):
             with self._audit.on_behalf_of(peer):
-                return self._feeds.ask(message, time.time())
+                return self._feeds.ask(message, steady_time())
         with self._audit.on_behalf_of(peer):
-            done = self._analysis.ask(message, time.time())
+            done = self._analysis.ask(message, steady_time())
         self._send(done.commands)
         return m.Answer(done.ok, done.text)
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from analysis.clock.steady import CLOCK, steady_time
 from analysis.composition import PolicyFollower, compose
 from analysis.event_loop import MAX_CONNECTIONS, EventLoop, log_line, one_line
 from analysis.local_socket import ANALYSIS_SOCKET, listen_locally
@@ -59,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         link = _connected(controller)
         lock = lock_state(state)
-        now, draw = time.time(), secrets.token_bytes
+        CLOCK.follow(state)
+        now, draw = steady_time(), secrets.token_bytes
         composed = compose(state, options.policy, options.adapt, options.seed, now, draw)
         if composed.problem is not None:
             log_line(composed.problem)

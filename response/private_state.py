@@ -18,7 +18,7 @@ MARK = "private"
 which may have left it readable, though not the files in it: it is made private once, if nobody
 else could have written to it."""
 
-OURS = ("lock", "owner.id", "feeds", "policies", MARK)
+OURS = ("lock", "owner.id", "clock.json", "feeds", "policies", MARK)
 ENDINGS = (".key", ".sock", ".lock", ".db", ".db-wal", ".db-shm", ".new")
 OTHERS, OTHERS_WRITE = 0o077, 0o022
 

@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from analysis.clock.steady import steady_time
 from policies.semantics import retained_intents
 from response.ipc.messages import Message, OwnAddresses, Ready, Reply, StorageChanged
 from response.state.interfaces import StateStore
 from response.state.policy_versions import Versions
 from response.state.store import StoreError
+from ryu_apps.clock_watch import ClockWatch
 from ryu_apps.connections.driving import ECHO_REPLY, SwitchConnections
 from ryu_apps.connections.identity import DatapathIdentity
 from ryu_apps.connections.outgoing import Outgoing
@@ -89,6 +91,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.addresses = SwitchAddresses()
         self.own_addresses: tuple[str, ...] = ()  # as the analysis knows them
         self.supervisor = Supervisor()
+        self.clock_watch = ClockWatch(settings.state)
         self.link: AnalysisLink | InlineAnalysis | None = None
         if settings.link_of is not None:
             self.link = settings.link_of(self._greeting, self._reply_received, self.supervisor)
@@ -96,7 +99,7 @@ class SeptumApp(Application):  # type: ignore[misc]
         self.proof = ProofService(settings.state, settings.prove, core.reconciler, self.carry_out)
         self.control = ControlServer(settings.state, partial(handle, self), self.supervisor)
         self._announced_ready = False
-        self._looked, self._started = 0.0, time.time()
+        self._looked, self._started = 0.0, steady_time()
         self.storage_problem: str | None = None  # why the store takes nothing
         self.analysis_storage: StorageChanged | None = None
         self._unsaved: dict[str, Callable[[], None]] = {}
@@ -108,7 +111,7 @@ class SeptumApp(Application):  # type: ignore[misc]
     def start(self) -> None:
         super().start()
         self.supervisor.watch_library()
-        now = time.time()
+        now = steady_time()
         store = self.store
         self.core.admission.released.update(release.read(store.meta(release.STORED_AS)))
         self.core.start(
@@ -199,21 +202,21 @@ class SeptumApp(Application):  # type: ignore[misc]
         with self.supervisor.surviving("switch event"):
             if event.state == MAIN_DISPATCHER:
                 datapath.handshake_done()
-                self.connections.arrived(datapath, time.monotonic(), time.time())
+                self.connections.arrived(datapath, time.monotonic(), steady_time())
             else:
                 self.connections.left(datapath)
 
     def drive(self, peer: Any) -> None:
         """Bring a switch to its rules over a connection."""
         self.outgoing[peer.id] = Outgoing(peer, self.supervisor)
-        self.carry_out(self.core.switch_up(peer.id, peer.reported, time.time(), peer.tables))
+        self.carry_out(self.core.switch_up(peer.id, peer.reported, steady_time(), peer.tables))
         self.addresses.connected(peer.id, peer.address[0])
 
     def stop_driving(self, switch: int) -> None:
         """The connection that drove a switch is gone."""
         del self.outgoing[switch]
         self.addresses.left(switch, time.monotonic())
-        self.carry_out(self.core.switch_down(switch, time.time()))
+        self.carry_out(self.core.switch_down(switch, steady_time()))
 
     def _follow_addresses(self) -> None:
         """Report where our switches connect from, as that changes."""
@@ -233,17 +236,15 @@ class SeptumApp(Application):  # type: ignore[misc]
         mac = None if gone else bytes.fromhex(port.hw_addr.replace(":", ""))
         up = not (gone or _has_no_link(port))
         with self.supervisor.surviving("switch event"):
-            changed = self.core.port_changed(
-                message.datapath.id, port.port_no, mac, up, time.time()
-            )
-            self.carry_out(changed)
+            now = steady_time()
+            self.carry_out(self.core.port_changed(message.datapath.id, port.port_no, mac, up, now))
 
     def _tap(self, datapath: Any, kind: int, xid: int, buf: bytes) -> bool:
         """Messages the core reads from bytes; True when Ryu need not parse them."""
         if datapath.id is None or datapath.state != MAIN_DISPATCHER:
             return False
         if kind == ECHO_REPLY:
-            return self.connections.echoed(datapath, buf[8:], time.time())
+            return self.connections.echoed(datapath, buf[8:], steady_time())
         if not self.connections.drives(datapath):
             return kind in OURS  # a second connection, or one that was given up
         if kind == MULTIPART:
@@ -253,7 +254,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             return False
         # A fault of ours must not cost the switch its controller.
         with self.supervisor.surviving(f"switch message of type {kind}"):
-            self.carry_out(self.core.message(datapath.id, kind, xid, buf, time.time()))
+            self.carry_out(self.core.message(datapath.id, kind, xid, buf, steady_time()))
         return True
 
     def _send_collected(self) -> None:
@@ -264,7 +265,7 @@ class SeptumApp(Application):  # type: ignore[misc]
     def _greeting(self) -> list[Message]:
         """The first messages for an analysis that just started."""
         own = OwnAddresses(self.own_addresses)
-        return [*self.core.greeting(time.time()), own, self.rollout.events()]
+        return [*self.core.greeting(steady_time()), own, self.rollout.events()]
 
     def _reply_received(self, message: Reply) -> None:
         if isinstance(message, StorageChanged):
@@ -273,18 +274,19 @@ class SeptumApp(Application):  # type: ignore[misc]
             self.analysis_storage = None
         else:
             with self.supervisor.surviving("order of the analysis"):
-                self.carry_out(self.core.decisions.order(message, time.time()))
+                self.carry_out(self.core.decisions.order(message, steady_time()))
 
     # -- time -----------------------------------------------------------------
 
     def _clock(self) -> None:
         """Do what is due; a step that raises keeps no other one from its turn."""
         steps = (
-            lambda: self.carry_out(self.core.tick(time.time())),
-            lambda: self.rollout.tick(time.time()),
+            lambda: self.carry_out(self.core.tick(steady_time())),
+            lambda: self.rollout.tick(steady_time()),
             self._follow_addresses,
             lambda: self.connections.tick(time.monotonic()),
             self._look_around,
+            self.clock_watch.tick,
             self._save_again,
             self._announce,
         )
@@ -293,7 +295,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             hub.sleep(TICK)
 
     def _look_around(self) -> None:
-        now = time.time()
+        now = steady_time()
         if now - self._looked >= LOOK_AROUND_EVERY:
             self._looked = now
             self.carry_out(self.core.look_around(now))
@@ -311,7 +313,7 @@ class SeptumApp(Application):  # type: ignore[misc]
             print("ready", flush=True)
             if self.settings.ready_file is not None:
                 self.settings.ready_file.write()
-        elif self._started and time.time() - self._started > PATIENCE:
+        elif self._started and steady_time() - self._started > PATIENCE:
             self._started = 0.0
             LOG.warning(awaited(self.core, self.settings.expect_switches))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
+from analysis.clock.steady import CLOCK, steady_time
 from policies.rules.layout import name_number
 from policies.rules.ovs_text import ovs_text
 from response.asker import Peer
@@ -70,12 +70,12 @@ def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, An
     if what == "check":
         return {"ok": True, "switches": check(app)}
     if what == "prove":
-        return {"ok": True, "switches": check(app), "proof": app.proof.gate.in_force(time.time())}
+        return {"ok": True, "switches": check(app), "proof": app.proof.gate.in_force(steady_time())}
     if what == "traffic":
         return {"ok": True, "switches": traffic(app)}
     if what == "rules":
         session = app.core.sessions[int(request["switch"])]
-        rules = app.core.reconciler.rules(session, time.time())
+        rules = app.core.reconciler.rules(session, steady_time())
         return {"ok": True, "rules": [ovs_text(rule) for rule in rules]}
     if what in ("release", "take", "forget"):
         return network_request(app.core, app.carry_out, request, asker_of(request, peer))
@@ -86,7 +86,7 @@ def handle(app: RunningController, request: Request, peer: Peer) -> dict[str, An
 
 def check(app: RunningController) -> list[dict[str, Any]]:
     """Read every connected switch now and compare it with the policy; waits for the answers."""
-    asked = time.time()
+    asked = steady_time()
     app.carry_out(app.core.check(asked))
     _wait_for(app, asked, lambda session: None if (c := session.checked) is None else c.at)
     released = app.core.admission.released
@@ -100,7 +100,7 @@ def check(app: RunningController) -> list[dict[str, Any]]:
 
 def _wait_for(app: RunningController, asked: float, at: Callable[[Session], float | None]) -> None:
     """Until every ready switch has answered since ``asked``, or is late."""
-    while time.time() - asked < READING_TIMEOUT + 1:
+    while steady_time() - asked < READING_TIMEOUT + 1:
         ready = [s for s in app.core.sessions.values() if s.phase is Phase.READY]
         if all((answered := at(session)) is not None and answered >= asked for session in ready):
             return
@@ -109,7 +109,7 @@ def _wait_for(app: RunningController, asked: float, at: Callable[[Session], floa
 
 def traffic(app: RunningController) -> list[dict[str, Any]]:
     """What each switch's rules have carried; waits for the answers."""
-    asked = time.time()
+    asked = steady_time()
     app.carry_out(app.core.read_counters())
     _wait_for(app, asked, lambda session: session.flow_counters.at)
     names, held = app.core.intent_names(), app.core.desired_state.decision_state
@@ -276,6 +276,7 @@ def status(app: RunningController) -> dict[str, Any]:
         "own_addresses": list(app.own_addresses),
         "library": LIBRARY,
         "loops": app.supervisor.faults.status(),
+        "clock": {"system_ahead": round(CLOCK.system_ahead(), 3)},
         "problem": core.desired_state.problem,
         "decisions": sorted(core.desired_state.decision_state.decisions),
         **storage_status(app),

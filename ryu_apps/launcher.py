@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import sys
-import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
@@ -20,6 +20,7 @@ from types import FrameType
 
 import msgspec
 
+from analysis.clock.steady import CLOCK, steady_time
 from analysis.options import AnalysisOptions
 from policies.compiler import CompileError
 from policies.compiler.switches_file import Switches, read_switches
@@ -83,6 +84,9 @@ def launch(
     state = Path(settings.state)
     make_state(state)
     lock = _lock(state)
+    CLOCK.follow(state)
+    with suppress(OSError):  # a full disk; `ClockWatch` tries again and logs it
+        CLOCK.keep(state)
     tls = _tls(settings)
     for port in (settings.port, settings.ssl_port):
         if port is not None:
@@ -92,7 +96,7 @@ def launch(
             Versions(state),
             settings.policy_paths,
             getpass.getuser(),
-            time.time(),
+            steady_time(),
             settings.include_roots,
         )
         policy = version.policy()
@@ -111,11 +115,11 @@ def launch(
         signal.signal(number, stop.raise_it)
     admission = Admission(_owner(state), _switches(settings.switches), settings.takeover)
     try:
-        check_fits(policy, time.time())
+        check_fits(policy, steady_time())
         core = Core(policy, _secret(state), version.paths, admission, version.number)
     except CompileError as error:
         raise LaunchError(str(error)) from error
-    store = Store.open(state, time.time(), patience=STORE_PATIENCE)
+    store = Store.open(state, steady_time(), patience=STORE_PATIENCE)
     app_settings = AppSettings(
         state,
         _link_of(settings, analysis),
@@ -188,7 +192,7 @@ def _link_of(settings: LaunchSettings, analysis: AnalysisProgram | None) -> Link
             settings.policy_paths,
             settings.adapt,
             settings.seed,
-            time.time(),
+            steady_time(),
             secrets.token_bytes,
         )
         follower = PolicyFollower(Path(settings.state), composed.version)

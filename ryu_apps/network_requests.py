@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from analysis.clock.steady import steady_time
 from response.asker import Asker
 from ryu_apps.core import Core
 from ryu_apps.effects import Effect
@@ -24,7 +24,7 @@ def network_request(
 ) -> dict[str, Any]:
     """Answer ``release`` (a ``switch``, ``normal``), ``take`` (a ``switch``) or ``forget`` (a
     ``host``)."""
-    by, now = _who(asker), time.time()
+    by, now = _who(asker), steady_time()
     try:
         if request["do"] == "forget":
             carry_out(core.forget_host(_host(str(request["host"])), by, now))
@@ -38,7 +38,7 @@ def network_request(
     except ValueError as error:
         return {"ok": False, "error": str(error)}
     removal = core.releases.pending[switch]
-    while not removal.outcome and time.time() - now < PATIENCE:
+    while not removal.outcome and steady_time() - now < PATIENCE:
         hub.sleep(PAUSE)
     if removal.refused or not removal.outcome:
         late = f"switch {switch} has not answered yet; it will not be driven any more"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+from analysis.clock.steady import steady_time
 from response.asker import Asker, Peer, check_claim
 from ryu_apps.enforcement.proof_gate import ProofGate
 from ryu_apps.enforcement.rollout import Answer, Rollout, answered
@@ -24,7 +24,7 @@ def policy_request(
 ) -> dict[str, Any]:
     """``stage`` or ``apply`` a kept ``version``, ``confirm`` or ``rollback``; ``by`` names who
     asks. A request that fails changes nothing. ``unproven`` says why a proof is not waited for."""
-    by, now = asker_of(request, peer), time.time()
+    by, now = asker_of(request, peer), steady_time()
     unproven = request.get("unproven")
     if unproven is not None:
         check_claim(unproven)
@@ -34,7 +34,7 @@ def policy_request(
         """Both take long for a large policy, and neither holds up the loop or the other."""
         read = in_thread(lambda: rollout.read_ahead(number))
         if unproven is None:
-            proof.admit(number, time.time())
+            proof.admit(number, steady_time())
         read()
         return number
 
@@ -48,7 +48,7 @@ def policy_request(
 
         def apply() -> Answer:
             number = admitted(rollout.staged() if version is None else version)
-            return rollout.apply(number, by, seconds, time.time(), unproven or "")
+            return rollout.apply(number, by, seconds, steady_time(), unproven or "")
 
         return answered(apply)
     if request["do"] == "confirm":
@@ -56,6 +56,6 @@ def policy_request(
 
     def roll_back() -> Answer:
         admitted(rollout.before() if version is None else version)
-        return rollout.roll_back(version, by, time.time(), unproven or "")
+        return rollout.roll_back(version, by, steady_time(), unproven or "")
 
     return answered(roll_back)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from analysis.clock.steady import steady_time
 from ryu_apps.effects import Effect
 from ryu_apps.enforcement.proof_gate import ProofGate
 from ryu_apps.enforcement.reconciler import Reconciler
@@ -33,7 +33,7 @@ class ProofService:
     def serve(self) -> None:
         """Keep what is in force proven. Runs in a green thread of its own."""
         while self._link is not None:
-            self._carry_out(self.gate.watch(time.time()))
+            self._carry_out(self.gate.watch(steady_time()))
             hub.sleep(EVERY)
 
     def status(self) -> dict[str, Any]:

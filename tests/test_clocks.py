@@ -41,7 +41,6 @@ def readings(tree: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.threat("clock-steps")
-@pytest.mark.xfail(strict=True, reason="sixty places read the system's clock")
 def test_the_system_clock_is_read_in_one_place() -> None:
     found = {}
     for package in (*PRODUCT, "proving"):

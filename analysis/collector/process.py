@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from analysis.clock.steady import steady_time
 from analysis.collector.flow_collector import FlowCollector
 from analysis.local_socket import ANALYSIS_SOCKET, connect_to
 from response.ipc.framing import Decoder, FramingError, encode
@@ -39,7 +40,7 @@ class CollectorProcess:
         self._listener.settimeout(PAUSE)
         while not stopped():
             self._receive()
-            self._collector.due(time.time())
+            self._collector.due(steady_time())
             self._hand_on()
         if self._connection is not None:
             self._connection.close()
@@ -50,7 +51,7 @@ class CollectorProcess:
                 data, address = self._listener.recvfrom(MAX_DATAGRAM)
             except (TimeoutError, BlockingIOError, InterruptedError):
                 break
-            self._collector.take(data, address[0].partition("%")[0], time.time())
+            self._collector.take(data, address[0].partition("%")[0], steady_time())
             self._listener.settimeout(0.0)
         self._listener.settimeout(PAUSE)
 

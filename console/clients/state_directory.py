@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.clock.steady import time_in
 from response.state.store import Store
 
 DEFAULT_STATE = Path("septum-state")
@@ -29,7 +29,7 @@ def opened(state: Path, only_read: bool = False) -> Iterator[Store]:
     if only_read or not os.access(state, os.W_OK):
         store = Store.open_to_read(state)
     else:
-        store = Store.open(state, time.time(), create=False)
+        store = Store.open(state, time_in(state), create=False)
     try:
         yield store
     finally:

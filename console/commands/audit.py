@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -15,6 +14,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.errors import NO, CommandError
 from console.views.audit_summary import summary
@@ -224,7 +224,7 @@ def archive(
         if signer is None:
             raise CommandError(f"{state}: no {KEY_FILE} to sign with", NO)
         try:
-            moved = archived(store, signer, until, to, time.time(), who_asks())
+            moved = archived(store, signer, until, to, time_in(state), who_asks())
         except ArchiveError as problem:
             raise CommandError(str(problem), NO) from None
     typer.echo(f"entries {moved.first} to {moved.last} are in {to}, and in the database no more")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import signal
-import time
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analysis.clock.steady import CLOCK
+from analysis.clock.system import clock_of_day
 from analysis.collector.flow_collector import FlowCollector
 from analysis.collector.process import CollectorProcess, listening
 from console.clients.state_directory import DEFAULT_STATE, State
@@ -65,6 +66,7 @@ def collect(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
+    CLOCK.follow(state)
     collector = FlowCollector(permitted)
     typer.echo(f"collecting on {host} port {listener.getsockname()[1]}")
     with listener:
@@ -76,7 +78,7 @@ def collect(
 
 
 def _log(line: str) -> None:
-    typer.echo(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", err=True)
+    typer.echo(f"{clock_of_day()} {line}", err=True)
 
 
 def _address(text: str) -> tuple[str, int]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
 from console.errors import NO, CommandError
@@ -68,7 +68,7 @@ def list_decisions(
     if not found:
         typer.echo("no decisions")
         return
-    now = time.time()
+    now = time_in(state)
     typer.echo(_row("id", "state", "action", "target", "since (UTC)", "ends", "by", "why"))
     for each in found:
         since = moment(each.ts)[:-4]
@@ -189,7 +189,7 @@ def resume(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
 def _set_hold(state: Path, on: bool, as_json: bool) -> None:
     """Store the setting in the state directory, for running and later processes."""
     with opened(state) as store:
-        done = set_hold(store, Audit(store), on, who_asks(), time.time())
+        done = set_hold(store, Audit(store), on, who_asks(), time_in(state))
     _say(Answer(done.ok, done.text), as_json)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from analysis.clock.steady import time_in
 from analysis.feed_fetcher import MAX_SECONDS
 from console.clients.analysis_socket import ask_analysis
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, moment, opened, who_asks
@@ -54,7 +55,7 @@ def list_feeds(
     """
     with opened(state):
         found = _records(state, name)
-    now = time.time()
+    now = time_in(state)
     if as_json:
         typer.echo(json.dumps([feed_data(each, now) for each in found], indent=1))
         return
@@ -80,7 +81,7 @@ def refresh(
         septum feeds refresh drop-list
     """
     known = FeedArchive(state).records()
-    asked = time.time()
+    asked = time_in(state)
     for name in names or [""]:
         _ask(state, "refresh", name)
     _watch(state, set(names or known), asked, as_json)
@@ -99,7 +100,7 @@ def accept(
 
         septum feeds accept drop-list
     """
-    asked = time.time()
+    asked = time_in(state)
     _ask(state, "accept", name)
     _watch(state, {name}, asked, as_json)
 
@@ -124,7 +125,7 @@ def _watch(state: Path, wanted: set[str], asked: float, as_json: bool) -> None:
         if found.keys() == wanted:
             break
         time.sleep(LOOK_EVERY)
-    _tell_refreshed([found[name] for name in sorted(found)], as_json)
+    _tell_refreshed([found[name] for name in sorted(found)], time_in(state), as_json)
     late = sorted(wanted - found.keys())
     if late:
         raise CommandError(f"{', '.join(late)}: no result within {PATIENCE:g} s", NO)
@@ -198,8 +199,7 @@ def _remarks(record: FeedRecord) -> None:
             typer.echo(printable(f"{what} {note.line}: {note.text}: {note.reason}"))
 
 
-def _tell_refreshed(found: list[FeedRecord], as_json: bool) -> None:
-    now = time.time()
+def _tell_refreshed(found: list[FeedRecord], now: float, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps([feed_data(each, now) for each in found], indent=1))
         return

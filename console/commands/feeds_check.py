@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from analysis.clock.system import system_time
 from analysis.local_addresses import local_addresses
 from console.errors import NO, CommandError
 from console.options.policy import IncludeRoot, count, loaded
@@ -84,7 +84,7 @@ def check_feed(
     try:
         if before is not None:
             check_change(_content(before), data, feed)
-        found = load(data, feed, _guard(policy, include_root), time.time())
+        found = load(data, feed, _guard(policy, include_root), system_time())
     except FeedError as problem:
         if as_json:
             typer.echo(json.dumps({"usable": False, "error": str(problem)}))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State
 from console.errors import NO
 from response.state.backup import back_up
@@ -79,7 +79,7 @@ def restore(file: File, state: State = DEFAULT_STATE, as_json: AsJson = False) -
 
         septum state restore /var/backups/septum-monday.backup --state ./septum-state
     """
-    aside = restored(file, state, time.time())
+    aside = restored(file, state, time_in(state))
     if as_json:
         old = None if aside is None else str(aside)
         typer.echo(json.dumps({"state": str(state), "aside": old}, ensure_ascii=False))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from analysis.clock.steady import time_in
+from analysis.clock.steps import LEAST, standing
 from console.clients.analysis_socket import ask_analysis
 from console.clients.controller import ask_controller
 from console.clients.state_directory import moment, who_asks
@@ -49,7 +50,7 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
         septum status --state ./septum-state
     """
     answer = ask_controller(state, {"do": "status"})
-    feeds, now = records_of(state), time.time()
+    feeds, now = records_of(state), time_in(state)
     model = _model_of(state)
     if as_json:
         answer["model"] = model
@@ -89,9 +90,11 @@ def status(state: State = DEFAULT_STATE, as_json: AsJson = False) -> None:
             typer.echo(f"           {model['not_restored']}")
     for each in answer["switches"]:
         if each["table_full"] is not None:
-            typer.echo(f"full       switch {each['switch']}: {full_line(each['table_full'])}")
+            typer.echo(f"full       switch {each['switch']}: {full_line(each['table_full'], now)}")
     if any(answer["fabric"].values()):
         typer.echo(f"fabric     {_fabric_line(answer['fabric'])}")
+    if abs(ahead := answer["clock"]["system_ahead"]) >= LEAST:
+        typer.echo(f"clock      the system's clock is {standing(ahead)}")
     for place, each in answer["loops"].items():
         if each["failing"]:
             failed = f"{place}: {each['failures']} exceptions, the latest: {each['latest']}"

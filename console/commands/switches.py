@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Annotated, Any
 
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, who_asks
 from console.errors import NO, CommandError
@@ -105,7 +105,7 @@ def switches(
         if each["problem"]:
             typer.echo(f"switch {each['switch']}: {each['problem']}")
         if each["table_full"] is not None:
-            typer.echo(f"switch {each['switch']}: {full_line(each['table_full'])}")
+            typer.echo(f"switch {each['switch']}: {full_line(each['table_full'], time_in(state))}")
         for text in each["odd_ports"]:
             typer.echo(f"switch {each['switch']} {text}")
         for rule in each["refused_rules"]:
@@ -158,8 +158,8 @@ def _number(switch: str) -> int:
         raise CommandError(str(error)) from error
 
 
-def full_line(full: dict[str, Any]) -> str:
-    ago = max(0.0, time.time() - full["latest"])
+def full_line(full: dict[str, Any], now: float) -> str:
+    ago = max(0.0, now - full["latest"])
     denied = f"at least {full['denied']} packets of new connections, the last {ago:.0f} s ago"
     return f"its connection table is full, it denied {denied}"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.controller import ask_controller
 from console.clients.in_force import InForce, in_force
 from console.clients.state_directory import DEFAULT_STATE, AsJson, State, opened
@@ -57,7 +57,7 @@ def why(
     """
     if service is not None and target is None:
         raise CommandError("--service needs --to")
-    now = time.time()
+    now = time_in(state)
     status, unanswered = _status(state)
     with opened(state, only_read=True) as store:
         held = in_force(store, state, now)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from analysis.clock.system import system_time
 from console.errors import CommandError
 from policies.language.errors import printable
 from policies.language.reader import load_policy
@@ -43,7 +43,7 @@ def loaded(paths: Sequence[str], include_root: Sequence[str] | None = None) -> P
 
 
 def moment(at: float | None) -> float:
-    return time.time() if at is None else at
+    return system_time() if at is None else at
 
 
 def print_json(data: Any) -> None:

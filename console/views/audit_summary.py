@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from analysis.clock.steps import ClockStep
 from console.clients.state_directory import moment
 from response.audit.chain import AuditEntry
 from response.decision import places
@@ -53,6 +54,10 @@ def _places(data: dict[str, Any]) -> list[str]:
 def _enforce(data: dict[str, Any]) -> str:
     covered = _short([*data["addresses"], *_places(data)])
     return f"asked for {data['action']} of {covered} until {moment(data['expires'])}"
+
+
+def _clock(data: dict[str, Any]) -> str:
+    return ClockStep(data["seconds"], data["system_ahead"]).line()
 
 
 def _rules(data: dict[str, Any]) -> str:
@@ -161,4 +166,5 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "rollout": _rollout,
     "hold": _hold,
     "storage": _storage,
+    "clock": _clock,
 }

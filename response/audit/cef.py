@@ -21,7 +21,7 @@ _NAMES = {
     "switch": "Switch", "link": "Link between switches", "host": "Undeclared hosts",
     "feed": "Threat feed", "hold": "Automatic action held or resumed",
     "checkpoint": "Audit checkpoint", "started": "Analysis started",
-    "archived": "Old audit entries archived",
+    "archived": "Old audit entries archived", "clock": "System clock stepped",
 }  # fmt: skip
 _SEVERITY = {"alert": 6, "decision": 7, "spoof": 4, "lost": 3, "hold": 5}
 _MAX_MESSAGE = 1023  # characters that ``msg`` may have

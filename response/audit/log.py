@@ -50,6 +50,7 @@ Kind = Literal[
     "checkpoint",  # a signature over everything before it
     "archived",  # old entries were moved to a file
     "storage",  # the store could not be written for a while, and what is missing since
+    "clock",  # the system's clock was put forward or back
     "hold",  # automatic action was stopped or resumed
     "model",  # a snapshot was kept or gone back to, a challenger compared, promoted, dismissed
 ]  # fmt: skip

@@ -9,11 +9,11 @@ says nothing, and the person decides.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from analysis.clock.steady import steady_time
 from policies.semantics import retained_intents
 from proving.options import PATIENCE
 from response.ipc.messages import ProofFound, ProofWanted, SwitchChanged
@@ -90,7 +90,7 @@ class ProofGate:
 
     # -- beside what is in force ----------------------------------------------
 
-    def watch(self, now: float, clock: Callable[[], float] = time.time) -> list[Effect]:
+    def watch(self, now: float, clock: Callable[[], float] = steady_time) -> list[Effect]:
         """Prove what is in force, if it has changed since it was proven last; waits for the
         answer."""
         facts = self._facts_now()

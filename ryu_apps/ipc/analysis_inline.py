@@ -8,11 +8,12 @@ need the process).
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analysis.checkpoints.sealing import Sealing
+from analysis.clock.steady import CLOCK, steady_time
+from analysis.clock.steps import StepRecord
 from analysis.storage import storage_line
 from response.ipc.messages import Message, PolicyApplied, Reply
 from ryu_apps.ipc.outbox import Outbox
@@ -42,6 +43,7 @@ class InlineAnalysis:
         self._supervisor = supervisor
         self._analysis = composed.analysis
         self._analysis.note_fault = supervisor.faults.note
+        self._steps = StepRecord(composed.store, composed.audit)
         self._sealing = Sealing(composed, checkpoint_to, LOG.warning)
         self._problem = composed.problem
         self._follower = follower
@@ -64,7 +66,7 @@ class InlineAnalysis:
         """Process messages as they come, until killed."""
         if self._problem is not None:
             LOG.warning("analysis: %s", self._problem)
-        for command in self._analysis.start(time.time()):
+        for command in self._analysis.start(steady_time()):
             self._reply_received(command)
         for message in self._greeting():
             self._step(message)
@@ -74,14 +76,15 @@ class InlineAnalysis:
             self._wake.clear()
             for message in self.outbox.take():
                 self._step(message)
-            self._supervisor.rounds("analysis", (self._tick, self._seal, self._report_storage))
+            steps = (self._tick, self._seal, self._report_storage, self._watch_clock)
+            self._supervisor.rounds("analysis", steps)
 
     def _tick(self) -> None:
-        for command in self._analysis.tick(time.time()):
+        for command in self._analysis.tick(steady_time()):
             self._reply_received(command)
 
     def _report_storage(self) -> None:
-        report = self._analysis.storage.report(time.time())
+        report = self._analysis.storage.report(steady_time())
         if report is not None:
             LOG.warning("%s", storage_line(report))
             self._reply_received(report)
@@ -92,17 +95,20 @@ class InlineAnalysis:
             self._process(message)
 
     def _process(self, message: Message) -> None:
-        commands = list(self._analysis.step(message, time.time()))
+        commands = list(self._analysis.step(message, steady_time()))
         if isinstance(message, PolicyApplied):
             policy = self._follower.follow(message)
             if policy is not None:
-                commands += self._analysis.use_policy(policy, time.time())
+                commands += self._analysis.use_policy(policy, steady_time())
         for command in commands:
             self._reply_received(command)
 
     def close(self) -> None:
-        self._analysis.finish(time.time())
-        self._sealing.close(time.time())
+        self._analysis.finish(steady_time())
+        self._sealing.close(steady_time())
 
     def _seal(self) -> None:
-        self._sealing.tick(time.time())
+        self._sealing.tick(steady_time())
+
+    def _watch_clock(self) -> None:
+        self._steps.tick(steady_time(), CLOCK.system_ahead())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from analysis.clock.steady import time_in
 from console.clients.controller import ask_controller
 from console.clients.state_directory import DEFAULT_STATE, State, moment, opened, who_asks
 from console.errors import NO, CommandError
@@ -220,7 +220,7 @@ def _kept(
     ask_controller(state, {"do": "status"})  # who keeps a version for nobody?
     reach = reach_of(result.policy, state)
     version = Versions(state).keep(
-        paths, result.contents, who_asks(), time.time(), note, str(reach)
+        paths, result.contents, who_asks(), time_in(state), note, str(reach)
     )
     return version, reach
 
@@ -233,7 +233,7 @@ def reach_of(policy: Policy, state: Path) -> BlastRadius:
         current = None
     with opened(state) as store:
         bindings = store.bindings()
-    return blast_radius(None if current is None else current[1], policy, bindings, time.time())
+    return blast_radius(None if current is None else current[1], policy, bindings, time_in(state))
 
 
 def _ask(state: Path, request: dict[str, Any]) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
+from analysis.clock.system import system_time
 from console.commands.policy.trace import service_text
 from console.errors import NO, CommandError
 from console.options.feeds import local_listings
@@ -107,8 +107,8 @@ def simulate_traffic(
         typer.echo(f"{nothing}: it says nothing about the policy", err=True)
     if refuse_days is not None:
         accepted = Accepted(membership, pairs)
-        refused = refused_cuts(found, traffic, refuse_days, accepted, time.time())
-        ahead = traffic.later_than(time.time() + DAY)
+        refused = refused_cuts(found, traffic, refuse_days, accepted, system_time())
+        ahead = traffic.later_than(system_time() + DAY)
         if ahead:
             typer.echo(
                 f"{count(ahead, 'kind')} of connections have times to come: a clock is wrong; "
