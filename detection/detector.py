@@ -280,9 +280,16 @@ class Detector:
         rank = episodes.RANKS[kind]
         if episode is not None and rank <= episode.rank:
             return Scored(row, score, None, episode.alert_id)
+        cause = episodes.cause_of(host, kind)
+        open_alert = host.open_cause(*cause, now)
+        if open_alert is not None and not episodes.is_about_other_peers(host.contributions):
+            host.episode = Episode(open_alert, kind, rank, now)
+            movement.alerted_on(host, now)
+            return Scored(row, score, None, open_alert)
         alert = self._alert(host, kind, now)
         if episode is None:
             self.thresholds.spend(host, now)
+        host.note_cause(*cause, alert.id, now)
         host.episode = Episode(alert.id, kind, rank, now)
         host.held = None
         movement.alerted_on(host, now)
@@ -318,7 +325,8 @@ class Detector:
     def _alert(self, host: HostState, kind: str, now: float) -> Alert:
         scoring = self.scoring
         arrival = paths.best_arrival(host, "", now, self.settings.hop_window)
-        path = episodes.path_of(host, kind, arrival.path if arrival is not None else ())
+        arrived = paths.unusual_path(arrival) if arrival is not None else ()
+        path = episodes.path_of(host, kind, arrived, now - self.settings.hop_window)
         threshold = scoring.calibration.score(self.thresholds.of(host))
         return episodes.make_alert(
             host, kind, now, scoring.score(host), threshold, path, scoring.explain(host), self.seed

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from math import expm1
 
 from detection.alert import Alert, Contribution, Hop
 from detection.alerting.outsiders import OutsiderAlert
-from detection.features.catalogue import FEATURES, index_of
+from detection.features.catalogue import FEATURES, Feature, index_of
 from detection.features.services import is_foothold, technique
 from detection.models.learners.base import Range
 from detection.settings import MODEL
@@ -23,6 +24,7 @@ RANKS = {
     "beacon": 0,
     "policy-probe": 1,
     "scan": 1,
+    "spread": 1,
     "lateral-path": 2,
 }
 PATH_NATS = 5.0  # what the path features must add for an alert to be about a path
@@ -32,7 +34,11 @@ PROBE_PEERS = 2  # refusals at more peers than this are a scan
 _PATH = tuple(
     index_of(name) for name in ("role_flip", "hop_depth", "onward_peers", "suspect_origin")
 )
+_SERVICES_REFUSED = ("denied_pairs", "failed_pairs")
 _DEPTH = index_of("hop_depth")
+_FLIP = index_of("role_flip")
+_REFUSED = slice(index_of("denied_pairs"), index_of("service_fanout"))
+_FANOUT = slice(index_of("service_fanout"), index_of("new_services") + 1)
 
 
 def is_path(contributions: Sequence[float]) -> bool:
@@ -54,13 +60,29 @@ def kind_of(host: HostState, contributions: Sequence[float]) -> str:
         peers = {peer for peer, _ in host.denied.seen}
         if len(peers) > PROBE_PEERS or host.unanswered is not None:
             return "scan"
-    if kind == "lateral-path":
-        return "scan"  # it reaches for many shells, but nobody was seen to come in
+    if kind in ("lateral-path", "scan"):
+        # It reaches for many, but nobody was seen to come in.
+        refused = sum(contributions[_REFUSED])
+        got_in = sum(contributions[_FANOUT]) + contributions[_FLIP]
+        reached = host.strongest is not None and host.strongest.foothold
+        return "spread" if reached and got_in > refused else "scan"
     return kind
 
 
-def path_of(host: HostState, kind: str, arrived: tuple[Hop, ...]) -> tuple[Hop, ...]:
-    """Time-ordered: how the suspect was reached, then what it reached for.
+def cause_of(host: HostState, kind: str) -> tuple[str, str]:
+    """What an alert is about: its kind, and the foothold service that its host fans out on."""
+    use = host.strongest
+    return kind, use.service if use is not None and use.foothold else ""
+
+
+def is_about_other_peers(contributions: Sequence[float]) -> bool:
+    """Whether it is mostly new peers that speak: those of an earlier alert are none."""
+    new = sum(contributions[_FANOUT]) + contributions[_FLIP]
+    return new > 0.5 * sum(contributions)
+
+
+def path_of(host: HostState, kind: str, arrived: tuple[Hop, ...], since: float) -> tuple[Hop, ...]:
+    """Time-ordered: how the suspect was reached, then what it reached for from ``since`` on.
 
     ``arrived`` is the path of the likeliest arrival, empty when nobody was seen to come in.
     """
@@ -77,7 +99,7 @@ def path_of(host: HostState, kind: str, arrived: tuple[Hop, ...]) -> tuple[Hop, 
         timing = host.beacon
         return (Hop(timing.last, host.address, timing.peer, timing.service),)
     left = max(1, MAX_HOPS - len(arrived))
-    own = tuple(host.hops)[-left:]
+    own = tuple(hop for hop in host.hops if hop.ts >= since)[-left:]
     return tuple(sorted((*arrived, *own), key=lambda hop: hop.ts))
 
 
@@ -86,11 +108,17 @@ def explain(
 ) -> tuple[Contribution, ...]:
     """Every feature that adds something, biggest first."""
     parts = [
-        Contribution(feature.name, host.values[i], ranges[i].low, ranges[i].high, part)
+        _contribution(feature, host.values[i], ranges[i], part)
         for i, (feature, part) in enumerate(zip(FEATURES, contributions, strict=True))
         if part != 0.0
     ]
     return tuple(sorted(parts, key=lambda c: (-c.contribution, c.feature)))
+
+
+def _contribution(feature: Feature, value: float, normal: Range, part: float) -> Contribution:
+    if feature.logarithmic:
+        return Contribution(feature.name, expm1(value), expm1(normal.low), expm1(normal.high), part)
+    return Contribution(feature.name, value, normal.low, normal.high, part)
 
 
 def make_alert(
@@ -112,7 +140,8 @@ def make_alert(
         attack=technique(
             kind,
             path[-1].service if path else "",
-            outward=bool(features) and features[0].feature == "rare_volume",
+            features[0].feature if features else "",
+            only_addresses=not any(c.feature.startswith(_SERVICES_REFUSED) for c in features),
         ),
         score=score,
         threshold=threshold,

@@ -16,12 +16,15 @@ EDGE_HORIZONS = ("1m", "1h", "24h")
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """``group`` is the kind of alert that this feature speaks for."""
+    """``group`` is the kind of alert that this feature speaks for; learners are given the natural
+    logarithm of 1 + what is ``logarithmic``, people are shown the value itself.
+    """
 
     name: str
     unit: str
     why: str
     group: str
+    logarithmic: bool = False
 
 
 def _at_horizons(
@@ -132,9 +135,10 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "volume",
-        "natural logarithm of 1 + bytes to internal peers in this host-window",
+        "bytes to internal peers in this host-window",
         "Tools and loot have weight.",
         "volume",
+        logarithmic=True,
     ),
     Feature(
         "beacon",
@@ -145,10 +149,11 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature(
         "rare_volume",
-        "natural logarithm of 1 + bytes sent, decayed over 1h, to outside peers that at most two "
-        "of our hosts use and that were hardly known before",
+        "bytes sent, decayed over 1h, to outside peers that at most two of our hosts use and that "
+        "were hardly known before",
         "What is stolen leaves for a place where nobody goes.",
         "volume",
+        logarithmic=True,
     ),
     Feature(
         "window_shape",

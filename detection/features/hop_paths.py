@@ -58,6 +58,11 @@ def best_arrival(
     return best
 
 
+def unusual_path(arrival: Arrival) -> tuple[Hop, ...]:
+    """The hops up to an arrival; none for the usual visit of one who is no suspect."""
+    return arrival.path if arrival.new or arrival.before or arrival.suspicion else ()
+
+
 def depth_of(arrival: Arrival, now: float, within: float) -> float:
     """Hops that count up to and with this arrival: less for old ones, and for the visit of a
     host that visits everybody, which says little about what happens next.
@@ -96,7 +101,7 @@ def hop(
     path: tuple[Hop, ...] = (step,)
     before = 0.0
     if arrival is not None:
-        path = (*arrival.path, step)[-MAX_HOPS:]
+        path = (*unusual_path(arrival), step)[-MAX_HOPS:]
         before = depth_of(arrival, now, within)
         suspicion = max(suspicion, arrival.suspicion)
         if first_try:
@@ -116,7 +121,8 @@ def hop(
     for old_arrival in dst.arrivals:
         # One arrival per source and service is enough; a deeper one that is fresh stays.
         if old_arrival.src == host.address and old_arrival.service == use.service:
-            fresh = now - old_arrival.ts <= within
+            # As of when it came: coming again and again does not keep it new.
+            fresh = now - old_arrival.path[-1].ts <= within
             if fresh and (old_arrival.new, old_arrival.before) > (new_edge, before):
                 new_edge, before, path = old_arrival.new, old_arrival.before, old_arrival.path
             suspicion = max(suspicion, old_arrival.suspicion)

@@ -23,7 +23,7 @@ Outcome = Literal["let-in", "denied", "would-deny", "failed"]
 WOULD_DENY_WEIGHT = 0.5  # a policy under trial may itself be wrong
 GONE_WEIGHT = 0.5  # where nobody was ever seen and no shell is tried: a stale list, or a search
 RETRY = 3600.0  # a peer tried again after this long is tried anew
-OLD_NEWS = 7 * 86_400.0  # seconds for which what was alerted on is not counted again
+OLD_NEWS = 15 * 86_400.0  # seconds for which what was alerted on is not news: two weeks, a day
 FLIP_FOR = 3600.0
 SAME_VISIT = 10.0  # seconds
 NEVER = float("-inf")
@@ -96,6 +96,7 @@ def notice(
     address = dst.address
     last = use.peers.get(address)
     new = old_news = False
+    revisited = use.revisited
     if last is None:
         tried = use.tried.pop(address, None)
         use.tried[address] = now
@@ -109,7 +110,7 @@ def notice(
         host.attempts.add(now)
     if new:
         if not old_news:
-            _count_new(host, dst, use, now, maturity, peer_known)
+            _count_new(host, dst, use, now, maturity, peer_known, revisited)
         if host.episode is not None and host.inside:
             hold_against(use, address, now)
         host.note_hop(Hop(record.ts, host.address, address, intern(record.service)))
@@ -125,9 +126,9 @@ def notice(
     elif outcome == "failed":
         evidence |= notice_failure(host, use, dst, record.service, now)
     elif use.foothold:
-        if new and not use.peers:
+        if new and not old_news and not use.peers:
             _flip(host, now)
-        if host.flip is not None and new:
+        if host.flip is not None and new and not old_news:
             host.flip.add(now)
         hop(host, dst, use, now, hop_window, last is None, new, record.ts)
     return evidence
@@ -207,7 +208,10 @@ def _count_new(
     now: float,
     maturity: float,
     peer_known: bool,
+    revisited: float,
 ) -> None:
+    use.new.lapse(now, revisited)
+    use.unserved.lapse(now, revisited)
     use.new.add(now)
     host.attempts.add(now)
     host.new_services.add(now)

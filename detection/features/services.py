@@ -57,17 +57,30 @@ def is_request(record: FlowRecord) -> bool:
     return proto not in _NO_MOVEMENT
 
 
-def technique(kind: str, service: str, outward: bool = False) -> str:
-    """The MITRE ATT&CK technique id that fits an alert of this kind on this service;
-    ``outward`` tells volume that leaves our networks from volume within.
+WEB = frozenset({"tcp/80", "tcp/443", "tcp/8080", "tcp/8443", "udp/443"})
+
+
+def technique(kind: str, service: str, feature: str = "", only_addresses: bool = False) -> str:
+    """The MITRE ATT&CK technique id that fits an alert of this kind on this service.
+
+    ``feature`` is what speaks most for it; ``only_addresses``: no service was tried in vain, so
+    that what was searched for are hosts.
     """
-    if kind == "lateral-path":
-        port = service.partition("/")[2]
-        return TECHNIQUES.get(int(port), "T1021") if port.isdecimal() else "T1021"
+    if kind in ("lateral-path", "spread"):
+        return _remote_service(service)
     if kind == "beacon":
-        return "T1071"
+        return "T1071.001" if service in WEB else "T1071"
     if kind == "volume":
-        return "T1048" if outward else "T1570"
+        if feature == "burst":
+            return "T1110" if is_foothold(service) else "T1499"
+        return "T1048" if feature == "rare_volume" else "T1570"
     if kind == "novel-edge":
-        return "T1210"
+        return _remote_service(service) if is_foothold(service) else "T1210"
+    if only_addresses and feature.startswith("unanswered_addresses"):
+        return "T1018"
     return "T1046"
+
+
+def _remote_service(service: str) -> str:
+    port = service.partition("/")[2]
+    return TECHNIQUES.get(int(port), "T1021") if port.isdecimal() else "T1021"

@@ -29,7 +29,7 @@ from detection.state.stored_values import MOST, VAST, Events, Moment, Text
 from topology.graph import CommunicationGraph
 
 MIB = 1 << 20
-FORMAT = SnapshotFormat(b"septum-detector-", 7, "detector snapshot", "its", 256 * MIB)
+FORMAT = SnapshotFormat(b"septum-detector-", 8, "detector snapshot", "its", 256 * MIB)
 """All the hosts and edges that a detector remembers by default are about 140 MiB unpacked."""
 
 MOST_LEARNED = 8 * MIB  # bytes of what is no table; this much of it is read before it is checked

@@ -37,6 +37,7 @@ from detection.state.counters import DecayedCounts, Distinct
 from detection.state.hosts import (
     BURST_FROM,
     MAX_ARRIVALS,
+    MAX_CAUSES,
     MAX_CLIENTS,
     MAX_HOPS,
     MAX_PEERS,
@@ -135,6 +136,7 @@ HOST = Objects(
         "attempts": COUNTS, "new_peers": COUNTS, "new_services": COUNTS, "novel": COUNTS,
         "onward": BALANCES, "beacon": References("timings", may_be_none=True),
         "sent": Maybe(BYTES), "flip": Maybe(BALANCES), "flip_since": MOMENT,
+        "causes": Maybe(dictionaries(sized_tuples(TEXT, 3, 3), MOMENT, MAX_CAUSES)),
         "chain": Maybe(CHAIN), "arrivals": Maybe(Lists(ARRIVAL, MAX_ARRIVALS)),
         "held": Maybe(Lists(HELD, MOST_HELD, 0, _waiting)),
         "rows": Lists(EVENTS, MAX_ROWS), "hops": Lists(HOP, MAX_HOPS),

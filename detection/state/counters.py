@@ -8,6 +8,7 @@ HORIZONS = (60.0, 600.0, 3600.0, 86_400.0)
 HORIZON_NAMES = ("1m", "10m", "1h", "24h")
 
 FRESH = 1200.0  # seconds
+LULL = 7200.0  # seconds without any, after which those before are another matter
 
 Counts = tuple[float, float, float, float]
 NOTHING: Counts = (0.0, 0.0, 0.0, 0.0)
@@ -35,6 +36,14 @@ class DecayedCounts:
             self.ten += weight
             self.hour += weight
             self.day += weight
+
+    def lapse(self, now: float, since: float = 0.0) -> None:
+        """What was over for long does not come back with the next of them: call before `add`."""
+        over = now - max(since, self.ts) - LULL
+        if over > 0.0:
+            left = exp(-over / FRESH)
+            self.hour *= left
+            self.day *= left
 
     def at(self, now: float) -> Counts:
         gone = now - self.ts

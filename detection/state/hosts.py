@@ -20,6 +20,8 @@ MAX_SERVED = 64
 MAX_ARRIVALS = 8
 MAX_ROWS = 64
 MAX_HOPS = 8
+MAX_CAUSES = 8  # alerts of a host that are remembered until it is released
+OPEN_FOR = 15 * 86_400.0  # seconds: what comes weekly may fail once
 MAX_RATES = 64
 RATE_HABIT = 0.05  # share by which one window moves the habit of an edge
 BURST_FROM = 16  # connections of one edge in a host-window before they may be a burst
@@ -122,7 +124,7 @@ class HostState:
     """One address. Parts that few hosts need are made when they are needed."""
 
     __slots__ = (
-        "address", "arrivals", "attempts", "beacon", "burst", "by_baseline", "chain",
+        "address", "arrivals", "attempts", "beacon", "burst", "by_baseline", "causes", "chain",
         "contributions", "denied", "edges",
         "episode", "evaluated", "failed", "flip", "flip_since", "habit", "held", "hops", "inside",
         "last", "lead", "new_peers", "new_services", "next_burst", "novel", "onward", "own", "peak",
@@ -179,6 +181,8 @@ class HostState:
         self.chain: Chain | None = None
         self.arrivals: list[Arrival] | None = None  # oldest first
         self.held: deque[Held] | None = None
+        # Alerts that nobody has released: kind, service and id, and when it last went on.
+        self.causes: dict[tuple[str, ...], float] | None = None
         self.rows: list[
             int
         ] = []  # what was evidence lately (lists: an empty deque takes 760 bytes)
@@ -198,6 +202,22 @@ class HostState:
     def note_row(self, row: int) -> None:
         """An input row was evidence."""
         keep(self.rows, row, MAX_ROWS)
+
+    def open_cause(self, kind: str, service: str, now: float) -> str | None:
+        """The id of an earlier alert for this cause that was not released; it goes on then."""
+        for cause, last in (self.causes or {}).items():
+            if cause[:2] == (kind, service) and now - last <= OPEN_FOR:
+                self.note_cause(kind, service, cause[2], now)
+                return cause[2]
+        return None
+
+    def note_cause(self, kind: str, service: str, alert_id: str, now: float) -> None:
+        if self.causes is None:
+            self.causes = {}
+        self.causes.pop((kind, service, alert_id), None)
+        self.causes[kind, service, alert_id] = now
+        if len(self.causes) > MAX_CAUSES:
+            del self.causes[next(iter(self.causes))]
 
     def note_hop(self, hop: Hop) -> None:
         keep(self.hops, hop, MAX_HOPS)

@@ -68,7 +68,7 @@ def test_a_beacon_is_found_in_spite_of_jitter(period: float, jitter: float, seed
     (alert,) = alerts(
         calls(CLIENTS[0], "151.101.3.9", period, jitter, max(100, int(2400 / period)), seed)
     )
-    assert (alert.host, alert.kind, alert.attack) == (CLIENTS[0], "beacon", "T1071")
+    assert (alert.host, alert.kind, alert.attack) == (CLIENTS[0], "beacon", "T1071.001")
     assert alert.path[-1].dst == "151.101.3.9"
     assert alert.features[0].feature == "beacon"
 

@@ -20,7 +20,7 @@ from topology.records import FlowRecord, State
 MONDAY = 1_699_833_600.0  # midnight
 HOUR, DAY = 3600.0, 86_400.0
 PUSHES = 1 / 3  # share of days on which software is pushed to workstations over SMB
-OUTSIDE = tuple(f"198.51.{i}.{j}" for i in range(100, 104) for j in range(1, 60))
+OUTSIDE = tuple(f"93.184.{i}.{j}" for i in range(100, 104) for j in range(1, 60))  # routable
 
 
 @dataclass(frozen=True, slots=True)
