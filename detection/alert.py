@@ -36,7 +36,9 @@ class Alert:
 
     ``raw`` is the sum of the contributions; ``score`` its calibration in
     [0, 1]; ``attack`` a MITRE ATT&CK technique id; ``records`` the numbers of
-    the input records (from 0, in input order) that the alert rests on.
+    the input records (from 0, in input order) that the alert rests on. ``every_days``
+    is about how often normal behaviour scores as high on this network, None while too little
+    of it is known.
     """
 
     id: str
@@ -51,6 +53,7 @@ class Alert:
     path: tuple[Hop, ...]
     records: tuple[int, ...]
     model: str
+    every_days: float | None = None
 
 
 class Scored(NamedTuple):

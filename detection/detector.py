@@ -329,8 +329,9 @@ class Detector:
         path = episodes.path_of(host, kind, arrived, now - self.settings.hop_window)
         threshold = scoring.calibration.score(self.thresholds.of(host))
         return episodes.make_alert(
-            host, kind, now, scoring.score(host), threshold, path, scoring.explain(host), self.seed
-        )
+            host, kind, now, scoring.score(host), threshold, path, scoring.explain(host), self.seed,
+            scoring.days_between(host.raw),
+        )  # fmt: skip
 
 
 def _came_to_be(record: FlowRecord) -> bool:

@@ -26,6 +26,7 @@ from console.options.recording import (
     tell_notes,
 )
 from detection.alert import Alert
+from detection.alerting.sentences import sentence
 from detection.detector import Detector, DetectorSettings
 from topology.readers import RecordReader
 
@@ -181,6 +182,7 @@ def _report(
             f"{alert.ts:.3f}  {alert.host}  {alert.kind}  {alert.attack}  "
             f"score {alert.score:.6f}  {main}"
         )
+        typer.echo(f"    {sentence(alert)}")
     for line in knocking:
         typer.echo(line)
     typer.echo(f"{reader.rows - reader.bad} records scored, {len(found)} alerts")

@@ -12,6 +12,7 @@ from console.clients.state_directory import moment
 from console.views.audit_summary import summary
 from console.views.tables import listed
 from detection.alert import Alert
+from detection.alerting.sentences import sentence
 from response.audit.chain import AuditEntry
 from response.decision import ActionChoice, Decision, Option, places
 from response.state.interfaces import StoredAlert
@@ -98,6 +99,7 @@ def _seen(told: StoredAlert) -> Iterator[str]:
     yield ""
     yield "What was seen"
     yield f"  {moment(alert.ts)}  {alert.kind} ({alert.attack}) by {alert.host}"
+    yield f"  {sentence(alert)}"
     if alert.path:
         yield "  path, oldest hop first:"
         hops, left = listed(alert.path, MAX_SHOWN)

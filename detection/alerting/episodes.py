@@ -130,6 +130,7 @@ def make_alert(
     path: tuple[Hop, ...],
     features: tuple[Contribution, ...],
     seed: int,
+    every_days: float | None,
 ) -> Alert:
     rows = tuple(host.rows)
     return Alert(
@@ -150,6 +151,7 @@ def make_alert(
         path=path,
         records=rows,
         model=MODEL,
+        every_days=every_days,
     )
 
 

@@ -16,6 +16,8 @@ from detection.models.learners.ensemble import Ensemble, EnsembleState, default_
 from detection.state.hosts import HostState, ServiceUse
 
 COMPANIONS = index_of("companions")
+ENOUGH_WINDOWS = 300  # host-windows learned before it is told how rare one like this is
+ENOUGH_SECONDS = 3600.0
 
 
 class ScoringState(Struct, frozen=True, array_like=True):
@@ -74,6 +76,15 @@ class Scoring:
             host.score = self.calibration.score(host.raw)
             host.score_version = self.calibration.version
         return host.score
+
+    def days_between(self, raw: float) -> float | None:
+        """Days in which normal behaviour here scores this high about once, by the calibration;
+        None while too little of it is known."""
+        ensemble = self.ensemble
+        if ensemble.windows < ENOUGH_WINDOWS or ensemble.elapsed < ENOUGH_SECONDS:
+            return None
+        windows_a_day = ensemble.windows * 86_400.0 / ensemble.elapsed
+        return 1.0 / (self.calibration.tail(raw) * windows_a_day)
 
     def choose_strongest(self, host: HostState, use: ServiceUse, now: float) -> None:
         """Fan-out is shown for the service on which it says most."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from detection.alert import Alert, Contribution
+from detection.alerting.sentences import sentence
 
 
 def why(alert: Alert) -> str:
-    """What was seen, in one line: kind, score, and the feature that added most."""
+    """What was seen, in one line: kind, score, and what is unusual in a sentence."""
     text = f"{alert.kind} ({alert.attack}): score {alert.score:.6f} over {alert.threshold:.6f}"
-    top = main_feature(alert)
-    if top is not None:
-        text += f"; most by {top.feature} {top.value:.3g} (normal {top.low:.3g} to {top.high:.3g})"
-    return text
+    return f"{text}; {sentence(alert)}"
 
 
 def would_release_if(alert: Alert, decision_id: str, ttl: int) -> str:
