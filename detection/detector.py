@@ -306,7 +306,7 @@ class Detector:
         evidence: bool,
     ) -> Scored:
         """Who only knocks is counted; see `detection.alerting.outsiders` for what is an alert."""
-        if evidence and movement.outcome_of(record) != "let-in":
+        if evidence and self._feature_update.outcome_of(record) != "let-in":
             self.outsiders.knocking.count(host.address, record.dst_ip, record.service, now)
         threshold = self.thresholds.of(host)
         edge = self.host_registry.edges.find(record.src_ip, record.dst_ip)

@@ -10,6 +10,7 @@ from detection.alerting.thresholds import Thresholds
 from detection.features import hop_paths as paths
 from detection.features import movement
 from detection.features.beaconing import FEW_HOSTS, FEW_USERS, BeaconTiming, grain_of, may_be_beacon
+from detection.features.record_form import RecordForm
 from detection.features.services import UNKNOWN_SERVICES, is_foothold, is_request, service_of
 from detection.models import deferred_learning
 from detection.models.scoring import Scoring
@@ -44,11 +45,15 @@ class FeatureUpdate:
         self._thresholds = thresholds
         self._hop_window = hop_window
         self.grain = 60.0
+        self.form = RecordForm()
 
     def tick(self, ts: float) -> None:
         """A record is later than all before."""
         if self.grain:
             self.grain = grain_of(ts, self.grain)
+
+    def outcome_of(self, record: FlowRecord) -> movement.Outcome:
+        return movement.outcome_of(record, self.form.sampled)
 
     def inward(self, host: HostState, record: FlowRecord, now: float, known: bool) -> bool:
         """A connection to a host of ours; ``known``: the two ever talked before."""
@@ -62,6 +67,8 @@ class FeatureUpdate:
             if evidence:
                 self._scoring.evaluate(host, now)
             return evidence
+        if record.state is None and record.phase == "whole":
+            self.form.notice(record)
         leftover = not is_request(record) or movement.is_leftover_reply(record, self._graph)
         self._graph.observe(record)
         if leftover:
@@ -74,7 +81,7 @@ class FeatureUpdate:
         if use.window != host.window:
             use.window = host.window
             host.touched.append(use)
-        outcome = movement.outcome_of(record)
+        outcome = self.outcome_of(record)
         if record.phase == "whole":
             host.window_bytes += total_bytes(record)
         if outcome == "let-in" and movement.is_same_visit(use, dst_ip, now):

@@ -29,11 +29,12 @@ SAME_VISIT = 10.0  # seconds
 NEVER = float("-inf")
 
 
-def outcome_of(record: FlowRecord) -> Outcome:
+def outcome_of(record: FlowRecord, sampled: bool = False) -> Outcome:
     """How the connection went as far as the record tells.
 
     Recordings without a state: a TCP connection of three packets or fewer that carried
-    nothing beyond headers never came to be.
+    nothing beyond headers never came to be; unless packets are ``sampled``, or only one direction
+    is known: then few packets say nothing.
     """
     if record.state == "denied" or record.verdict == "deny":
         return "denied"
@@ -41,10 +42,10 @@ def outcome_of(record: FlowRecord) -> Outcome:
         return "failed"
     if record.verdict == "would-deny":
         return "would-deny"
-    if record.state is None and record.phase == "whole" and record.proto == "tcp":
+    if record.state is None and record.phase == "whole" and record.proto == "tcp" and not sampled:
         packets = record.packets
-        if packets is None and record.packets_out is not None:
-            packets = record.packets_out + (record.packets_in or 0)
+        if packets is None and record.packets_out is not None and record.packets_in is not None:
+            packets = record.packets_out + record.packets_in
         if packets is not None and 0 < packets <= 3:
             size = record.bytes
             if size is None and record.bytes_out is not None:

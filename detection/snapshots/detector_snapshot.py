@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 from detection.alerting.outsiders import Outsiders, OutsidersState
 from detection.alerting.thresholds import Thresholds, ThresholdsState
 from detection.features.feature_update import FeatureUpdate
+from detection.features.record_form import RecordForm
 from detection.models.learners.edges import EdgeLearner
 from detection.models.learning import Learning, LearningState
 from detection.models.scoring import Scoring, ScoringState
@@ -29,7 +30,7 @@ from detection.state.stored_values import MOST, VAST, Events, Moment, Text
 from topology.graph import CommunicationGraph
 
 MIB = 1 << 20
-FORMAT = SnapshotFormat(b"septum-detector-", 8, "detector snapshot", "its", 256 * MIB)
+FORMAT = SnapshotFormat(b"septum-detector-", 9, "detector snapshot", "its", 256 * MIB)
 """All the hosts and edges that a detector remembers by default are about 140 MiB unpacked."""
 
 MOST_LEARNED = 8 * MIB  # bytes of what is no table; this much of it is read before it is checked
@@ -51,6 +52,7 @@ class _Learned(Struct, frozen=True, array_like=True):
     settings: DetectorSettings
     progress: Progress
     grain: Annotated[float, Meta(ge=0.0, le=60.0)]
+    form: RecordForm
     territory: TerritoryState
     suspended: list[Text]
     forgotten: Events
@@ -91,6 +93,7 @@ def dump(settings: DetectorSettings, progress: Progress, parts: DetectorParts) -
         settings,
         progress,
         parts.feature_update.grain,
+        parts.feature_update.form,
         registry.territory.snapshot(),
         sorted(registry.suspended),
         registry.forgotten,
@@ -141,7 +144,7 @@ class StoredDetector:
         registry.forgotten, registry.due = learned.forgotten, learned.due
         registry.edges.forgotten = learned.forgotten_edges
         graph.aged_out, graph.now = learned.aged_out, learned.graph_now
-        parts.feature_update.grain = learned.grain
+        parts.feature_update.grain, parts.feature_update.form = learned.grain, learned.form
         parts.scoring.restore(learned.scoring, now)
         parts.thresholds.restore(learned.thresholds)
         parts.learning.restore(learned.learning)
