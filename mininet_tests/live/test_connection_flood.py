@@ -11,9 +11,9 @@ import pytest
 from mininet_tests.experiments.controlled import controlled
 from mininet_tests.experiments.outage import TALK
 from mininet_tests.lab.machine import said
-from mininet_tests.live.test_full_table import POLICY as TWO_SWITCHES
-from mininet_tests.live.test_full_table import at_most, septum_says, tracked
 from tests.support.live.asking import opens
+from tests.support.live.connection_tables import POLICY as TWO_SWITCHES
+from tests.support.live.connection_tables import at_most, septum_says, tracked
 
 POLICY = TWO_SWITCHES.replace("switch: 2, port: 1", "switch: 1, port: 2")
 FLOOD = str(Path(__file__).parents[1] / "traffic" / "flood.py")
