@@ -156,9 +156,10 @@ def check(
 
 
 def metered(passage: Passage) -> list[int]:
-    """The meters that a packet goes through."""
+    """The meters of limits that a packet goes through."""
     actions = (action for rule in passage.rules for action in rule.actions)
-    return [action.number for action in actions if isinstance(action, UseMeter)]
+    numbers = [action.number for action in actions if isinstance(action, UseMeter)]
+    return [number for number in numbers if not layout.is_connection_meter(number)]
 
 
 @settings(max_examples=150, deadline=None)
