@@ -56,7 +56,7 @@ def test_an_alert_in_an_auto_segment_quarantines_the_whole_host(street: Street) 
     assert (made.target, made.addresses) == ("web1", WEB1)
     assert (made.ts, made.expires) == (1001.0, 1901.0)
     assert "T1021" in made.why
-    assert "new_peers 14 (normal 0 to 2)" in made.why
+    assert "14 new internal peers on any service" in made.why and "(normal up to 2)" in made.why
     assert "1, not 4" in made.would_release_if
     assert street.store.decision("d1") == made
     assert street.detector.suspended == set(WEB1)
