@@ -196,9 +196,15 @@ class AnalysisLink:
                 self._wake.clear()
                 waiting = self.outbox.take()
         except OSError:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+            pass  # it takes nothing more
+        except Exception:
+            if waiting:  # what cannot be sent must not stand in the next one's way
+                self.outbox.leave_out(waiting.pop(0))
+                greeting = max(0, greeting - 1)
+            raise
         finally:
+            with suppress(OSError):  # without a writer the process would wait for ever
+                connection.shutdown(socket.SHUT_RDWR)
             self.outbox.give_back(waiting[greeting:])
 
     def _deliver(self, connection: socket.socket, message: Message) -> None:
